@@ -1,0 +1,228 @@
+"""The data contracts: columns, statuses, reasons, identities and reports that every stage keeps.
+
+Imports nothing of ours, so that operators, workers and the local cloud can all rely on it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Any
+
+MAX_ERROR_MESSAGE = 512
+"""Longest ``error_msg``, in characters."""
+
+
+class Status(StrEnum):
+    """What became of a row. The four are never merged."""
+
+    OK = "ok"
+    FAILED = "failed"
+    FILTERED = "filtered"
+    SKIPPED = "skipped"
+
+
+class Stage(StrEnum):
+    """A step of the pipeline, as named in ``error_stage``, reports and XCom."""
+
+    MANIFEST = "manifest"
+    FRAME_EXTRACTION = "frame_extraction"
+    KEYFRAME_EXPANSION = "keyframe_expansion"
+    IMAGE_PREPARATION = "image_preparation"
+    LABEL = "label"
+    IMAGE_EMBEDDING = "image_embedding"
+    LABEL_EMBEDDING = "label_embedding"
+
+
+class Reason(StrEnum):
+    """Typed cause of a failure (``error_type``), safe to group by."""
+
+    PATH_OUTSIDE_ROOT = "path_outside_root"
+    PATH_TRAVERSAL = "path_traversal"
+    NOT_FOUND = "not_found"
+    ACCESS_DENIED = "access_denied"
+    EMPTY_FILE = "empty_file"
+    NOT_A_VIDEO = "not_a_video"
+    NO_VIDEO_STREAM = "no_video_stream"
+    TRUNCATED = "truncated"
+    DECODE_ERROR = "decode_error"
+    INVALID_DURATION = "invalid_duration"
+    NO_FRAMES = "no_frames"
+    TIMEOUT = "timeout"
+    WRITE_ERROR = "write_error"
+    IMAGE_DECODE_ERROR = "image_decode_error"
+    MODEL_ERROR = "model_error"
+    RATE_LIMITED = "rate_limited"
+    CONTENT_BLOCKED = "content_blocked"
+    REFUSAL = "refusal"
+    EMPTY_RESPONSE = "empty_response"
+    INVALID_JSON = "invalid_json"
+    SCHEMA_VIOLATION = "schema_violation"
+    DIMENSION_MISMATCH = "dimension_mismatch"
+
+
+class Verdict(StrEnum):
+    """Outcome of a stage as a whole."""
+
+    COMPLETED = "completed"
+    COMPLETED_WITH_FAILURES = "completed_with_failures"
+    EMPTY_INPUT = "empty_input"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A table column: lower-case name, MaxCompute type, one line on what it holds."""
+
+    name: str
+    type: str
+    comment: str = ""
+
+
+STATUS_COLUMNS: tuple[Column, ...] = (
+    Column("status", "string", "ok, failed, filtered or skipped"),
+    Column("error_stage", "string", "empty when ok, else the stage that failed the row"),
+    Column("error_type", "string", "empty when ok, else a typed reason"),
+    Column("error_msg", "string", "empty when ok, else at most 512 characters"),
+    Column("attempt", "bigint", "1 for the first try of this row in this partition"),
+    Column("fingerprint", "string", "hash of everything that decides the content of the row"),
+)
+
+MANIFEST_COLUMNS: tuple[Column, ...] = (
+    Column("video_path", "string", "full OSS URI of the video"),
+    Column("size_bytes", "bigint", "object size in bytes"),
+    Column("last_modified", "string", "UTC, YYYY-MM-DD HH:MM:SS"),
+    Column("etag", "string", "entity tag of the object"),
+    Column("crc64", "string", "CRC-64/XZ of the object, empty where the listing gives none"),
+    Column("storage_class", "string", "OSS storage class"),
+)
+
+FRAME_COLUMNS: tuple[Column, ...] = (
+    Column("video_path", "string", "full OSS URI of the video"),
+    Column("video_id", "string", "first 16 hex digits of SHA-256 over the object key"),
+    Column("frame_idx", "bigint", "0-based index of the sample within the video, -1 for a failed video"),
+    Column("frame_time_ms", "bigint", "presentation time on the video's own clock, in milliseconds"),
+    Column("image_id", "string", "<video basename>_<frame_idx>, for people"),
+    Column("image_url", "string", "full OSS URI of the JPEG"),
+    Column("width", "bigint", "frame width in pixels"),
+    Column("height", "bigint", "frame height in pixels"),
+)
+
+LABEL_COLUMNS: tuple[Column, ...] = (
+    Column("label_text", "string", "the model's answer, a JSON object when a label schema is set"),
+    Column("label_json_valid", "boolean", "whether label_text parses and fits the label schema"),
+    Column("label_input_token", "bigint", "prompt tokens, 0 where the response has none"),
+    Column("label_output_token", "bigint", "completion tokens, 0 where the response has none"),
+)
+
+RAW_RESPONSE_COLUMN = Column("label_response", "string", "the model's raw response")
+
+IMAGE_EMBEDDING_COLUMNS: tuple[Column, ...] = (
+    Column("image_embedding", "string", "JSON array of floats"),
+    Column("image_embedding_total_token", "bigint", "tokens billed for the image embedding"),
+)
+
+
+def video_id(object_key: str) -> str:
+    """Return the identity of a video: 16 hex digits of SHA-256 over its bucket-relative key (UTF-8)."""
+    return hashlib.sha256(object_key.encode()).hexdigest()[:16]
+
+
+def image_id(object_key: str, frame_idx: int) -> str:
+    """Return ``<video basename without extension>_<frame_idx:04d>``; equals the JPEG's file name stem."""
+    return f"{PurePosixPath(object_key).stem}_{frame_idx:04d}"
+
+
+@dataclass(frozen=True)
+class OssUri:
+    """``oss://<endpoint>/<bucket>/<key>``. The endpoint (``host`` or ``host:port``) is always there.
+
+    MaxFrame's mounts and the AI functions match on the full prefix, so a bare ``oss://bucket/key``
+    would silently point to nothing.
+    """
+
+    endpoint: str
+    bucket: str
+    key: str = ""
+
+    @classmethod
+    def parse(cls, uri: str) -> OssUri:
+        """Parse a full OSS URI; raise ValueError when the scheme, endpoint or bucket is missing."""
+        if not uri.startswith("oss://"):
+            raise ValueError(f"not an OSS URI: {uri!r}; expected oss://<endpoint>/<bucket>/<key>")
+        endpoint, _, rest = uri.removeprefix("oss://").partition("/")
+        bucket, _, key = rest.partition("/")
+        if not endpoint or not bucket:
+            raise ValueError(
+                f"OSS URI without endpoint or bucket: {uri!r}; expected oss://<endpoint>/<bucket>/<key>"
+            )
+        return cls(endpoint, bucket, key)
+
+    def __str__(self) -> str:
+        base = f"oss://{self.endpoint}/{self.bucket}"
+        return f"{base}/{self.key}" if self.key else base
+
+    def join(self, *parts: str) -> OssUri:
+        """Return this URI with further key segments; segments are taken literally."""
+        key = "/".join([self.key.rstrip("/"), *(p.strip("/") for p in parts)]).strip("/")
+        return OssUri(self.endpoint, self.bucket, key)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokens billed by the model service."""
+
+    input: int = 0
+    output: int = 0
+    embedding: int = 0
+
+
+@dataclass(frozen=True)
+class StageCounts:
+    """The books of one stage in its input units: ``rows_in = ok + failed + filtered + skipped``."""
+
+    rows_in: int = 0
+    ok: int = 0
+    failed: int = 0
+    filtered: int = 0
+    skipped: int = 0
+
+    def balanced(self) -> bool:
+        """Return whether every input row is accounted for."""
+        return self.rows_in == self.ok + self.failed + self.filtered + self.skipped
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """What a task says of one partition; goes to XCom as JSON (``return_value``).
+
+    ``stages`` holds the books of every stage that the task ran, each in its own input units; the counts
+    at the top are those of the rows of the table.
+    """
+
+    scenario: str
+    stage: str
+    table: str
+    partition: str
+    verdict: Verdict
+    rows_in: int
+    ok: int
+    failed: int
+    filtered: int
+    skipped: int
+    carried_over: int
+    failures: dict[str, dict[str, int]] = field(default_factory=dict)
+    stages: dict[str, dict[str, int]] = field(default_factory=dict)
+    tokens: Tokens = field(default_factory=Tokens)
+    seconds: float = 0.0
+    session_id: str | None = None
+    logview: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON-serialisable values."""
+        return {**asdict(self), "verdict": str(self.verdict)}
+
+    def failure_counts(self) -> dict[str, int]:
+        """Return failed rows per stage, with an entry for every stage that this task ran."""
+        return {stage: sum(self.failures.get(stage, {}).values()) for stage in self.stages}

@@ -1,0 +1,1 @@
+"""The local cloud: OSS, MaxCompute and MaxFrame on loopback, behind their wire protocols."""

@@ -1,0 +1,1 @@
+"""The MaxFrame service and its engine."""

@@ -1,0 +1,1 @@
+"""MaxCompute: catalog, SQL, REST and tunnel."""

@@ -1,0 +1,1 @@
+"""OSS over a directory tree."""

@@ -1,0 +1,1 @@
+"""Lazy MaxFrame graphs, one module per stage; no Airflow."""

@@ -1,0 +1,1 @@
+"""Scenario files, their plan and their text; no Airflow, no MaxFrame."""

@@ -1,0 +1,109 @@
+"""What the stages of a plan need to know, as frozen data: shared by the plan, the operators and the pipelines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from airflow_provider_drivepipe.contracts import Column
+
+
+class SamplingRule(StrEnum):
+    """Which frame stands for a sample time.
+
+    ``AT_TIME``: the frame on screen at the time (largest presentation time not after it).
+    ``NEAREST``: what ``ffmpeg -vf fps=`` picks, the last frame before the middle of the sample's interval.
+    """
+
+    AT_TIME = "at_time"
+    NEAREST = "nearest"
+
+
+@dataclass(frozen=True)
+class ManifestOptions:
+    """Which objects of a bucket are videos."""
+
+    bucket: str
+    prefix: str = ""
+    video_extensions: tuple[str, ...] = (
+        ".mp4",
+        ".mov",
+        ".avi",
+        ".mkv",
+        ".m4v",
+        ".ts",
+        ".webm",
+        ".h264",
+        ".h265",
+    )
+
+
+@dataclass(frozen=True)
+class FrameOptions:
+    """How videos become frames. Exactly one of ``fps`` and ``sample_count`` is set."""
+
+    fps: str | None = "1"
+    """Frames per second, an integer, a decimal or a fraction such as ``1/2``."""
+    sample_count: int | None = None
+    """Frames per video, spread evenly."""
+    sampling_rule: SamplingRule = SamplingRule.AT_TIME
+    frames_prefix: str = "frames"
+    """Key prefix of the JPEGs below the OSS root."""
+    jpeg_quality: int = 90
+    timeout_sec: int = 120
+    """Deadline per video, in seconds; enforced from outside the decoder."""
+    cpu: int = 1
+    memory_gb: int = 4
+    batch_rows: int = 4
+    """Videos per ``apply_chunk`` call."""
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """How a vision-language model labels an image."""
+
+    model: str
+    prompt: str
+    prompt_name: str = "inline"
+    label_schema: str | None = None
+    """Name of the built-in label schema; the answer must then be a JSON object that fits it."""
+    max_tokens: int = 1024
+    keep_raw_response: bool = False
+
+
+@dataclass(frozen=True)
+class ImageEmbeddingOptions:
+    """How a multi-modal model embeds an image."""
+
+    model: str
+    dimension: int | None = None
+    """Length of the vector; None leaves it to the model."""
+
+
+@dataclass(frozen=True)
+class OssOptions:
+    """Where videos and frames live. ``root`` None means the bucket of the connection's endpoint."""
+
+    bucket: str
+    root: str | None = None
+    """Full URI ``oss://<endpoint>/<bucket>[/<prefix>]`` that holds inputs and outputs."""
+    mount_path: str = "/mnt/drivepipe"
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """A partitioned table that a stage reads or writes."""
+
+    name: str
+    columns: tuple[Column, ...] = ()
+    partition_columns: tuple[str, ...] = ("ds",)
+    lifecycle_days: int | None = None
+
+
+@dataclass(frozen=True)
+class GateOptions:
+    """When a published partition still fails its task."""
+
+    max_failure_rate: float = 1.0
+    """Largest tolerated share of failed input units, 0 to 1."""
+    min_rows: int = 0

@@ -1,0 +1,1 @@
+"""Timetables that own ODPS partitions."""

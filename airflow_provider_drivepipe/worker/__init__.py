@@ -1,0 +1,1 @@
+"""Functions that run inside DPE workers; shipped by value, so they import nothing of ours."""
