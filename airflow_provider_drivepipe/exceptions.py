@@ -1,0 +1,39 @@
+"""What can go wrong, sorted by what helps: correct the configuration, fix access, wait, or look at the data."""
+
+from __future__ import annotations
+
+
+class DrivepipeError(Exception):
+    """Base of all errors of this package."""
+
+
+class ConfigurationError(DrivepipeError):
+    """The scenario, the connection or a table does not fit; a retry cannot help."""
+
+
+class AuthenticationError(DrivepipeError):
+    """The access keys or the role were refused; a retry cannot help."""
+
+
+class QuotaError(DrivepipeError):
+    """A quota or rate limit was hit; a retry after a while helps."""
+
+
+class TransientError(DrivepipeError):
+    """The service could not be reached or answered with a passing fault; a retry helps."""
+
+
+class RemoteJobError(DrivepipeError):
+    """The MaxFrame job or SQL instance ran and failed."""
+
+
+class RemoteJobCancelled(RemoteJobError):
+    """The MaxFrame job was cancelled from outside this task."""
+
+
+class DataGateError(DrivepipeError):
+    """The partition was published, but it fails the scenario's gate (too many failures, too few rows)."""
+
+
+class UnbalancedBooksError(DrivepipeError):
+    """Rows went missing or were counted twice between input and output; nothing was published."""

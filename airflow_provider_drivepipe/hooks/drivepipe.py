@@ -1,0 +1,191 @@
+"""DrivepipeHook: one Airflow connection to OSS and MaxCompute, and the clients made from it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseHook
+
+from airflow_provider_drivepipe import __version__
+from airflow_provider_drivepipe.contracts import OssUri
+from airflow_provider_drivepipe.hooks.connection import CONN_TYPE, DrivepipeSettings, read_settings
+from airflow_provider_drivepipe.hooks.errors import maxcompute_errors, oss_errors
+
+if TYPE_CHECKING:
+    from alibabacloud_oss_v2 import Client as OssClient
+    from odps import ODPS
+
+_AGENT = "AlibabaCloud-Agent-Skills/alibabacloud-maxframe-video-frame-pipeline"
+
+
+def user_agent(run_identity: str) -> str:
+    """Return the User-Agent of every SDK call; the session part is stable per DAG run.
+
+    :param run_identity: what identifies the run, e.g. ``<dag_id>/<run_id>``.
+    """
+    session = hashlib.sha256(run_identity.encode()).hexdigest()[:32]
+    return f"{_AGENT}/{session} airflow-provider-drivepipe/{__version__}"
+
+
+class DrivepipeHook(BaseHook):
+    """Clients for OSS and MaxCompute from an Airflow connection.
+
+    :param conn_id: connection of type ``drivepipe``, or of type ``maxcompute`` as the Alibaba provider stores it.
+    :param oss_conn_id: connection of type ``oss`` (or ``drivepipe``) to take OSS from instead.
+    :param run_identity: identifies the DAG run in the User-Agent of every call.
+    """
+
+    conn_name_attr = "conn_id"
+    default_conn_name = "drivepipe_default"
+    conn_type = CONN_TYPE
+    hook_name = "DrivePipe (OSS + MaxCompute)"
+
+    def __init__(
+        self,
+        conn_id: str = default_conn_name,
+        oss_conn_id: str | None = None,
+        run_identity: str = "interactive",
+    ) -> None:
+        super().__init__()
+        self.conn_id = conn_id
+        self.oss_conn_id = oss_conn_id
+        self.run_identity = run_identity
+
+    @cached_property
+    def settings(self) -> DrivepipeSettings:
+        """What the connection says; read once. Raises ConfigurationError when it does not fit."""
+        return read_settings(self.get_connection(self.conn_id))
+
+    @cached_property
+    def oss_settings(self) -> DrivepipeSettings:
+        """The settings that OSS is taken from."""
+        return read_settings(self.get_connection(self.oss_conn_id)) if self.oss_conn_id else self.settings
+
+    @cached_property
+    def odps(self) -> ODPS:
+        """The pyodps entry object of the connection's project."""
+        from odps import ODPS
+        from odps.accounts import CloudAccount, StsAccount
+
+        mc = self.settings.require_maxcompute()
+        key = mc.access_key
+        account = (
+            StsAccount(key.id, key.secret, key.security_token)
+            if key.security_token
+            else CloudAccount(key.id, key.secret)
+        )
+        return ODPS(
+            account,
+            project=mc.project,
+            endpoint=mc.endpoint,
+            region_name=mc.region,
+            quota_name=mc.quota_name,
+            overwrite_global=False,
+            rest_client_kwargs={"user_agent": user_agent(self.run_identity)},
+        )
+
+    @cached_property
+    def oss(self) -> OssClient:
+        """The OSS client of the connection."""
+        import alibabacloud_oss_v2 as oss
+
+        settings = self.oss_settings.require_oss()
+        key = settings.access_key
+        config = oss.config.load_default()
+        config.credentials_provider = oss.credentials.StaticCredentialsProvider(
+            key.id, key.secret, key.security_token
+        )
+        config.region = settings.region
+        config.endpoint = settings.endpoint
+        config.user_agent = user_agent(self.run_identity)
+        return oss.Client(config)
+
+    def oss_root(self, bucket: str, root: str | None = None) -> OssUri:
+        """Return the root of all inputs and outputs: ``root`` if given, else the whole bucket."""
+        return OssUri.parse(root) if root else OssUri(self.oss_settings.require_oss().netloc, bucket)
+
+    def execute_sql(self, sql: str, hints: dict[str, str] | None = None) -> list[list[Any]]:
+        """Run a statement to its end and return the rows of a query, or an empty list.
+
+        Raises an error of our tree; the message names the connection and the endpoint.
+        """
+        mc = self.settings.require_maxcompute()
+        with maxcompute_errors(self.conn_id, mc.endpoint):
+            instance = self.odps.execute_sql(sql, hints=hints)
+            self.log.debug("SQL instance %s: %s", instance.id, sql)
+            if not sql.lstrip().lower().startswith(("select", "with")):
+                return []
+            with instance.open_reader(tunnel=True) as reader:
+                return [list(record.values) for record in reader]
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Try every part of the connection and say of each what works and what does not."""
+        parts: list[tuple[str, Callable[[], str]]] = [
+            ("MaxCompute", self._test_maxcompute),
+            ("models", self._test_models),
+            ("OSS", self._test_oss),
+            ("OSS role", self._test_role),
+            ("Python", self._test_python),
+        ]
+        results = [(name, *_try(test)) for name, test in parts]
+        text = "; ".join(f"{name}: {'ok, ' if good else 'FAILED, '}{said}" for name, good, said in results)
+        return all(good for _, good, _ in results), text
+
+    def _test_maxcompute(self) -> str:
+        mc = self.settings.require_maxcompute()
+        with maxcompute_errors(self.conn_id, mc.endpoint):
+            self.odps.get_project(mc.project).reload()
+        return f"project {mc.project}"
+
+    def _test_models(self) -> str:
+        project = self.settings.require_model_project()
+        mc = self.settings.require_maxcompute()
+        with maxcompute_errors(self.conn_id, mc.endpoint):
+            host = self.odps.get_catalog_host()
+        return f"model project {project}, catalog {host}"
+
+    def _test_oss(self) -> str:
+        import alibabacloud_oss_v2 as oss
+
+        settings = self.oss_settings.require_oss()
+        with oss_errors(self.oss_settings.conn_id, settings.endpoint):
+            found = self.oss.list_buckets(oss.ListBucketsRequest(max_keys=100))
+        return f"endpoint {settings.netloc}, {len(found.buckets or [])} buckets visible"
+
+    def _test_role(self) -> str:
+        return self.settings.require_role_arn()
+
+    def _test_python(self) -> str:
+        check_python(self.settings)
+        return f"client and DPE workers run {self.settings.dpe_python_version}"
+
+
+def check_python(settings: DrivepipeSettings) -> None:
+    """Raise ConfigurationError when this interpreter's minor version is not the one of DPE workers.
+
+    Functions travel to DPE as byte code, which only the same minor version can run.
+    """
+    import sys
+
+    from airflow_provider_drivepipe.exceptions import ConfigurationError
+
+    mine = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if mine != settings.dpe_python_version:
+        raise ConfigurationError(
+            f"this Airflow worker runs Python {mine}, DPE workers run {settings.dpe_python_version}: functions "
+            "are shipped as byte code and need the same minor version. Run the worker on "
+            f"Python {settings.dpe_python_version}, or, if your DPE image has {mine}, set the connection's "
+            "extra field 'dpe_python_version'"
+        )
+
+
+def _try(test: Callable[[], str]) -> tuple[bool, str]:
+    from airflow_provider_drivepipe.exceptions import DrivepipeError
+
+    try:
+        return True, test()
+    except DrivepipeError as error:
+        return False, str(error)
