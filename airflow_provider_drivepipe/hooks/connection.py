@@ -18,7 +18,7 @@ class AirflowConnection(Protocol):
     """The part of ``airflow.sdk.Connection`` that is read here."""
 
     conn_id: str
-    conn_type: str
+    conn_type: str | None
     host: str | None
     login: str | None
     password: str | None
@@ -119,7 +119,7 @@ def read_settings(conn: AirflowConnection) -> DrivepipeSettings:
     extra field. Raises ConfigurationError naming every missing field at once.
     """
     readers = {CONN_TYPE: _read_drivepipe, "maxcompute": _read_maxcompute, "oss": _read_oss}
-    reader = readers.get(conn.conn_type)
+    reader = readers.get(conn.conn_type or "")
     if reader is None:
         raise ConfigurationError(
             f"connection {conn.conn_id!r} has type {conn.conn_type!r}; expected one of {', '.join(readers)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from airflow.sdk import BaseHook
 
 from airflow_provider_drivepipe import __version__
 from airflow_provider_drivepipe.contracts import OssUri
+from airflow_provider_drivepipe.exceptions import ConfigurationError, DrivepipeError
 from airflow_provider_drivepipe.hooks.connection import CONN_TYPE, DrivepipeSettings, read_settings
 from airflow_provider_drivepipe.hooks.errors import maxcompute_errors, oss_errors
 
@@ -33,7 +35,7 @@ def user_agent(run_identity: str) -> str:
 class DrivepipeHook(BaseHook):
     """Clients for OSS and MaxCompute from an Airflow connection.
 
-    :param conn_id: connection of type ``drivepipe``, or of type ``maxcompute`` as the Alibaba provider stores it.
+    :param conn_id: connection of type ``drivepipe``, or ``maxcompute`` as the Alibaba provider stores it.
     :param oss_conn_id: connection of type ``oss`` (or ``drivepipe``) to take OSS from instead.
     :param run_identity: identifies the DAG run in the User-Agent of every call.
     """
@@ -168,23 +170,17 @@ def check_python(settings: DrivepipeSettings) -> None:
 
     Functions travel to DPE as byte code, which only the same minor version can run.
     """
-    import sys
-
-    from airflow_provider_drivepipe.exceptions import ConfigurationError
-
     mine = f"{sys.version_info.major}.{sys.version_info.minor}"
     if mine != settings.dpe_python_version:
         raise ConfigurationError(
-            f"this Airflow worker runs Python {mine}, DPE workers run {settings.dpe_python_version}: functions "
-            "are shipped as byte code and need the same minor version. Run the worker on "
+            f"this Airflow worker runs Python {mine}, DPE workers run {settings.dpe_python_version}: "
+            "functions are shipped as byte code and need the same minor version. Run the worker on "
             f"Python {settings.dpe_python_version}, or, if your DPE image has {mine}, set the connection's "
             "extra field 'dpe_python_version'"
         )
 
 
 def _try(test: Callable[[], str]) -> tuple[bool, str]:
-    from airflow_provider_drivepipe.exceptions import DrivepipeError
-
     try:
         return True, test()
     except DrivepipeError as error:

@@ -1,0 +1,105 @@
+"""Waits for a MaxFrame job without holding a worker slot."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_drivepipe.exceptions import TransientError
+from airflow_provider_drivepipe.hooks.maxframe import Job, JobState, JobStatus, MaxFrameHook
+
+
+class MaxFrameJobTrigger(BaseTrigger):
+    """Fires once when the job has ended, or when the service could not be reached for too long.
+
+    The event is ``{"state", "error", "session_id", "dag_id"}`` with a state of :class:`JobState`, or
+    ``"unreachable"``.
+
+    :param first_poll_delay: seconds before the first look. Airflow 3.3 can take a task that resumes within
+        seconds of deferring for a failed one, so the first look comes late.
+    :param poll_interval: seconds between looks.
+    :param max_unreachable: seconds of unbroken network failure after which the trigger gives up watching;
+        the job itself is left alone.
+    """
+
+    def __init__(
+        self,
+        conn_id: str,
+        session_id: str,
+        dag_id: str,
+        run_identity: str,
+        first_poll_delay: float,
+        poll_interval: float,
+        max_unreachable: float,
+    ) -> None:
+        super().__init__()
+        self.conn_id = conn_id
+        self.job = Job(session_id, dag_id)
+        self.run_identity = run_identity
+        self.first_poll_delay = first_poll_delay
+        self.poll_interval = poll_interval
+        self.max_unreachable = max_unreachable
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments; ids only, never credentials."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "conn_id": self.conn_id,
+                "session_id": self.job.session_id,
+                "dag_id": self.job.dag_id,
+                "run_identity": self.run_identity,
+                "first_poll_delay": self.first_poll_delay,
+                "poll_interval": self.poll_interval,
+                "max_unreachable": self.max_unreachable,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Poll until the job has ended."""
+        await asyncio.sleep(self.first_poll_delay)
+        hook = self._hook()
+        unreachable_for = 0.0
+        progress = -1.0
+        while True:
+            try:
+                status = await asyncio.to_thread(hook.status, self.job)
+            except TransientError as error:
+                self.log.warning("MaxFrame job %s: %s; watching on", self.job.dag_id, error)
+                unreachable_for += self.poll_interval
+                if unreachable_for > self.max_unreachable:
+                    yield self._event("unreachable", str(error))
+                    return
+            else:
+                unreachable_for = 0.0
+                if status.state is not JobState.RUNNING:
+                    yield self._event(status.state, status.error)
+                    return
+                progress = self._log_progress(status, progress)
+            await asyncio.sleep(self.poll_interval)
+
+    async def on_kill(self) -> None:
+        """Cancel the job and stop its session: the task was cleared, failed by hand, or timed out."""
+        self.log.info("cancelling MaxFrame job %s of session %s", self.job.dag_id, self.job.session_id)
+        await asyncio.to_thread(self._hook().cancel, self.job)
+
+    def _hook(self) -> MaxFrameHook:
+        return MaxFrameHook(self.conn_id, run_identity=self.run_identity)
+
+    def _event(self, state: str, error: str) -> TriggerEvent:
+        return TriggerEvent(
+            {
+                "state": str(state),
+                "error": error,
+                "session_id": self.job.session_id,
+                "dag_id": self.job.dag_id,
+            }
+        )
+
+    def _log_progress(self, status: JobStatus, before: float) -> float:
+        if status.progress > before:
+            self.log.info("MaxFrame job %s: %.0f %% done", self.job.dag_id, 100 * status.progress)
+        return status.progress
