@@ -198,7 +198,7 @@ class StageReport:
     """What a task says of one partition; goes to XCom as JSON (``return_value``).
 
     ``stages`` holds the books of every stage that the task ran, each in its own input units; the counts
-    at the top are those of the rows of the table.
+    at the top are those of the rows of the table (of the objects listed, for a manifest).
     """
 
     scenario: str
@@ -214,6 +214,7 @@ class StageReport:
     carried_over: int
     failures: dict[str, dict[str, int]] = field(default_factory=dict)
     stages: dict[str, dict[str, int]] = field(default_factory=dict)
+    filtered_reasons: dict[str, int] = field(default_factory=dict)
     tokens: Tokens = field(default_factory=Tokens)
     seconds: float = 0.0
     session_id: str | None = None

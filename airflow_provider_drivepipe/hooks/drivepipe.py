@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 
 from airflow_provider_drivepipe import __version__
-from airflow_provider_drivepipe.contracts import OssUri
+from airflow_provider_drivepipe.contracts import Column, OssUri
 from airflow_provider_drivepipe.exceptions import ConfigurationError, DrivepipeError
 from airflow_provider_drivepipe.hooks.connection import CONN_TYPE, DrivepipeSettings, read_settings
 from airflow_provider_drivepipe.hooks.errors import maxcompute_errors, oss_errors
@@ -109,13 +110,26 @@ class DrivepipeHook(BaseHook):
         """Return the root of all inputs and outputs: ``root`` if given, else the whole bucket."""
         return OssUri.parse(root) if root else OssUri(self.oss_settings.require_oss().netloc, bucket)
 
+    def errors(self) -> AbstractContextManager[None]:
+        """Return a context in which the SDKs' errors become ours, naming the connection and the endpoint."""
+        return maxcompute_errors(self.conn_id, self.settings.require_maxcompute().endpoint)
+
+    def table_columns(self, table: str) -> tuple[list[Column], list[str]]:
+        """Return a table's columns and the names of its partition columns.
+
+        Raises ConfigurationError when there is no such table.
+        """
+        with self.errors():
+            schema = self.odps.get_table(table).table_schema
+            columns = [Column(c.name, str(c.type).lower(), c.comment or "") for c in schema.simple_columns]
+            return columns, [c.name for c in schema.partitions]
+
     def execute_sql(self, sql: str, hints: dict[str, str] | None = None) -> list[list[Any]]:
         """Run a statement to its end and return the rows of a query, or an empty list.
 
         Raises an error of our tree; the message names the connection and the endpoint.
         """
-        mc = self.settings.require_maxcompute()
-        with maxcompute_errors(self.conn_id, mc.endpoint):
+        with self.errors():
             instance = self.odps.execute_sql(sql, hints=hints)
             self.log.debug("SQL instance %s: %s", instance.id, sql)
             if not sql.lstrip().lower().startswith(("select", "with")):
@@ -137,15 +151,14 @@ class DrivepipeHook(BaseHook):
         return all(good for _, good, _ in results), text
 
     def _test_maxcompute(self) -> str:
-        mc = self.settings.require_maxcompute()
-        with maxcompute_errors(self.conn_id, mc.endpoint):
-            self.odps.get_project(mc.project).reload()
-        return f"project {mc.project}"
+        project = self.settings.require_maxcompute().project
+        with self.errors():
+            self.odps.get_project(project).reload()
+        return f"project {project}"
 
     def _test_models(self) -> str:
         project = self.settings.require_model_project()
-        mc = self.settings.require_maxcompute()
-        with maxcompute_errors(self.conn_id, mc.endpoint):
+        with self.errors():
             host = self.odps.get_catalog_host()
         return f"model project {project}, catalog {host}"
 

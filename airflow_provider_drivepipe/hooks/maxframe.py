@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_drivepipe.exceptions import RemoteJobError
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook, check_python
-from airflow_provider_drivepipe.hooks.errors import maxcompute_errors
 
 if TYPE_CHECKING:
     from maxframe.protocol import DagInfo, ErrorInfo
@@ -61,11 +59,10 @@ class MaxFrameHook(DrivepipeHook):
         from maxframe.config import options
         from maxframe_client.session.task import MaxFrameInstanceCaller
 
-        mc = self.settings.require_maxcompute()
         check_python(self.settings)
         options.dag.settings = {"engine_order": ["DPE", "MCSQL"]}
         options.sql.enable_mcqa = False
-        with maxcompute_errors(self.conn_id, mc.endpoint):
+        with self.errors():
             caller = MaxFrameInstanceCaller(self.odps)
             return str(caller.create_session().session_id)
 
@@ -75,7 +72,7 @@ class MaxFrameHook(DrivepipeHook):
 
         tileables = [getattr(output, "data", output) for output in outputs]
         graph, _ = gen_submit_tileable_graph(None, tileables, {})
-        with maxcompute_errors(self.conn_id, self._endpoint):
+        with self.errors():
             info = self._attach(session_id).submit_dag(graph, {}, {})
         return Job(session_id, str(info.dag_id))
 
@@ -84,7 +81,7 @@ class MaxFrameHook(DrivepipeHook):
         from maxframe.errors import SessionAlreadyClosedError
         from odps.errors import NoSuchObject
 
-        with maxcompute_errors(self.conn_id, self._endpoint):
+        with self.errors():
             try:
                 info = self._attach(job.session_id).get_dag_info(job.dag_id)
             except (NoSuchObject, SessionAlreadyClosedError) as error:
@@ -98,7 +95,7 @@ class MaxFrameHook(DrivepipeHook):
         from maxframe.errors import SessionAlreadyClosedError
         from odps.errors import NoSuchObject
 
-        with maxcompute_errors(self.conn_id, self._endpoint):
+        with self.errors():
             try:
                 self._attach(job.session_id).cancel_dag(job.dag_id)
             except (NoSuchObject, SessionAlreadyClosedError):
@@ -110,7 +107,7 @@ class MaxFrameHook(DrivepipeHook):
         """Stop a session with everything in it; one that has ended already is no error."""
         from odps.errors import InvalidStateSetting, NoSuchObject
 
-        with maxcompute_errors(self.conn_id, self._endpoint):
+        with self.errors():
             try:
                 self.odps.stop_instance(session_id)
             except (InvalidStateSetting, NoSuchObject):
@@ -118,12 +115,8 @@ class MaxFrameHook(DrivepipeHook):
 
     def logview(self, job: Job, hours: int = 72) -> str:
         """Return the LogView address of a job, valid for so many hours."""
-        with maxcompute_errors(self.conn_id, self._endpoint):
+        with self.errors():
             return str(self._attach(job.session_id).get_logview_address(job.dag_id, hours))
-
-    @property
-    def _endpoint(self) -> str:
-        return self.settings.require_maxcompute().endpoint
 
     def _attach(self, session_id: str) -> MaxFrameInstanceCaller:
         from maxframe_client.session.task import MaxFrameInstanceCaller
@@ -148,12 +141,3 @@ def _error_text(error: ErrorInfo | None) -> str:
         return ""
     lines = [error.displayed_error_message] if error.displayed_error_message else error.error_messages
     return "\n".join(lines or ["no message"])[:_MAX_MESSAGE]
-
-
-def raise_unless_succeeded(status: JobStatus, job: Job, logview: str) -> None:
-    """Raise RemoteJobError with the remote error and the LogView address unless the job succeeded."""
-    if status.state is not JobState.SUCCEEDED:
-        raise RemoteJobError(
-            f"MaxFrame job {job.dag_id} of session {job.session_id} {status.state}: "
-            f"{status.error or 'no message'}\nLogView: {logview}"
-        )

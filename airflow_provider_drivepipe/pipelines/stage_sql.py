@@ -101,11 +101,12 @@ def _joined(columns: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"CONCAT({separated})"
 
 
-def _source_rows(tables: StageTables) -> str:
+def _source_rows(tables: StageTables, fingerprint_prefix: str) -> str:
     """The input units: one row per key; rows that an earlier stage failed are left out."""
     key = tables.key_expression()
     return (
         f"SELECT {column_list(tables.source_columns)}, {key} AS unit_key, "
+        f"{tables.fingerprint_expression(fingerprint_prefix)} AS wanted, "
         f"ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {key}) AS nth "
         f"FROM {quote_name(tables.source)} WHERE {_source_filter(tables)}"
     )
@@ -126,18 +127,16 @@ def create_selection(tables: StageTables, fingerprint_prefix: str) -> str:
         f"CREATE TABLE {quote_name(tables.selection)} LIFECYCLE {WORKING_TABLE_LIFECYCLE_DAYS} AS "
         f"SELECT {column_list(tables.source_columns, 'w.')}, 'ok' AS `status`, '' AS `error_stage`, "
         "'' AS `error_type`, '' AS `error_msg`, "
-        "CAST(CASE WHEN d.`fingerprint` = w.`fingerprint` THEN d.`attempt` + 1 ELSE 1 END AS BIGINT) "
+        "CAST(CASE WHEN d.`fingerprint` = w.wanted THEN d.`attempt` + 1 ELSE 1 END AS BIGINT) "
         "AS `attempt`, "
-        "w.`fingerprint` AS `fingerprint` "
-        f"FROM (SELECT {column_list(tables.source_columns)}, unit_key, "
-        f"{tables.fingerprint_expression(fingerprint_prefix)} AS `fingerprint` "
-        f"FROM ({_source_rows(tables)}) i WHERE nth = 1) w "
+        "w.wanted AS `fingerprint` "
+        f"FROM (SELECT * FROM ({_source_rows(tables, fingerprint_prefix)}) i WHERE nth = 1) w "
         f"LEFT JOIN (SELECT {tables.key_expression()} AS unit_key, MAX(`attempt`) AS `attempt`, "
         "MAX(`fingerprint`) AS `fingerprint`, COUNT(DISTINCT `fingerprint`) AS fingerprints, "
         f"SUM(CASE WHEN `status` = {quote_text(Status.OK)} THEN 0 ELSE 1 END) AS not_ok "
         f"FROM {quote_name(tables.output)} WHERE {tables.partition_filter} "
         f"GROUP BY {tables.key_expression()}) d ON w.unit_key = d.unit_key "
-        "WHERE d.unit_key IS NULL OR d.not_ok > 0 OR d.fingerprints > 1 OR d.`fingerprint` <> w.`fingerprint`"
+        "WHERE d.unit_key IS NULL OR d.not_ok > 0 OR d.fingerprints > 1 OR d.`fingerprint` <> w.wanted"
     )
 
 

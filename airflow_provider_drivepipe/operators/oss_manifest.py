@@ -1,0 +1,205 @@
+"""Lists the videos below an OSS prefix into one partition of the manifest table."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator
+
+from airflow_provider_drivepipe.contracts import (
+    MANIFEST_COLUMNS,
+    OssUri,
+    Reason,
+    Stage,
+    StageCounts,
+    StageReport,
+    Verdict,
+)
+from airflow_provider_drivepipe.exceptions import ConfigurationError, DataGateError
+from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
+from airflow_provider_drivepipe.hooks.errors import oss_errors
+from airflow_provider_drivepipe.operators.base import push_report
+from airflow_provider_drivepipe.operators.partition import partition_spec_from_context
+from airflow_provider_drivepipe.pipelines import stage_sql
+from airflow_provider_drivepipe.pipelines.manifest import LeftOut, manifest_row
+from airflow_provider_drivepipe.scenario.options import (
+    GateOptions,
+    ManifestOptions,
+    PartitionOptions,
+    TableOptions,
+)
+from airflow_provider_drivepipe.scenario.partition import PartitionSpec
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+_BATCH = 5000
+_NAMED_IN_LOG = 20
+
+
+class OssManifestOperator(BaseOperator):
+    """Writes one partition of the manifest: a row per video object below the prefix.
+
+    Objects that are no videos (other extensions, folder markers) are left out as ``filtered``; videos of
+    zero bytes are left out as ``failed`` with ``empty_file``. Both are counted by reason. The partition is
+    replaced in one statement, also when the listing is empty.
+
+    :param options: bucket, prefix and extensions. ``{<partition column>}`` in the prefix becomes the
+        partition's value, so that ``trips/{ds}/`` lists one day.
+    :param output: manifest table; created when it is missing.
+    """
+
+    ui_color = "#d0e0e3"
+    stage_name: ClassVar[str] = str(Stage.MANIFEST)
+
+    def __init__(
+        self,
+        *,
+        scenario: str,
+        partition: PartitionOptions,
+        options: ManifestOptions,
+        output: TableOptions,
+        gate: GateOptions | None = None,
+        conn_id: str = DrivepipeHook.default_conn_name,
+        oss_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.scenario = scenario
+        self.partition = partition
+        self.options = options
+        self.output = output
+        self.gate = gate or GateOptions()
+        self.conn_id = conn_id
+        self.oss_conn_id = oss_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """List, stage, publish, report."""
+        started = time.time()
+        ti = context["ti"]
+        hook = DrivepipeHook(self.conn_id, self.oss_conn_id, run_identity=f"{ti.dag_id}/{ti.run_id}")
+        partition = partition_spec_from_context(context, self.partition)
+        identity = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}/{partition.path()}"
+        suffix = hashlib.sha256(identity.encode()).hexdigest()[:12]
+        staging = f"{self.output.name}__staging_{suffix}"
+        counts = Counter[str]()
+        try:
+            self._stage(hook, partition, staging, counts)
+            self._publish(hook, partition, staging)
+        finally:
+            hook.execute_sql(stage_sql.drop_table(staging))
+        report = self._report(partition, counts, time.time() - started)
+        push_report(context, report)
+        if report.ok < self.gate.min_rows:
+            raise DataGateError(f"{report.ok} videos found, at least {self.gate.min_rows} are wanted")
+        return report.to_json()
+
+    def _stage(
+        self, hook: DrivepipeHook, partition: PartitionSpec, staging: str, counts: Counter[str]
+    ) -> None:
+        """Write the listing into the staging table, batch by batch; memory does not grow with the bucket."""
+        hook.execute_sql(stage_sql.drop_table(staging))
+        hook.execute_sql(
+            stage_sql.create_table(
+                staging, MANIFEST_COLUMNS, lifecycle_days=stage_sql.WORKING_TABLE_LIFECYCLE_DAYS
+            )
+        )
+        prefix = self._prefix(partition)
+        self.log.info("listing bucket %s below %r", self.options.bucket, prefix)
+        with hook.errors(), hook.odps.get_table(staging).open_writer() as writer:
+            batch: list[Sequence[object]] = []
+            for row in self._rows(hook, prefix, counts):
+                batch.append(row)
+                if len(batch) == _BATCH:
+                    writer.write(batch)
+                    self.log.info("%d videos so far", counts["ok"])
+                    batch = []
+            if batch:
+                writer.write(batch)
+
+    def _rows(self, hook: DrivepipeHook, prefix: str, counts: Counter[str]) -> Iterator[Sequence[object]]:
+        import alibabacloud_oss_v2 as oss
+
+        settings = hook.oss_settings.require_oss()
+        root = OssUri(settings.netloc, self.options.bucket)
+        with oss_errors(hook.oss_settings.conn_id, settings.endpoint):
+            paginator = hook.oss.list_objects_v2_paginator()
+            request = oss.ListObjectsV2Request(bucket=self.options.bucket, prefix=prefix, max_keys=1000)
+            for page in paginator.iter_page(request):
+                for found in page.contents or []:
+                    row = manifest_row(found, root, self.options.video_extensions)
+                    if isinstance(row, LeftOut):
+                        counts[row.reason] += 1
+                        if row.failed and counts[row.reason] <= _NAMED_IN_LOG:
+                            self.log.warning("left out, %s: %s", row.reason, found.key)
+                    else:
+                        counts["ok"] += 1
+                        yield row
+
+    def _prefix(self, partition: PartitionSpec) -> str:
+        prefix = self.options.prefix
+        for name, value in partition.items():
+            prefix = prefix.replace(f"{{{name}}}", value)
+        return prefix
+
+    def _publish(self, hook: DrivepipeHook, partition: PartitionSpec, staging: str) -> None:
+        hook.execute_sql(
+            stage_sql.create_table(
+                self.output.name,
+                MANIFEST_COLUMNS,
+                tuple(self.partition.columns),
+                self.output.lifecycle_days,
+            )
+        )
+        have = {c.name for c in hook.table_columns(self.output.name)[0]}
+        missing = [c.name for c in MANIFEST_COLUMNS if c.name not in have]
+        if missing or len(have) != len(MANIFEST_COLUMNS):
+            raise ConfigurationError(
+                f"table {self.output.name} is not a manifest table: it lacks {', '.join(missing) or 'nothing'} "
+                f"and has {', '.join(sorted(have - {c.name for c in MANIFEST_COLUMNS})) or 'nothing'} besides"
+            )
+        columns = stage_sql.column_list([c.name for c in MANIFEST_COLUMNS])
+        hook.execute_sql(
+            f"INSERT OVERWRITE TABLE {stage_sql.quote_name(self.output.name)} "
+            f"PARTITION ({partition.sql(', ')}) SELECT {columns} FROM {stage_sql.quote_name(staging)}"
+        )
+
+    def _report(self, partition: PartitionSpec, counts: Counter[str], seconds: float) -> StageReport:
+        failed = counts[Reason.EMPTY_FILE]
+        books = StageCounts(counts.total(), counts["ok"], failed, counts.total() - counts["ok"] - failed)
+        if books.ok == 0 and failed == 0:
+            verdict = Verdict.EMPTY_INPUT
+        else:
+            verdict = Verdict.COMPLETED_WITH_FAILURES if failed else Verdict.COMPLETED
+        self.log.info(
+            "%d objects: %d videos, left out: %s",
+            books.rows_in,
+            books.ok,
+            ", ".join(f"{n} {reason}" for reason, n in sorted(counts.items()) if reason != "ok") or "none",
+        )
+        numbers = {
+            "rows_in": books.rows_in,
+            "ok": books.ok,
+            "failed": books.failed,
+            "filtered": books.filtered,
+            "skipped": 0,
+        }
+        return StageReport(
+            scenario=self.scenario,
+            stage=self.stage_name,
+            table=self.output.name,
+            partition=partition.path(),
+            verdict=verdict,
+            **numbers,
+            carried_over=0,
+            failures={self.stage_name: {str(Reason.EMPTY_FILE): failed}} if failed else {},
+            filtered_reasons={
+                reason: n for reason, n in sorted(counts.items()) if reason not in ("ok", Reason.EMPTY_FILE)
+            },
+            stages={self.stage_name: numbers},
+            seconds=round(seconds, 3),
+        )

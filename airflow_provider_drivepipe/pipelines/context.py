@@ -1,0 +1,53 @@
+"""What every graph needs from outside: the pyodps entry, the OSS mount and the model service's access."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+PYAV_REQUIREMENT = "av>=16,<19"
+PILLOW_REQUIREMENT = "Pillow>=11"
+"""Requirements of the frame engine: DPE's stock image has no ffmpeg, PyAV's wheel bundles its libraries."""
+
+
+@dataclass(frozen=True)
+class MountOptions:
+    """How workers see OSS: ``root`` (a full OSS URI) appears at ``path``, opened with a RAM role."""
+
+    root: str
+    path: str
+    role_arn: str
+
+
+@dataclass(frozen=True)
+class ModelAccess:
+    """Where models come from, and the key pair with which the model service fetches images from OSS."""
+
+    project: str
+    oss_access_key_id: str
+    oss_access_key_secret: str = field(repr=False)
+
+    def storage_options(self) -> dict[str, str]:
+        """Return what ``ContentPart.image`` needs: the service cannot use the caller's role."""
+        return {
+            "access_key_id": self.oss_access_key_id,
+            "access_key_secret": self.oss_access_key_secret,
+        }
+
+
+@contextmanager
+def graph_building(odps: Any) -> Iterator[None]:
+    """Make ``odps`` the entry that MaxFrame's functions without an entry argument use.
+
+    ``md.to_odps_table`` has none, and looks the target table up while the graph is built. The catalog
+    endpoint has to be set before a model is loaded.
+    """
+    from odps import options
+    from odps.config import option_context
+
+    with option_context():
+        options.catalog.endpoint = f"http://{odps.get_catalog_host()}"
+        odps.to_global()
+        yield
