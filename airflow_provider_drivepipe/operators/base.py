@@ -344,8 +344,9 @@ class MaxFrameStageOperator(BaseOperator):
     def _check_gate(self, books: bookkeeping.Books) -> None:
         if books.failure_rate > self.gate.max_failure_rate:
             raise DataGateError(
-                f"{books.failure_rate:.1%} of the input failed, the limit is {self.gate.max_failure_rate:.1%}: "
-                f"{books.failures}. The partition is published; a retry or Clear works on the failed rows only"
+                f"{books.failure_rate:.1%} of the input failed, the limit is "
+                f"{self.gate.max_failure_rate:.1%}: {books.failures}. The partition is published; "
+                "a retry or Clear works on the failed rows only"
             )
         if books.table.ok < self.gate.min_rows:
             raise DataGateError(

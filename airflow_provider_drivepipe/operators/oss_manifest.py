@@ -156,11 +156,11 @@ class OssManifestOperator(BaseOperator):
             )
         )
         have = {c.name for c in hook.table_columns(self.output.name)[0]}
-        missing = [c.name for c in MANIFEST_COLUMNS if c.name not in have]
-        if missing or len(have) != len(MANIFEST_COLUMNS):
+        want = {c.name for c in MANIFEST_COLUMNS}
+        if have != want:
             raise ConfigurationError(
-                f"table {self.output.name} is not a manifest table: it lacks {', '.join(missing) or 'nothing'} "
-                f"and has {', '.join(sorted(have - {c.name for c in MANIFEST_COLUMNS})) or 'nothing'} besides"
+                f"table {self.output.name} is not a manifest table: it lacks columns "
+                f"({', '.join(sorted(want - have))}) and has others ({', '.join(sorted(have - want))})"
             )
         columns = stage_sql.column_list([c.name for c in MANIFEST_COLUMNS])
         hook.execute_sql(

@@ -1,0 +1,48 @@
+"""A fingerprint changes exactly when the content of a row would."""
+
+from dataclasses import replace
+
+import pytest
+
+from airflow_provider_drivepipe.pipelines.fingerprint import (
+    combined,
+    frames_fingerprint,
+    image_embedding_fingerprint,
+    label_fingerprint,
+)
+from airflow_provider_drivepipe.scenario.options import FrameOptions, ImageEmbeddingOptions, LabelOptions
+
+FRAMES = FrameOptions(fps="1")
+LABELS = LabelOptions(model="m", prompt="p")
+
+
+@pytest.mark.parametrize(
+    "changed", [{"fps": "2"}, {"fps": None, "sample_count": 8}, {"jpeg_quality": 80}, {"frames_prefix": "x"}]
+)
+def test_frame_content_changes(changed):
+    assert frames_fingerprint(replace(FRAMES, **changed), "r") != frames_fingerprint(FRAMES, "r")
+
+
+@pytest.mark.parametrize("changed", [{"timeout_sec": 5}, {"cpu": 8}, {"memory_gb": 1}, {"batch_rows": 9}])
+def test_how_the_work_is_done_does_not_count(changed):
+    assert frames_fingerprint(replace(FRAMES, **changed), "r") == frames_fingerprint(FRAMES, "r")
+
+
+@pytest.mark.parametrize(
+    "changed", [{"model": "n"}, {"prompt": "q"}, {"label_schema": "s"}, {"max_tokens": 9}]
+)
+def test_label_content_changes(changed):
+    assert label_fingerprint(replace(LABELS, **changed), "p") != label_fingerprint(LABELS, "p")
+
+
+def test_name_of_the_prompt_does_not_count_but_its_text_does():
+    assert label_fingerprint(replace(LABELS, prompt_name="other"), "p") == label_fingerprint(LABELS, "p")
+
+
+def test_model_project_counts():
+    options = ImageEmbeddingOptions(model="m")
+    assert image_embedding_fingerprint(options, "a") != image_embedding_fingerprint(options, "b")
+
+
+def test_combined_leaves_absent_stages_out():
+    assert combined("a", None, "b") == "a.b"
