@@ -1,0 +1,1 @@
+"""Drawn drives: pictures that look like a forward camera's, for the demo and the tests."""
