@@ -1,1 +1,1 @@
-"""The MaxFrame service and its engine."""
+"""The MaxFrame service: sessions and DAGs, each DAG run by a process of its own."""

@@ -1,0 +1,169 @@
+"""Operators that the SDK's code generator lacks or gets wrong, run as the service runs them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from maxframe.codegen.spe import dataframe as _stock  # noqa: F401  (stock adapters must be registered first)
+from maxframe.codegen.spe.core import SPEOperatorAdapter, register_op_adapter
+from maxframe.dataframe.extensions import DataFrameApplyChunk
+from maxframe.dataframe.extensions.flatmap import DataFrameFlatMapOperator
+from maxframe.dataframe.extensions.rebalance import DataFrameRebalance
+from maxframe.dataframe.indexing.set_axis import DataFrameSetAxis
+from maxframe.dataframe.indexing.setitem import DataFrameSetitem
+from maxframe.dataframe.misc.rechunk import DataFrameRechunk
+from maxframe.udf import MarkedFunction
+
+from . import frames
+from .chunks import map_chunks, parallel_workers
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from .execution import EngineContext
+
+
+def register() -> None:
+    """Let the code generator use these adapters."""
+    register_op_adapter(DataFrameApplyChunk)(ApplyChunkAdapter)
+    register_op_adapter(DataFrameFlatMapOperator)(FlatMapAdapter)
+    register_op_adapter([DataFrameRebalance, DataFrameRechunk])(IdentityAdapter)
+    register_op_adapter(DataFrameSetAxis)(SetAxisAdapter)
+    register_op_adapter(DataFrameSetitem)(SetItemAdapter)
+
+
+def call(context: EngineContext, op: Any, function: Callable[[Any], Any]) -> list[str]:
+    """Return code that sets an operator's output to ``function(input)``."""
+    name = context.register_operator_constants(function)
+    source = context.get_input_tileable_variable(op.inputs[0])
+    target = context.get_output_tileable_variable(op.outputs[0])
+    return [f"{target} = {name}({source})"]
+
+
+def plain_function(op: Any) -> Callable[..., Any]:
+    """Return an operator's function with its arguments bound, without the markers of ``maxframe.udf``."""
+    function = op.func.func if isinstance(op.func, MarkedFunction) else op.func
+    args, kwargs = op.args or (), op.kwargs or {}
+    # The chunk or row comes first, before the bound positional arguments.
+    return (lambda value: function(value, *args, **kwargs)) if args or kwargs else function
+
+
+class ApplyChunkAdapter(SPEOperatorAdapter):
+    """``apply_chunk``: the stock adapter drops the function's arguments and calls it once with all rows."""
+
+    def generate_code(self, op: Any, context: EngineContext) -> list[str]:
+        """Return the code of one operator."""
+        resources = op.expect_resources or {}
+        run = functools.partial(
+            apply_chunk,
+            function=plain_function(op),
+            batch_rows=op.batch_rows,
+            declared=op.outputs[0],
+            check=(op.extra_params or {}).get("check_output_dtypes") or "warns",
+            workers=parallel_workers(resources.get("cpu") or 1),
+            directory=Path(context.job.directory),
+            progress=context.progress,
+        )
+        return call(context, op, run)
+
+
+def apply_chunk(
+    data: Any,
+    *,
+    function: Callable[[Any], Any],
+    batch_rows: int | None,
+    declared: Any,
+    check: str,
+    workers: int,
+    directory: Path,
+    progress: Progress,
+) -> Any:
+    """Apply a function to chunks of a frame or series, in parallel, and return one frame or series."""
+    chunks = frames.split(data, batch_rows)
+    if not chunks:
+        return frames.empty_like(declared)
+    parts = map_chunks(function, chunks, workers=workers, directory=directory, on_done=progress.step_fraction)
+    declared_types = getattr(declared, "dtypes", None) if getattr(declared, "ndim", 2) == 2 else None
+    for position, part in enumerate(parts):
+        if not isinstance(part, pd.DataFrame | pd.Series):
+            raise TypeError(
+                f"apply_chunk's function returned {type(part).__name__} for chunk {position + 1} of {len(parts)}; "
+                "expected a pandas DataFrame or Series"
+            )
+        if declared_types is not None and isinstance(part, pd.DataFrame):
+            parts[position] = frames.conform(part, declared_types, check=check, warn=progress.warn)
+    return frames.combine(parts)
+
+
+class FlatMapAdapter(SPEOperatorAdapter):
+    """``flatmap``: rows in, any number of rows out; the stock code generator has none."""
+
+    def generate_code(self, op: Any, context: EngineContext) -> list[str]:
+        """Return the code of one operator."""
+        run = functools.partial(
+            flatmap, function=plain_function(op), raw=bool(op.raw), declared=op.outputs[0]
+        )
+        return call(context, op, run)
+
+
+def flatmap(data: Any, *, function: Callable[[Any], Any], raw: bool, declared: Any) -> Any:
+    """Apply a function that returns or yields rows to each row; the index repeats for each row that comes out."""
+    if isinstance(data, pd.DataFrame):
+        rows: Iterable[Any] = data.to_numpy() if raw else (row for _, row in data.iterrows())
+    else:
+        rows = data
+    index, values = [], []
+    for label, row in zip(data.index if hasattr(data, "index") else range(len(data)), rows, strict=True):
+        for value in _rows(function(row)):
+            index.append(label)
+            values.append(value)
+    if getattr(declared, "ndim", 2) == 1:
+        return pd.Series(values, index=index, dtype=declared.dtype, name=declared.name)
+    columns = list(declared.dtypes.index)
+    one_column = [value if isinstance(value, list | tuple) else [value] for value in values]
+    return pd.DataFrame(one_column, index=index, columns=columns).astype(dict(declared.dtypes))
+
+
+def _rows(returned: Any) -> Iterable[Any]:
+    if isinstance(returned, pd.DataFrame):
+        return returned.itertuples(index=False, name=None)
+    return (
+        returned if isinstance(returned, Iterable) and not isinstance(returned, str | bytes) else [returned]
+    )
+
+
+class IdentityAdapter(SPEOperatorAdapter):
+    """``rebalance`` and ``rechunk`` change how rows are spread over workers, not the rows."""
+
+    def generate_code(self, op: Any, context: EngineContext) -> list[str]:
+        """Return the code of one operator."""
+        return call(context, op, _identity)
+
+
+def _identity(data: Any) -> Any:
+    return data
+
+
+class SetAxisAdapter(SPEOperatorAdapter):
+    """``set_axis`` and ``df.columns = …``: the stock adapter reads the output where it means the input."""
+
+    def generate_code(self, op: Any, context: EngineContext) -> list[str]:
+        """Return the code of one operator."""
+        source = context.get_input_tileable_variable(op.inputs[0])
+        target = context.get_output_tileable_variable(op.outputs[0])
+        return [f"{target} = {source}.set_axis({self.translate_var(context, op.value)}, axis={op.axis!r})"]
+
+
+class SetItemAdapter(SPEOperatorAdapter):
+    """``df[name] = …``: the stock adapter changes the input, which other operators may still read."""
+
+    def generate_code(self, op: Any, context: EngineContext) -> list[str]:
+        """Return the code of one operator."""
+        source = context.get_input_tileable_variable(op.target)
+        target = context.get_output_tileable_variable(op.outputs[0])
+        value = self.translate_var(context, op.value)
+        indexes = self.translate_var(context, op.indexes)
+        return [f"{target} = {source}.copy(deep=False)", f"{target}[{indexes}] = {value}"]

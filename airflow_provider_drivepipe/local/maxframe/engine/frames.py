@@ -1,0 +1,106 @@
+"""Makes one frame of the chunks that a function returned, as the function's declaration says it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+
+
+def split(data: Any, batch_rows: int | None) -> list[Any]:
+    """Cut a frame or series into chunks of at most ``batch_rows`` rows; about 16 chunks when that is None."""
+    rows = batch_rows or max(1, -(-len(data) // 16))
+    return [data.iloc[start : start + rows] for start in range(0, len(data), rows)]
+
+
+def empty_like(declared: Any) -> Any:
+    """Return an empty frame or series of the declared types (a tileable, or anything with its attributes)."""
+    if getattr(declared, "ndim", 2) == 1:
+        return pd.Series([], dtype=declared.dtype, name=declared.name)
+    if declared.dtypes is None:
+        return pd.DataFrame()
+    return pd.DataFrame({name: pd.Series([], dtype=dtype) for name, dtype in declared.dtypes.items()})
+
+
+def combine(parts: Sequence[Any]) -> Any:
+    """Concatenate chunk results in order.
+
+    Each chunk's function counts its rows from 0, so default indexes are replaced by one that counts through;
+    indexes that tell rows apart, and named ones, stay.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    whole = pd.concat(list(parts))
+    if not whole.index.is_unique and all(_is_default_like(part.index) for part in parts):
+        whole.index = pd.RangeIndex(len(whole))
+    return whole
+
+
+def _is_default_like(index: pd.Index[Any]) -> bool:
+    return index.nlevels == 1 and index.name is None and pd.api.types.is_integer_dtype(index.dtype)
+
+
+def conform(
+    frame: pd.DataFrame, declared: pd.Series[Any], *, check: str, warn: Callable[[str], None]
+) -> pd.DataFrame:
+    """Bring a result into the declared columns, order and types.
+
+    ``check`` is ``apply_chunk``'s ``check_output_dtypes``: with ``ignore`` the frame is left alone; with ``warns``
+    a column that cannot take its declared type is left alone with a warning; with ``raises`` that is a TypeError.
+    Missing or unexpected columns are a ValueError, since later operators look them up by name.
+    """
+    if check == "ignore":
+        return frame
+    _check_columns(list(frame.columns), list(declared.index))
+    converted = frame[list(declared.index)].copy(deep=False)
+    problems = []
+    for name, dtype in declared.items():
+        column = converted[name]
+        if column.dtype == dtype or pd.api.types.is_object_dtype(dtype):
+            continue
+        try:
+            converted[name] = _convert(column, dtype)
+        except (TypeError, ValueError, OverflowError) as error:
+            problems.append(
+                f"{name!r} is declared {dtype}, but the function returned {column.dtype} ({error})"
+            )
+    if problems:
+        text = f"types of apply_chunk's result differ from the declared ones: {'; '.join(problems)}"
+        if check == "raises":
+            raise TypeError(text)
+        warn(text)
+    return converted
+
+
+def _check_columns(returned: list[Any], declared: list[Any]) -> None:
+    missing = [name for name in declared if name not in returned]
+    unexpected = [name for name in returned if name not in declared]
+    duplicate = sorted({str(name) for name in returned if returned.count(name) > 1})
+    problems = [
+        f"{what}: {names}"
+        for what, names in (("missing", missing), ("not declared", unexpected), ("duplicate", duplicate))
+        if names
+    ]
+    if problems:
+        raise ValueError(
+            "columns of apply_chunk's result differ from the declared dtypes; "
+            f"{'; '.join(problems)} (returned: {returned}, declared: {declared})"
+        )
+
+
+def _convert(column: pd.Series[Any], dtype: Any) -> pd.Series[Any]:
+    missing = column.isna()
+    if pd.api.types.is_string_dtype(dtype):
+        kind = pd.api.types.infer_dtype(column, skipna=True)
+        if kind not in ("string", "empty"):
+            raise TypeError(f"its values are {kind}")
+    if pd.api.types.is_integer_dtype(dtype) and missing.any():
+        # NumPy's integers have no NULL; pandas' own do.
+        return column.astype("object").where(~missing, pd.NA).astype("Int64")
+    if pd.api.types.is_bool_dtype(dtype) and missing.any():
+        return column.astype("object").where(~missing, pd.NA).astype("boolean")
+    converted = column.astype(dtype)
+    if pd.api.types.is_integer_dtype(dtype) and not (converted == column).all():
+        raise ValueError("values would be rounded")
+    return converted

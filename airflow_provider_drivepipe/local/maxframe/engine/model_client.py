@@ -1,0 +1,66 @@
+"""Client of the server's model service."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import Any
+
+import requests
+
+from .content import RowError
+
+_ATTEMPTS = 4
+_FIRST_BACKOFF_SECONDS = 0.2
+_DEFAULT_TIMEOUT_SECONDS = 600.0
+
+
+class ModelClient:
+    """Sends requests with the DAG's token. Safe to use from several threads."""
+
+    def __init__(self, endpoint: str, token: str, timeout: float | None = None) -> None:
+        self._base = f"{endpoint.rstrip('/')}/models/v1"
+        self._headers = {"Authorization": f"Bearer {token}"}
+        self._timeout = timeout or _DEFAULT_TIMEOUT_SECONDS
+        self._local = threading.local()
+
+    def call(self, what: str, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the raw answer to ``chat`` or ``embed``.
+
+        Overload, server errors and lost connections are tried again with backoff; what remains is a RowError
+        whose text is the service's own error.
+        """
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                time.sleep(_FIRST_BACKOFF_SECONDS * 2 ** (attempt - 1))
+            try:
+                response = self._session().post(
+                    f"{self._base}/{what}", json=request, headers=self._headers, timeout=self._timeout
+                )
+            except requests.RequestException as error:
+                failure = RowError("connection_error", f"model service: {type(error).__name__}")
+                continue
+            if response.ok:
+                answer: dict[str, Any] = response.json()
+                return answer
+            failure = _failure(response)
+            if response.status_code != 429 and response.status_code < 500:
+                break
+        raise failure
+
+    def _session(self) -> requests.Session:
+        if not hasattr(self._local, "session"):
+            self._local.session = requests.Session()
+            # Loopback traffic must not go through a proxy of the environment.
+            self._local.session.trust_env = False
+        session: requests.Session = self._local.session
+        return session
+
+
+def _failure(response: requests.Response) -> RowError:
+    try:
+        error = response.json()["error"]
+        return RowError(str(error["code"]), str(error["message"]))
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return RowError("model_error", f"model service answered {response.status_code} without an error body")
