@@ -76,7 +76,6 @@ class Dag:
     def discard_input(self) -> None:
         """Delete what only the run needed: the graph, which holds the user's credentials, and scratch files."""
         self.path(files.GRAPH_FILE).unlink(missing_ok=True)
-        self.path(files.INPUTS_FILE).unlink(missing_ok=True)
         for scratch in self.directory.glob("chunk-*"):
             scratch.unlink(missing_ok=True)
         shutil.rmtree(self.path(files.WORK_DIRECTORY), ignore_errors=True)
@@ -114,7 +113,9 @@ class StateStore:
     def new_dag(self, session: Session) -> Dag:
         """Make the folder of a new DAG; its id sorts by time."""
         now = time.time()
-        dag_id = f"{time.strftime('%Y%m%d%H%M%S', time.gmtime(now))}_{uuid.uuid4().hex[:12]}"
+        second, microsecond = divmod(int(now * 1_000_000), 1_000_000)
+        moment = f"{time.strftime('%Y%m%d%H%M%S', time.gmtime(second))}{microsecond:06d}"
+        dag_id = f"{moment}_{uuid.uuid4().hex[:12]}"
         directory = self.root / session.id / dag_id
         directory.mkdir(mode=0o700)
         return Dag(dag_id, session.id, directory, started=now)

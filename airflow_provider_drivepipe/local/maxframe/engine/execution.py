@@ -75,6 +75,11 @@ class _Generator(SPECodeGenerator):
     def _init_context(self, session_id: str, subdag_id: str) -> SPECodeContext:  # noqa: ARG002  (SDK's signature)
         return self._engine_context
 
+    def _generate_delete_code(self, var_name: str) -> list[str]:  # noqa: ARG002  (SDK's signature)
+        # The SDK counts readers per graph node, but copies of a frame are several nodes with one variable, which it
+        # then deletes too early. Keeping variables until the end costs memory only.
+        return []
+
 
 class _Runner(SPEDagRunner):
     """Reads inputs from, and stores results in, tables of the session."""
@@ -161,12 +166,14 @@ def _apply_settings(settings: Mapping[str, Any]) -> None:
 
 
 def _known_result(job: Job, key: str) -> ResultInfo:
-    inputs = job.path(INPUTS_FILE)
-    uploaded = deserialize_serializable(inputs.read_bytes()) if inputs.exists() else None
-    if uploaded and key in uploaded:
-        return uploaded[key]
-    for path in Path(job.directory).parent.glob(f"*/{RESULT_FILE}"):
+    """Return where an earlier DAG of the session, or its client's upload, has left some data."""
+    session = Path(job.directory).parent
+    for path in session.glob(f"*/{RESULT_FILE}"):
         results = read_json(path).get("results") or {}
         if key in results:
             return ResultInfo.from_json(dict(results[key]))
+    for path in session.glob(f"*/{INPUTS_FILE}"):
+        uploaded = deserialize_serializable(path.read_bytes()) or {}
+        if key in uploaded:
+            return uploaded[key]
     raise LookupError(f"the session has no result {key}; was it computed in another session?")

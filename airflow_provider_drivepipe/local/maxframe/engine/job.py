@@ -14,7 +14,7 @@ from typing import Any
 GRAPH_FILE = "dag.bin"
 """Serialized graph; from the server. It holds the user's credentials, so it is deleted once the DAG has ended."""
 INPUTS_FILE = "inputs.bin"
-"""Serialized infos of tables that the client uploaded for this DAG; from the server."""
+"""Serialized infos of tables that the client uploaded for this DAG and later ones; from the server."""
 LOG_FILE = "log.txt"
 """Standard output and error of the DAG's processes."""
 PROCESS_FILE = "process.json"
