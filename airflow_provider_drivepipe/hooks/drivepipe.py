@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -73,6 +74,8 @@ class DrivepipeHook(BaseHook):
         from odps import ODPS
         from odps.accounts import CloudAccount, StsAccount
 
+        # The tunnel logs each result that is read; a person on call needs none of it.
+        logging.getLogger("odps.tunnel").setLevel(logging.WARNING)
         mc = self.settings.require_maxcompute()
         key = mc.access_key
         account = (

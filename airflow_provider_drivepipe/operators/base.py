@@ -80,12 +80,12 @@ class StageRun:
 
 
 class MaxFrameStageOperator(BaseOperator):
-    """Writes one partition of ``output`` from the same partition of ``source_table``.
+    """Writes one partition of ``output_table`` from the same partition of ``source_table``.
 
     :param scenario: name of the scenario, for reports.
     :param partition: which partition a run owns, see :class:`PartitionOptions`.
     :param source_table: partitioned input table.
-    :param output: table to write; created when it is missing.
+    :param output_table: table to write; created when it is missing.
     :param gate: when a published partition still fails the task.
     :param conn_id: connection of type ``drivepipe``.
     :param oss_conn_id: take OSS from another connection.
@@ -106,7 +106,7 @@ class MaxFrameStageOperator(BaseOperator):
         scenario: str,
         partition: PartitionOptions,
         source_table: str,
-        output: TableOptions,
+        output_table: TableOptions,
         gate: GateOptions | None = None,
         conn_id: str = MaxFrameHook.default_conn_name,
         oss_conn_id: str | None = None,
@@ -119,7 +119,7 @@ class MaxFrameStageOperator(BaseOperator):
         self.scenario = scenario
         self.partition = partition
         self.source_table = source_table
-        self.output = output
+        self.output_table = output_table
         self.gate = gate or GateOptions()
         self.conn_id = conn_id
         self.oss_conn_id = oss_conn_id
@@ -358,17 +358,17 @@ class MaxFrameStageOperator(BaseOperator):
         partition_columns = tuple(self.partition.columns)
         hook.execute_sql(
             stage_sql.create_table(
-                self.output.name, run.columns, partition_columns, self.output.lifecycle_days
+                self.output_table.name, run.columns, partition_columns, self.output_table.lifecycle_days
             )
         )
-        existing, _ = hook.table_columns(self.output.name)
+        existing, _ = hook.table_columns(self.output_table.name)
         have = {c.name: c.type for c in existing}
         want = {c.name: c.type for c in run.columns}
         if have != want:
             missing = ", ".join(f"{n} {t}" for n, t in want.items() if have.get(n) != t)
             extra = ", ".join(f"{n} {t}" for n, t in have.items() if want.get(n) != t)
             raise ConfigurationError(
-                f"table {self.output.name} does not fit this scenario: it lacks ({missing}), and has "
+                f"table {self.output_table.name} does not fit this scenario: it lacks ({missing}), and has "
                 f"({extra}) that the scenario does not write. Name another output table, or change the table"
             )
 
@@ -401,8 +401,8 @@ def lineage_of(source: Sequence[Column], own: Sequence[Column]) -> tuple[Column,
 
 
 def _load_record(context: Context) -> JobRecord | None:
-    stored = context["task_state_store"].get(RECORD_KEY)
-    return JobRecord(**stored) if isinstance(stored, dict) else None
+    stored: Any = context["task_state_store"].get(RECORD_KEY)
+    return JobRecord(**stored) if stored else None
 
 
 def _store_record(context: Context, record: JobRecord, done: bool = False) -> None:

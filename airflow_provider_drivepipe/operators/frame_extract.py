@@ -37,7 +37,7 @@ class MaxFrameFrameExtractOperator(MaxFrameStageOperator):
         root = str(hook.oss_root(self.oss.bucket, self.oss.root))
         return video_stage_run(
             source_table=self.source_table,
-            output_table=self.output.name,
+            output_table=self.output_table.name,
             partition=partition,
             source=source,
             columns=output_columns(lineage_of(source, FRAME_COLUMNS), None, None),

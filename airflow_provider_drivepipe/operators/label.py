@@ -68,9 +68,9 @@ class AiFuncLabelOperator(MaxFrameStageOperator):
         )
         tables = StageTables(
             source=self.source_table,
-            output=self.output.name,
-            selection=f"{self.output.name}__selection_{suffix}",
-            staging=f"{self.output.name}__staging_{suffix}",
+            output=self.output_table.name,
+            selection=f"{self.output_table.name}__selection_{suffix}",
+            staging=f"{self.output_table.name}__staging_{suffix}",
             partition_filter=partition.sql(" AND "),
             partition_clause=partition.sql(", "),
             key=tuple(c for c in _KEY if c in names),

@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
@@ -50,7 +51,7 @@ class OssManifestOperator(BaseOperator):
 
     :param options: bucket, prefix and extensions. ``{<partition column>}`` in the prefix becomes the
         partition's value, so that ``trips/{ds}/`` lists one day.
-    :param output: manifest table; created when it is missing.
+    :param output_table: manifest table; created when it is missing.
     """
 
     ui_color = "#d0e0e3"
@@ -62,7 +63,7 @@ class OssManifestOperator(BaseOperator):
         scenario: str,
         partition: PartitionOptions,
         options: ManifestOptions,
-        output: TableOptions,
+        output_table: TableOptions,
         gate: GateOptions | None = None,
         conn_id: str = DrivepipeHook.default_conn_name,
         oss_conn_id: str | None = None,
@@ -72,7 +73,7 @@ class OssManifestOperator(BaseOperator):
         self.scenario = scenario
         self.partition = partition
         self.options = options
-        self.output = output
+        self.output_table = output_table
         self.gate = gate or GateOptions()
         self.conn_id = conn_id
         self.oss_conn_id = oss_conn_id
@@ -85,7 +86,7 @@ class OssManifestOperator(BaseOperator):
         partition = partition_spec_from_context(context, self.partition)
         identity = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}/{partition.path()}"
         suffix = hashlib.sha256(identity.encode()).hexdigest()[:12]
-        staging = f"{self.output.name}__staging_{suffix}"
+        staging = f"{self.output_table.name}__staging_{suffix}"
         counts = Counter[str]()
         try:
             self._stage(hook, partition, staging, counts)
@@ -149,22 +150,22 @@ class OssManifestOperator(BaseOperator):
     def _publish(self, hook: DrivepipeHook, partition: PartitionSpec, staging: str) -> None:
         hook.execute_sql(
             stage_sql.create_table(
-                self.output.name,
+                self.output_table.name,
                 MANIFEST_COLUMNS,
                 tuple(self.partition.columns),
-                self.output.lifecycle_days,
+                self.output_table.lifecycle_days,
             )
         )
-        have = {c.name for c in hook.table_columns(self.output.name)[0]}
+        have = {c.name for c in hook.table_columns(self.output_table.name)[0]}
         want = {c.name for c in MANIFEST_COLUMNS}
         if have != want:
             raise ConfigurationError(
-                f"table {self.output.name} is not a manifest table: it lacks columns "
+                f"table {self.output_table.name} is not a manifest table: it lacks columns "
                 f"({', '.join(sorted(want - have))}) and has others ({', '.join(sorted(have - want))})"
             )
         columns = stage_sql.column_list([c.name for c in MANIFEST_COLUMNS])
         hook.execute_sql(
-            f"INSERT OVERWRITE TABLE {stage_sql.quote_name(self.output.name)} "
+            f"INSERT OVERWRITE TABLE {stage_sql.quote_name(self.output_table.name)} "
             f"PARTITION ({partition.sql(', ')}) SELECT {columns} FROM {stage_sql.quote_name(staging)}"
         )
 
@@ -181,25 +182,22 @@ class OssManifestOperator(BaseOperator):
             books.ok,
             ", ".join(f"{n} {reason}" for reason, n in sorted(counts.items()) if reason != "ok") or "none",
         )
-        numbers = {
-            "rows_in": books.rows_in,
-            "ok": books.ok,
-            "failed": books.failed,
-            "filtered": books.filtered,
-            "skipped": 0,
-        }
         return StageReport(
             scenario=self.scenario,
             stage=self.stage_name,
-            table=self.output.name,
+            table=self.output_table.name,
             partition=partition.path(),
             verdict=verdict,
-            **numbers,
+            rows_in=books.rows_in,
+            ok=books.ok,
+            failed=books.failed,
+            filtered=books.filtered,
+            skipped=books.skipped,
             carried_over=0,
             failures={self.stage_name: {str(Reason.EMPTY_FILE): failed}} if failed else {},
             filtered_reasons={
                 reason: n for reason, n in sorted(counts.items()) if reason not in ("ok", Reason.EMPTY_FILE)
             },
-            stages={self.stage_name: numbers},
+            stages={self.stage_name: asdict(books)},
             seconds=round(seconds, 3),
         )

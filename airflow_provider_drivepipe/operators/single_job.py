@@ -67,7 +67,7 @@ class MaxFrameSingleJobOperator(MaxFrameFrameExtractOperator):
         )
         return video_stage_run(
             source_table=self.source_table,
-            output_table=self.output.name,
+            output_table=self.output_table.name,
             partition=partition,
             source=source,
             columns=output_columns(lineage, self.labels, self.embedding),
@@ -84,7 +84,8 @@ class MaxFrameSingleJobOperator(MaxFrameFrameExtractOperator):
 
         frames = super().build(hook, run)
         job = assemble_job(run, self.labels, self.embedding)
-        ok = frames[frames["status"] == "ok"]
-        rest = frames[frames["status"] != "ok"]
+        status = frames["status"]
+        ok = frames[status == "ok"]
+        rest = frames[status != "ok"]
         done = call_models(ok, self.labels, self.embedding, model_access(hook), job)
         return md.concat([done, pass_through(rest, job)])

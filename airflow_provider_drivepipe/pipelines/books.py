@@ -62,7 +62,7 @@ class Books:
         """What the stage as a whole came to."""
         if self.table.rows_in == 0:
             return Verdict.EMPTY_INPUT
-        failed = self.table.failed + sum(counts.failed for counts in self.stages.values())
+        failed = any(counts.failed for counts in self.stages.values())
         return Verdict.COMPLETED_WITH_FAILURES if failed else Verdict.COMPLETED
 
     @property
@@ -92,16 +92,16 @@ def balance(
     books: dict[str, StageCounts] = {}
     failures: dict[str, dict[str, int]] = {}
     for stage in stages:
-        failures[stage] = _failures(groups, stage)
-        failed = sum(failures[stage].values())
+        failures[stage.value] = _failures(groups, stage)
+        failed = sum(failures[stage.value].values())
         if stage is Stage.FRAME_EXTRACTION:
-            books[stage] = StageCounts(units_in, units_in - failed, failed)
+            books[stage.value] = StageCounts(units_in, units_in - failed, failed)
         else:
             tried = [g for g in groups if not _failed_before(g, stage, stages)]
             rows_in = sum(g.rows for g in tried)
             filtered = sum(g.rows for g in tried if g.status == Status.FILTERED)
             skipped = sum(g.rows for g in tried if g.status == Status.SKIPPED)
-            books[stage] = StageCounts(
+            books[stage.value] = StageCounts(
                 rows_in, rows_in - failed - filtered - skipped, failed, filtered, skipped
             )
     for name, counts in {"table": table, **books}.items():

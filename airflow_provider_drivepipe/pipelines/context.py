@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,3 +51,10 @@ def graph_building(odps: Any) -> Iterator[None]:
         options.catalog.endpoint = f"http://{odps.get_catalog_host()}"
         odps.to_global()
         yield
+
+
+def declared_dtypes(dtypes: Mapping[str, Any]) -> Any:
+    """Return column dtypes as MaxFrame's ``dtypes=`` wants them: a Series of pandas dtype objects."""
+    import pandas as pd
+
+    return pd.Series({name: pd.api.types.pandas_dtype(dtype) for name, dtype in dtypes.items()})

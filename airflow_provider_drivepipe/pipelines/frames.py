@@ -12,6 +12,7 @@ from airflow_provider_drivepipe.pipelines.context import (
     PILLOW_REQUIREMENT,
     PYAV_REQUIREMENT,
     MountOptions,
+    declared_dtypes,
 )
 from airflow_provider_drivepipe.scenario.options import FrameOptions
 from airflow_provider_drivepipe.worker.frames import FrameJob, extract_frames, frame_dtypes
@@ -54,7 +55,7 @@ def extract(videos: Any, options: FrameOptions, mount: MountOptions, job: FrameJ
         udf,
         batch_rows=options.batch_rows,
         output_type="dataframe",
-        dtypes=frame_dtypes(lineage_dtypes),
+        dtypes=declared_dtypes(frame_dtypes(lineage_dtypes)),
         skip_infer=True,
     )
     return frames.reset_index(drop=True)

@@ -10,7 +10,7 @@ from maxframe.learn.contrib.llm import ContentPart, ImageContentType
 from maxframe.learn.utils import read_odps_model
 
 from airflow_provider_drivepipe import worker
-from airflow_provider_drivepipe.pipelines.context import ModelAccess
+from airflow_provider_drivepipe.pipelines.context import ModelAccess, declared_dtypes
 from airflow_provider_drivepipe.scenario.options import ImageEmbeddingOptions, LabelOptions
 from airflow_provider_drivepipe.worker.assemble import (
     AssembleJob,
@@ -86,7 +86,7 @@ def call_models(
     return combined.mf.apply_chunk(
         assemble_chunk,
         output_type="dataframe",
-        dtypes=assemble_dtypes(job, dict(rows.dtypes)),
+        dtypes=declared_dtypes(assemble_dtypes(job, dict(rows.dtypes))),
         skip_infer=True,
     )
 
@@ -100,6 +100,6 @@ def pass_through(rows: Any, job: AssembleJob) -> Any:
     return rows.mf.apply_chunk(
         pass_chunk,
         output_type="dataframe",
-        dtypes=assemble_dtypes(job, dict(rows.dtypes)),
+        dtypes=declared_dtypes(assemble_dtypes(job, dict(rows.dtypes))),
         skip_infer=True,
     )

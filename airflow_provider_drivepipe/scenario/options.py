@@ -1,4 +1,4 @@
-"""What the stages of a plan need to know, as frozen data: shared by the plan, the operators and the pipelines."""
+"""What the stages of a plan need to know, as frozen data for the plan, the operators and the pipelines."""
 
 from __future__ import annotations
 
@@ -88,6 +88,17 @@ class OssOptions:
     root: str | None = None
     """Full URI ``oss://<endpoint>/<bucket>[/<prefix>]`` that holds inputs and outputs."""
     mount_path: str = "/mnt/drivepipe"
+
+
+@dataclass(frozen=True)
+class PartitionOptions:
+    """Which partition a run owns: the first column takes the run's value, the others ``fixed_values``."""
+
+    columns: tuple[str, ...] = ("ds",)
+    timezone: str = "Asia/Shanghai"
+    """Time zone in which a logical date becomes a partition value."""
+    key_format: str = "%Y%m%d"
+    fixed_values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,36 @@
+"""The one place where an Airflow run's partition is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_drivepipe.exceptions import ConfigurationError
+from airflow_provider_drivepipe.scenario.options import PartitionOptions
+from airflow_provider_drivepipe.scenario.partition import PartitionSpec, resolve_partition_value
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+def partition_spec_from_context(context: Context, options: PartitionOptions) -> PartitionSpec:
+    """Return the partition that the run of ``context`` owns.
+
+    The first partition column takes the run's value, the others their fixed values.
+    Raises ConfigurationError when the run names no partition.
+    """
+    values: Mapping[str, Any] = context  # type: ignore[assignment]  # a TypedDict whose keys may be absent
+    dag_run = values.get("dag_run")
+    try:
+        value = resolve_partition_value(
+            partition_key=getattr(dag_run, "partition_key", None),
+            conf=getattr(dag_run, "conf", None) or {},
+            params=values.get("params") or {},
+            logical_date=values.get("logical_date"),
+            timezone=options.timezone,
+            key_format=options.key_format,
+            column=options.columns[0],
+        )
+        return PartitionSpec(options.columns, (value, *options.fixed_values))
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error

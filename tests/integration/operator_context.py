@@ -1,0 +1,57 @@
+"""A task's context as operators see it, without an Airflow database: state store and XCom as dicts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import BaseOperator
+
+
+class StateStore(dict[str, Any]):
+    """Stands for ``context["task_state_store"]``."""
+
+    def set(self, key: str, value: Any) -> None:
+        self[key] = value
+
+
+class RunningTask:
+    """Stands for the task instance; remembers what was pushed."""
+
+    map_index = -1
+
+    def __init__(self, task_id: str, run_id: str, try_number: int = 1) -> None:
+        self.dag_id = "dag"
+        self.task_id = task_id
+        self.run_id = run_id
+        self.try_number = try_number
+        self.pushed: dict[str, Any] = {}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.pushed[key] = value
+
+
+class Run:
+    """Executes operators for one partition, keeping state between tries as Airflow does."""
+
+    def __init__(self, ds: str = "20261120", run_id: str = "run1") -> None:
+        self.ds = ds
+        self.run_id = run_id
+        self.stores: dict[str, StateStore] = {}
+        self.tasks: dict[str, RunningTask] = {}
+
+    def context(self, operator: BaseOperator, try_number: int = 1) -> dict[str, Any]:
+        ti = RunningTask(operator.task_id, self.run_id, try_number)
+        self.tasks[operator.task_id] = ti
+        return {
+            "ti": ti,
+            "task_instance": ti,
+            "params": {"ds": self.ds},
+            "dag_run": None,
+            "task_state_store": self.stores.setdefault(operator.task_id, StateStore()),
+        }
+
+    def execute(self, operator: BaseOperator, try_number: int = 1) -> dict[str, Any]:
+        return operator.execute(self.context(operator, try_number))
+
+    def xcom(self, operator: BaseOperator, key: str) -> Any:
+        return self.tasks[operator.task_id].pushed[key]
