@@ -1,0 +1,74 @@
+"""Errors as MaxCompute reports them: an HTTP status, a name that clients turn into a class, a numbered text."""
+
+from __future__ import annotations
+
+
+class OdpsError(Exception):
+    """A failure that a client sees.
+
+    ``code`` is the name in a REST answer (``NoSuchObject``), from which the SDK picks its exception class;
+    ``odps_code`` the number in the text of a failed instance (``ODPS-0130131``), which does the same there.
+    """
+
+    def __init__(self, status: int, code: str, message: str, odps_code: str = "ODPS-0420411") -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.odps_code = odps_code
+        self.message = message
+
+    @property
+    def text(self) -> str:
+        """Return the numbered text, e.g. ``ODPS-0130131:Table not found - ...``."""
+        return f"{self.odps_code}:{self.message}"
+
+
+def no_such_project(name: str) -> OdpsError:
+    """Return the error for an unknown project."""
+    return OdpsError(404, "NoSuchProject", f"Project not found - '{name}'.", "ODPS-0420111")
+
+
+def no_such_schema(name: str) -> OdpsError:
+    """Return the error for an unknown schema."""
+    return OdpsError(404, "NoSuchObject", f"Schema not found - '{name}'.", "ODPS-0420061")
+
+
+def no_such_table(name: str) -> OdpsError:
+    """Return the error for an unknown table."""
+    return OdpsError(
+        404, "NoSuchObject", f"[1,1] Table not found - table {name} cannot be resolved", "ODPS-0130131"
+    )
+
+
+def no_such_partition(table: str, spec: str) -> OdpsError:
+    """Return the error for an unknown partition."""
+    text = f"The specified partition does not exist - {spec} of {table}"
+    return OdpsError(404, "NoSuchPartition", text, "ODPS-0110061")
+
+
+def already_exists(what: str) -> OdpsError:
+    """Return the error for something that must not exist yet, e.g. ``Table p.t``."""
+    text = f"Failed to run ddltask - AlreadyExistsException(message:{what} already exists.)"
+    return OdpsError(409, "ObjectAlreadyExists", text, "ODPS-0110061")
+
+
+def invalid_partition(message: str) -> OdpsError:
+    """Return the error for a partition spec that does not fit its table."""
+    return OdpsError(400, "InvalidPartitionSpec", f"Partition exception - {message}", "ODPS-0123031")
+
+
+def invalid_argument(message: str) -> OdpsError:
+    """Return the error for a request that makes no sense."""
+    return OdpsError(400, "InvalidArgument", message)
+
+
+def parse_error(message: str, offset: int = 0) -> OdpsError:
+    """Return the error for SQL that cannot be read or that the local cloud does not support."""
+    return OdpsError(400, "ParseError", f"[1,{offset + 1}] Parse exception - {message}", "ODPS-0130161")
+
+
+def semantic_error(message: str) -> OdpsError:
+    """Return the error for SQL that reads well but means nothing, e.g. an unknown column."""
+    return OdpsError(
+        400, "InvalidArgument", f"[1,1] Semantic analysis exception - {message}", "ODPS-0130071"
+    )

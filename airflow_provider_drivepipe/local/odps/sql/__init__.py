@@ -1,0 +1,1 @@
+"""MaxCompute SQL over Parquet files: DDL on the catalog, queries through DuckDB."""

@@ -1,0 +1,69 @@
+"""MaxCompute as a sqlglot dialect: Hive's grammar with our list of functions."""
+
+from __future__ import annotations
+
+from sqlglot import ErrorLevel, exp
+from sqlglot.dialects.hive import Hive
+from sqlglot.errors import ParseError, SqlglotError, TokenError
+from sqlglot.parsers.hive import HiveParser
+from sqlglot.tokens import Token
+
+from airflow_provider_drivepipe.local.odps import errors
+from airflow_provider_drivepipe.local.odps.sql.functions import FUNCTIONS
+
+_FUNCTION_PARSERS = ("CAST", "CEIL", "DECODE", "EXTRACT", "FLOOR", "TRIM")
+
+
+class MaxComputeParser(HiveParser):
+    """Hive's parser, knowing only the functions that keep their meaning."""
+
+    STRICT_CAST = True
+    FUNCTIONS = FUNCTIONS
+    FUNCTION_PARSERS = {  # noqa: RUF012 - the base class declares it
+        name: parse for name, parse in HiveParser.FUNCTION_PARSERS.items() if name in _FUNCTION_PARSERS
+    }
+
+
+class MaxCompute(Hive):
+    """The dialect."""
+
+    Parser = MaxComputeParser
+
+    class Tokenizer(Hive.Tokenizer):
+        """Hive's tokenizer without statements that swallow the rest of the text."""
+
+        COMMANDS: set[object] = set()  # noqa: RUF012 - the base class declares it
+
+
+def tokenize(sql: str) -> list[Token]:
+    """Return the tokens of a statement; a ParseError if it cannot be read."""
+    try:
+        tokens: list[Token] = MaxCompute().tokenize(sql)
+    except TokenError as error:
+        raise errors.parse_error(str(error)) from error
+    return tokens
+
+
+def parse(sql: str) -> exp.Expr:
+    """Return the syntax tree of one statement; a ParseError if it cannot be read."""
+    try:
+        trees = MaxCompute().parse(sql)
+    except ParseError as error:
+        first = error.errors[0] if error.errors else {}
+        where = first.get("highlight") or ""
+        column = first.get("col") or 1
+        text = f"{first.get('description') or error} near '{where}'"
+        raise errors.parse_error(text, column - 1) from error
+    except SqlglotError as error:
+        raise errors.parse_error(str(error)) from error
+    if len(trees) != 1 or trees[0] is None:
+        raise errors.parse_error("one statement expected")
+    return trees[0]
+
+
+def to_duckdb(tree: exp.Expr) -> str:
+    """Return the DuckDB text of a translated tree; a ParseError for what DuckDB cannot do."""
+    try:
+        return tree.sql(dialect="duckdb", unsupported_level=ErrorLevel.RAISE)
+    except SqlglotError as error:
+        raise errors.parse_error(f"not supported by the local cloud: {error}") from error

@@ -1,0 +1,437 @@
+"""Runs SQL scripts: each statement against a snapshot of the tables, its writes published in one transaction."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+from sqlglot import exp
+
+from airflow_provider_drivepipe.local.odps import errors
+from airflow_provider_drivepipe.local.odps.catalog import Catalog, Column, DataFile, Table
+from airflow_provider_drivepipe.local.odps.sql import dialect, script
+from airflow_provider_drivepipe.local.odps.sql.compiler import (
+    CompiledQuery,
+    Session,
+    compile_query,
+    quote_name,
+    quote_text,
+)
+from airflow_provider_drivepipe.local.odps.sql.ddl import Ddl
+from airflow_provider_drivepipe.local.odps.sql.functions import MACROS
+from airflow_provider_drivepipe.local.odps.sql.result import Result, Rows
+from airflow_provider_drivepipe.local.odps.storage import Storage
+from airflow_provider_drivepipe.local.odps.types import duck_type, odps_type_of_duck
+from airflow_provider_drivepipe.local.stats import Stats
+
+_MEMORY_LIMIT = "2GB"
+_FRACTIONS = ("DOUBLE", "FLOAT", "DECIMAL", "VARCHAR")
+_INTEGERS = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT")
+_QUERY_WORDS = ("SELECT", "WITH", "(", "FROM", "VALUES")
+
+Written = dict[tuple[str, ...], list[DataFile]]
+
+
+class Cancellation:
+    """Stops a running script from another thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        """Make the script fail at its next step, and interrupt a running query."""
+        with self._lock:
+            self._cancelled = True
+            if self._connection is not None:
+                self._connection.interrupt()
+
+    def check(self) -> None:
+        """Raise the error of a cancelled instance if it was cancelled."""
+        if self._cancelled:
+            raise _cancelled_error()
+
+    @contextmanager
+    def guard(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        """Make a connection interruptible for a while."""
+        with self._lock:
+            self._connection = connection
+        try:
+            self.check()
+            yield
+        finally:
+            with self._lock:
+                self._connection = None
+
+
+def _cancelled_error() -> errors.OdpsError:
+    return errors.OdpsError(400, "InvalidArgument", "Instance has been cancelled", "ODPS-0130252")
+
+
+class Engine:
+    """Runs scripts. Safe to use from several threads."""
+
+    def __init__(self, catalog: Catalog, storage: Storage, scratch: Path, stats: Stats) -> None:
+        scratch.mkdir(parents=True, exist_ok=True)
+        self._catalog = catalog
+        self._storage = storage
+        self._scratch = scratch
+        self._stats = stats
+
+    def execute(
+        self,
+        text: str,
+        project: str,
+        settings: Mapping[str, str],
+        result_path: Path,
+        cancellation: Cancellation,
+    ) -> Result:
+        """Run a script and return the answer of its last statement; the rows of a SELECT go to a file.
+
+        Raises OdpsError for everything that is wrong with the script or its data.
+        """
+        in_force = dict(settings)
+        variables: dict[str, str] = {}
+        result = Result()
+        for statement in script.split_statements(text):
+            cancellation.check()
+            if (pair := script.setting(statement)) is not None:
+                in_force[pair[0]] = pair[1]
+                continue
+            statement = script.substitute(statement, variables)
+            if (variable := script.assignment(statement)) is not None:
+                variables[variable[0]] = variable[1]
+                continue
+            run = _Run(self, Session(project, in_force), cancellation)
+            result = run.statement(statement, result_path)
+        return result
+
+    def count(self, kind: str) -> None:
+        """Count a statement."""
+        self._stats.count(f"odps.sql.{kind}")
+
+    @property
+    def catalog(self) -> Catalog:
+        """Return the catalog that statements work on."""
+        return self._catalog
+
+    @property
+    def storage(self) -> Storage:
+        """Return the storage that statements work on."""
+        return self._storage
+
+    @contextmanager
+    def connect(
+        self, query: CompiledQuery, session: Session, cancellation: Cancellation
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield a connection that knows a query's tables; its errors become OdpsErrors."""
+        config = {
+            "memory_limit": _MEMORY_LIMIT,
+            "temp_directory": str(self._scratch),
+            "autoinstall_known_extensions": False,
+        }
+        with duckdb.connect(":memory:", config=config) as connection:
+            try:
+                zone = session.settings.get("odps.sql.timezone")
+                if zone:
+                    connection.execute(f"SET TimeZone = {quote_text(zone)}")
+                connection.execute(MACROS)
+                with cancellation.guard(connection):
+                    for name, body in query.views.items():
+                        connection.execute(f"CREATE VIEW {quote_name(name)} AS {body}")
+                    yield connection
+            except duckdb.Error as error:
+                raise _translate(error) from error
+
+
+def _translate(error: duckdb.Error) -> errors.OdpsError:
+    # Further lines quote the translated query, which is not what its author wrote.
+    first_line = str(error).splitlines()[0]
+    if isinstance(error, duckdb.InterruptException):
+        return _cancelled_error()
+    if isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException):
+        return errors.semantic_error(first_line)
+    if isinstance(error, duckdb.ConversionException | duckdb.InvalidInputException | duckdb.OutOfRangeException):
+        return errors.OdpsError(400, "InvalidArgument", f"Invalid arguments - {first_line}", "ODPS-0121095")
+    return errors.OdpsError(400, "InternalServerError", f"System internal error - {first_line}", "ODPS-0010000")
+
+
+class _Run:
+    """One statement."""
+
+    def __init__(self, engine: Engine, session: Session, cancellation: Cancellation) -> None:
+        self._engine = engine
+        self._catalog = engine.catalog
+        self._storage = engine.storage
+        self._session = session
+        self._cancellation = cancellation
+
+    def statement(self, sql: str, result_path: Path) -> Result:
+        words = dialect.tokenize(sql)
+        if not words:
+            return Result()
+        first = words[0].text.split()[0].upper()
+        if first == "EXPLAIN":
+            self._engine.count("explain")
+            return Result(self._explain(sql))
+        ddl = Ddl(self._session, self._catalog, self._storage, self._create_as, self._describe)
+        answer = ddl.run(sql)
+        if answer is not None:
+            self._engine.count(first.lower())
+            return Result(answer)
+        if first not in (*_QUERY_WORDS, "INSERT"):
+            raise errors.parse_error(f"statement {first} is not supported by the local cloud")
+        tree = dialect.parse(sql)
+        if isinstance(tree, exp.Insert):
+            self._engine.count("insert")
+            self._insert(tree)
+            return Result()
+        if isinstance(tree, exp.Query):
+            self._engine.count("select")
+            return Result(rows=self._select(tree, result_path))
+        raise errors.parse_error(f"this form of {first} is not supported by the local cloud")
+
+    def _compile(self, query: str | exp.Expr) -> CompiledQuery:
+        return compile_query(query, self._session, self._catalog, self._storage)
+
+    def _connect(self, query: CompiledQuery) -> Any:
+        return self._engine.connect(query, self._session, self._cancellation)
+
+    def _columns(self, connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Column, ...]:
+        relation = connection.sql(query)
+        columns: list[Column] = []
+        taken: set[str] = set()
+        for i, (name, duck) in enumerate(zip(relation.columns, relation.types, strict=True)):
+            unique, n = name.lower(), 1
+            while unique in taken:
+                unique, n = f"{name.lower()}_{n}", n + 1
+            taken.add(unique)
+            columns.append(Column(unique, odps_type_of_duck(str(duck), self._session.odps2), id=f"c{i}"))
+        return tuple(columns)
+
+    def _describe(self, sql: str) -> tuple[Column, ...]:
+        query = self._compile(sql)
+        with self._connect(query) as connection:
+            return self._columns(connection, query.sql)
+
+    def _explain(self, sql: str) -> str:
+        rest = sql.strip()[len("EXPLAIN") :].strip()
+        output = rest.upper().startswith("OUTPUT")
+        statement = rest[len("OUTPUT") :].strip() if output else rest
+        is_query = statement.upper().startswith(_QUERY_WORDS)
+        if output:
+            if not is_query:
+                return "nothing to explain"
+            columns = [{"name": c.name, "type": c.type} for c in self._describe(statement)]
+            return json.dumps({"columns": columns, "partitionKeys": []})
+        if not is_query:
+            raise errors.parse_error("EXPLAIN is supported for queries only")
+        return f"job0 is root job\n\nIn Job job0:\nroot Tasks: M1\n\n{self._compile(statement).sql}"
+
+    def _select(self, tree: exp.Expr, path: Path) -> Rows:
+        query = self._compile(tree)
+        with self._connect(query) as connection:
+            columns = self._columns(connection, query.sql)
+            items = ", ".join(f"CAST({c.id} AS {duck_type(c.type)}) AS {c.id}" for c in columns)
+            ids = ", ".join(c.id for c in columns)
+            _copy(connection, f"SELECT {items} FROM ({query.sql}) AS q({ids})", path)
+        return Rows(path, pq.read_metadata(path).num_rows, columns)
+
+    # Writing
+
+    def _create_as(self, table: Table, sql: str, if_not_exists: bool) -> None:
+        if if_not_exists and self._catalog.find_table(table.project, table.schema, table.name) is not None:
+            return
+        query = self._compile(sql)
+        with self._connect(query) as connection:
+            written = self._write(connection, query.sql, table, {}, table.columns)
+        self._keep(written, lambda: self._catalog.create_table(table, written, if_not_exists))
+
+    def _insert(self, tree: exp.Insert) -> None:
+        target: Any = tree.this
+        column_names: list[str] | None = None
+        if isinstance(target, exp.Schema):
+            column_names = [c.name.lower() for c in target.expressions]
+            target = target.this
+        if not isinstance(target, exp.Table):
+            raise errors.parse_error("INSERT needs a table")
+        partition = tree.args.get("partition") or target.args.get("partition")
+        resolved = self._session.resolve([part.name for part in target.parts], self._catalog)
+        table = self._catalog.table(*resolved)
+        if table.definition.view_text is not None:
+            raise errors.semantic_error(f"{table.full_name} is a view")
+        static = _static_partition(partition, table)
+        columns = _target_columns(table, static, column_names)
+        query = self._compile(_source_query(tree))
+        with self._connect(query) as connection:
+            written = self._write(connection, query.sql, table, static, columns)
+        overwrite = bool(tree.args.get("overwrite"))
+        self._keep(written, lambda: self._catalog.publish(table, written, overwrite))
+
+    def _keep(self, written: Written, publish: Any) -> None:
+        """Publish what was written; if that fails, or the instance was cancelled, remove it again."""
+        try:
+            self._cancellation.check()
+            kept = publish()
+        except BaseException:
+            self._remove(written)
+            raise
+        if kept is False:
+            self._remove(written)
+
+    def _remove(self, written: Written) -> None:
+        self._storage.remove(file.path for files in written.values() for file in files)
+
+    def _write(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        query: str,
+        table: Table,
+        static: Mapping[str, str],
+        columns: Sequence[Column],
+    ) -> Written:
+        """Write a query's rows as files of a table; ``columns`` are what the query gives, in its order."""
+        found = connection.sql(query)
+        if len(found.columns) != len(columns):
+            raise errors.semantic_error(
+                f"wrong columns count {len(found.columns)} in data source, requires {len(columns)} columns "
+                "(includes dynamic partitions if any)"
+            )
+        casts = ", ".join(
+            f"{_assignment(f's{i}', str(source), column)} AS {quote_name(column.name)}"
+            for i, (source, column) in enumerate(zip(found.types, columns, strict=True))
+        )
+        aliases = ", ".join(f"s{i}" for i in range(len(columns)))
+        cast_query = f"SELECT {casts} FROM ({query}) AS q({aliases})"
+        given = {c.name for c in columns}
+        by_id = ", ".join(
+            f"{quote_name(c.name)} AS {quote_name(c.id)}"
+            if c.name in given
+            else f"CAST(NULL AS {duck_type(c.type)}) AS {quote_name(c.id)}"
+            for c in table.columns
+        )
+        dynamic = [c.name for c in table.partition_columns if c.name not in static]
+        written: Written = {}
+        try:
+            if dynamic:
+                connection.execute(f"CREATE TEMP TABLE incoming AS {cast_query}")
+                for values, condition in _groups(connection, table, static, dynamic):
+                    written[values] = [
+                        self._write_file(
+                            connection, f"SELECT {by_id} FROM incoming WHERE {condition}", table, values
+                        )
+                    ]
+            else:
+                values = table.partition_values(static)
+                select = f"SELECT {by_id} FROM ({cast_query})"
+                written[values] = [self._write_file(connection, select, table, values)]
+        except BaseException:
+            self._remove(written)
+            raise
+        return written
+
+    def _write_file(
+        self, connection: duckdb.DuckDBPyConnection, select: str, table: Table, values: Sequence[str]
+    ) -> DataFile:
+        path = self._storage.new_path(table, values)
+        try:
+            _copy(connection, select, path)
+            for column in table.columns:
+                if not column.nullable:
+                    _require_values(connection, path, column)
+            return self._storage.describe(path)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, select: str, path: Path) -> None:
+    connection.execute(f"COPY ({select}) TO {quote_text(str(path))} (FORMAT parquet, COMPRESSION zstd)")
+
+
+def _require_values(connection: duckdb.DuckDBPyConnection, path: Path, column: Column) -> None:
+    nulls = connection.execute(
+        f"SELECT count(*) FROM read_parquet(?, hive_partitioning=false) WHERE {quote_name(column.id)} IS NULL",
+        [str(path)],
+    ).fetchone()
+    if nulls and nulls[0]:
+        raise errors.OdpsError(
+            400, "InvalidArgument", f"Invalid arguments - column {column.name} must not be NULL", "ODPS-0121095"
+        )
+
+
+def _assignment(name: str, source: str, column: Column) -> str:
+    """Return the DuckDB expression that converts a query's column to a table's type."""
+    target = duck_type(column.type)
+    if target in _INTEGERS and source.startswith(_FRACTIONS):
+        return f"CAST(mc_integer({name}) AS {target})"
+    if target == "VARCHAR" and source != "VARCHAR":
+        return f"mc_text({name})"
+    return f"CAST({name} AS {target})"
+
+
+def _static_partition(partition: exp.Expr | None, table: Table) -> dict[str, str]:
+    if partition is None:
+        return {}
+    known = {c.name for c in table.partition_columns}
+    static: dict[str, str] = {}
+    for item in partition.expressions:
+        name = (item.left if isinstance(item, exp.EQ) else item).name.lower()
+        if name not in known:
+            raise errors.semantic_error(f"{table.full_name} has no partition column {name}")
+        if isinstance(item, exp.EQ):
+            if not isinstance(item.right, exp.Literal):
+                raise errors.parse_error(f"the value of partition column {name} must be a literal")
+            static[name] = item.right.name
+    return static
+
+
+def _target_columns(
+    table: Table, static: Mapping[str, str], column_names: Sequence[str] | None
+) -> list[Column]:
+    dynamic = [c for c in table.partition_columns if c.name not in static]
+    if column_names is None:
+        return [*table.columns, *dynamic]
+    by_name = {c.name: c for c in (*table.columns, *dynamic)}
+    unknown = [name for name in column_names if name not in by_name]
+    if unknown:
+        raise errors.semantic_error(f"column {unknown[0]} cannot be resolved")
+    missing = [c for c in dynamic if c.name not in column_names]
+    return [*(by_name[name] for name in column_names), *missing]
+
+
+def _source_query(tree: exp.Insert) -> exp.Expr:
+    source = tree.expression
+    if isinstance(source, exp.Values):
+        source.set("alias", None)
+        aliased = exp.alias_(source, "inserted", table=True)
+        source = exp.select("*").from_(aliased)
+    if not isinstance(source, exp.Query):
+        raise errors.parse_error("INSERT needs a query or VALUES")
+    for key in ("with_", "with"):
+        if tree.args.get(key) is not None:
+            source.set(key, tree.args[key])
+    return source
+
+
+def _groups(
+    connection: duckdb.DuckDBPyConnection, table: Table, static: Mapping[str, str], dynamic: Sequence[str]
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the partitions that dynamically partitioned rows go to, each with the condition of its rows."""
+    names = ", ".join(f"CAST({quote_name(name)} AS VARCHAR)" for name in dynamic)
+    for found in connection.execute(f"SELECT DISTINCT {names} FROM incoming").fetchall():
+        if any(not value for value in found):
+            raise errors.invalid_partition("a dynamic partition value must not be NULL or empty")
+        values = table.partition_values({**static, **dict(zip(dynamic, found, strict=True))})
+        condition = " AND ".join(
+            f"CAST({quote_name(name)} AS VARCHAR) = {quote_text(value)}"
+            for name, value in zip(dynamic, found, strict=True)
+        )
+        yield values, condition

@@ -1,0 +1,173 @@
+"""MaxCompute types as the storage (Arrow, Parquet), the SQL engine (DuckDB) and the wire know them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+import pyarrow as pa
+from odps import types as odps_types
+from odps.tunnel.io.types import odps_type_to_arrow_type
+
+from airflow_provider_drivepipe.local.odps import errors
+from airflow_provider_drivepipe.local.odps.catalog import Column
+
+MAX_DECIMAL_DIGITS = 38
+_DEFAULT_DECIMAL_SCALE = 18
+
+_DUCK_TYPES = {
+    "string": "VARCHAR",
+    "json": "VARCHAR",
+    "bigint": "BIGINT",
+    "int": "INTEGER",
+    "smallint": "SMALLINT",
+    "tinyint": "TINYINT",
+    "double": "DOUBLE",
+    "float": "FLOAT",
+    "boolean": "BOOLEAN",
+    "datetime": "TIMESTAMPTZ",
+    "timestamp": "TIMESTAMPTZ",
+    "timestamp_ntz": "TIMESTAMP",
+    "date": "DATE",
+    "binary": "BLOB",
+}
+
+_ODPS_TYPES = {
+    "VARCHAR": "string",
+    "UUID": "string",
+    '"NULL"': "string",
+    "BIGINT": "bigint",
+    "HUGEINT": "bigint",
+    "UBIGINT": "bigint",
+    "UHUGEINT": "bigint",
+    "UINTEGER": "bigint",
+    "INTEGER": "int",
+    "SMALLINT": "smallint",
+    "TINYINT": "tinyint",
+    "DOUBLE": "double",
+    "FLOAT": "float",
+    "BOOLEAN": "boolean",
+    "TIMESTAMP WITH TIME ZONE": "datetime",
+    "TIMESTAMP": "timestamp_ntz",
+    "TIMESTAMP_NS": "timestamp_ntz",
+    "DATE": "date",
+    "BLOB": "binary",
+}
+
+_WIDENED_WITHOUT_ODPS2 = {"int": "bigint", "smallint": "bigint", "tinyint": "bigint", "float": "double"}
+
+
+@lru_cache(maxsize=1024)
+def odps_type(text: str) -> odps_types.DataType:
+    """Return the SDK's type for ``array<string>`` and the like; an InvalidArgument error if there is none."""
+    one_digit_count = re.fullmatch(r"(?i)\s*decimal\s*\(\s*(\d+)\s*\)\s*", text)
+    try:
+        return odps_types.validate_data_type(
+            f"decimal({one_digit_count[1]},0)" if one_digit_count else text.strip()
+        )
+    except ValueError as error:
+        raise errors.semantic_error(f"unknown type {text}") from error
+
+
+def type_name(text: str) -> str:
+    """Return the canonical spelling of a type, e.g. ``array<string>`` for ``ARRAY < STRING >``.
+
+    Raises an error for a type that does not exist or that cannot be stored.
+    """
+    parsed = odps_type(text)
+    duck_type(parsed)
+    return str(parsed).lower()
+
+
+def _decimal_size(decimal: odps_types.Decimal) -> tuple[int, int]:
+    if not decimal.precision:
+        return MAX_DECIMAL_DIGITS, _DEFAULT_DECIMAL_SCALE
+    return min(decimal.precision, MAX_DECIMAL_DIGITS), decimal.scale or 0
+
+
+def storage_type(data_type: odps_types.DataType) -> pa.DataType:
+    """Return the Arrow type of stored data: datetime and timestamp are instants in UTC."""
+    if isinstance(data_type, odps_types.Datetime):
+        return pa.timestamp("ms", "UTC")
+    if isinstance(data_type, odps_types.Timestamp):
+        return pa.timestamp("ns", "UTC")
+    if isinstance(data_type, odps_types.TimestampNTZ):
+        return pa.timestamp("ns")
+    if isinstance(data_type, odps_types.Array):
+        return pa.list_(storage_type(data_type.value_type))
+    if isinstance(data_type, odps_types.Map):
+        return pa.map_(storage_type(data_type.key_type), storage_type(data_type.value_type))
+    if isinstance(data_type, odps_types.Struct):
+        return pa.struct([(name, storage_type(inner)) for name, inner in data_type.field_types.items()])
+    if isinstance(data_type, odps_types.Decimal):
+        return pa.decimal128(*_decimal_size(data_type))
+    if isinstance(data_type, odps_types.Json):
+        return pa.string()
+    return odps_type_to_arrow_type(data_type)
+
+
+def storage_schema(columns: Iterable[Column], by_id: bool = False) -> pa.Schema:
+    """Return the Arrow schema of stored data, with the columns' names or, as in files, their ids."""
+    return pa.schema([(c.id if by_id else c.name, storage_type(odps_type(c.type))) for c in columns])
+
+
+def duck_type(data_type: odps_types.DataType | str) -> str:
+    """Return the DuckDB type; an error for types that the local cloud does not store."""
+    if isinstance(data_type, str):
+        data_type = odps_type(data_type)
+    if isinstance(data_type, odps_types.Array):
+        return f"{duck_type(data_type.value_type)}[]"
+    if isinstance(data_type, odps_types.Map):
+        return f"MAP({duck_type(data_type.key_type)}, {duck_type(data_type.value_type)})"
+    if isinstance(data_type, odps_types.Struct):
+        fields = (f'"{name}" {duck_type(inner)}' for name, inner in data_type.field_types.items())
+        return f"STRUCT({', '.join(fields)})"
+    if isinstance(data_type, odps_types.Decimal):
+        precision, scale = _decimal_size(data_type)
+        return f"DECIMAL({precision},{scale})"
+    if isinstance(data_type, odps_types.Char | odps_types.Varchar):
+        return "VARCHAR"
+    known = _DUCK_TYPES.get(str(data_type).lower())
+    if known is None:
+        raise errors.semantic_error(f"type {data_type} is not supported by the local cloud")
+    return known
+
+
+def odps_type_of_duck(duck: str, odps2: bool) -> str:
+    """Return the MaxCompute type of a DuckDB result column.
+
+    Without ``odps2`` (the setting ``odps.sql.type.system.odps2``) the small number types do not exist and
+    become bigint and double, as in MaxCompute.
+    """
+    if duck.endswith("[]"):
+        return f"array<{odps_type_of_duck(duck[:-2], odps2)}>"
+    if duck.startswith("DECIMAL("):
+        return duck.lower().replace(" ", "")
+    if duck.startswith("MAP("):
+        key, value = (odps_type_of_duck(part, odps2) for part in _split_arguments(duck[4:-1]))
+        return f"map<{key},{value}>"
+    if duck.startswith("STRUCT("):
+        fields = (_struct_field(part, odps2) for part in _split_arguments(duck[7:-1]))
+        return f"struct<{','.join(fields)}>"
+    known = _ODPS_TYPES.get(duck)
+    if known is None:
+        raise errors.semantic_error(f"results of type {duck} are not supported by the local cloud")
+    return known if odps2 else _WIDENED_WITHOUT_ODPS2.get(known, known)
+
+
+def _struct_field(text: str, odps2: bool) -> str:
+    match = re.fullmatch(r'(?s)("(?:[^"]|"")+"|\S+)\s+(.*)', text)
+    if match is None:
+        raise errors.semantic_error(f"cannot read the struct field {text!r}")
+    return f"{match[1].strip(chr(34))}:{odps_type_of_duck(match[2], odps2)}"
+
+
+def _split_arguments(text: str) -> list[str]:
+    parts, depth, start = [], 0, 0
+    for i, character in enumerate(text):
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if character == "," and depth == 0:
+            parts.append(text[start:i].strip())
+            start = i + 1
+    return [*parts, text[start:].strip()]
