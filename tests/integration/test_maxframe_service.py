@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -436,3 +437,27 @@ def test_calls_are_counted(session, cloud: LocalCloud, numbers: str) -> None:
     after = cloud.stats.snapshot()
     for kind in ("maxframe.submit_dag", "maxframe.dag_succeeded"):
         assert after[kind] == before.get(kind, 0) + 1
+
+
+def test_loss_of_the_engines_host_loses_no_dag(session, odps: ODPS, numbers: str, tmp_path: Path) -> None:
+    folder = str(tmp_path)
+
+    def wait_for_go(chunk):
+        dag_process = os.getppid()
+        host = Path(f"/proc/{dag_process}/stat").read_text().rpartition(")")[2].split()[1]
+        Path(folder, "host.part").write_text(host)
+        Path(folder, "host.part").rename(Path(folder, "host"))
+        while not Path(folder, "go").exists():
+            time.sleep(0.01)
+        return chunk
+
+    dag = submit(session, applied(wait_for_go, batch_rows=10)["n"].sum())
+    while not (tmp_path / "host").exists():
+        time.sleep(0.02)
+    os.kill(int((tmp_path / "host").read_text()), signal.SIGKILL)
+    (tmp_path / "go").touch()
+    caller = attach(odps, session)
+    for dag_id in (dag.dag_id, submit(session, md.read_odps_table(numbers)["n"].sum()).dag_id):
+        info = wait(caller, dag_id)
+        assert info.status is ExecutionStatus.SUCCEEDED
+        assert [result.data for result in info.tileable_to_result_infos.values()] == [45]

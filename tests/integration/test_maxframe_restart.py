@@ -1,0 +1,223 @@
+"""What becomes of MaxFrame sessions and DAGs when the server dies, stops, or loses its engine."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cloudpickle
+import maxframe.dataframe as md
+import msgpack
+import pandas as pd
+import pytest
+from maxframe.protocol import DagInfo, ExecutionStatus
+from maxframe.utils import serialize_serializable
+from maxframe_client.session.graph import gen_submit_tileable_graph
+
+from airflow_provider_drivepipe.local.maxframe.service import Addresses, MaxFrameService
+from airflow_provider_drivepipe.local.odps.tasks import Instance, Task
+from airflow_provider_drivepipe.local.stats import Stats
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+SESSION = Instance("20261121000000000gsession", "local", (), start_time=0.0)
+NOWHERE = "http://127.0.0.1:9"
+
+
+class FakeOdps:
+    """The DAGs of this file touch no tables."""
+
+    @property
+    def tokens(self) -> FakeOdps:
+        return self
+
+    def issue(self, purpose: str) -> str:
+        return f"token for {purpose}"
+
+    def list_tables(self, project: str, prefix: str) -> list[str]:
+        return []
+
+    def drop_table(self, project: str, name: str) -> None:
+        raise AssertionError("there is no table to drop")
+
+
+class Server:
+    """A MaxFrame service without its HTTP front."""
+
+    def __init__(self, root: Path) -> None:
+        self.stats = Stats()
+        (root / "oss").mkdir(exist_ok=True)
+        self.service = MaxFrameService(
+            root / "maxframe",
+            FakeOdps(),
+            root / "oss",
+            self.stats,
+            addresses=lambda: Addresses(odps=NOWHERE, oss=NOWHERE, oss_region="cn-local"),
+        )
+
+    def open_session(self) -> None:
+        self.service.start(SESSION, Task("MaxFrame", "task", {}, "CREATE_SESSION"))
+
+    def call(self, method: str, **request: str) -> DagInfo:
+        answer = json.loads(self.service.put_info(SESSION, "task", method, json.dumps(request)))
+        return DagInfo.from_json(msgpack.loads(base64.b64decode(answer["result"])))
+
+    def submit(self, tileable) -> str:
+        graph, _ = gen_submit_tileable_graph(None, [tileable.data], {})
+        return self.call("SUBMIT_DAG", dag=base64.b64encode(serialize_serializable(graph)).decode()).dag_id
+
+    def wait(self, dag_id: str) -> DagInfo:
+        while True:
+            info = self.call("GET_DAG_INFO", dag_id=dag_id)
+            if info.status.is_terminated():
+                return info
+            time.sleep(0.02)
+
+
+def gated_sum(folder: Path):
+    """Return the sum of a column that a function gives out once ``folder/go`` is there."""
+    folder.mkdir(exist_ok=True)
+    location = str(folder)
+
+    def wait_for_go(chunk):
+        Path(location, "begun.part").write_text(str(os.getppid()))
+        Path(location, "begun.part").rename(Path(location, "begun"))
+        while not Path(location, "go").exists():
+            time.sleep(0.01)
+        return chunk
+
+    source = md.DataFrame(pd.DataFrame({"n": [1, 2, 3]}))
+    return source.mf.apply_chunk(
+        wait_for_go, batch_rows=3, dtypes=source.dtypes, output_type="dataframe", skip_infer=True
+    )["n"].sum()
+
+
+def simple_sum():
+    return md.DataFrame(pd.DataFrame({"n": [4, 5]}))["n"].sum()
+
+
+def process_of(folder: Path) -> int:
+    """Wait until the function in ``gated_sum(folder)`` runs; return the id of its DAG's process."""
+    while not (folder / "begun").exists():
+        time.sleep(0.02)
+    return int((folder / "begun").read_text())
+
+
+def values(info: DagInfo) -> list:
+    return [result.data for result in info.tileable_to_result_infos.values()]
+
+
+def die_with_running_dags(root: Path, names: list[str], *, wait_until_begun: bool) -> list[str]:
+    """Let a server process submit DAGs and be killed; return the DAGs' ids."""
+    script = f"""
+import os, signal
+from pathlib import Path
+from tests.integration.test_maxframe_restart import Server, gated_sum, process_of
+root = Path({str(root)!r})
+server = Server(root)
+server.open_session()
+for name in {names!r}:
+    print(server.submit(gated_sum(root / name)), flush=True)
+for name in {names if wait_until_begun else []!r}:
+    process_of(root / name)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    checkout = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=checkout, stdout=subprocess.PIPE, text=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    return done.stdout.split()
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[Callable[[], Server]]:
+    started: list[Server] = []
+
+    def start() -> Server:
+        started.append(Server(tmp_path))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.service.close()
+
+
+def test_running_dags_outlive_a_killed_server(start_server, tmp_path: Path) -> None:
+    followed, cancelled, lost = die_with_running_dags(
+        tmp_path, ["followed", "cancelled", "lost"], wait_until_begun=True
+    )
+    os.kill(process_of(tmp_path / "lost"), signal.SIGKILL)
+    server = start_server()
+    server.service.recover(SESSION)
+    assert server.call("GET_DAG_INFO", dag_id=followed).status is ExecutionStatus.RUNNING
+    later = server.submit(simple_sum())
+
+    (tmp_path / "followed" / "go").touch()
+    server.call("CANCEL_DAG", dag_id=cancelled)
+    info = server.wait(followed)
+    assert info.status is ExecutionStatus.SUCCEEDED
+    assert values(info) == [6]
+    assert server.wait(cancelled).status is ExecutionStatus.CANCELLED
+    info = server.wait(lost)
+    assert info.status is ExecutionStatus.FAILED
+    assert "SIGKILL" in info.error_info.error_messages[0]
+    assert values(server.wait(later)) == [9]
+
+
+def test_dag_that_had_not_begun_is_failed_and_never_begins(start_server, tmp_path: Path) -> None:
+    (dag_id,) = die_with_running_dags(tmp_path, ["dag"], wait_until_begun=False)
+    server = start_server()
+    server.service.recover(SESSION)
+    info = server.wait(dag_id)
+    assert info.status is ExecutionStatus.FAILED
+    assert "submit it again" in info.error_info.error_messages[0]
+    while not (tmp_path / "maxframe" / SESSION.id / dag_id / "exit.json").exists():
+        time.sleep(0.02)
+    assert not (tmp_path / "dag" / "begun").exists()
+
+
+def test_orderly_stop_keeps_results_and_leaves_no_process(start_server, tmp_path: Path) -> None:
+    first = start_server()
+    first.open_session()
+    done = first.submit(simple_sum())
+    assert values(first.wait(done)) == [9]
+    interrupted = first.submit(gated_sum(tmp_path / "interrupted"))
+    process = process_of(tmp_path / "interrupted")
+    first.service.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+    assert first.stats.snapshot() == {
+        "maxframe.create_session": 1,
+        "maxframe.dag_failed": 1,
+        "maxframe.dag_succeeded": 1,
+        "maxframe.submit_dag": 2,
+    }
+
+    second = start_server()
+    second.service.recover(SESSION)
+    assert values(second.wait(done)) == [9]
+    info = second.wait(interrupted)
+    assert info.status is ExecutionStatus.FAILED
+    assert "was stopped while the DAG ran" in info.error_info.error_messages[0]
+    session = tmp_path / "maxframe" / SESSION.id
+    for dag_id in (done, interrupted):
+        left = {path.name for path in (session / dag_id).iterdir()}
+        # Neither the graph, which holds credentials, nor scratch files.
+        assert left <= {
+            "cancel",
+            "dag.json",
+            "exit.json",
+            "inputs.bin",
+            "log.txt",
+            "process.json",
+            "progress.json",
+            "result.json",
+        }
