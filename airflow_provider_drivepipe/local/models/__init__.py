@@ -1,1 +1,1 @@
-"""Model backends of the local cloud."""
+"""Models of the local cloud: built-in ones without weights, and any OpenAI-compatible endpoint."""
