@@ -202,7 +202,7 @@ def test_engine_sees_neither_environment_nor_folder_nor_checkout(
 ) -> None:
     def look(chunk):
         environment = [f"{name}={value}" for name, value in os.environ.items()]
-        return pd.DataFrame({"text": ["\n".join([os.getcwd(), *sys.path, *environment])]})
+        return pd.DataFrame({"text": ["\n".join([str(Path.cwd()), *sys.path, *environment])]})
 
     (text,) = fetched(applied(look, {"text": "str"}, batch_rows=10), session)["text"]
     assert "ODPS_BEARER_TOKEN" not in text
@@ -262,7 +262,7 @@ def test_unmet_requirement_is_named(session, numbers: str) -> None:
 def test_log_options_and_operators_are_in_the_logview(session, odps: ODPS, numbers: str) -> None:
     @with_running_options(engine="dpe", cpu=2, memory=4)
     def function(chunk):
-        print("<b>seen</b> in the log")
+        sys.stdout.write("<b>seen</b> in the log\n")
         return chunk
 
     caller = attach(odps, session)
@@ -421,7 +421,7 @@ def test_another_process_can_watch_a_dag(session, odps: ODPS, numbers: str) -> N
 import time
 from maxframe_client.session.task import MaxFrameInstanceCaller
 from odps import ODPS
-o = ODPS({odps.account.access_id!r}, {odps.account.secret_access_key!r}, project={odps.project!r}, endpoint={odps.endpoint!r})
+o = ODPS({odps.account.access_id!r}, {odps.account.secret_access_key!r}, {odps.project!r}, {odps.endpoint!r})
 caller = MaxFrameInstanceCaller(o, task_name={TASK_NAME!r}, nested_instance_id={session.session_id!r})
 while not (info := caller.get_dag_info({dag.dag_id!r})).status.is_terminated():
     time.sleep(0.05)

@@ -30,14 +30,14 @@ _PASSED_ON = (
     "LD_LIBRARY_PATH",
     "SSL_CERT_FILE",
 )
-"""Environment that the engine inherits. Not PYTHONPATH, credentials or Airflow's: a DPE worker has none of them."""
+"""Environment that the engine inherits. Not PYTHONPATH, credentials or Airflow's: a DPE worker has none."""
 
 
 class EngineLauncher:
     """One host process, started when first needed and again when it has died.
 
-    ``on_ended`` is called with the id of a DAG whose process has ended; ``on_lost`` when the host itself died.
-    Both are called from a thread of the launcher.
+    ``on_ended`` is called with the id of a DAG whose process has ended; ``on_lost`` when the host itself has
+    died. Both are called from a thread of the launcher.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """The MaxFrame task of MaxCompute instances: a session is an instance, its methods are ``PUT …?info`` calls.
 
-The server stores a DAG as bytes and reads what its process has written; it never unpickles anything of a user's.
+The server stores a DAG as bytes and reads what its process has written; it never unpickles a user's data.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ class MaxFrameService:
         return logview.render(dags)
 
     def close(self) -> None:
-        """End all running DAGs as failed and the engine with them; the sessions stay usable after a restart."""
+        """End all running DAGs as failed, and the engine with them; sessions stay usable after a restart."""
         with self._changed:
             self._closing = True
             running = [

@@ -74,7 +74,7 @@ class Dag:
         return cls(id=directory.name, session_id=directory.parent.name, directory=directory, **values)
 
     def discard_input(self) -> None:
-        """Delete what only the run needed: the graph, which holds the user's credentials, and scratch files."""
+        """Delete what only the run needed: scratch files and the graph, which holds the user's credentials."""
         self.path(files.GRAPH_FILE).unlink(missing_ok=True)
         for scratch in self.directory.glob("chunk-*"):
             scratch.unlink(missing_ok=True)

@@ -90,8 +90,8 @@ def apply_chunk(
     for position, part in enumerate(parts):
         if not isinstance(part, pd.DataFrame | pd.Series):
             raise TypeError(
-                f"apply_chunk's function returned {type(part).__name__} for chunk {position + 1} of {len(parts)}; "
-                "expected a pandas DataFrame or Series"
+                f"apply_chunk's function returned {type(part).__name__} for chunk {position + 1} of "
+                f"{len(parts)}; expected a pandas DataFrame or Series"
             )
         if declared_types is not None and isinstance(part, pd.DataFrame):
             parts[position] = frames.conform(part, declared_types, check=check, warn=progress.warn)
@@ -110,7 +110,7 @@ class FlatMapAdapter(SPEOperatorAdapter):
 
 
 def flatmap(data: Any, *, function: Callable[[Any], Any], raw: bool, declared: Any) -> Any:
-    """Apply a function that returns or yields rows to each row; the index repeats for each row that comes out."""
+    """Apply a function that returns or yields rows to each row; all rows from one row get its index."""
     if isinstance(data, pd.DataFrame):
         rows: Iterable[Any] = data.to_numpy() if raw else (row for _, row in data.iterrows())
     else:

@@ -19,7 +19,7 @@ PACKAGE = "drivepipe_engine"
 def interpreter_paths(path: list[str]) -> list[str]:
     """Return the entries of ``sys.path`` that belong to the interpreter.
 
-    Dropped are the folders that ``.pth`` files add for editable installs: a DPE worker has no source checkout.
+    Dropped are the folders that ``.pth`` files add for editable installs: a DPE worker has no checkout.
     """
     own = {Path(p).resolve() for p in (*sysconfig.get_paths().values(), *site.getsitepackages())}
     stdlib = Path(sysconfig.get_path("stdlib")).resolve()

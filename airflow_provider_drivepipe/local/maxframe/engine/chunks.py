@@ -1,7 +1,7 @@
 """Runs a function over the chunks of a frame, each in a forked process of its own.
 
-As in DPE, a chunk that crashes or leaks takes nothing else along, and a function cannot rely on state that another
-chunk has left behind.
+As in DPE, a chunk that crashes or leaks takes nothing else along, and a function cannot rely on state that
+another chunk has left behind.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def map_chunks(
 ) -> list[Any]:
     """Return ``function(chunk)`` of every chunk, in order; at most ``workers`` run at once.
 
-    ``on_done`` is told the finished fraction. Raises ChunkError for the first function that raised, RuntimeError
-    with the exit code for one whose process died; the chunks still running are then killed.
+    ``on_done`` is told the finished fraction. Raises ChunkError for the first function that raised,
+    RuntimeError with the exit code for one whose process died; the chunks still running are then killed.
     """
     context = multiprocessing.get_context("fork")
     results: list[Any] = [None] * len(chunks)

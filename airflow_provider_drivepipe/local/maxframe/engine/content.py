@@ -35,7 +35,7 @@ class Storage:
 
 
 def to_wire(part: Any, row: Mapping[str, Any], storage: Storage) -> dict[str, Any]:
-    """Return a template part (text, a ``ContentPart`` or a dict of its shape) for one row; RowError on bad input."""
+    """Return a part (text, a ``ContentPart`` or a dict in OpenAI's shape) for one row; RowError on bad input."""
     if isinstance(part, str):
         return {"type": "text", "text": render(part, row)}
     if isinstance(part, Mapping):
@@ -111,8 +111,8 @@ def _fetch_oss(url: str, options: Mapping[str, Any], storage: Storage) -> bytes:
     if not key_id or not secret:
         raise RowError(
             "access_denied",
-            "storage_options of the image needs access_key_id and access_key_secret: the inference service reads "
-            "OSS as that user",
+            "storage_options of the image needs access_key_id and access_key_secret: the inference service "
+            "reads OSS as that user",
         )
     # An endpoint that was given with its scheme is commonly pasted into the URI as it is.
     location = url.removeprefix("oss://").removeprefix("http://").removeprefix("https://")

@@ -1,10 +1,10 @@
 """The reading half of MaxFrame's wire format.
 
-The SDK ships ``Serializer.deserial()`` of every type, but not the module ``maxframe.serialization.deserializer``
-that drives them; only the service has it. ``install`` provides it to this interpreter.
+The SDK ships ``Serializer.deserial()`` of every type, but not the module that drives them,
+``maxframe.serialization.deserializer``; only the service has it. ``install`` provides it to this interpreter.
 
-A header is ``[serializer id, object id, child count, is leaf, *own values, *child headers]``. A leaf takes its
-children from the buffers, in depth-first order.
+A header is ``[serializer id, object id, child count, is leaf, *own values, *child headers]``. A leaf takes
+its children from the buffers, in depth-first order.
 """
 
 from __future__ import annotations

@@ -27,18 +27,24 @@ from . import adapters, deserializer, model_adapters, mounts, requirements
 from .job import GRAPH_FILE, INPUTS_FILE, RESULT_FILE, Job, read_json
 from .progress import Progress, Step, StepMarker
 
-deserializer.install()
-adapters.register()
-model_adapters.register()
-
 logger = logging.getLogger("drivepipe")
 
 _CUSTOM_CODE_WEIGHT = 10.0
 """Functions of the user and model calls take far longer than the engine's own operators."""
 
 
+def prepare() -> None:
+    """Complete the SDK of this interpreter with what only the service has."""
+    deserializer.install()
+    adapters.register()
+    model_adapters.register()
+
+
 def execute(job: Job) -> dict[str, Any]:
-    """Run a DAG; return the infos of its results by tileable key, in wire form. Errors of the DAG pass through."""
+    """Run a DAG; return the infos of its results by tileable key, in wire form.
+
+    Whatever the DAG raises passes through.
+    """
     graph = deserialize_serializable(job.path(GRAPH_FILE).read_bytes())
     operators = _operators(graph)
     progress = Progress(job, [_step(op) for op in operators])
@@ -51,7 +57,7 @@ def execute(job: Job) -> dict[str, Any]:
     odps.to_global()
     with option_context():
         _apply_settings(job.settings)
-        generator = _Generator(job, progress)
+        generator = Generator(job, progress)
         generated = generator.generate(graph)
         generated.constants["running"] = StepMarker(progress)
         results = _Runner(job, graph, generated, odps).run()
@@ -67,7 +73,9 @@ class EngineContext(SPECodeContext):
         self.progress = progress
 
 
-class _Generator(SPECodeGenerator):
+class Generator(SPECodeGenerator):
+    """The SDK's code generator, with a context that knows the job."""
+
     def __init__(self, job: Job, progress: Progress) -> None:
         self._engine_context = EngineContext(job, progress)
         super().__init__(job.session_id, job.dag_id)
@@ -75,9 +83,18 @@ class _Generator(SPECodeGenerator):
     def _init_context(self, session_id: str, subdag_id: str) -> SPECodeContext:  # noqa: ARG002  (SDK's signature)
         return self._engine_context
 
+    def get_op_adapter(self, op_type: type) -> Any:
+        """Return the adapter of an operator; NotImplementedError when there is none."""
+        try:
+            return super().get_op_adapter(op_type)
+        except KeyError:
+            raise NotImplementedError(
+                f"the local engine cannot run the operator {op_type.__name__}"
+            ) from None
+
     def _generate_delete_code(self, var_name: str) -> list[str]:  # noqa: ARG002  (SDK's signature)
-        # The SDK counts readers per graph node, but copies of a frame are several nodes with one variable, which it
-        # then deletes too early. Keeping variables until the end costs memory only.
+        # The SDK counts readers per graph node, but copies of a frame are several nodes with one variable,
+        # which it then deletes too early. Keeping variables until the end costs memory only.
         return []
 
 

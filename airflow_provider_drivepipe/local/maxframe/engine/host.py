@@ -2,7 +2,8 @@
 
 Single-threaded on purpose, so that forking is safe. Speaks JSON lines on a Unix socket with the server:
 ``{"run": job}`` comes in; ``{"ready": true}``, ``{"started": dag_id}`` and ``{"ended": dag_id}`` go out. When
-the server goes away the host stays until its last DAG has ended, so that a restarted server finds every exit code.
+the server goes away the host stays until its last DAG has ended, so that a restarted server finds every exit
+code.
 """
 
 from __future__ import annotations
@@ -91,8 +92,8 @@ class Host:
         # Its own group before anyone can learn of the process: cancelling kills by group.
         os.setpgid(pid, pid)
         write_json(job.path(PROCESS_FILE), {"pid": pid, "started": process_start(pid)})
-        # The server first writes that it cancels, then looks for a process to kill. In the other order here, one of
-        # the two always sees the other.
+        # The server first writes that it cancels, then looks for a process to kill. In the other order here,
+        # one of the two always sees the other.
         if job.path(CANCEL_FILE).exists():
             os.kill(pid, signal.SIGTERM)
         os.write(go_write, b"\n")
@@ -118,8 +119,8 @@ class Host:
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             if ended is None:
                 return
-            # What the DAG left behind in its group (a decoder, say) must not outlive it. The process is still a
-            # zombie here, so its group id cannot have been given to another one.
+            # What the DAG left behind in its group (a decoder, say) must not outlive it. The process is still
+            # a zombie here, so its group id cannot have been given to another one.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(ended.si_pid, signal.SIGKILL)
             _, status = os.waitpid(ended.si_pid, 0)
@@ -134,8 +135,9 @@ class Host:
 
 def preload() -> None:
     """Import what every DAG needs, so that a DAG starts in milliseconds."""
-    from . import execution  # noqa: F401  (imports MaxFrame and pandas)
+    from . import execution
 
+    execution.prepare()
     # Shared pages stay shared when the collector does not write to them.
     gc.collect()
     gc.freeze()

@@ -47,8 +47,8 @@ def check(operators: Iterable[Any]) -> None:
         named = [name for name in _QUOTAS if options.get(name)]
         if named:
             raise ValueError(
-                f"running_options of {type(op).__name__} name a quota ({', '.join(named)}); the local cloud has none. "
-                "Leave the quota out: managed models run on the service's own."
+                f"running_options of {type(op).__name__} name a quota ({', '.join(named)}). Leave it out: "
+                "managed models run on the service's own, and the local cloud has no quotas"
             )
 
 
@@ -61,7 +61,7 @@ class ModelCallAdapter(SPEOperatorAdapter):
         """Return what is sent for each row."""
         return op.input
 
-    def dimension(self, op: Any) -> int | None:
+    def dimension(self, op: Any) -> int | None:  # noqa: ARG002  (for subclasses)
         """Return the length of the vectors that the operator asks for."""
         return None
 

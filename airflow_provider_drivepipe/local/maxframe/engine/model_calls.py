@@ -25,7 +25,7 @@ CONCURRENT_REQUESTS = 8
 class ModelCall:
     """What one operator asks of its model for every row.
 
-    ``template`` is a prompt, a list of chat messages, or the content to embed; None takes a series' own value.
+    ``template`` is a prompt, a list of chat messages, or the content to embed; None takes a series' values.
     """
 
     model: str
@@ -67,9 +67,7 @@ def run(
         try:
             request = operation.request(call, dict(zip(columns, values, strict=True)), storage)
             raw = client.call(operation.path, request)
-            return (
-                operation.simple(raw) if call.simple_output else json.dumps(raw, ensure_ascii=False)
-            ), True
+            return operation.simple(json.loads(raw)) if call.simple_output else raw, True
         except RowError as error:
             return _error_text(error.code, error.message), False
         except (KeyError, IndexError, TypeError, ValueError) as error:

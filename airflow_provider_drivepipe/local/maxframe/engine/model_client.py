@@ -25,8 +25,8 @@ class ModelClient:
         self._timeout = timeout or _DEFAULT_TIMEOUT_SECONDS
         self._local = threading.local()
 
-    def call(self, what: str, request: dict[str, Any]) -> dict[str, Any]:
-        """Return the raw answer to ``chat`` or ``embed``.
+    def call(self, what: str, request: dict[str, Any]) -> str:
+        """Return the answer to ``chat`` or ``embed`` as it came, whatever it is.
 
         Overload, server errors and lost connections are tried again with backoff; what remains is a RowError
         whose text is the service's own error.
@@ -42,8 +42,8 @@ class ModelClient:
                 failure = RowError("connection_error", f"model service: {type(error).__name__}")
                 continue
             if response.ok:
-                answer: dict[str, Any] = response.json()
-                return answer
+                response.encoding = "utf-8"
+                return response.text
             failure = _failure(response)
             if response.status_code != 429 and response.status_code < 500:
                 break

@@ -1,8 +1,8 @@
 """Object storage as a folder: what ``maxframe.udf.with_fs_mount`` asks for.
 
-A private mount namespace gives every DAG its own view, so two DAGs can mount different buckets at one path. Where
-the system forbids namespaces (a container's default seccomp profile, macOS), a symbolic link stands in; DAGs that
-want different targets at one path then wait for each other.
+A private mount namespace gives every DAG its own view, so two DAGs can mount different buckets at one path.
+Where the system forbids namespaces (a container's default seccomp profile, macOS), a symbolic link stands in;
+DAGs that want different targets at one path then wait for each other.
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ def resolve(options: FsMount, *, oss_root: Path, oss_endpoint: str) -> Mount:
     """Return the folder behind ``oss://<endpoint>/<bucket>/<prefix>``; the prefix need not exist yet."""
     if not (options.storage_options or {}).get("role_arn"):
         raise PermissionError(
-            f"mount of {options.path} at {options.mount_path}: storage_options has no 'role_arn'; MaxFrame assumes "
-            "that RAM role to reach the bucket"
+            f"mount of {options.path} at {options.mount_path}: storage_options has no 'role_arn'; MaxFrame "
+            "assumes that RAM role to reach the bucket"
         )
     if not options.path.startswith("oss://"):
         raise ValueError(f"cannot mount {options.path!r}: expected oss://<endpoint>/<bucket>[/<prefix>]")
