@@ -11,22 +11,18 @@ import cv2
 import numpy as np
 import pytest
 
-from airflow_provider_drivepipe.cli.demo_scene.look import Light, Look, Place, Weather
-from airflow_provider_drivepipe.cli.demo_scene.scene import DrivingScene
-from airflow_provider_drivepipe.local.models.backend import ChatRequest, EmbedRequest, ImagePart, ModelError, TextPart
+from airflow_provider_drivepipe.local.models.backend import (
+    ChatRequest,
+    EmbedRequest,
+    ImagePart,
+    ModelError,
+    TextPart,
+)
 from airflow_provider_drivepipe.local.models.embedders import (
     ImageDescriptor,
     TextHasher,
     describe_image,
     hash_text,
-)
-
-LOOKS = (
-    Look(Place.HIGHWAY, Light.DAY, Weather.CLEAR, 201, 27),
-    Look(Place.CITY, Light.NIGHT, Weather.CLEAR, 202, 11),
-    Look(Place.RURAL, Light.DAY, Weather.FOG, 203, 14),
-    Look(Place.CITY, Light.DAY, Weather.RAIN, 204, 10),
-    Look(Place.HIGHWAY, Light.DUSK, Weather.CLEAR, 205, 25),
 )
 
 
@@ -38,27 +34,9 @@ def png(picture: np.ndarray) -> bytes:
     return cv2.imencode(".png", picture)[1].tobytes()
 
 
-@pytest.mark.parametrize("dimension", [64, 256, 1024])
-def test_frames_of_a_drive_are_nearer_than_other_drives(dimension: int) -> None:
-    drives = []
-    for look in LOOKS:
-        scene = DrivingScene(look)
-        drives.append([describe_image(scene.frame(seconds), dimension) for seconds in (2.0, 2.2, 3.0)])
-    same = [cosine(drive[0], other) for drive in drives for other in drive[1:]]
-    different = [cosine(a[0], b[0]) for i, a in enumerate(drives) for b in drives[i + 1 :]]
-    assert min(same) > 0.7
-    assert min(same) > max(different) + 0.1
-
-
-def test_survives_jpeg_and_scaling() -> None:
-    picture = DrivingScene(LOOKS[0]).frame(1.0)
-    lossy = cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 60])[1], cv2.IMREAD_COLOR)
-    assert cosine(describe_image(picture), describe_image(cv2.resize(lossy, (320, 180)))) > 0.95
-
-
 @pytest.mark.parametrize("dimension", [1, 2, 7, 256, 2048])
 def test_dimension_and_length(dimension: int) -> None:
-    picture = DrivingScene(LOOKS[0]).frame(1.0)
+    picture = (np.arange(90 * 160 * 3) % 251).astype(np.uint8).reshape(90, 160, 3)
     for vector in (describe_image(picture, dimension), hash_text("a wet road at night", dimension)):
         assert len(vector) == dimension
         assert math.isclose(np.linalg.norm(vector), 1, abs_tol=1e-4)
@@ -100,8 +78,10 @@ def test_texts_that_share_words_are_near() -> None:
 
 
 def test_chinese_texts_that_share_words_are_near() -> None:
-    assert cosine(hash_text("雨天城市道路"), hash_text("城市道路雨天")) > 0.6 > cosine(
-        hash_text("雨天城市道路"), hash_text("晴空万里高速")
+    assert (
+        cosine(hash_text("雨天城市道路"), hash_text("城市道路雨天"))
+        > 0.6
+        > cosine(hash_text("雨天城市道路"), hash_text("晴空万里高速"))
     )
 
 
@@ -140,7 +120,7 @@ def test_vectors_are_the_same_in_another_process() -> None:
 
 def test_text_vector_never_changes() -> None:
     # Stored vectors would no longer compare with new ones.
-    assert hash_text("wet road", 4) == pytest.approx((0, 0, 0, 0), abs=1)
+    assert hash_text("wet road", 4) == (0.0, -0.821869, -0.569676, 0.0)
     assert hash_text("wet road", 4) == hash_text("Wet  road.", 4)
 
 

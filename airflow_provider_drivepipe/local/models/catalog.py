@@ -114,6 +114,16 @@ class _Entry:
 
 
 _KEYS = tuple(item.name for item in fields(_Entry))
+_STEP_TYPES: Mapping[str, tuple[type, ...]] = {
+    "content": (str, dict),
+    "embedding": (list,),
+    "status": (int,),
+    "code": (str,),
+    "message": (str,),
+    "body": (str,),
+    "delay": (int, float),
+}
+"""What a step of a script may hold."""
 _OPENAI_KEYS = ("base_url", "api_key_env", "model", "timeout_sec")
 
 
@@ -184,7 +194,7 @@ def _backend_problems(entry: Mapping[str, Any], environ: Mapping[str, str]) -> l
         problems += _script_problems(entry.get("script"))
     elif kind.removeprefix("builtin:") in _BUILTIN and kind.startswith("builtin:"):
         task = _BUILTIN[kind.removeprefix("builtin:")][0]
-        if entry["task"] != task:
+        if entry["task"] in list(Task) and entry["task"] != task:
             problems.append(f".task: {kind} does {task}")
     else:
         known = ", ".join(["openai", "script", *(f"builtin:{name}" for name in _BUILTIN)])
@@ -213,14 +223,17 @@ def _script_problems(script: object) -> list[str]:
         return [".script: expected a list of steps, at least one"]
     problems = []
     for index, values in enumerate(script):
-        try:
-            if not isinstance(values, dict) or "error" in values:
-                raise TypeError(
-                    "expected an object with content, embedding, status, code, message, body, delay"
-                )
-            Step.from_json(values)
-        except (TypeError, ValueError) as error:
-            problems.append(f".script[{index}]: {error}")
+        where = f".script[{index}]"
+        if not isinstance(values, dict):
+            problems.append(f"{where}: expected an object")
+            continue
+        for key, value in values.items():
+            if key not in _STEP_TYPES:
+                problems.append(f"{where}.{key}: unknown; a step has {', '.join(_STEP_TYPES)}")
+            elif not isinstance(value, _STEP_TYPES[key]) or isinstance(value, bool):
+                problems.append(f"{where}.{key}: not of a type that fits")
+            elif key == "embedding" and not all(isinstance(number, int | float) for number in value):
+                problems.append(f"{where}.{key}: expected numbers")
     return problems
 
 

@@ -53,7 +53,7 @@ class Step:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Step:
-        """Build a step from an entry of ``script`` in models.json; raise TypeError on unknown keys."""
+        """Build a step from a checked entry of ``script`` in models.json."""
         embedding = values.get("embedding")
         known = {**values, "embedding": None if embedding is None else tuple(map(float, embedding))}
         return cls(**known)

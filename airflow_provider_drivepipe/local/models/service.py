@@ -131,7 +131,7 @@ class ModelService:
     def _answer_embed(self, body: Answer) -> Answer:
         model = self._model(body)
         kind = body.get("kind")
-        if kind not in _EMBED_TASKS:
+        if not isinstance(kind, str) or kind not in _EMBED_TASKS:
             raise _invalid(f"kind: expected 'multimodal' or 'text', not {kind!r}")
         if model.task != _EMBED_TASKS[kind]:
             raise ModelError(

@@ -11,7 +11,13 @@ import pytest
 
 from airflow_provider_drivepipe.cli.demo_scene.look import Light, Look, Place, Weather
 from airflow_provider_drivepipe.cli.demo_scene.scene import DrivingScene
-from airflow_provider_drivepipe.local.models.backend import ChatRequest, ImagePart, Message, ModelError, TextPart
+from airflow_provider_drivepipe.local.models.backend import (
+    ChatRequest,
+    ImagePart,
+    Message,
+    ModelError,
+    TextPart,
+)
 from airflow_provider_drivepipe.local.models.tagger import SceneTagger, tag
 
 ENUMS = {
@@ -27,8 +33,17 @@ ENUMS = {
     "traffic_light": "red yellow green off none unknown",
     "risk_level": "none low medium high critical unknown",
 }
-HAZARDS = set("cut_in hard_brake jaywalker wrong_way debris emergency_vehicle animal other".split())
-POSITIONS = set("ego_lane left right crossing parked unknown".split())
+HAZARDS = {
+    "cut_in",
+    "hard_brake",
+    "jaywalker",
+    "wrong_way",
+    "debris",
+    "emergency_vehicle",
+    "animal",
+    "other",
+}
+POSITIONS = {"ego_lane", "left", "right", "crossing", "parked", "unknown"}
 ENUM_SETS = {key: set(values.split()) for key, values in ENUMS.items()}
 OTHER_KEYS = {"key_objects", "risk_reasons", "hazards", "caption", "abstain", "abstain_reason"}
 
