@@ -38,7 +38,8 @@ CREATE TABLE IF NOT EXISTS tables (
 CREATE TABLE IF NOT EXISTS partitions (
     id INTEGER PRIMARY KEY, table_id TEXT NOT NULL REFERENCES tables ON DELETE CASCADE,
     spec TEXT NOT NULL, partition_values TEXT NOT NULL,
-    created REAL NOT NULL, modified REAL NOT NULL, ddl_time REAL NOT NULL, UNIQUE (table_id, partition_values));
+    created REAL NOT NULL, modified REAL NOT NULL, ddl_time REAL NOT NULL,
+    UNIQUE (table_id, partition_values));
 CREATE TABLE IF NOT EXISTS files (
     id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE,
     partition_id INTEGER NOT NULL REFERENCES partitions ON DELETE CASCADE,
@@ -287,9 +288,7 @@ class Catalog:
             columns=tuple(replace(c, id=f"c{i}") for i, c in enumerate(definition.columns)),
             next_column=len(definition.columns),
         )
-        return Table(
-            uuid.uuid4().hex, project, schema, _checked_name(name), definition, now, now, now
-        )
+        return Table(uuid.uuid4().hex, project, schema, _checked_name(name), definition, now, now, now)
 
     def create_table(
         self,
@@ -562,8 +561,8 @@ class Catalog:
                 )
         now = time.time()
         db.execute(
-            "INSERT OR IGNORE INTO partitions (table_id, spec, partition_values, created, modified, ddl_time) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO partitions "
+            "(table_id, spec, partition_values, created, modified, ddl_time) VALUES (?, ?, ?, ?, ?, ?)",
             (table.id, table.partition_spec(values), _key(values), now, now, now),
         )
         row = db.execute(

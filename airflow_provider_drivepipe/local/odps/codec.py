@@ -385,7 +385,9 @@ def wire_batch(batch: pa.RecordBatch, columns: Sequence[Column], timestamp_struc
 
 def _timestamp_struct(array: pa.Array) -> pa.StructArray:
     nanoseconds = cast_array(array, pa.timestamp("ns", array.type.tz)).view(pa.int64()).to_pylist()
-    parts = [None if n is None else dict(zip(("sec", "nano"), divmod(n, _NANOS), strict=True)) for n in nanoseconds]
+    parts = [
+        None if n is None else dict(zip(("sec", "nano"), divmod(n, _NANOS), strict=True)) for n in nanoseconds
+    ]
     return pa.array(parts, TIMESTAMP_STRUCT_TYPE)
 
 

@@ -1,4 +1,4 @@
-"""Errors as MaxCompute reports them: an HTTP status, a name that clients turn into a class, a numbered text."""
+"""Errors as MaxCompute reports them: HTTP status, the name that clients map to a class, numbered text."""
 
 from __future__ import annotations
 
@@ -69,6 +69,4 @@ def parse_error(message: str, offset: int = 0) -> OdpsError:
 
 def semantic_error(message: str) -> OdpsError:
     """Return the error for SQL that reads well but means nothing, e.g. an unknown column."""
-    return OdpsError(
-        400, "InvalidArgument", f"[1,1] Semantic analysis exception - {message}", "ODPS-0130071"
-    )
+    return OdpsError(400, "InvalidArgument", f"[1,1] Semantic analysis exception - {message}", "ODPS-0130071")

@@ -1,7 +1,7 @@
 """Table data as immutable Parquet files below one folder: writing, reading row ranges, removing.
 
-A file's columns carry the ids of the table's columns, so that renaming one touches no data. Its folder carries
-the partition values (``p0=v20261120``), so that the SQL engine skips files without opening them.
+A file's columns carry the ids of the table's columns, so that renaming one touches no data. Its folder
+carries the partition values (``p0=v20261120``), so that the SQL engine skips files without opening them.
 """
 
 from __future__ import annotations
@@ -100,8 +100,9 @@ class Storage:
     def remove_empty_folders(self) -> None:
         """Delete folders without files. Only safe while nothing writes."""
         for folder, _, _ in os.walk(self._root, topdown=False):
-            if folder != str(self._root) and not os.listdir(folder):
-                Path(folder).rmdir()
+            path = Path(folder)
+            if path != self._root and not any(path.iterdir()):
+                path.rmdir()
 
 
 def read_parquet(

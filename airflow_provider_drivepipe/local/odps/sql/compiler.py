@@ -189,7 +189,11 @@ class _Compiler:
         value, to = node.this, node.to
         kind = to.this
         if kind in _INTEGERS:
-            macro = "mc_integer" if self.session.strict and not isinstance(node, exp.TryCast) else "mc_try_integer"
+            macro = (
+                "mc_integer"
+                if self.session.strict and not isinstance(node, exp.TryCast)
+                else "mc_try_integer"
+            )
             return _plain_cast(functions.call(macro, value), to)
         if kind in exp.DataType.TEXT_TYPES:
             if to.expressions:

@@ -64,6 +64,7 @@ def parse(sql: str) -> exp.Expr:
 def to_duckdb(tree: exp.Expr) -> str:
     """Return the DuckDB text of a translated tree; a ParseError for what DuckDB cannot do."""
     try:
-        return tree.sql(dialect="duckdb", unsupported_level=ErrorLevel.RAISE)
+        text: str = tree.sql(dialect="duckdb", unsupported_level=ErrorLevel.RAISE)
     except SqlglotError as error:
         raise errors.parse_error(f"not supported by the local cloud: {error}") from error
+    return text

@@ -1,4 +1,4 @@
-"""Runs SQL scripts: each statement against a snapshot of the tables, its writes published in one transaction."""
+"""Runs SQL scripts: each statement reads a snapshot of the tables and publishes its writes in one go."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from airflow_provider_drivepipe.local.odps.storage import Storage
 from airflow_provider_drivepipe.local.odps.types import duck_type, odps_type_of_duck
 from airflow_provider_drivepipe.local.stats import Stats
 
+CANCELLED_CODE = "ODPS-0130252"
 _MEMORY_LIMIT = "2GB"
 _FRACTIONS = ("DOUBLE", "FLOAT", "DECIMAL", "VARCHAR")
 _INTEGERS = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT")
@@ -72,7 +73,7 @@ class Cancellation:
 
 
 def _cancelled_error() -> errors.OdpsError:
-    return errors.OdpsError(400, "InvalidArgument", "Instance has been cancelled", "ODPS-0130252")
+    return errors.OdpsError(400, "InvalidArgument", "Instance has been cancelled", CANCELLED_CODE)
 
 
 class Engine:
@@ -158,9 +159,13 @@ def _translate(error: duckdb.Error) -> errors.OdpsError:
         return _cancelled_error()
     if isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException):
         return errors.semantic_error(first_line)
-    if isinstance(error, duckdb.ConversionException | duckdb.InvalidInputException | duckdb.OutOfRangeException):
+    if isinstance(
+        error, duckdb.ConversionException | duckdb.InvalidInputException | duckdb.OutOfRangeException
+    ):
         return errors.OdpsError(400, "InvalidArgument", f"Invalid arguments - {first_line}", "ODPS-0121095")
-    return errors.OdpsError(400, "InternalServerError", f"System internal error - {first_line}", "ODPS-0010000")
+    return errors.OdpsError(
+        400, "InternalServerError", f"System internal error - {first_line}", "ODPS-0010000"
+    )
 
 
 class _Run:
@@ -358,12 +363,15 @@ def _copy(connection: duckdb.DuckDBPyConnection, select: str, path: Path) -> Non
 
 def _require_values(connection: duckdb.DuckDBPyConnection, path: Path, column: Column) -> None:
     nulls = connection.execute(
-        f"SELECT count(*) FROM read_parquet(?, hive_partitioning=false) WHERE {quote_name(column.id)} IS NULL",
+        f"SELECT count(*) FROM read_parquet(?, hive_partitioning=false) WHERE {column.id} IS NULL",
         [str(path)],
     ).fetchone()
     if nulls and nulls[0]:
         raise errors.OdpsError(
-            400, "InvalidArgument", f"Invalid arguments - column {column.name} must not be NULL", "ODPS-0121095"
+            400,
+            "InvalidArgument",
+            f"Invalid arguments - column {column.name} must not be NULL",
+            "ODPS-0121095",
         )
 
 

@@ -14,7 +14,9 @@ from sqlglot.parsers.hive import HiveParser
 
 from airflow_provider_drivepipe.local.odps import errors
 
-_NESTED = "(typeof(x) LIKE '%[]' OR typeof(x) LIKE 'MAP(%' OR typeof(x) LIKE 'STRUCT(%' OR typeof(x) = 'BLOB')"
+_NESTED = (
+    "(typeof(x) LIKE '%[]' OR typeof(x) LIKE 'MAP(%' OR typeof(x) LIKE 'STRUCT(%' OR typeof(x) = 'BLOB')"
+)
 
 MACROS = rf"""
 CREATE MACRO mc_text(x) AS CASE
@@ -38,12 +40,70 @@ CREATE MACRO mc_datetime(x) AS CASE
 """
 
 _SAME_MEANING = (
-    "ABS ACOS ANY_VALUE ARRAY ARRAY_CONTAINS ASIN ATAN AVG CBRT COALESCE COLLECT_LIST COLLECT_SET COS COUNT "
-    "CUME_DIST DENSE_RANK EXP EXPLODE FIRST_VALUE IF LAG LAST_VALUE LEAD LENGTH LN LOWER LPAD LTRIM MAP "
-    "MAP_KEYS MAP_VALUES MAX MD5 MIN NAMED_STRUCT NTILE NULLIF NVL PERCENT_RANK PI POSEXPLODE POW POWER RANK "
-    "REGEXP_EXTRACT REPEAT REPLACE REVERSE ROUND ROW_NUMBER RPAD RTRIM SHA SHA1 SIN SIZE SPLIT SPLIT_PART "
-    "SQRT STDDEV_SAMP SUM TAN UPPER VAR_SAMP"
-).split()
+    "ABS",
+    "ACOS",
+    "ANY_VALUE",
+    "ARRAY",
+    "ARRAY_CONTAINS",
+    "ASIN",
+    "ATAN",
+    "AVG",
+    "CBRT",
+    "COALESCE",
+    "COLLECT_LIST",
+    "COLLECT_SET",
+    "COS",
+    "COUNT",
+    "CUME_DIST",
+    "DENSE_RANK",
+    "EXP",
+    "EXPLODE",
+    "FIRST_VALUE",
+    "IF",
+    "LAG",
+    "LAST_VALUE",
+    "LEAD",
+    "LENGTH",
+    "LN",
+    "LOWER",
+    "LPAD",
+    "LTRIM",
+    "MAP",
+    "MAP_KEYS",
+    "MAX",
+    "MD5",
+    "MIN",
+    "NAMED_STRUCT",
+    "NTILE",
+    "NULLIF",
+    "NVL",
+    "PERCENT_RANK",
+    "PI",
+    "POSEXPLODE",
+    "POW",
+    "POWER",
+    "RANK",
+    "REGEXP_EXTRACT",
+    "REPEAT",
+    "REPLACE",
+    "REVERSE",
+    "ROUND",
+    "ROW_NUMBER",
+    "RPAD",
+    "RTRIM",
+    "SHA",
+    "SHA1",
+    "SIN",
+    "SIZE",
+    "SPLIT",
+    "SPLIT_PART",
+    "SQRT",
+    "STDDEV_SAMP",
+    "SUM",
+    "TAN",
+    "UPPER",
+    "VAR_SAMP",
+)
 
 Builder = Callable[[list[Any]], exp.Expr]
 
@@ -219,7 +279,7 @@ def _unix_timestamp(arguments: list[Any]) -> exp.Expr:
 
 
 FUNCTIONS: dict[str, Any] = {
-    **{name: HiveParser.FUNCTIONS[name] for name in _SAME_MEANING if name in HiveParser.FUNCTIONS},
+    **{name: HiveParser.FUNCTIONS[name] for name in _SAME_MEANING},
     "CONCAT": _concat,
     "CONCAT_WS": _concat_ws,
     "COUNT_IF": _renamed("count_if", 1),

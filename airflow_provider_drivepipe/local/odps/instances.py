@@ -1,0 +1,308 @@
+"""Instances: submitted jobs, run as SQL here or handed to a task service, and remembered in SQLite."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from airflow_provider_drivepipe.local.odps import errors
+from airflow_provider_drivepipe.local.odps.catalog import Column
+from airflow_provider_drivepipe.local.odps.database import Database
+from airflow_provider_drivepipe.local.odps.sql.engine import CANCELLED_CODE, Cancellation, Engine
+from airflow_provider_drivepipe.local.odps.sql.result import Rows
+from airflow_provider_drivepipe.local.odps.tasks import Instance, InstanceStatus, Task, TaskService
+
+SQL_TASK = "SQL"
+RETENTION_SECONDS = 30 * 86400.0
+_SQL_WORKERS = 4
+_LOG = logging.getLogger(__name__)
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS instances (
+    id TEXT PRIMARY KEY, project TEXT NOT NULL, tasks TEXT NOT NULL, status TEXT NOT NULL,
+    start_time REAL NOT NULL, end_time REAL, error TEXT, result_text TEXT,
+    cancelled INTEGER NOT NULL, result_rows INTEGER, result_columns TEXT);
+CREATE INDEX IF NOT EXISTS instances_by_time ON instances (project, start_time);
+"""
+
+
+class Instances:
+    """Creates, runs, finishes and recalls instances."""
+
+    def __init__(self, database: Database, engine: Engine, results: Path) -> None:
+        results.mkdir(parents=True, exist_ok=True)
+        self._db = database
+        self._engine = engine
+        self._results = results
+        self._lock = threading.Lock()
+        self._services: dict[str, TaskService] = {}
+        self._running: dict[str, Instance] = {}
+        self._cancellations: dict[str, Cancellation] = {}
+        self._waiting: dict[str, set[tuple[asyncio.AbstractEventLoop, asyncio.Event]]] = {}
+        self._pool = ThreadPoolExecutor(_SQL_WORKERS, thread_name_prefix="odps-sql")
+        database.create(_TABLES)
+        self._remove_old()
+        self._load_running()
+
+    def close(self) -> None:
+        """Cancel running SQL and wait for it."""
+        with self._lock:
+            cancellations = list(self._cancellations.values())
+        for cancellation in cancellations:
+            cancellation.cancel()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    # Starting up
+
+    def _remove_old(self) -> None:
+        limit = time.time() - RETENTION_SECONDS
+        with self._db.write() as db:
+            old = db.execute(
+                "SELECT id FROM instances WHERE end_time < ? AND status = ?",
+                (limit, InstanceStatus.TERMINATED),
+            ).fetchall()
+            db.executemany("DELETE FROM instances WHERE id = ?", [(row["id"],) for row in old])
+        for row in old:
+            self._result_path(row["id"]).unlink(missing_ok=True)
+
+    def _load_running(self) -> None:
+        with self._db.read() as db:
+            rows = db.execute(
+                "SELECT * FROM instances WHERE status = ?", (InstanceStatus.RUNNING,)
+            ).fetchall()
+        for instance in map(_instance, rows):
+            self._running[instance.id] = instance
+            if instance.tasks[0].type == SQL_TASK:
+                self.finish(instance, error="ODPS-0010000:System internal error - the server was restarted")
+
+    def register(self, task_type: str, service: TaskService) -> None:
+        """Hand tasks of a type to a service, beginning with those that ran when the server last ended."""
+        with self._lock:
+            self._services[task_type] = service
+            left_over = [i for i in self._running.values() if i.tasks[0].type == task_type]
+        for instance in left_over:
+            service.recover(instance)
+
+    # Running
+
+    def create(self, project: str, job: ElementTree.Element) -> Instance:
+        """Start a job; InvalidArgument when it has no task or one of a type that nobody runs."""
+        tasks = tuple(_task(node) for node in job.findall("./Job/Tasks/*"))
+        if len(tasks) != 1:
+            raise errors.invalid_argument(f"a job has exactly one task, this one has {len(tasks)}")
+        task = tasks[0]
+        service = self._services.get(task.type)
+        if task.type != SQL_TASK and service is None:
+            raise errors.invalid_argument(f"tasks of type {task.type} are not supported by the local cloud")
+        now = time.time()
+        stamp = time.strftime("%Y%m%d%H%M%S", time.gmtime(now)) + f"{int(now * 1000) % 1000:03d}"
+        instance = Instance(f"{stamp}g{secrets.token_hex(5)}", project, tasks, now)
+        self._insert(instance)
+        with self._lock:
+            self._running[instance.id] = instance
+        if service is None:
+            cancellation = Cancellation()
+            with self._lock:
+                self._cancellations[instance.id] = cancellation
+            self._pool.submit(self._run_sql, instance, task, cancellation)
+        else:
+            try:
+                service.start(instance, task)
+            except errors.OdpsError as error:
+                self.finish(instance, error=error.text)
+        return instance
+
+    def _run_sql(self, instance: Instance, task: Task, cancellation: Cancellation) -> None:
+        try:
+            settings = {name: str(value) for name, value in task.settings.items()}
+            result = self._engine.execute(
+                task.query, instance.project, settings, self._result_path(instance.id), cancellation
+            )
+        except errors.OdpsError as error:
+            cancelled = error.odps_code == CANCELLED_CODE
+            self.finish(instance, error=error.text, cancelled=cancelled)
+        except Exception:  # noqa: BLE001 - whatever it is, the instance must not stay Running
+            _LOG.exception("instance %s failed on a defect of the local cloud", instance.id)
+            self.finish(instance, error="ODPS-0010000:System internal error - see the log of the local cloud")
+        else:
+            self.finish(instance, result_text=result.text, rows=result.rows)
+
+    def stop(self, instance: Instance) -> None:
+        """Cancel a running instance; InvalidStateSetting when it has ended."""
+        if instance.terminated:
+            raise errors.OdpsError(
+                409, "InvalidStateSetting", f"instance {instance.id} has ended already", "ODPS-0420095"
+            )
+        cancellation = self._cancellations.get(instance.id)
+        if cancellation is not None:
+            cancellation.cancel()
+            return
+        service = self._services.get(instance.tasks[0].type)
+        if service is not None:
+            service.stop(instance)
+        self.finish(instance, cancelled=True)
+
+    def finish(
+        self,
+        instance: Instance,
+        error: str | None = None,
+        result_text: str | None = None,
+        rows: Rows | None = None,
+        cancelled: bool = False,
+    ) -> None:
+        """End an instance; does nothing when it has ended already."""
+        with self._lock:
+            if instance.id not in self._running:
+                return
+            end_time = time.time()
+            # Stored before anyone can see it, so that what a client saw survives a crash.
+            with self._db.write() as db:
+                db.execute(
+                    "UPDATE instances SET status = ?, end_time = ?, error = ?, result_text = ?, "
+                    "cancelled = ?, result_rows = ?, result_columns = ? WHERE id = ?",
+                    (
+                        InstanceStatus.TERMINATED,
+                        end_time,
+                        error,
+                        result_text,
+                        cancelled,
+                        None if rows is None else rows.count,
+                        None if rows is None else json.dumps([asdict(c) for c in rows.columns]),
+                        instance.id,
+                    ),
+                )
+            live = self._running.pop(instance.id)
+            for changed in {id(live): live, id(instance): instance}.values():
+                changed.end_time = end_time
+                changed.error = error
+                changed.result_text = result_text
+                changed.cancelled = cancelled
+                changed.status = InstanceStatus.TERMINATED
+            self._cancellations.pop(instance.id, None)
+            waiting = self._waiting.pop(instance.id, set())
+        for loop, event in waiting:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(event.set)
+
+    async def wait(self, instance_id: str, seconds: float) -> None:
+        """Wait until an instance has ended, at most ``seconds``."""
+        event = asyncio.Event()
+        entry = (asyncio.get_running_loop(), event)
+        with self._lock:
+            if instance_id not in self._running:
+                return
+            self._waiting.setdefault(instance_id, set()).add(entry)
+        try:
+            await asyncio.wait_for(event.wait(), seconds)
+        except TimeoutError:
+            with self._lock:
+                self._waiting.get(instance_id, set()).discard(entry)
+
+    def service(self, instance: Instance) -> TaskService:
+        """Return the service of an instance's task; InvalidArgument when there is none."""
+        service = self._services.get(instance.tasks[0].type)
+        if service is None:
+            raise errors.invalid_argument(f"tasks of type {instance.tasks[0].type} take no such call")
+        return service
+
+    def has_service(self, instance: Instance) -> bool:
+        """Return whether an instance is run by a task service."""
+        return instance.tasks[0].type in self._services
+
+    # Recalling
+
+    def get(self, project: str, instance_id: str) -> Instance:
+        """Return an instance; NoSuchObject when it does not exist in the project."""
+        with self._lock:
+            running = self._running.get(instance_id)
+        if running is not None and running.project == project:
+            return running
+        row = self._row(project, instance_id)
+        if row is None:
+            raise errors.OdpsError(
+                404, "NoSuchObject", f"The instance '{instance_id}' does not exist.", "ODPS-0420095"
+            )
+        return _instance(row)
+
+    def list(self, project: str, status: str | None, limit: int) -> list[Instance]:
+        """Return the latest instances of a project, newest first."""
+        with self._db.read() as db:
+            rows = db.execute(
+                "SELECT * FROM instances WHERE project = ? AND status = coalesce(?, status) "
+                "ORDER BY start_time DESC LIMIT ?",
+                (project, status, limit),
+            ).fetchall()
+        return [_instance(row) for row in rows]
+
+    def rows(self, instance: Instance) -> Rows | None:
+        """Return the rows of a finished SELECT, None for any other instance."""
+        row = self._row(instance.project, instance.id)
+        if row is None or row["result_columns"] is None:
+            return None
+        columns = tuple(Column(**c) for c in json.loads(row["result_columns"]))
+        return Rows(self._result_path(instance.id), row["result_rows"], columns)
+
+    def _row(self, project: str, instance_id: str) -> sqlite3.Row | None:
+        with self._db.read() as db:
+            row: sqlite3.Row | None = db.execute(
+                "SELECT * FROM instances WHERE id = ? AND project = ?", (instance_id, project)
+            ).fetchone()
+        return row
+
+    def _insert(self, instance: Instance) -> None:
+        tasks = json.dumps([asdict(task) for task in instance.tasks])
+        with self._db.write() as db:
+            db.execute(
+                "INSERT INTO instances (id, project, tasks, status, start_time, cancelled) "
+                "VALUES (?, ?, ?, ?, ?, 0)",
+                (instance.id, instance.project, tasks, instance.status, instance.start_time),
+            )
+
+    def _result_path(self, instance_id: str) -> Path:
+        return self._results / f"{instance_id}.parquet"
+
+
+def _task(node: ElementTree.Element) -> Task:
+    properties = {p.findtext("Name"): p.findtext("Value") for p in node.findall("./Config/Property")}
+    return Task(
+        type=node.tag,
+        name=node.findtext("Name") or "",
+        settings=_settings(properties.get("settings")),
+        command=node.findtext("Command") or "",
+        query=node.findtext("Query") or "",
+    )
+
+
+def _settings(text: str | None) -> Mapping[str, Any]:
+    try:
+        settings = json.loads(text or "{}")
+    except ValueError as error:
+        raise errors.invalid_argument("the task's settings are not JSON") from error
+    if not isinstance(settings, dict):
+        raise errors.invalid_argument("the task's settings are not a JSON object")
+    return settings
+
+
+def _instance(row: sqlite3.Row) -> Instance:
+    return Instance(
+        row["id"],
+        row["project"],
+        tuple(Task(**task) for task in json.loads(row["tasks"])),
+        row["start_time"],
+        InstanceStatus(row["status"]),
+        row["end_time"],
+        row["error"],
+        row["result_text"],
+        bool(row["cancelled"]),
+    )

@@ -1,0 +1,364 @@
+"""The table tunnel: uploads in blocks, committed as one; downloads of row ranges of a snapshot."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+from odps.errors import ChecksumError, DecodeError
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from airflow_provider_drivepipe.local.odps import codec, errors
+from airflow_provider_drivepipe.local.odps.catalog import OWNER, Catalog, Column, DataFile, Table
+from airflow_provider_drivepipe.local.odps.database import Database
+from airflow_provider_drivepipe.local.odps.instances import Instances
+from airflow_provider_drivepipe.local.odps.sql.result import MAX_CSV_ROWS, Rows
+from airflow_provider_drivepipe.local.odps.storage import Storage
+from airflow_provider_drivepipe.local.odps.tasks import Instance
+from airflow_provider_drivepipe.local.odps.wire import Call, rfc822
+from airflow_provider_drivepipe.local.stats import Stats
+
+UPLOAD_LIFETIME_SECONDS = 86400.0
+MAX_FIELD_BYTES = 8 * 1024 * 1024
+_MAX_DOWNLOADS = 10000
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS uploads (
+    id TEXT PRIMARY KEY, table_id TEXT NOT NULL, partition_values TEXT NOT NULL,
+    overwrite INTEGER NOT NULL, status TEXT NOT NULL, created REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS upload_blocks (
+    upload_id TEXT NOT NULL REFERENCES uploads ON DELETE CASCADE, block_id INTEGER NOT NULL,
+    path TEXT NOT NULL, rows INTEGER NOT NULL, size INTEGER NOT NULL, columns TEXT NOT NULL,
+    PRIMARY KEY (upload_id, block_id));
+"""
+
+
+@dataclass(frozen=True)
+class TableDownload:
+    """A snapshot of a partition that a client reads from."""
+
+    id: str
+    table: Table
+    values: tuple[str, ...]
+    files: tuple[DataFile, ...]
+
+    @property
+    def rows(self) -> int:
+        """Return the number of rows."""
+        return sum(f.rows for f in self.files)
+
+
+@dataclass(frozen=True)
+class ResultDownload:
+    """The rows of a finished SELECT that a client reads."""
+
+    id: str
+    result: Rows
+    rows: int
+
+
+class Tunnel:
+    """Answers the tunnel's calls. Uploads survive a restart; downloads are made anew by the client."""
+
+    def __init__(
+        self, database: Database, catalog: Catalog, storage: Storage, instances: Instances, stats: Stats
+    ) -> None:
+        self._db = database
+        self._catalog = catalog
+        self._storage = storage
+        self._instances = instances
+        self._stats = stats
+        self._lock = threading.Lock()
+        self._downloads: OrderedDict[str, TableDownload | ResultDownload] = OrderedDict()
+        database.create(_TABLES)
+
+    def open_files(self) -> set[str]:
+        """Return the files of uploads that may still be committed; older uploads are forgotten."""
+        with self._db.write() as db:
+            db.execute("DELETE FROM uploads WHERE created < ?", (time.time() - UPLOAD_LIFETIME_SECONDS,))
+            rows = db.execute(
+                "SELECT b.path FROM upload_blocks b JOIN uploads u ON u.id = b.upload_id "
+                "WHERE u.status = 'normal'"
+            ).fetchall()
+        return {row["path"] for row in rows}
+
+    # Tables
+
+    def handles(self, call: Call) -> bool:
+        """Return whether a call on a table is one of the tunnel's."""
+        return any(name in call.query for name in ("uploads", "uploadid", "downloads", "downloadid"))
+
+    def table(self, call: Call, table: Table) -> Response:
+        """Answer a call on a table."""
+        match call.method:
+            case "POST" if "uploads" in call.query:
+                return self._create_upload(call, table)
+            case "POST" if "uploadid" in call.query:
+                return self._commit_upload(call, table)
+            case "PUT" if "uploadid" in call.query:
+                return self._upload_block(call, table)
+            case "GET" if "uploadid" in call.query:
+                self._stats.count("odps.tunnel.get_upload")
+                return self._upload_json(self._upload(call, table), table)
+            case "POST" if "downloads" in call.query:
+                return self._create_download(call, table)
+            case "GET" if "downloadid" in call.query:
+                return self._download(call)
+        raise errors.invalid_argument(f"the tunnel has no {call.method} with these parameters")
+
+    # Uploads
+
+    def _create_upload(self, call: Call, table: Table) -> Response:
+        self._stats.count("odps.tunnel.create_upload")
+        if table.definition.view_text is not None:
+            raise errors.invalid_argument(f"{table.full_name} is a view")
+        values = table.partition_values(call.query.get("partition"))
+        if table.partition_columns and call.query.get("create_partition") == "true":
+            self._catalog.add_partition(table, values, if_not_exists=True)
+        self._catalog.partition(table, values)
+        upload_id = _new_id()
+        with self._db.write() as db:
+            db.execute(
+                "INSERT INTO uploads VALUES (?, ?, ?, ?, 'normal', ?)",
+                (
+                    upload_id,
+                    table.id,
+                    json.dumps(values),
+                    call.query.get("overwrite") == "true",
+                    time.time(),
+                ),
+            )
+        return self._upload_json(self._upload_row(upload_id), table)
+
+    def _upload(self, call: Call, table: Table) -> sqlite3.Row:
+        upload = self._upload_row(call.parameter("uploadid"))
+        if upload["table_id"] != table.id:
+            raise _no_such_upload(upload["id"])
+        return upload
+
+    def _upload_row(self, upload_id: str) -> sqlite3.Row:
+        with self._db.read() as db:
+            row: sqlite3.Row | None = db.execute(
+                "SELECT * FROM uploads WHERE id = ?", (upload_id,)
+            ).fetchone()
+        if row is None:
+            raise _no_such_upload(upload_id)
+        return row
+
+    def _upload_block(self, call: Call, table: Table) -> Response:
+        self._stats.count("odps.tunnel.upload_block")
+        upload = self._upload(call, table)
+        _require_open(upload)
+        block_id = call.integer("blockid", 0)
+        read = codec.read_arrow if "arrow" in call.query else codec.read_records
+        body = codec.decompressed(call.body, call.headers.get("content-encoding"))
+        try:
+            file = self._storage.write(
+                table, json.loads(upload["partition_values"]), read(body, table.columns)
+            )
+        except (ChecksumError, DecodeError, pa.ArrowException, ValueError, OverflowError) as error:
+            raise errors.invalid_argument(f"the block cannot be read: {error}") from error
+        with self._db.write() as db:
+            replaced = db.execute(
+                "SELECT path FROM upload_blocks WHERE upload_id = ? AND block_id = ?",
+                (upload["id"], block_id),
+            ).fetchall()
+            db.execute(
+                "INSERT OR REPLACE INTO upload_blocks VALUES (?, ?, ?, ?, ?, ?)",
+                (upload["id"], block_id, file.path, file.rows, file.size, json.dumps(file.columns)),
+            )
+        self._storage.remove(row["path"] for row in replaced)
+        return Response(status_code=201)
+
+    def _commit_upload(self, call: Call, table: Table) -> Response:
+        self._stats.count("odps.tunnel.commit_upload")
+        with self._db.write() as db:
+            upload = self._upload(call, table)
+            if upload["status"] != "closed":
+                _require_open(upload)
+                blocks = self._blocks(db, upload["id"])
+                values = tuple(json.loads(upload["partition_values"]))
+                overwrite = bool(upload["overwrite"])
+                self._catalog.publish(table, {values: blocks}, overwrite, create_partitions=False)
+                db.execute("UPDATE uploads SET status = 'closed' WHERE id = ?", (upload["id"],))
+        return self._upload_json(self._upload_row(upload["id"]), table)
+
+    def _blocks(self, db: sqlite3.Connection, upload_id: str) -> list[DataFile]:
+        rows = db.execute("SELECT * FROM upload_blocks WHERE upload_id = ? ORDER BY block_id", (upload_id,))
+        return [DataFile(r["path"], r["rows"], r["size"], tuple(json.loads(r["columns"]))) for r in rows]
+
+    def _upload_json(self, upload: sqlite3.Row, table: Table) -> Response:
+        with self._db.read() as db:
+            blocks = db.execute(
+                "SELECT block_id FROM upload_blocks WHERE upload_id = ? ORDER BY block_id", (upload["id"],)
+            ).fetchall()
+        return JSONResponse(
+            {
+                "UploadID": upload["id"],
+                "Status": upload["status"],
+                "Schema": _schema_json(table.columns, table.partition_columns),
+                "MaxFieldSize": MAX_FIELD_BYTES,
+                "QuotaName": "default",
+                "UploadedBlockList": [
+                    {"BlockID": b["block_id"], "CreateTime": 0, "Date": ""} for b in blocks
+                ],
+                "Initiated": rfc822(upload["created"]),
+                "Owner": OWNER,
+            }
+        )
+
+    # Downloads
+
+    def _create_download(self, call: Call, table: Table) -> Response:
+        self._stats.count("odps.tunnel.create_download")
+        if table.definition.view_text is not None:
+            raise errors.invalid_argument(f"{table.full_name} is a view")
+        values = table.partition_values(call.query.get("partition"))
+        partition = self._catalog.partition(table, values)
+        return self._remember(TableDownload(_new_id(), table, values, partition.files))
+
+    def result(self, call: Call, instance: Instance) -> Response:
+        """Answer a call on the result of a finished instance."""
+        if call.method != "POST":
+            return self._download(call)
+        self._stats.count("odps.tunnel.create_download")
+        if instance.error is not None:
+            raise errors.invalid_argument(f"the instance failed: {instance.error}")
+        rows = self._instances.rows(instance)
+        if rows is None:
+            raise errors.invalid_argument("the instance has no rows")
+        limited = "instance_tunnel_limit_enabled" in call.query
+        count = min(rows.count, MAX_CSV_ROWS) if limited else rows.count
+        return self._remember(ResultDownload(_new_id(), rows, count))
+
+    def _remember(self, download: TableDownload | ResultDownload) -> Response:
+        with self._lock:
+            self._downloads[download.id] = download
+            while len(self._downloads) > _MAX_DOWNLOADS:
+                self._downloads.popitem(last=False)
+        return _download_json(download)
+
+    def _download(self, call: Call) -> Response:
+        download_id = call.parameter("downloadid")
+        with self._lock:
+            download = self._downloads.get(download_id)
+        if download is None:
+            raise errors.OdpsError(404, "NoSuchDownload", f"The download id {download_id} does not exist.")
+        if "data" in call.query:
+            self._stats.count("odps.tunnel.read")
+            return self._data(call, download)
+        self._stats.count("odps.tunnel.get_download")
+        if isinstance(download, TableDownload):
+            self._require_current(download)
+        return _download_json(download)
+
+    def _require_current(self, download: TableDownload) -> None:
+        """Raise TableModified when the data has changed, upon which clients begin anew."""
+        found = self._catalog.find_table(download.table.project, download.table.schema, download.table.name)
+        current = None
+        if found is not None and found.id == download.table.id:
+            partitions = {p.values: p.files for p in self._catalog.partitions(found)}
+            current = partitions.get(download.values, ())
+        if current != download.files:
+            raise _table_modified()
+
+    def _data(self, call: Call, download: TableDownload | ResultDownload) -> Response:
+        start, count = _row_range(call, download.rows)
+        arrow = "arrow" in call.query
+        if isinstance(download, TableDownload):
+            columns = _wanted_columns(call, download.table.columns, arrow)
+            # A reader that is slower than the removal of old files has to begin anew.
+            if not all(self._storage.absolute(f).exists() for f in download.files):
+                raise _table_modified()
+            batches = self._storage.read(download.files, columns, start, count)
+        else:
+            columns = _wanted_columns(call, download.result.columns, arrow)
+            batches = download.result.read(start, count, columns)
+        structs = isinstance(download, ResultDownload)
+        stream: Iterator[bytes] = (
+            codec.write_arrow(batches, columns, structs) if arrow else codec.write_records(batches, columns)
+        )
+        return StreamingResponse(stream, media_type="application/octet-stream")
+
+
+def _new_id() -> str:
+    return time.strftime("%Y%m%d%H%M%S", time.gmtime()) + secrets.token_hex(9)
+
+
+def _no_such_upload(upload_id: str) -> errors.OdpsError:
+    return errors.OdpsError(404, "NoSuchUpload", f"The upload id {upload_id} does not exist.")
+
+
+def _table_modified() -> errors.OdpsError:
+    return errors.OdpsError(
+        400, "TableModified", "The specified table has been modified since the download initiated."
+    )
+
+
+def _require_open(upload: sqlite3.Row) -> None:
+    if upload["status"] != "normal":
+        raise errors.OdpsError(400, "StatusConflict", f"The upload {upload['id']} is {upload['status']}.")
+
+
+def _row_range(call: Call, rows: int) -> tuple[int, int]:
+    text = call.parameter("rowrange").strip("()")
+    try:
+        start, count = (int(part) for part in text.split(","))
+    except ValueError as error:
+        raise errors.invalid_argument(f"cannot read the row range {text!r}") from error
+    # MaxFrame's reader of several partitions asks for negative starts from the second one on.
+    start = max(start, 0)
+    return start, max(0, min(count, rows - start))
+
+
+def _wanted_columns(call: Call, columns: Sequence[Column], arrow: bool) -> list[Column]:
+    names = call.query.get("columns")
+    if not names:
+        return list(columns)
+    by_name = {c.name: c for c in columns}
+    wanted = [name.strip().lower() for name in names.split(",")]
+    unknown = [name for name in wanted if name not in by_name]
+    if unknown:
+        raise errors.invalid_argument(f"there is no column {unknown[0]}")
+    # Records come in the order asked for, Arrow in that of the table.
+    return [c for c in columns if c.name in wanted] if arrow else [by_name[name] for name in wanted]
+
+
+def _schema_json(columns: Sequence[Column], partition_columns: Sequence[Column] = ()) -> dict[str, object]:
+    def describe(column: Column, position: int) -> dict[str, object]:
+        return {
+            "name": column.name,
+            "type": column.type,
+            "nullable": column.nullable,
+            "comment": column.comment,
+            "column_id": str(position),
+        }
+
+    return {
+        "columns": [describe(c, i) for i, c in enumerate(columns)],
+        "partitionKeys": [describe(c, i) for i, c in enumerate(partition_columns)],
+    }
+
+
+def _download_json(download: TableDownload | ResultDownload) -> Response:
+    if isinstance(download, TableDownload):
+        schema = _schema_json(download.table.columns, download.table.partition_columns)
+    else:
+        schema = _schema_json(download.result.columns)
+    return JSONResponse(
+        {
+            "DownloadID": download.id,
+            "Status": "normal",
+            "RecordCount": download.rows,
+            "Schema": schema,
+            "QuotaName": "default",
+            "SupportReadByRawSize": False,
+        }
+    )
