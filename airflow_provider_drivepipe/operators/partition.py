@@ -19,7 +19,7 @@ def partition_spec_from_context(context: Context, options: PartitionOptions) -> 
     The first partition column takes the run's value, the others their fixed values.
     Raises ConfigurationError when the run names no partition.
     """
-    values: Mapping[str, Any] = context  # type: ignore[assignment]  # a TypedDict whose keys may be absent
+    values: Mapping[str, Any] = context
     dag_run = values.get("dag_run")
     try:
         value = resolve_partition_value(

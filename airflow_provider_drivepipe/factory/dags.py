@@ -1,0 +1,108 @@
+"""Scenario to Airflow DAG: one DAG per scenario, one task per stage of its plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pendulum
+from airflow.sdk import DAG, Asset, BaseOperator, Param
+
+from airflow_provider_drivepipe.operators.frame_extract import MaxFrameFrameExtractOperator
+from airflow_provider_drivepipe.operators.oss_manifest import OssManifestOperator
+from airflow_provider_drivepipe.operators.single_job import MaxFrameSingleJobOperator
+from airflow_provider_drivepipe.scenario.describe import dag_doc
+from airflow_provider_drivepipe.scenario.model import Scenario
+from airflow_provider_drivepipe.scenario.plan import Plan, StageKind, StagePlan, plan
+from airflow_provider_drivepipe.timetables.odps_partition import OdpsPartitionTimetable
+
+DEFAULT_RETRIES = 2
+
+
+def build_dag(scenario: Scenario) -> DAG:
+    """Return the DAG of a scenario; the same scenario always gives the same DAG."""
+    steps = plan(scenario)
+    column = steps.partition.columns[0]
+    with DAG(
+        dag_id=scenario.dag_id,
+        description=scenario.description or f"driving-video pipeline {scenario.scenario_name}",
+        schedule=_timetable(scenario),
+        start_date=pendulum.from_format(scenario.start_date, "YYYY-MM-DD", tz=scenario.timezone),
+        catchup=False,
+        max_active_runs=1,
+        doc_md=dag_doc(scenario, steps),
+        tags=["drivepipe", scenario.scenario_name, *scenario.tags],
+        default_args={"owner": scenario.owner, "retries": DEFAULT_RETRIES},
+        params={
+            column: Param(
+                scenario.partition_value,
+                type=["null", "string"],
+                title=f"Partition value ({column})",
+                description="for example 20261120; empty: the run's partition key or logical date decides",
+            )
+        },
+    ) as dag:
+        previous: BaseOperator | None = None
+        for step in steps.tasks:
+            task = _BUILDERS[step.kind](steps, step)
+            if previous is not None:
+                previous >> task
+            previous = task
+    return dag
+
+
+def _timetable(scenario: Scenario) -> OdpsPartitionTimetable | None:
+    if scenario.schedule is None:
+        return None
+    return OdpsPartitionTimetable(
+        scenario.schedule, timezone=scenario.timezone, lag_days=scenario.partition_lag_days
+    )
+
+
+def table_asset(table: str) -> Asset:
+    """Return the asset of a table: ``odps://<project or default>/<table>``."""
+    project, _, name = table.rpartition(".")
+    return Asset(name=f"odps:{table}", uri=f"odps://{project or 'default'}/{name}")
+
+
+def _common(steps: Plan, step: StagePlan) -> dict[str, Any]:
+    return {
+        "task_id": step.task_id,
+        "scenario": steps.scenario,
+        "partition": steps.partition,
+        "output_table": step.output_table,
+        "gate": step.gate,
+        "conn_id": steps.conn_id,
+        "outlets": [table_asset(step.output_table.name)],
+    }
+
+
+def _manifest(steps: Plan, step: StagePlan) -> BaseOperator:
+    assert step.manifest is not None
+    return OssManifestOperator(**_common(steps, step), options=step.manifest)
+
+
+def _frames(steps: Plan, step: StagePlan) -> BaseOperator:
+    assert step.oss is not None
+    return MaxFrameFrameExtractOperator(
+        **_common(steps, step), source_table=step.source, oss=step.oss, frames=step.frames
+    )
+
+
+def _single_job(steps: Plan, step: StagePlan) -> BaseOperator:
+    assert step.oss is not None
+    return MaxFrameSingleJobOperator(
+        **_common(steps, step),
+        source_table=step.source,
+        oss=step.oss,
+        frames=step.frames,
+        labels=step.labels,
+        embedding=step.embedding,
+    )
+
+
+_BUILDERS: dict[StageKind, Callable[[Plan, StagePlan], BaseOperator]] = {
+    StageKind.MANIFEST: _manifest,
+    StageKind.FRAMES: _frames,
+    StageKind.SINGLE_JOB: _single_job,
+}

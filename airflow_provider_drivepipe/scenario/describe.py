@@ -1,0 +1,78 @@
+"""The text of a plan for people: what the CLI prints and the DAG's documentation shows."""
+
+from __future__ import annotations
+
+from airflow_provider_drivepipe.contracts import Column
+from airflow_provider_drivepipe.scenario.model import Scenario
+from airflow_provider_drivepipe.scenario.plan import Plan, StagePlan
+
+
+def plan_text(plan: Plan, partition_value: str | None) -> str:
+    """Return a plan as plain text."""
+    value = partition_value or f"<{plan.partition.key_format}>"
+    lines = [
+        f"scenario    {plan.scenario}",
+        f"dag         {plan.dag_id}",
+        f"connection  {plan.conn_id}",
+        f"partition   {plan.partition.columns[0]}={value} ({plan.partition.timezone})",
+    ]
+    for number, task in enumerate(plan.tasks, start=1):
+        lines += ["", f"{number}. task {task.task_id} ({task.kind})", *_task_lines(task)]
+    return "\n".join(lines)
+
+
+def _task_lines(task: StagePlan) -> list[str]:
+    lines = [
+        f"   stages   {', '.join(task.stages)}",
+        f"   reads    {task.source}",
+        f"   writes   {task.output_table.name}, partitioned by "
+        f"{', '.join(task.output_table.partition_columns)}",
+    ]
+    if task.frames:
+        rate = (
+            f"{task.frames.fps} frames per second"
+            if task.frames.fps
+            else f"{task.frames.sample_count} frames per video"
+        )
+        lines.append(f"   frames   {rate}, {task.frames.sampling_rule}, below {task.frames.frames_prefix}/")
+    lines += [f"   model    {model} ({stage})" for stage, model in task.models.items()]
+    lines.append("   columns")
+    width = max(len(c.name) for c in task.output_table.columns)
+    lines += [f"     {c.name:<{width}}  {c.type}" for c in task.output_table.columns]
+    if not task.lineage_known:
+        lines.append(f"     (and every further column of {task.source}, unchanged)")
+    return lines
+
+
+def dag_doc(scenario: Scenario, plan: Plan) -> str:
+    """Return the DAG's documentation as Markdown."""
+    rows = "\n".join(
+        f"| `{t.task_id}` | {', '.join(t.stages)} | `{t.source}` | `{t.output_table.name}` | "
+        f"{', '.join(f'`{m}`' for m in t.models.values()) or '–'} |"
+        for t in plan.tasks
+    )
+    column = plan.partition.columns[0]
+    tables = "\n\n".join(_table_doc(t.output_table.name, t.output_table.columns) for t in plan.tasks)
+    return f"""### {scenario.scenario_name}
+
+{scenario.description}
+
+| task | stages | reads | writes | models |
+|---|---|---|---|---|
+{rows}
+
+**Partition.** A run owns one partition `{column}=<value>` of every table. Scheduled runs take it from their
+partition key; for a manual run give the parameter `{column}`, for example `20261120`.
+
+**Failures.** Every row has `status` (`ok`, `failed`, `filtered`, `skipped`), `error_stage`, `error_type` and
+`error_msg`; nothing is dropped. Counts per stage are in the XComs `return_value` and `failure_counts`.
+A task fails when more than {scenario.max_failure_rate:.0%} of its input failed; the partition is published
+first, so a retry or Clear works only on what is not ok.
+
+{tables}
+"""
+
+
+def _table_doc(name: str, columns: tuple[Column, ...]) -> str:
+    rows = "\n".join(f"| `{c.name}` | {c.type} | {c.comment} |" for c in columns)
+    return f"**{name}**\n\n| column | type | meaning |\n|---|---|---|\n{rows}"

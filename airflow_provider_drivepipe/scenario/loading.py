@@ -1,0 +1,167 @@
+"""Reads scenario files: YAML with line numbers, defaults underneath, every problem reported at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from airflow_provider_drivepipe.scenario.model import Scenario
+from airflow_provider_drivepipe.scenario.rules import (
+    combination_problems,
+    looks_like_credential,
+    unknown_keys,
+)
+
+DEFAULTS_FILE = "defaults.yaml"
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a scenario file."""
+
+    file: str
+    line: int
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        key = f"{self.key}: " if self.key else ""
+        return f"{self.file}:{self.line}: {key}{self.message}"
+
+
+class ScenarioError(ValueError):
+    """A scenario file that cannot be used; ``problems`` lists everything that is wrong with it."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = tuple(sorted(problems, key=lambda p: (p.file, p.line)))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A value with the place where it stands."""
+
+    value: Any
+    file: str
+    line: int
+
+
+def load_scenario(path: Path | str) -> Scenario:
+    """Return the scenario of a YAML file, with ``defaults.yaml`` beside it merged underneath.
+
+    Raises ScenarioError with every problem of the file, each with its line. A file that has not changed is
+    not read again.
+    """
+    path = Path(path)
+    defaults = path.parent / DEFAULTS_FILE
+    return _load(str(path), _stamp(path), str(defaults), _stamp(defaults))
+
+
+def scenario_files(folder: Path | str) -> list[Path]:
+    """Return the scenario files of a folder, sorted by name; defaults are none."""
+    found = [*Path(folder).glob("*.yaml"), *Path(folder).glob("*.yml")]
+    return sorted(p for p in found if p.stem != Path(DEFAULTS_FILE).stem)
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_mtime_ns, stat.st_size
+
+
+@lru_cache(maxsize=4096)
+def _load(
+    path: str, stamp: tuple[int, int] | None, defaults: str, defaults_stamp: tuple[int, int] | None
+) -> Scenario:
+    problems: list[Problem] = []
+    if stamp is None:
+        raise ScenarioError([Problem(path, 1, "", "there is no such file")])
+    entries = _read(Path(defaults), problems) if defaults_stamp else {}
+    entries = {**entries, **_read(Path(path), problems)}
+    _resolve_prompt_file(entries, Path(path).parent, problems)
+    scenario = _validate(path, entries, problems)
+    if problems or scenario is None:
+        raise ScenarioError(problems)
+    return scenario
+
+
+def _read(path: Path, problems: list[Problem]) -> dict[str, _Entry]:
+    """Return the top-level entries of a YAML file with their lines."""
+    name = str(path)
+    try:
+        text = path.read_text("utf-8")
+        root = yaml.compose(text, Loader=_LOADER)
+    except UnicodeDecodeError:
+        problems.append(Problem(name, 1, "", "not UTF-8 text"))
+        return {}
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        message = " ".join(str(getattr(error, "problem", None) or error).split())
+        problems.append(Problem(name, mark.line + 1 if mark else 1, "", f"not valid YAML: {message}"))
+        return {}
+    if root is None:
+        problems.append(Problem(name, 1, "", "the file is empty"))
+        return {}
+    if not isinstance(root, yaml.MappingNode):
+        problems.append(Problem(name, 1, "", "expected keys and values at the top level"))
+        return {}
+    values = yaml.load(text, Loader=_LOADER)  # a safe loader
+    entries: dict[str, _Entry] = {}
+    for key_node, _ in root.value:
+        key, line = str(key_node.value), key_node.start_mark.line + 1
+        if key in entries:
+            first = entries[key].line
+            problems.append(Problem(name, line, key, f"stands twice, first in line {first}"))
+            continue
+        entries[key] = _Entry(values.get(key_node.value, values.get(key)), name, line)
+    return entries
+
+
+def _resolve_prompt_file(entries: dict[str, _Entry], folder: Path, problems: list[Problem]) -> None:
+    """Replace ``label_prompt: file:<path>`` by the text of the file beside the scenario."""
+    entry = entries.get("label_prompt")
+    if entry is None or not isinstance(entry.value, str) or not entry.value.startswith("file:"):
+        return
+    file = (folder / entry.value.removeprefix("file:").strip()).resolve()
+    if folder.resolve() not in file.parents or not file.is_file():
+        problems.append(
+            Problem(entry.file, entry.line, "label_prompt", "no such file below the scenario's folder")
+        )
+        return
+    entries["label_prompt"] = _Entry(file.read_text("utf-8"), entry.file, entry.line)
+
+
+def _validate(path: str, entries: dict[str, _Entry], problems: list[Problem]) -> Scenario | None:
+    def add(key: str, message: str) -> None:
+        entry = entries.get(key)
+        file, line = (entry.file, entry.line) if entry else (path, 1)
+        problems.append(Problem(file, line, key, message))
+
+    if not entries:
+        return None
+    for key, message in unknown_keys(list(entries)):
+        add(key, message)
+    values = {key: entry.value for key, entry in entries.items() if key in Scenario.model_fields}
+    reported = set()
+    for key, message in combination_problems(values):
+        reported.add(key)
+        add(key, message)
+    try:
+        return Scenario(**values)
+    except ValidationError as error:
+        for detail in error.errors():
+            key = str(detail["loc"][0])
+            if detail["type"] == "missing" or (key in reported and key in ("input_shape", "targets")):
+                continue
+            shown = "" if looks_like_credential(key) else f", got {values.get(key)!r}"
+            message = detail["msg"].removeprefix("Value error, ")
+            add(key, f"{message[0].lower()}{message[1:]}{shown}")
+        return None

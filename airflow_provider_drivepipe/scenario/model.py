@@ -1,0 +1,226 @@
+"""A scenario: what a team wants done with its driving videos, as it stands in a YAML file."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from enum import StrEnum
+from fractions import Fraction
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from airflow_provider_drivepipe.scenario.label_schemas import BUILT_IN as LABEL_SCHEMAS
+from airflow_provider_drivepipe.scenario.options import (
+    FrameOptions,
+    ManifestOptions,
+    PartitionOptions,
+    SamplingRule,
+)
+from airflow_provider_drivepipe.scenario.partition import check_partition_value
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
+_TABLE = re.compile(r"([a-z_][a-z0-9_]*\.)?[a-z_][a-z0-9_]*")
+_COLUMN = re.compile(r"[a-z_][a-z0-9_]*")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+_KEY_PREFIX = re.compile(r"[^\x00-\x1f\\]*")
+
+
+class InputShape(StrEnum):
+    """What a scenario starts from."""
+
+    OSS_PREFIX = "oss_prefix"
+    VIDEO_TABLE = "video_table"
+
+
+class Target(StrEnum):
+    """What a scenario makes."""
+
+    MANIFEST = "manifest"
+    FRAME_EXTRACTION = "frame-extraction"
+    LABELING = "labeling"
+    EMBEDDING = "embedding"
+
+
+TableName = Annotated[str, Field(pattern=_TABLE.pattern.join(("^", "$")))]
+_DEFAULT_FRAMES = FrameOptions()
+_DEFAULT_PARTITION = PartitionOptions()
+
+
+class Scenario(BaseModel):
+    """One scenario file. Unknown keys are errors; credentials belong into the Airflow connection."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=False)
+
+    scenario_name: str = Field(description="name of the scenario; the DAG is drivepipe_<scenario_name>")
+    description: str = Field("", description="one line for people, shown in the DAG's documentation")
+    owner: str = Field("airflow", description="owner of the DAG's tasks")
+    tags: tuple[str, ...] = Field((), description="further tags of the DAG")
+    input_shape: InputShape = Field(description="what the scenario starts from: oss_prefix or video_table")
+    targets: tuple[Target, ...] = Field(
+        min_length=1, description="what it makes: manifest, frame-extraction, labeling, embedding"
+    )
+
+    conn_id: str = Field("drivepipe_default", description="Airflow connection of type drivepipe")
+    schedule: str | None = Field(None, description="cron expression, or null for manual runs only")
+    start_date: str = Field("2026-01-01", description="first day that a schedule covers, YYYY-MM-DD")
+    timezone: str = Field(_DEFAULT_PARTITION.timezone, description="time zone of schedule and partitions")
+    partition_lag_days: int = Field(
+        1, ge=0, le=366, description="a scheduled run owns the partition of so many days before it"
+    )
+    partition_col: str = Field("ds", description="partition column of all tables")
+    partition_value: str | None = Field(None, description="default partition of manual runs")
+
+    oss_bucket: str | None = Field(None, description="bucket that holds the videos and receives the frames")
+    oss_prefix: str = Field("", description="key prefix to list; {ds} in it becomes the partition's value")
+    oss_root: str | None = Field(
+        None, description="full URI oss://<endpoint>/<bucket>[/<prefix>] instead of the connection's endpoint"
+    )
+    oss_mount_path: str = Field("/mnt/drivepipe", description="where workers see the bucket")
+    video_extensions: tuple[str, ...] = Field(
+        ManifestOptions.video_extensions, min_length=1, description="extensions that make an object a video"
+    )
+    video_input_table: TableName | None = Field(None, description="manifest table that the listing writes")
+    source_table: TableName | None = Field(None, description="existing table with a column video_path")
+    output_table: TableName | None = Field(None, description="final table")
+    meta_lifecycle: int | None = Field(None, ge=1, description="days until partitions of our tables expire")
+
+    frame_fps: str | None = Field(None, description="frames per second: 2, 0.5 or 1/2 (default 1)")
+    frame_sample_count: int | None = Field(
+        None, ge=1, le=100_000, description="frames per video, instead of frame_fps"
+    )
+    sampling_rule: SamplingRule = Field(
+        SamplingRule.AT_TIME, description="which frame stands for a time: at_time or nearest"
+    )
+    frames_prefix: str = Field(_DEFAULT_FRAMES.frames_prefix, description="key prefix of the JPEGs")
+    jpeg_quality: int = Field(_DEFAULT_FRAMES.jpeg_quality, ge=1, le=100, description="JPEG quality")
+    ffmpeg_timeout_sec: int = Field(
+        _DEFAULT_FRAMES.timeout_sec, ge=1, le=86_400, description="deadline per video in seconds"
+    )
+    frame_cpu: int = Field(_DEFAULT_FRAMES.cpu, ge=1, le=64, description="cores per worker")
+    frame_memory_gb: int = Field(_DEFAULT_FRAMES.memory_gb, ge=1, le=512, description="memory per worker")
+
+    vlm_model: str | None = Field(None, description="vision-language model that labels")
+    label_prompt: str | None = Field(None, description="prompt text, instead of label_prompt_style")
+    label_prompt_style: Literal["driving-scene-en", "driving-scene-zh"] = Field(
+        "driving-scene-en", description="built-in prompt"
+    )
+    label_schema: str | None = Field(None, description="label schema that the answer has to fit")
+    label_max_tokens: int = Field(1024, ge=1, le=32_768, description="longest answer in tokens")
+    keep_raw_response: bool = Field(False, description="also keep the model's raw response")
+    embedding_model: str | None = Field(None, description="multi-modal model that embeds images")
+    embedding_dim: int | None = Field(None, ge=1, le=8192, description="length of the embedding")
+
+    max_failure_rate: float = Field(1.0, ge=0, le=1, description="largest tolerated share of failures")
+    min_rows: int = Field(0, ge=0, description="fewest ok rows that are tolerated")
+
+    @field_validator("scenario_name")
+    @classmethod
+    def _check_name(cls, value: str) -> str:
+        if not _NAME.fullmatch(value):
+            raise ValueError("use lower-case letters, digits and underscores, starting with a letter")
+        return value
+
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _read_targets(cls, value: Any) -> Any:
+        items = value.split(",") if isinstance(value, str) else value
+        if not isinstance(items, (list, tuple)):
+            return items
+        named = [
+            ("labeling" if str(item).strip() == "image-labeling" else str(item).strip()) for item in items
+        ]
+        return tuple(dict.fromkeys(named))
+
+    @field_validator("partition_col")
+    @classmethod
+    def _check_partition_col(cls, value: str) -> str:
+        if not _COLUMN.fullmatch(value):
+            raise ValueError("use lower-case letters, digits and underscores")
+        return value
+
+    @field_validator("partition_value", mode="before")
+    @classmethod
+    def _check_partition_value(cls, value: Any) -> Any:
+        return value if value is None else check_partition_value(str(value))
+
+    @field_validator("timezone")
+    @classmethod
+    def _check_timezone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("not an IANA time zone, for example Asia/Shanghai")
+        ZoneInfo(value)
+        return value
+
+    @field_validator("start_date", mode="before")
+    @classmethod
+    def _check_start_date(cls, value: Any) -> str:
+        return datetime.strptime(str(value), "%Y-%m-%d").strftime("%Y-%m-%d")
+
+    @field_validator("schedule")
+    @classmethod
+    def _check_schedule(cls, value: str | None) -> str | None:
+        from croniter import croniter
+
+        if value is not None and not croniter.is_valid(value):
+            raise ValueError("not a cron expression, for example '30 2 * * *'")
+        return value
+
+    @field_validator("oss_bucket")
+    @classmethod
+    def _check_bucket(cls, value: str | None) -> str | None:
+        if value is not None and not _BUCKET.fullmatch(value):
+            raise ValueError("not a bucket name: 3 to 63 lower-case letters, digits and hyphens")
+        return value
+
+    @field_validator("oss_prefix", "frames_prefix")
+    @classmethod
+    def _check_prefix(cls, value: str) -> str:
+        segments = value.split("/")
+        if value.startswith("/") or ".." in segments or "." in segments or not _KEY_PREFIX.fullmatch(value):
+            raise ValueError("a key prefix has no leading slash, no '.' or '..' and no control characters")
+        return value
+
+    @field_validator("oss_root")
+    @classmethod
+    def _check_root(cls, value: str | None) -> str | None:
+        from airflow_provider_drivepipe.contracts import OssUri
+
+        return value if value is None else str(OssUri.parse(value.rstrip("/")))
+
+    @field_validator("oss_mount_path")
+    @classmethod
+    def _check_mount(cls, value: str) -> str:
+        if not re.fullmatch(r"/mnt/[A-Za-z0-9_\-/]+", value):
+            raise ValueError("a mount path lies below /mnt/")
+        return value
+
+    @field_validator("frame_fps", mode="before")
+    @classmethod
+    def _check_fps(cls, value: Any) -> str | None:
+        if value is None:
+            return None
+        try:
+            rate = Fraction(str(value).replace(" ", ""))
+        except (ValueError, ZeroDivisionError):
+            rate = Fraction(0)
+        if isinstance(value, bool) or not 0 < rate <= 240:
+            raise ValueError("frames per second between 0 and 240: 2, 0.5 or 1/2")
+        return str(rate)
+
+    @field_validator("label_schema")
+    @classmethod
+    def _check_label_schema(cls, value: str | None) -> str | None:
+        if value is not None and value not in LABEL_SCHEMAS:
+            raise ValueError(f"no such label schema; built in: {', '.join(LABEL_SCHEMAS)}")
+        return value
+
+    @property
+    def dag_id(self) -> str:
+        """Id of the DAG: ``drivepipe_<scenario_name>``."""
+        return f"drivepipe_{self.scenario_name}"
+
+    def wants(self, target: Target) -> bool:
+        """Whether ``target`` is asked for."""
+        return target in self.targets

@@ -1,0 +1,143 @@
+"""Rules that span several keys of a scenario: what is missing, what does not go together, what is no key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from airflow_provider_drivepipe.scenario.model import Scenario
+
+EXAMPLES = {
+    "scenario_name": "night_rain",
+    "input_shape": "oss_prefix",
+    "targets": "[manifest, frame-extraction, labeling]",
+    "oss_bucket": "my-driving-videos",
+    "video_input_table": "night_rain_manifest",
+    "source_table": "my_videos",
+    "output_table": "night_rain_labels",
+    "vlm_model": "qwen3-vl-plus",
+    "embedding_model": "qwen3-vl-embedding",
+}
+
+NOT_YET = {
+    "output_tables": "split-video is not supported yet; name one final table as output_table",
+    "need_intermediate_table": "split-video is not supported yet; leave it out to get one final table",
+    "split_video": "split-video is not supported yet; leave it out to get one final table",
+    "gpu_quota": "GPU quotas are not supported; AI functions manage their own service-side quota",
+    "gpu_count": "GPU quotas are not supported; AI functions manage their own service-side quota",
+    "need_oss_writeback": "frames are always written back to OSS; leave it out",
+    "oss_endpoint": "the endpoint comes from the Airflow connection (oss_endpoint)",
+    "oss_region": "the region comes from the Airflow connection (oss_region)",
+    "oss_role_arn": "the role comes from the Airflow connection (oss_role_arn)",
+    "model_project": "the model project comes from the Airflow connection (model_project)",
+}
+
+_NOT_YET_SHAPES = ("clip_dir_table", "image_table", "labeled_image_table")
+_CREDENTIAL_WORDS = (
+    "secret",
+    "password",
+    "passwd",
+    "token",
+    "access_key",
+    "accesskey",
+    "credential",
+    "api_key",
+)
+_CREDENTIAL_NAMES = ("ak", "sk", "aksk", "dashscope_api_key")
+_NOT_CREDENTIALS = ("label_max_tokens",)
+
+Finding = tuple[str, str]
+"""Key and message."""
+
+
+def looks_like_credential(key: str) -> bool:
+    """Whether a key seems to hold an access key, a token or a password."""
+    name = key.lower().replace("-", "_")
+    if name in _NOT_CREDENTIALS:
+        return False
+    return name in _CREDENTIAL_NAMES or any(word in name for word in _CREDENTIAL_WORDS)
+
+
+def unknown_keys(keys: Sequence[str]) -> Iterator[Finding]:
+    """Yield a message for every key that is none of a scenario's."""
+    for key in keys:
+        if key in Scenario.model_fields:
+            continue
+        if key in NOT_YET:
+            yield key, NOT_YET[key]
+        elif looks_like_credential(key):
+            yield (
+                key,
+                (
+                    "credentials do not belong into a scenario file: put them into the Airflow connection "
+                    "named by conn_id, and remove them from this file"
+                ),
+            )
+        else:
+            close = get_close_matches(key, Scenario.model_fields, n=1, cutoff=0.6)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            yield key, f"unknown key{hint}"
+
+
+def combination_problems(values: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield a message for everything that is missing or does not go together, each with an example."""
+    shape = str(values.get("input_shape") or "")
+    raw = values.get("targets") or ()
+    listed = raw.split(",") if isinstance(raw, str) else list(raw) if isinstance(raw, (list, tuple)) else []
+    targets = {("labeling" if str(t).strip() == "image-labeling" else str(t).strip()) for t in listed}
+    if shape in _NOT_YET_SHAPES:
+        yield "input_shape", f"{shape} is not supported yet; supported: oss_prefix, video_table"
+        return
+    for key in ("scenario_name", "input_shape", "targets"):
+        if not values.get(key):
+            yield key, _missing(key)
+    models = targets & {"labeling", "embedding"}
+    if models and "frame-extraction" not in targets:
+        yield (
+            "targets",
+            (
+                f"{' and '.join(sorted(models))} of videos needs frames: add frame-extraction, "
+                f"as in [{', '.join([*sorted(targets - models), 'frame-extraction', *sorted(models)])}]"
+            ),
+        )
+    if shape == "oss_prefix":
+        if targets and "manifest" not in targets:
+            yield "targets", "oss_prefix starts with a listing: add manifest, or use input_shape video_table"
+        if not values.get("video_input_table"):
+            yield "video_input_table", _missing("video_input_table")
+        if values.get("source_table"):
+            yield "source_table", "oss_prefix reads the manifest it writes (video_input_table); remove it"
+    elif shape == "video_table":
+        if "manifest" in targets:
+            yield "targets", "a manifest is listed from OSS: use input_shape oss_prefix, or remove manifest"
+        if not values.get("source_table"):
+            yield "source_table", _missing("source_table")
+    if shape and not values.get("oss_bucket") and not values.get("oss_root"):
+        yield "oss_bucket", _missing("oss_bucket")
+    if "frame-extraction" in targets and not values.get("output_table"):
+        yield "output_table", _missing("output_table")
+    if "labeling" in targets and not values.get("vlm_model"):
+        yield "vlm_model", _missing("vlm_model")
+    if "embedding" in targets and not values.get("embedding_model"):
+        yield "embedding_model", _missing("embedding_model")
+    if values.get("frame_fps") is not None and values.get("frame_sample_count") is not None:
+        yield "frame_sample_count", "give either frame_fps or frame_sample_count, not both"
+    yield from _useless_keys(values, targets)
+
+
+def _useless_keys(values: Mapping[str, Any], targets: set[str]) -> Iterator[Finding]:
+    owners = {
+        "labeling": ("vlm_model", "label_prompt", "label_schema", "keep_raw_response"),
+        "embedding": ("embedding_model", "embedding_dim"),
+        "frame-extraction": ("frame_fps", "frame_sample_count", "output_table"),
+    }
+    for target, keys in owners.items():
+        for key in keys:
+            if targets and target not in targets and values.get(key) is not None:
+                yield key, f"has no effect without the target {target}: add the target, or remove the key"
+
+
+def _missing(key: str) -> str:
+    purpose = Scenario.model_fields[key].description
+    return f"missing: {purpose}; for example {key}: {EXAMPLES[key]}"

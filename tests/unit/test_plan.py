@@ -1,0 +1,121 @@
+"""plan(scenario): tasks, tables, columns, models."""
+
+import json
+
+import pytest
+
+from airflow_provider_drivepipe.cli.plan import main as plan_command
+from airflow_provider_drivepipe.contracts import FRAME_COLUMNS, MANIFEST_COLUMNS, STATUS_COLUMNS
+from airflow_provider_drivepipe.scenario.model import Scenario
+from airflow_provider_drivepipe.scenario.plan import StageKind, plan
+
+COMMON = {"scenario_name": "s", "oss_bucket": "my-bucket"}
+
+
+def scenario(**values):
+    return Scenario(**{**COMMON, **values})
+
+
+def names(task):
+    return [c.name for c in task.output_table.columns]
+
+
+def test_manifest_alone():
+    [task] = plan(scenario(input_shape="oss_prefix", targets=["manifest"], video_input_table="m")).tasks
+    assert (task.task_id, task.kind, task.output_table.name) == ("manifest", StageKind.MANIFEST, "m")
+    assert task.output_table.columns == MANIFEST_COLUMNS
+
+
+def test_single_job_behind_a_manifest():
+    manifest, job = plan(
+        scenario(
+            input_shape="oss_prefix",
+            targets=["manifest", "frame-extraction", "labeling", "embedding"],
+            video_input_table="m",
+            output_table="o",
+            vlm_model="v",
+            embedding_model="e",
+            label_schema="driving-scene/v1",
+        )
+    ).tasks
+    assert (job.task_id, job.kind, job.source) == (
+        "video_labels",
+        StageKind.SINGLE_JOB,
+        manifest.output_table.name,
+    )
+    assert job.models == {"label": "v", "image_embedding": "e"}
+    lineage = ["size_bytes", "last_modified", "etag", "crc64", "storage_class"]
+    assert names(job) == [
+        *(c.name for c in FRAME_COLUMNS),
+        *lineage,
+        "label_text",
+        "label_json_valid",
+        "label_input_token",
+        "label_output_token",
+        "image_embedding",
+        "image_embedding_total_token",
+        *(c.name for c in STATUS_COLUMNS),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("targets", "present", "absent"),
+    [
+        (["labeling"], "label_text", "image_embedding"),
+        (["embedding"], "image_embedding", "label_text"),
+        (["labeling"], "label_output_token", "label_json_valid"),
+        (["labeling"], "label_output_token", "label_response"),
+    ],
+)
+def test_only_columns_that_are_asked_for(targets, present, absent):
+    [task] = plan(
+        scenario(
+            input_shape="video_table",
+            targets=["frame-extraction", *targets],
+            source_table="v",
+            output_table="o",
+            vlm_model="v",
+            embedding_model="e",
+        )
+    ).tasks
+    assert present in names(task)
+    assert absent not in names(task)
+
+
+def test_frames_alone_from_a_foreign_table():
+    [task] = plan(
+        scenario(input_shape="video_table", targets=["frame-extraction"], source_table="v", output_table="o")
+    ).tasks
+    assert (task.task_id, task.kind, task.lineage_known) == ("frames", StageKind.FRAMES, False)
+    assert task.frames.fps == "1"
+
+
+def test_image_labeling_is_labeling():
+    one = scenario(
+        input_shape="video_table",
+        targets="frame-extraction,image-labeling",
+        source_table="v",
+        output_table="o",
+        vlm_model="m",
+    )
+    assert plan(one).tasks[0].labels.model == "m"
+
+
+def test_plan_command_prints_tasks_tables_columns_models(capsys):
+    assert plan_command(["dags/scenarios/driving_demo.yaml", "--partition", "20261120"]) == 0
+    text = capsys.readouterr().out
+    for word in (
+        "ds=20261120",
+        "driving_demo_manifest",
+        "driving_demo_labels",
+        "qwen3-vl-plus",
+        "frame_time_ms",
+    ):
+        assert word in text
+    assert plan_command(["dags/scenarios/driving_demo.yaml", "--json"]) == 0
+    assert [t["task_id"] for t in json.loads(capsys.readouterr().out)["tasks"]] == [
+        "manifest",
+        "video_labels",
+    ]
+    assert plan_command(["dags/scenarios/driving_demo.yaml", "--partition", "../x"]) == 1
+    assert "not allowed" in capsys.readouterr().err
