@@ -30,17 +30,7 @@ from airflow_provider_drivepipe.cli.demo_scene.look import (
     floats,
     palette_of,
 )
-from airflow_provider_drivepipe.cli.demo_scene.sprites import (
-    Sprite,
-    bonnet,
-    car,
-    lamp_post,
-    lorry,
-    marker_post,
-    road_sign,
-    tree,
-    walker,
-)
+from airflow_provider_drivepipe.cli.demo_scene.sprites import Sprite, bonnet
 from airflow_provider_drivepipe.cli.demo_scene.surfaces import (
     GROUND_PERIOD,
     GROUND_TEXELS,
@@ -55,39 +45,9 @@ from airflow_provider_drivepipe.cli.demo_scene.surfaces import (
     sky_and_skyline,
     street_side,
 )
+from airflow_provider_drivepipe.cli.demo_scene.traffic import Prop, Vehicle, roadside, traffic
 
 _CENTRE = WIDTH / 2
-
-
-@dataclass(frozen=True)
-class _Prop:
-    """Something that stands beside the road and comes again every ``period`` metres."""
-
-    sprite: Sprite
-    x: float
-    z: float
-    period: float
-    lamp: bool = False
-
-
-@dataclass(frozen=True)
-class _Vehicle:
-    """A vehicle and how it moves: distance in metres as a function of time."""
-
-    sprite: Sprite
-    lane: float
-    start: float
-    speed: float
-    """Relative to the camera, in metres per second; negative comes nearer."""
-    sway: float
-    oncoming: bool
-
-    def distance(self, seconds: float) -> float:
-        """Return the distance ahead of the camera, in metres."""
-        if self.oncoming or abs(self.speed) > 2:
-            span = FAR - 4
-            return 4 + (self.start + self.speed * seconds) % span
-        return self.start + self.speed * seconds + self.sway * math.sin(seconds * 0.7 + self.start)
 
 
 @dataclass
@@ -100,8 +60,8 @@ class _Layers:
     ground_fog: Floats
     lamp_texture: Floats | None
     walls: list[Wall]
-    props: list[_Prop]
-    vehicles: list[_Vehicle]
+    props: list[Prop]
+    vehicles: list[Vehicle]
     noise: list[NDArray[np.int16]]
     vignette: Floats
     hood: Sprite
@@ -164,8 +124,8 @@ class DrivingScene:
             ground_fog=(1 - clear[..., None]) * floats(self._palette.fog),
             lamp_texture=lamps,
             walls=walls,
-            props=self._props(rng),
-            vehicles=self._vehicles(rng),
+            props=roadside(look, self._palette.lamps_on, rng),
+            vehicles=traffic(look, rng),
             noise=[self._grain(rng) for _ in range(6)],
             vignette=np.repeat(vignette, 3, axis=2),
             hood=bonnet(),
@@ -203,67 +163,6 @@ class DrivingScene:
         for lamp_z, lamp_x in ((0, 5.0), (24, -5.0), (48, 5.0)):
             pools += np.exp(-(((z - lamp_z) / 6) ** 2) - ((x - lamp_x) / 5) ** 2).astype(np.float32)
         return light, pools * 0.65
-
-    def _props(self, rng: np.random.Generator) -> list[_Prop]:
-        props: list[_Prop] = []
-        if self.look.place is Place.CITY:
-            trees = [tree(rng) for _ in range(3)]
-            for z in range(0, 144, 18):
-                for x in (-7.8, 7.8):
-                    if rng.random() < 0.6:
-                        props.append(
-                            _Prop(trees[int(rng.integers(3))], x, z + float(rng.uniform(-4, 4)), 144)
-                        )
-            for z in range(0, 144, 48):
-                props += [
-                    _Prop(lamp_post(1), 6.6, z, 144, True),
-                    _Prop(lamp_post(-1), -6.6, z + 24, 144, True),
-                ]
-            for _ in range(9):
-                side = float(rng.choice([-1.0, 1.0])) * float(rng.uniform(7.0, 9.2))
-                props.append(_Prop(walker(rng), side, float(rng.uniform(0, 144)), 144))
-            return props
-        trees = [tree(rng) for _ in range(5)]
-        edge = 10.5 if self.look.place is Place.HIGHWAY else 5.4
-        for _ in range(34):
-            right = rng.random() < 0.5
-            gap = float(rng.uniform(0, 22))
-            x = edge + gap if right else (-24 if self.look.place is Place.HIGHWAY else -8.4) - gap
-            props.append(_Prop(trees[int(rng.integers(5))], x, float(rng.uniform(0, 210)), 210))
-        if self.look.place is Place.HIGHWAY:
-            post = marker_post()
-            props += [_Prop(post, x, z, 240) for x in (-8.6, 8.2) for z in range(0, 240, 16)]
-            props.append(_Prop(road_sign(), 9.6, 120, 240))
-            if self._palette.lamps_on:
-                props += [_Prop(lamp_post(-1), -9.2, z, 160, True) for z in range(0, 160, 40)]
-        else:
-            props += [_Prop(marker_post(), x, z, 240) for x in (-6.4, 3.4) for z in range(0, 240, 24)]
-        return props
-
-    def _vehicles(self, rng: np.random.Generator) -> list[_Vehicle]:
-        def body(front: bool) -> Sprite:
-            return lorry(rng, front) if rng.random() < 0.25 else car(rng, front)
-
-        vehicles = [_Vehicle(car(rng, False), 0.0, float(rng.uniform(15, 24)), 0.15, 3.0, False)]
-        if self.look.place is Place.HIGHWAY:
-            vehicles.append(_Vehicle(lorry(rng, False), 3.6, float(rng.uniform(40, 60)), -4.0, 0, False))
-            vehicles.append(_Vehicle(car(rng, False), -3.6, float(rng.uniform(8, 12)), 4.5, 0, False))
-            vehicles.append(_Vehicle(body(False), 3.6, float(rng.uniform(120, 150)), -5.0, 0, False))
-            oncoming = [(-14.8, 5), (-18, 3)]
-        else:
-            oncoming = [(-3.7, 4)]
-            if self.look.place is Place.CITY:
-                vehicles += [
-                    _Vehicle(car(rng, False), 5.0, float(z), -self.look.speed, 0, False)
-                    for z in rng.choice(np.arange(10, 210, 16), 4, replace=False)
-                ]
-        for lane, count in oncoming:
-            gap = (FAR - 4) / count
-            for number in range(count):
-                start = number * gap + float(rng.uniform(0, gap * 0.5))
-                speed = -(self.look.speed + 14 if lane < -10 else self.look.speed + 9)
-                vehicles.append(_Vehicle(body(True), lane, start, float(speed), 0, True))
-        return vehicles
 
     def _streaks(self, rng: np.random.Generator) -> Image:
         layer = np.zeros((HEIGHT, WIDTH), np.uint8)
@@ -356,7 +255,7 @@ class DrivingScene:
         picture[:bottom, area] = cv2.add(behind, shaded, dtype=cv2.CV_8U)
 
     def _draw_things(self, picture: Image, seconds: float, travel: float, bend: float) -> None:
-        things: list[tuple[float, _Prop | _Vehicle]] = []
+        things: list[tuple[float, Prop | Vehicle]] = []
         for prop in self._layers.props:
             z = (prop.z - travel) % prop.period
             things += [(z + turn * prop.period, prop) for turn in range(math.ceil(FAR / prop.period))]
@@ -364,19 +263,19 @@ class DrivingScene:
         for z, thing in sorted(things, key=lambda pair: -pair[0]):
             if not 2.5 < z < FAR:
                 continue
-            lateral = thing.x if isinstance(thing, _Prop) else thing.lane
+            lateral = thing.x if isinstance(thing, Prop) else thing.lane
             u = _CENTRE + FOCAL * (lateral + 0.5 * bend * z * z) / z
             v = HORIZON + FOCAL * CAMERA_HEIGHT / z
             size = thing.sprite.height * FOCAL / z
             if size < 3 or not -size < u < WIDTH + size:
                 continue
-            if isinstance(thing, _Vehicle):
+            if isinstance(thing, Vehicle):
                 self._draw_shadow(picture, u, v, size, thing)
             self._draw_sprite(picture, thing.sprite, u, v, size, z, lateral)
             if self._palette.lamps_on:
                 self._draw_lamps(picture, thing, u, v, size, z)
 
-    def _draw_shadow(self, picture: Image, u: float, v: float, size: float, vehicle: _Vehicle) -> None:
+    def _draw_shadow(self, picture: Image, u: float, v: float, size: float, vehicle: Vehicle) -> None:
         half = size * vehicle.sprite.ratio * 0.47
         x0, x1 = max(0, int(u - half)), min(WIDTH, int(u + half))
         y0, y1 = max(0, int(v - half * 0.12)), min(HEIGHT, int(v + half * 0.10) + 1)
@@ -411,11 +310,11 @@ class DrivingScene:
         picture[y0:y1, x0:x1] = np.clip(below * (1 - cover) + shaded, 0, 255).astype(np.uint8)
 
     def _draw_lamps(
-        self, picture: Image, thing: _Prop | _Vehicle, u: float, v: float, size: float, z: float
+        self, picture: Image, thing: Prop | Vehicle, u: float, v: float, size: float, z: float
     ) -> None:
         clear = math.exp(-self._palette.extinction * z * 0.7)
         halo = 1.7 if self.look.weather in (Weather.FOG, Weather.RAIN) else 1.0
-        if isinstance(thing, _Prop):
+        if isinstance(thing, Prop):
             if thing.lamp and self.look.light is not Light.DAY:
                 arm = -0.21 if thing.x > 0 else 0.21
                 self._glow(

@@ -218,7 +218,7 @@ def _openai_problems(entry: Mapping[str, Any], environ: Mapping[str, str]) -> li
     return problems
 
 
-def _script_problems(script: object) -> list[str]:
+def _script_problems(script: Any) -> list[str]:
     if not isinstance(script, list) or not script:
         return [".script: expected a list of steps, at least one"]
     problems = []
@@ -232,7 +232,7 @@ def _script_problems(script: object) -> list[str]:
                 problems.append(f"{where}.{key}: unknown; a step has {', '.join(_STEP_TYPES)}")
             elif not isinstance(value, _STEP_TYPES[key]) or isinstance(value, bool):
                 problems.append(f"{where}.{key}: not of a type that fits")
-            elif key == "embedding" and not all(isinstance(number, int | float) for number in value):
+            elif isinstance(value, list) and not all(isinstance(number, int | float) for number in value):
                 problems.append(f"{where}.{key}: expected numbers")
     return problems
 
