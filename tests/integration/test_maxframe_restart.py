@@ -8,8 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cloudpickle
@@ -28,18 +30,25 @@ from airflow_provider_drivepipe.local.stats import Stats
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 SESSION = Instance("20261121000000000gsession", "local", (), start_time=0.0)
-NOWHERE = "http://127.0.0.1:9"
 
 
 class FakeOdps:
     """The DAGs of this file touch no tables."""
 
+    def __init__(self) -> None:
+        self.valid: set[str] = set()
+
     @property
     def tokens(self) -> FakeOdps:
         return self
 
-    def issue(self, purpose: str) -> str:
-        return f"token for {purpose}"
+    def issue(self, purpose: str, lifetime_seconds: float | None = None) -> str:
+        token = f"token for {purpose}"
+        self.valid.add(token)
+        return token
+
+    def revoke(self, token: str) -> None:
+        self.valid.remove(token)
 
     def list_tables(self, project: str, prefix: str) -> list[str]:
         return []
@@ -47,19 +56,24 @@ class FakeOdps:
     def drop_table(self, project: str, name: str) -> None:
         raise AssertionError("there is no table to drop")
 
+    def finish_instance(self, instance: Instance) -> None:
+        raise AssertionError("the session is not to end")
+
 
 class Server:
     """A MaxFrame service without its HTTP front."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, odps_endpoint: str, python: str = sys.executable) -> None:
         self.stats = Stats()
+        self.odps = FakeOdps()
         (root / "oss").mkdir(exist_ok=True)
         self.service = MaxFrameService(
             root / "maxframe",
-            FakeOdps(),
+            self.odps,
             root / "oss",
             self.stats,
-            addresses=lambda: Addresses(odps=NOWHERE, oss=NOWHERE, oss_region="cn-local"),
+            addresses=lambda: Addresses(odps_endpoint, odps_endpoint, "cn-local"),
+            python=python,
         )
 
     def open_session(self) -> None:
@@ -114,14 +128,34 @@ def values(info: DagInfo) -> list:
     return [result.data for result in info.tileable_to_result_infos.values()]
 
 
-def die_with_running_dags(root: Path, names: list[str], *, wait_until_begun: bool) -> list[str]:
+class NothingHere(BaseHTTPRequestHandler):
+    """Stands in for MaxCompute, which the SDK asks for this and that; it takes 404 for an answer."""
+
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+    def log_message(self, *args: object) -> None:
+        """Keep the tests' output clean."""
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), NothingHere) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def die_with_running_dags(
+    root: Path, endpoint: str, names: list[str], *, wait_until_begun: bool
+) -> list[str]:
     """Let a server process submit DAGs and be killed; return the DAGs' ids."""
     script = f"""
 import os, signal
 from pathlib import Path
 from tests.integration.test_maxframe_restart import Server, gated_sum, process_of
 root = Path({str(root)!r})
-server = Server(root)
+server = Server(root, {endpoint!r})
 server.open_session()
 for name in {names!r}:
     print(server.submit(gated_sum(root / name)), flush=True)
@@ -138,11 +172,11 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.fixture
-def start_server(tmp_path: Path) -> Iterator[Callable[[], Server]]:
+def start_server(tmp_path: Path, endpoint: str) -> Iterator[Callable[[], Server]]:
     started: list[Server] = []
 
     def start() -> Server:
-        started.append(Server(tmp_path))
+        started.append(Server(tmp_path, endpoint))
         return started[-1]
 
     yield start
@@ -150,9 +184,9 @@ def start_server(tmp_path: Path) -> Iterator[Callable[[], Server]]:
         server.service.close()
 
 
-def test_running_dags_outlive_a_killed_server(start_server, tmp_path: Path) -> None:
+def test_running_dags_outlive_a_killed_server(start_server, tmp_path: Path, endpoint: str) -> None:
     followed, cancelled, lost = die_with_running_dags(
-        tmp_path, ["followed", "cancelled", "lost"], wait_until_begun=True
+        tmp_path, endpoint, ["followed", "cancelled", "lost"], wait_until_begun=True
     )
     os.kill(process_of(tmp_path / "lost"), signal.SIGKILL)
     server = start_server()
@@ -172,8 +206,10 @@ def test_running_dags_outlive_a_killed_server(start_server, tmp_path: Path) -> N
     assert values(server.wait(later)) == [9]
 
 
-def test_dag_that_had_not_begun_is_failed_and_never_begins(start_server, tmp_path: Path) -> None:
-    (dag_id,) = die_with_running_dags(tmp_path, ["dag"], wait_until_begun=False)
+def test_dag_that_had_not_begun_is_failed_and_never_begins(
+    start_server, tmp_path: Path, endpoint: str
+) -> None:
+    (dag_id,) = die_with_running_dags(tmp_path, endpoint, ["dag"], wait_until_begun=False)
     server = start_server()
     server.service.recover(SESSION)
     info = server.wait(dag_id)
@@ -184,7 +220,9 @@ def test_dag_that_had_not_begun_is_failed_and_never_begins(start_server, tmp_pat
     assert not (tmp_path / "dag" / "begun").exists()
 
 
-def test_orderly_stop_keeps_results_and_leaves_no_process(start_server, tmp_path: Path) -> None:
+def test_orderly_stop_keeps_results_and_leaves_no_process(
+    start_server, tmp_path: Path, endpoint: str
+) -> None:
     first = start_server()
     first.open_session()
     done = first.submit(simple_sum())
@@ -192,6 +230,7 @@ def test_orderly_stop_keeps_results_and_leaves_no_process(start_server, tmp_path
     interrupted = first.submit(gated_sum(tmp_path / "interrupted"))
     process = process_of(tmp_path / "interrupted")
     first.service.close()
+    assert first.odps.valid == set()
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
     assert first.stats.snapshot() == {
@@ -221,3 +260,12 @@ def test_orderly_stop_keeps_results_and_leaves_no_process(start_server, tmp_path
             "progress.json",
             "result.json",
         }
+
+
+def test_engine_that_cannot_start_fails_the_dag_with_a_hint(tmp_path: Path, endpoint: str) -> None:
+    server = Server(tmp_path, endpoint, python="/bin/false")
+    server.open_session()
+    info = server.wait(server.submit(simple_sum()))
+    assert info.status is ExecutionStatus.FAILED
+    assert "engine.log" in info.error_info.error_messages[0]
+    server.service.close()

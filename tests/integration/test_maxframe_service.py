@@ -37,7 +37,7 @@ TASK_NAME = "AnonymousMaxFrameTask"
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
-    cloud = LocalCloud(tmp_path_factory.mktemp("cloud"))
+    cloud = LocalCloud(tmp_path_factory.mktemp("cloud"), odps_port=0, oss_port=0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LEAKED_INTO_THE_ENGINE", "yes")
         patch.setenv("PYTHONPATH", str(Path.cwd()))
@@ -164,6 +164,25 @@ def test_other_columns_than_declared_are_refused_by_name(session, numbers: str) 
 
     with pytest.raises(ValueError, match=r"missing: \['name'\]; not declared: \['title'\]"):
         applied(rename).execute(session=session)
+
+
+def test_types_other_than_declared_are_one_warning_for_the_client(session, odps: ODPS, numbers: str) -> None:
+    def halve(chunk):
+        return pd.DataFrame({"n": chunk["n"] / 4})
+
+    caller = attach(odps, session)
+    dag = submit(
+        session, md.to_odps_table(applied(halve, {"n": "int64"}, batch_rows=4), "halves", index=False)
+    )
+    messages = []
+    while True:
+        info = caller.get_dag_info(dag.dag_id)
+        messages += [message.message for message in info.display_messages or []]
+        if info.status.is_terminated():
+            break
+    assert info.status is ExecutionStatus.SUCCEEDED
+    (message,) = messages
+    assert "'n' is declared int64, but the function returned float64" in message
 
 
 def test_chunk_results_with_indexes_of_their_own_line_up(session, numbers: str) -> None:

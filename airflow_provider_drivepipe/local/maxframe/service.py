@@ -38,14 +38,20 @@ logger = logging.getLogger(__name__)
 _KILL_AFTER_SECONDS = 5.0
 _STOP_WITHIN_SECONDS = 10.0
 _ORPHAN_POLL_SECONDS = 0.2
+_TOKEN_SECONDS = 7 * 86400.0
+"""Longest life of a DAG's token, which is revoked earlier when the same server sees the DAG's end."""
 _KEEP_CLOSED_SESSIONS_SECONDS = 7 * 86400.0
 
 
 class Tokens(Protocol):
     """Bearer tokens of the MaxCompute service."""
 
-    def issue(self, purpose: str) -> str:
+    def issue(self, purpose: str, lifetime_seconds: float | None = None) -> str:
         """Return a new token."""
+        ...
+
+    def revoke(self, token: str) -> None:
+        """Make a token invalid."""
         ...
 
 
@@ -63,6 +69,10 @@ class Odps(Protocol):
 
     def drop_table(self, project: str, name: str) -> None:
         """Drop a table; one that is gone is no error."""
+        ...
+
+    def finish_instance(self, instance: Instance) -> None:
+        """Note that an instance has ended."""
         ...
 
 
@@ -128,11 +138,12 @@ class MaxFrameService:
         """Take a session up again after a restart of the server, and follow or fail its running DAGs."""
         with self._changed:
             if self._session(instance.id) is None:
-                logger.error("MaxFrame session %s has no state on disk", instance.id)
+                logger.error("MaxFrame session %s has no state on disk; it is closed", instance.id)
+                self._odps.finish_instance(instance)
                 return
             for dag in self._dags[instance.id].values():
                 if not dag.status.terminal:
-                    self._recover_dag(dag)
+                    self._recover_dag(dag, "the local cloud ended before the DAG had begun; submit it again")
 
     def stop(self, instance: Instance) -> None:
         """Close a session: cancel its DAGs, wait for them to end, and drop its temporary tables."""
@@ -175,6 +186,7 @@ class MaxFrameService:
             return json.dumps({"result": ""})
         if method == "DELETE_SESSION":
             self.stop(instance)
+            self._odps.finish_instance(instance)
             return json.dumps({"result": ""})
         if method not in handlers:
             raise invalid_argument(f"unknown MaxFrame method {method!r}")
@@ -231,6 +243,7 @@ class MaxFrameService:
             settings = dict(session.settings)
         self._stats.count("maxframe.submit_dag")
         addresses = self._addresses()
+        dag.token = self._odps.tokens.issue(f"maxframe:{session.id}:{dag.id}", _TOKEN_SECONDS)
         self._launcher.run(
             Job(
                 session_id=session.id,
@@ -238,7 +251,7 @@ class MaxFrameService:
                 directory=str(dag.directory),
                 project=session.project,
                 endpoint=addresses.odps,
-                token=self._odps.tokens.issue(f"maxframe:{session.id}:{dag.id}"),
+                token=dag.token,
                 oss_root=str(self._oss_root.resolve()),
                 oss_endpoint=addresses.oss,
                 oss_region=addresses.oss_region,
@@ -296,16 +309,16 @@ class MaxFrameService:
                 dag for dags in self._dags.values() for dag in dags.values() if not dag.status.terminal
             ]
             for dag in running:
-                self._recover_dag(dag)
+                self._recover_dag(
+                    dag, "the engine broke down before the DAG had begun; its log is engine.log"
+                )
 
-    def _recover_dag(self, dag: Dag) -> None:
+    def _recover_dag(self, dag: Dag, not_begun: str) -> None:
         """Follow a DAG whose process is not, or no longer, a child of our own host."""
         if read_json(dag.path(files.PROCESS_FILE)) is None:
             # The old host may still have it in its queue.
             dag.path(files.CANCEL_FILE).touch()
-            self._end(
-                dag, DagStatus.FAILED, "the local cloud ended before the DAG had begun; submit it again"
-            )
+            self._end(dag, DagStatus.FAILED, not_begun)
             return
         threading.Thread(target=self._follow, args=(dag,), name=f"maxframe-{dag.id}", daemon=True).start()
 
@@ -356,6 +369,8 @@ class MaxFrameService:
             dag.save()
             dag.discard_input()
             remove_links(dag.directory)
+            if dag.token is not None:
+                self._odps.tokens.revoke(dag.token)
             self._stats.count(f"maxframe.dag_{status.name.lower()}")
             self._changed.notify_all()
 

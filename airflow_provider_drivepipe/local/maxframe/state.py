@@ -44,6 +44,8 @@ class Dag:
     ended: float | None = None
     error: dict[str, Any] | None = None
     results: dict[str, Any] = field(default_factory=dict)
+    token: str | None = field(default=None, repr=False)
+    """Lets the DAG's process speak to the server; not written to disk."""
     messages_read: int = 0
     """How many of the DAG's messages the client has been given; not kept over a restart."""
 
@@ -74,7 +76,7 @@ class Dag:
         return cls(id=directory.name, session_id=directory.parent.name, directory=directory, **values)
 
     def discard_input(self) -> None:
-        """Delete what only the run needed: scratch files and the graph, which holds the user's credentials."""
+        """Delete what only the run needed: scratch files, and the graph, which holds credentials."""
         self.path(files.GRAPH_FILE).unlink(missing_ok=True)
         for scratch in self.directory.glob("chunk-*"):
             scratch.unlink(missing_ok=True)

@@ -35,7 +35,10 @@ class Storage:
 
 
 def to_wire(part: Any, row: Mapping[str, Any], storage: Storage) -> dict[str, Any]:
-    """Return a part (text, a ``ContentPart`` or a dict in OpenAI's shape) for one row; RowError on bad input."""
+    """Return a part for one row; RowError when its content cannot be had.
+
+    A part is a text, a ``ContentPart``, or a dict in the shape of OpenAI's chat interface.
+    """
     if isinstance(part, str):
         return {"type": "text", "text": render(part, row)}
     if isinstance(part, Mapping):

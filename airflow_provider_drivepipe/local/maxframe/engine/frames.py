@@ -47,8 +47,8 @@ def conform(
     """Bring a result into the declared columns, order and types.
 
     ``check`` is ``apply_chunk``'s ``check_output_dtypes``: with ``ignore`` the frame is left alone; with
-    ``warns`` a column that cannot take its declared type is left alone with a warning; with ``raises`` that is
-    a TypeError. Missing or unexpected columns are a ValueError, since later operators look them up by name.
+    ``warns`` a column that cannot take its declared type is left alone with a warning; with ``raises`` that
+    is a TypeError. Missing or unexpected columns are a ValueError: later operators look them up by name.
     """
     if check == "ignore":
         return frame

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 GRAPH_FILE = "dag.bin"
-"""Serialized graph; from the server. It holds the user's credentials, so it is deleted after the DAG's end."""
+"""Serialized graph; from the server. It holds the user's credentials, so it is deleted once the DAG ended."""
 INPUTS_FILE = "inputs.bin"
 """Serialized infos of tables that the client uploaded for this DAG and later ones; from the server."""
 LOG_FILE = "log.txt"

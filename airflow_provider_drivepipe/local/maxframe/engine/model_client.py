@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
@@ -20,7 +20,8 @@ class ModelClient:
     """Sends requests with the DAG's token. Safe to use from several threads."""
 
     def __init__(self, endpoint: str, token: str, timeout: float | None = None) -> None:
-        self._base = f"{endpoint.rstrip('/')}/models/v1"
+        # The models are beside the MaxCompute interface, not below it.
+        self._base = urlsplit(endpoint)._replace(path="/models/v1").geturl()
         self._headers = {"Authorization": f"Bearer {token}"}
         self._timeout = timeout or _DEFAULT_TIMEOUT_SECONDS
         self._local = threading.local()
@@ -62,5 +63,5 @@ def _failure(response: requests.Response) -> RowError:
     try:
         error = response.json()["error"]
         return RowError(str(error["code"]), str(error["message"]))
-    except (json.JSONDecodeError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return RowError("model_error", f"model service answered {response.status_code} without an error body")

@@ -45,8 +45,9 @@ def _prepare(job: Job) -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )
-    # The SDK logs the generated code, in which pickled functions are most of the text.
-    logging.getLogger("maxframe").setLevel(logging.WARNING)
+    # They log the generated code, in which pickled functions are most of the text, and every table session.
+    for chatty in ("maxframe", "odps"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def _outcome(job: Job) -> dict[str, Any]:

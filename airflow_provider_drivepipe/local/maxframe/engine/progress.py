@@ -34,6 +34,7 @@ class Progress:
         self._steps = steps
         self._total = sum(step.weight for step in steps) or 1.0
         self._current = -1
+        self._warned: set[str] = set()
         self._written_at = 0.0
 
     def next_step(self) -> None:
@@ -47,7 +48,10 @@ class Progress:
             self._write(fraction)
 
     def warn(self, text: str) -> None:
-        """Show a warning to the client, and log it."""
+        """Show a warning to the client, and log it; the same text once only."""
+        if text in self._warned:
+            return
+        self._warned.add(text)
         logger.warning(text)
         with self._job.path(MESSAGES_FILE).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"message": text, "level": logging.WARNING, "type": _WARNING}) + "\n")

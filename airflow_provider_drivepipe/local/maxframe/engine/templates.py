@@ -18,7 +18,7 @@ def render(template: str, row: Mapping[str, Any]) -> str:
 
     A template whose braces are all either doubled or placeholders of existing columns is read as Python's
     ``str.format`` reads it, so ``{{`` and ``}}`` stand for single braces. In any other one, such as a prompt
-    with unescaped JSON, only placeholders of existing columns are replaced. Values are never read as templates.
+    with unescaped JSON, only placeholders of existing columns are replaced. Values are not read as templates.
     """
     if _is_strict(template, row):
         return _ESCAPED_OR_PLACEHOLDER.sub(
