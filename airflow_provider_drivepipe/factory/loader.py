@@ -14,9 +14,9 @@ from airflow_provider_drivepipe.scenario.loading import Problem, ScenarioError, 
 class BrokenScenarioDag(DAG):
     """Stands for a scenario file that cannot be used, so that Airflow shows its problems as an import error.
 
-    Airflow keeps one import error per file, and takes all DAGs of a file with an error out of service.
-    So this DAG claims to come from the scenario file instead of the DAG file that loads it, and fails when it is
-    serialized: the error stands under the scenario file's name, and the other DAGs stay in service.
+    Airflow keeps one import error per file, and takes all DAGs of a file with an error out of service. So
+    this DAG claims to come from the scenario file instead of the DAG file that loads it, and fails when it
+    is serialized: the error stands under the scenario file's name, and the other DAGs stay in service.
     """
 
     _error: ScenarioError

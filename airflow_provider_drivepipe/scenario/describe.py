@@ -22,11 +22,11 @@ def plan_text(plan: Plan, partition_value: str | None) -> str:
 
 
 def _task_lines(task: StagePlan) -> list[str]:
+    partitioned_by = ", ".join(task.output_table.partition_columns)
     lines = [
         f"   stages   {', '.join(task.stages)}",
         f"   reads    {task.source}",
-        f"   writes   {task.output_table.name}, partitioned by "
-        f"{', '.join(task.output_table.partition_columns)}",
+        f"   writes   {task.output_table.name}, partitioned by {partitioned_by}",
     ]
     if task.frames:
         rate = (

@@ -17,8 +17,9 @@ MAX_ERROR_MESSAGE = 512
 
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL | re.IGNORECASE)
 _REFUSAL = re.compile(
-    r"(i('| a)m (sorry|unable)|i can(no|')t (help|assist|see|view|label|analy)|as an ai\b|please (provide|upload) "
-    r"(the|an|your) image|no image (was|has been)? ?(provided|attached)|无法(查看|识别|提供|看到)|请(提供|上传)图)",
+    r"(i('| a)m (sorry|unable)|i can(no|')t (help|assist|see|view|label|analy)|as an ai\b|"
+    r"please (provide|upload) (the|an|your) image|no image (was|has been)? ?(provided|attached)|"
+    r"无法(查看|识别|提供|看到)|请(提供|上传)图)",
     re.IGNORECASE,
 )
 _SECRET = re.compile(
@@ -153,6 +154,8 @@ def call_failure(text: str) -> Failure:
     lowered = message.lower()
     if any(word in lowered for word in _RATE):
         return Failure("rate_limited", message)
+    if "invalidimage" in lowered:
+        return Failure("image_decode_error", message)
     if any(word in lowered for word in _BLOCKED):
         return Failure("content_blocked", message)
     if "timeout" in lowered or "timed out" in lowered:
@@ -220,7 +223,7 @@ def extract_json_object(answer: str) -> dict[str, Any] | None:
 
 def violation(value: Any, schema: dict[str, Any], where: str = "$") -> str:
     """Return the first violation of the subset of JSON Schema that label schemas use, or an empty string."""
-    types = {
+    types: dict[str, Any] = {
         "object": dict,
         "array": list,
         "string": str,

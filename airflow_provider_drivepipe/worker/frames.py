@@ -1,7 +1,7 @@
 """The frame-extraction UDF: one row per video in, one row per frame out. Runs in DPE workers.
 
-Imports the standard library, pandas, PyAV and Pillow only; literals that also stand in ``contracts.py``, which
-workers do not have, are kept equal by a test.
+Imports the standard library, pandas, PyAV and Pillow only; literals that also stand in ``contracts.py``,
+which workers do not have, are kept equal by a test.
 """
 
 from __future__ import annotations
@@ -125,7 +125,9 @@ def relative_key(video_path: str | None, oss_root: str) -> str:
     for text in (key, decoded):
         segments = text.replace("\\", "/").split("/")
         if any(part in ("", ".", "..") for part in segments) or any(ord(c) < 32 for c in text):
-            raise VideoError("path_traversal", "video_path has empty, '.' or '..' segments, or control characters")
+            raise VideoError(
+                "path_traversal", "video_path has empty, '.' or '..' segments, or control characters"
+            )
     return key
 
 
@@ -164,7 +166,7 @@ def _extract_within_deadline(key: str, video_id: str, job: FrameJob) -> list[dic
 
 def _read_until(descriptor: int, deadline: float) -> bytes | None:
     """Read to the end of the pipe; None when the deadline passes first."""
-    chunks = []
+    chunks: list[bytes] = []
     while True:
         left = deadline - time.monotonic()
         if left <= 0 or not select.select([descriptor], [], [], left)[0]:

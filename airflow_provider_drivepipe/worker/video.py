@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pathlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -55,8 +56,8 @@ def read_samples(
 ) -> int:
     """Decode a video, call ``emit`` for every sample and return how many there were.
 
-    Decodes in order: times come from the frames themselves, so variable rates, edit lists and B-frames need no
-    special care. Raises VideoError; a video that ends well before its declared duration is ``truncated``.
+    Decodes in order: times come from the frames themselves, so variable rates, edit lists and B-frames need
+    no special care. Raises VideoError; a video that ends well before its declared duration is ``truncated``.
     """
     import av
 
@@ -74,9 +75,8 @@ def read_samples(
 
 def _check_file(path: str) -> None:
     try:
-        size = os.stat(path).st_size
-        with open(path, "rb"):
-            pass
+        with pathlib.Path(path).open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM):
             raise VideoError("access_denied", "the video cannot be read") from error
@@ -87,7 +87,7 @@ def _check_file(path: str) -> None:
 
 def _open_error(path: str, error: Exception) -> VideoError:
     """Tell a cut-off MP4 (media data, no index) from something that is no video."""
-    with open(path, "rb") as file:
+    with pathlib.Path(path).open("rb") as file:
         boxes = _top_level_boxes(file)
     if ("ftyp" in boxes or "mdat" in boxes) and "moov" not in boxes:
         return VideoError("truncated", "media data without an index (moov): the upload was cut off")
@@ -133,7 +133,7 @@ def _video_stream(container: Any) -> Any:
 
 def _declared_duration(container: Any, stream: Any) -> Fraction | None:
     if stream.duration:
-        return Fraction(stream.duration) * stream.time_base
+        return Fraction(stream.duration * stream.time_base)
     return Fraction(container.duration, 1_000_000) if container.duration else None
 
 
