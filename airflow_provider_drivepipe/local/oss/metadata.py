@@ -1,0 +1,196 @@
+"""A SQLite file of what plain files cannot say: ETags, CRCs, headers, unfinished multipart uploads."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS objects (
+  bucket TEXT NOT NULL, key TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+  etag TEXT NOT NULL, crc64 TEXT NOT NULL, kind TEXT NOT NULL, headers TEXT NOT NULL,
+  PRIMARY KEY (bucket, key)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS uploads (
+  id TEXT PRIMARY KEY, bucket TEXT NOT NULL, key TEXT NOT NULL, initiated REAL NOT NULL, headers TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS uploads_by_key ON uploads (bucket, key, id);
+CREATE TABLE IF NOT EXISTS parts (
+  upload_id TEXT NOT NULL REFERENCES uploads (id) ON DELETE CASCADE, number INTEGER NOT NULL,
+  size INTEGER NOT NULL, etag TEXT NOT NULL, crc64 TEXT NOT NULL, modified REAL NOT NULL,
+  PRIMARY KEY (upload_id, number)
+) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class ObjectRecord:
+    """What is known of an object whose file has this ``size`` (bytes) and modification time."""
+
+    size: int
+    mtime_ns: int
+    etag: str
+    crc64: str
+    kind: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An unfinished multipart upload; ``initiated`` in seconds since the epoch."""
+
+    id: str
+    bucket: str
+    key: str
+    initiated: float
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Part:
+    """An uploaded part; ``modified`` in seconds since the epoch, ``etag`` without quotes."""
+
+    number: int
+    size: int
+    etag: str
+    crc64: str
+    modified: float
+
+
+class Metadata:
+    """The SQLite file. One connection, used by one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        self._connection.execute("PRAGMA foreign_keys=ON")
+        self._connection.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+    def find_object(self, bucket: str, key: str) -> ObjectRecord | None:
+        """Return the record of an object, or None."""
+        sql = "SELECT size, mtime_ns, etag, crc64, kind, headers FROM objects WHERE bucket = ? AND key = ?"
+        row = self._one(sql, bucket, key)
+        if row is None:
+            return None
+        size, mtime_ns, etag, crc64, kind, headers = row
+        return ObjectRecord(size, mtime_ns, etag, crc64, kind, json.loads(headers))
+
+    def put_object(self, bucket: str, key: str, record: ObjectRecord) -> None:
+        """Add or replace the record of an object."""
+        self._run(
+            "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            bucket,
+            key,
+            record.size,
+            record.mtime_ns,
+            record.etag,
+            record.crc64,
+            record.kind,
+            json.dumps(dict(record.headers)),
+        )
+
+    def delete_object(self, bucket: str, key: str) -> None:
+        """Forget an object; does nothing when it is unknown."""
+        self._run("DELETE FROM objects WHERE bucket = ? AND key = ?", bucket, key)
+
+    def has_markers_below(self, bucket: str, folder: str) -> bool:
+        """Return whether a folder marker is recorded at or below ``folder`` (which ends in ``/``)."""
+        sql = "SELECT 1 FROM objects WHERE bucket = ? AND key >= ? AND key < ? AND key LIKE '%/' LIMIT 1"
+        return self._one(sql, bucket, folder, folder[:-1] + "0") is not None
+
+    def delete_bucket(self, bucket: str) -> None:
+        """Forget all objects of a bucket."""
+        self._run("DELETE FROM objects WHERE bucket = ?", bucket)
+
+    def add_upload(self, upload: Upload) -> None:
+        """Record a new multipart upload."""
+        headers = json.dumps(dict(upload.headers))
+        self._run(
+            "INSERT INTO uploads VALUES (?, ?, ?, ?, ?)",
+            upload.id,
+            upload.bucket,
+            upload.key,
+            upload.initiated,
+            headers,
+        )
+
+    def find_upload(self, upload_id: str) -> Upload | None:
+        """Return an unfinished upload, or None."""
+        row = self._one("SELECT id, bucket, key, initiated, headers FROM uploads WHERE id = ?", upload_id)
+        return _upload(row) if row else None
+
+    def uploads(self, bucket: str, prefix: str, after: tuple[str, str], limit: int) -> list[Upload]:
+        """Return up to ``limit`` uploads ordered by (key, id), beyond ``after``, whose key has the prefix."""
+        sql = (
+            "SELECT id, bucket, key, initiated, headers FROM uploads WHERE bucket = ? AND (key, id) > (?, ?) "
+            "AND substr(key, 1, length(?)) = ? ORDER BY key, id LIMIT ?"
+        )
+        rows = self._all(sql, bucket, *after, prefix, prefix, limit)
+        return [_upload(row) for row in rows]
+
+    def count_uploads(self, bucket: str) -> int:
+        """Return how many uploads of a bucket are unfinished."""
+        row = self._one("SELECT count(*) FROM uploads WHERE bucket = ?", bucket)
+        return int(row[0]) if row else 0
+
+    def delete_upload(self, upload_id: str) -> None:
+        """Forget an upload and its parts."""
+        self._run("DELETE FROM uploads WHERE id = ?", upload_id)
+
+    def put_part(self, upload_id: str, part: Part) -> None:
+        """Add or replace a part."""
+        self._run(
+            "INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?, ?, ?)",
+            upload_id,
+            part.number,
+            part.size,
+            part.etag,
+            part.crc64,
+            part.modified,
+        )
+
+    def parts(self, upload_id: str, after: int = 0, limit: int = -1) -> list[Part]:
+        """Return up to ``limit`` parts (-1: all) numbered above ``after``, in order."""
+        sql = (
+            "SELECT number, size, etag, crc64, modified FROM parts "
+            "WHERE upload_id = ? AND number > ? ORDER BY number LIMIT ?"
+        )
+        return [Part(*row) for row in self._all(sql, upload_id, after, limit)]
+
+    def _one(self, sql: str, *values: object) -> sqlite3.Row | None:
+        rows = self._all(sql, *values)
+        return rows[0] if rows else None
+
+    def _all(self, sql: str, *values: object) -> list[sqlite3.Row]:
+        with self._cursor() as cursor:
+            return cursor.execute(sql, values).fetchall()
+
+    def _run(self, sql: str, *values: object) -> None:
+        with self._cursor() as cursor:
+            cursor.execute(sql, values)
+
+    @contextmanager
+    def _cursor(self) -> Iterator[sqlite3.Cursor]:
+        with self._lock:
+            cursor = self._connection.cursor()
+            try:
+                yield cursor
+            finally:
+                cursor.close()
+
+
+def _upload(row: sqlite3.Row) -> Upload:
+    upload_id, bucket, key, initiated, headers = row
+    return Upload(upload_id, bucket, key, initiated, json.loads(headers))

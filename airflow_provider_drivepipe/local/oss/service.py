@@ -1,0 +1,79 @@
+"""The OSS wire protocol (path style, V4 signatures) over an OssStore."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Mount
+from starlette.types import Receive, Scope, Send
+
+from airflow_provider_drivepipe.local.oss.bucket_api import BucketApi
+from airflow_provider_drivepipe.local.oss.errors import OssError
+from airflow_provider_drivepipe.local.oss.listing_api import ListingApi
+from airflow_provider_drivepipe.local.oss.multipart_api import MultipartApi
+from airflow_provider_drivepipe.local.oss.object_api import ObjectApi
+from airflow_provider_drivepipe.local.oss.protocol import OssRequest
+from airflow_provider_drivepipe.local.oss.responses import Handler, error_response
+from airflow_provider_drivepipe.local.oss.signature import verify
+from airflow_provider_drivepipe.local.oss.store import OssStore
+from airflow_provider_drivepipe.local.oss.uploads import MultipartUploads
+from airflow_provider_drivepipe.local.stats import Stats
+
+logger = logging.getLogger(__name__)
+
+
+class OssService:
+    """Serves a store; ``app`` is the ASGI application.
+
+    Every request counts as ``oss.<Operation>``, one that the local OSS does not do as ``oss.NotImplemented``.
+
+    :param credentials: secret by access key id. A security token sent along is not looked at.
+    :param region: the region that signatures must be for.
+    """
+
+    def __init__(self, store: OssStore, credentials: Mapping[str, str], region: str, stats: Stats) -> None:
+        self._credentials = credentials
+        self._region = region
+        self._stats = stats
+        uploads = MultipartUploads(store)
+        self._handlers: Mapping[str, Handler] = {
+            **BucketApi(store, uploads, region).handlers,
+            **ListingApi(store).handlers,
+            **ObjectApi(store).handlers,
+            **MultipartApi(store, uploads).handlers,
+        }
+        # A Mount, not Routes: methods that OSS does not have get an OSS error, too.
+        self.app = Starlette(routes=[Mount("/", app=self._serve)])
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        http = Request(scope, receive)
+        request_id = uuid.uuid4().hex[:24].upper()
+        try:
+            response = await self._answer(http)
+        except ClientDisconnect:
+            return  # nobody is there to answer
+        except OssError as error:
+            response = error_response(error, http.method, request_id, http.headers.get("host", ""))
+        except Exception:
+            logger.exception("OSS request %s %s failed", http.method, http.url.path)
+            failure = OssError(500, "InternalError", "The local OSS failed; its log says why.")
+            response = error_response(failure, http.method, request_id, http.headers.get("host", ""))
+        response.headers["x-oss-request-id"] = request_id
+        await response(scope, receive, send)
+
+    async def _answer(self, http: Request) -> Response:
+        request = OssRequest.read(http)
+        try:
+            operation = request.operation()
+        except OssError as error:
+            self._stats.count(f"oss.{error.code}")
+            raise
+        self._stats.count(f"oss.{operation.name}")
+        verify(request.signed, self._credentials, self._region, datetime.now(UTC))
+        return await self._handlers[operation.name](request)

@@ -1,0 +1,206 @@
+"""Verification of OSS V4 signatures (``OSS4-HMAC-SHA256``), in the Authorization header or in the query."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote, unquote
+
+from airflow_provider_drivepipe.local.oss import errors
+
+ALGORITHM = "OSS4-HMAC-SHA256"
+SIGNING_PARAMETERS = frozenset(
+    {
+        "x-oss-signature-version",
+        "x-oss-credential",
+        "x-oss-date",
+        "x-oss-expires",
+        "x-oss-signature",
+        "x-oss-additional-headers",
+        "x-oss-security-token",
+    }
+)
+"""Query parameters of a presigned URL that are no arguments of the operation."""
+
+_PRODUCT = "oss"
+_TERMINATOR = "aliyun_v4_request"
+_UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
+_DATE_FORMAT = "%Y%m%dT%H%M%SZ"
+_MAX_CLOCK_SKEW = timedelta(minutes=15)
+_MAX_EXPIRES_SECONDS = 7 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class SignedRequest:
+    """What of a request goes into its signature.
+
+    ``resource`` is ``/``, ``/bucket/`` or ``/bucket/key``, decoded; ``query`` is the query string as sent;
+    ``headers`` have lower-case names.
+    """
+
+    method: str
+    resource: str
+    query: str
+    headers: Mapping[str, str]
+
+
+def verify(request: SignedRequest, credentials: Mapping[str, str], region: str, now: datetime) -> str:
+    """Return the access key id that signed the request.
+
+    :param credentials: secret by access key id.
+    :param region: the only region that a signature may be for.
+    :param now: time of the request's arrival, with time zone.
+    :raises OssError: AccessDenied (no signature, an old kind of signature, or expired), InvalidArgument
+        (malformed, or for another region), InvalidAccessKeyId, RequestTimeTooSkewed, SignatureDoesNotMatch.
+    """
+    signature = _read(request, now)
+    if signature.region != region:
+        raise _malformed("region")
+    secret = credentials.get(signature.access_key_id)
+    if secret is None:
+        message = "The OSS Access Key Id you provided does not exist in our records."
+        raise errors.OssError(403, "InvalidAccessKeyId", message)
+    if not hmac.compare_digest(_sign(request, signature, secret), signature.value.encode()):
+        message = (
+            "The request signature we calculated does not match the signature you provided. "
+            "Check your key and signing method."
+        )
+        raise errors.OssError(403, "SignatureDoesNotMatch", message)
+    return signature.access_key_id
+
+
+@dataclass(frozen=True)
+class _Signature:
+    access_key_id: str
+    date: str
+    region: str
+    timestamp: str
+    additional_headers: Sequence[str]
+    value: str
+
+
+def _read(request: SignedRequest, now: datetime) -> _Signature:
+    authorization = request.headers.get("authorization")
+    if authorization is not None:
+        return _read_header(request, authorization, now)
+    parameters = {unquote(name): unquote(value) for name, value in _pairs(request.query)}
+    if parameters.get("x-oss-signature-version") == ALGORITHM:
+        return _read_query(parameters, now)
+    if "Signature" in parameters or "x-oss-signature-version" in parameters:
+        raise errors.access_denied("The local OSS takes V4 signatures only; sign with signature_version v4.")
+    raise errors.access_denied("Anonymous access is forbidden; sign the request.")
+
+
+def _read_header(request: SignedRequest, authorization: str, now: datetime) -> _Signature:
+    scheme, _, rest = authorization.partition(" ")
+    if scheme != ALGORITHM:
+        raise errors.access_denied("The local OSS takes V4 signatures only; sign with signature_version v4.")
+    fields = dict(_pairs(rest, separator=","))
+    if "Credential" not in fields or "Signature" not in fields:
+        raise _malformed("format")
+    if request.headers.get("x-oss-content-sha256") != _UNSIGNED_PAYLOAD:
+        raise errors.invalid_argument(
+            f"The local OSS takes {_UNSIGNED_PAYLOAD} only.",
+            "x-oss-content-sha256",
+            request.headers.get("x-oss-content-sha256", ""),
+        )
+    timestamp = request.headers.get("x-oss-date", "")
+    if abs(_time(timestamp) - now) > _MAX_CLOCK_SKEW:
+        message = "The difference between the request time and the current time is too large."
+        raise errors.OssError(403, "RequestTimeTooSkewed", message)
+    return _signature(
+        fields["Credential"], timestamp, fields.get("AdditionalHeaders", ""), fields["Signature"]
+    )
+
+
+def _read_query(parameters: Mapping[str, str], now: datetime) -> _Signature:
+    timestamp = parameters.get("x-oss-date", "")
+    signed_at = _time(timestamp)
+    expires = parameters.get("x-oss-expires", "")
+    if not (expires.isascii() and expires.isdigit() and 1 <= int(expires) <= _MAX_EXPIRES_SECONDS):
+        raise errors.invalid_argument(
+            f"x-oss-expires must be 1 to {_MAX_EXPIRES_SECONDS} seconds.", "x-oss-expires", expires
+        )
+    if now > signed_at + timedelta(seconds=int(expires)):
+        raise errors.access_denied("Request has expired.")
+    if signed_at > now + _MAX_CLOCK_SKEW:
+        raise errors.access_denied("Request is not valid yet.")
+    return _signature(
+        parameters.get("x-oss-credential", ""),
+        timestamp,
+        parameters.get("x-oss-additional-headers", ""),
+        parameters.get("x-oss-signature", ""),
+    )
+
+
+def _signature(credential: str, timestamp: str, additional: str, value: str) -> _Signature:
+    scope = credential.split("/")
+    if len(scope) != 5 or not value.isascii():
+        raise _malformed("format")
+    access_key_id, date, region, product, terminator = scope
+    if date != timestamp[:8]:
+        raise _malformed("date")
+    if product != _PRODUCT:
+        raise _malformed("product")
+    if terminator != _TERMINATOR:
+        raise _malformed("terminator")
+    names = [name.strip().lower() for name in additional.split(";") if name.strip()]
+    return _Signature(access_key_id, date, region, timestamp, names, value)
+
+
+def _sign(request: SignedRequest, signature: _Signature, secret: str) -> bytes:
+    canonical = _canonical_request(request, signature.additional_headers)
+    scope = f"{signature.date}/{signature.region}/{_PRODUCT}/{_TERMINATOR}"
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    text = "\n".join([ALGORITHM, signature.timestamp, scope, digest])
+    key = f"aliyun_v4{secret}".encode()
+    for step in (signature.date, signature.region, _PRODUCT, _TERMINATOR):
+        key = hmac.digest(key, step.encode(), "sha256")
+    return hmac.digest(key, text.encode(), "sha256").hex().encode()
+
+
+def _canonical_request(request: SignedRequest, additional: Sequence[str]) -> str:
+    pairs = sorted((name, value) for name, value in _pairs(request.query) if name != "x-oss-signature")
+    query = "&".join(f"{name}={value}" if value else name for name, value in pairs)
+    headers = "".join(
+        f"{name}:{value}\n" for name, value in sorted(request.headers.items()) if _is_signed(name, additional)
+    )
+    return "\n".join(
+        [
+            request.method,
+            quote(request.resource, safe="/"),
+            query,
+            headers,
+            ";".join(additional),
+            request.headers.get("x-oss-content-sha256", _UNSIGNED_PAYLOAD),
+        ]
+    )
+
+
+def _is_signed(name: str, additional: Sequence[str]) -> bool:
+    return name.startswith("x-oss-") or name in ("content-type", "content-md5") or name in additional
+
+
+def _pairs(text: str, separator: str = "&") -> list[tuple[str, str]]:
+    pairs = []
+    for field in text.split(separator):
+        name, _, value = field.strip().partition("=")
+        if name:
+            pairs.append((name, value))
+    return pairs
+
+
+def _time(timestamp: str) -> datetime:
+    try:
+        return datetime.strptime(timestamp, _DATE_FORMAT).replace(tzinfo=UTC)
+    except ValueError:
+        raise errors.invalid_argument(
+            "x-oss-date must be like 20250101T120000Z.", "x-oss-date", timestamp
+        ) from None
+
+
+def _malformed(what: str) -> errors.OssError:
+    return errors.OssError(400, "InvalidArgument", f"Invalid signing {what} in Authorization header.")

@@ -1,0 +1,316 @@
+"""Buckets and objects as folders and plain files; a write is a rename, a read sees one whole version."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat as statmodes
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+from airflow_provider_drivepipe.local.oss import errors, names
+from airflow_provider_drivepipe.local.oss.checksums import StagedFile, checksums_of
+from airflow_provider_drivepipe.local.oss.metadata import Metadata, ObjectRecord
+from airflow_provider_drivepipe.local.oss.walk import KeyWalk
+
+NORMAL = "Normal"
+APPENDABLE = "Appendable"
+MULTIPART = "Multipart"
+
+_HASH_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket; ``created`` in seconds since the epoch."""
+
+    name: str
+    created: float
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """An object as it is at one moment.
+
+    ``modified_ns`` counts from the epoch, ``etag`` has no quotes, ``crc64`` is decimal, ``kind`` is Normal,
+    Appendable or Multipart, ``headers`` are those kept with the object, names in lower case.
+    """
+
+    key: str
+    size: int
+    modified_ns: int
+    etag: str
+    crc64: str
+    kind: str
+    headers: Mapping[str, str]
+
+    @property
+    def modified(self) -> int:
+        """Modification time in whole seconds, the precision of the protocol."""
+        return self.modified_ns // 1_000_000_000
+
+
+@dataclass(frozen=True)
+class OpenObject:
+    """An object and its open file, whose content stays this version even when the object is replaced."""
+
+    info: ObjectInfo
+    file: BinaryIO
+
+
+class OssStore:
+    """Objects as plain files ``<root>/<bucket>/<key>``; everything else below ``<root>/.drivepipe/``.
+
+    Files may come, change and go without this class, through a mount: a file whose size or modification time
+    is not the recorded one is hashed again when it is next looked at, also by a listing. Only one OssStore
+    may use a root at a time. All methods may be called from any thread and raise OssError.
+
+    A folder does not vanish with its last object (a mount may be showing it); folders without objects are not
+    listed and give way to an object of their name.
+    """
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir(parents=True, exist_ok=True)
+        self.root = Path(os.path.realpath(root))
+        self.private = self.root / ".drivepipe"
+        self._staging = self.private / "staging"
+        shutil.rmtree(self._staging, ignore_errors=True)  # what an interrupted server left
+        self._staging.mkdir(parents=True)
+        self.metadata = Metadata(self.private / "oss.sqlite")
+        self.lock = threading.RLock()
+        """Held while a file and its record change together, and while both are read."""
+
+    def close(self) -> None:
+        """Close the metadata file."""
+        self.metadata.close()
+
+    # Buckets
+
+    def buckets(self) -> list[Bucket]:
+        """Return all buckets by name."""
+        found = []
+        for path in self.root.iterdir():
+            if names.is_bucket_name(path.name) and path.is_dir() and not path.is_symlink():
+                found.append(Bucket(path.name, path.stat().st_ctime))
+        return sorted(found, key=lambda bucket: bucket.name)
+
+    def bucket(self, name: str) -> Bucket:
+        """Return a bucket; raises NoSuchBucket."""
+        return Bucket(name, self._bucket_root(name).stat().st_ctime)
+
+    def create_bucket(self, name: str) -> None:
+        """Make a bucket; does nothing when it exists."""
+        path = names.bucket_path(self.root, name)
+        with self.lock:
+            if path.is_symlink() or (path.exists() and not path.is_dir()):
+                raise errors.path_conflict(name)
+            path.mkdir(exist_ok=True)
+
+    def delete_bucket(self, name: str) -> None:
+        """Remove an empty bucket; raises BucketNotEmpty also for unfinished multipart uploads."""
+        path = self._bucket_root(name)
+        with self.lock:
+            if next(iter(self.walk(name)), None) is not None or self.metadata.count_uploads(name):
+                raise errors.bucket_not_empty(name)
+            if not _remove_empty_folders(path):
+                raise errors.bucket_not_empty(name)
+            self.metadata.delete_bucket(name)
+
+    # Reading
+
+    def walk(self, bucket: str, prefix: str = "", start: bytes = b"") -> KeyWalk:
+        """Return the keys with ``prefix``, from ``start`` (inclusive) on, in UTF-8 byte order, lazily."""
+        root = self._bucket_root(bucket)
+        return KeyWalk(root, prefix.encode(), start, lambda key: self._marker(bucket, key) is not None)
+
+    def head(self, bucket: str, key: str) -> ObjectInfo:
+        """Return an object's description; raises NoSuchKey."""
+        opened = self.open(bucket, key)
+        opened.file.close()
+        return opened.info
+
+    def open(self, bucket: str, key: str) -> OpenObject:
+        """Return an object's description and content; the caller closes the file. Raises NoSuchKey."""
+        path = names.object_path(self._bucket_root(bucket), key)
+        with self.lock:
+            if names.is_marker(key):
+                record = self._marker(bucket, key)
+                if record is None:
+                    raise errors.no_such_key(key)
+                return OpenObject(_info(key, record), BytesIO())
+            file = _open_regular(path, key)
+            record = self.metadata.find_object(bucket, key)
+            if record is not None and (record.size, record.mtime_ns) == _version(file):
+                return OpenObject(_info(key, record), file)
+        try:
+            return OpenObject(_info(key, self._adopt(bucket, key, path, file, record)), file)
+        except BaseException:
+            file.close()
+            raise
+
+    def exists(self, bucket: str, key: str) -> bool:
+        """Return whether there is an object of this key, without looking into it."""
+        path = names.object_path(self._bucket_root(bucket), key)
+        if names.is_marker(key):
+            return self._marker(bucket, key) is not None
+        return path.is_file()
+
+    def size(self, bucket: str, key: str) -> int:
+        """Return an object's size in bytes without looking into it, 0 when it is gone."""
+        path = names.object_path(self._bucket_root(bucket), key)
+        try:
+            return 0 if names.is_marker(key) else path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    # Writing
+
+    def stage(self) -> StagedFile:
+        """Return a new file to write content into, on the file system of the buckets."""
+        return StagedFile(self._staging)
+
+    def put(
+        self,
+        bucket: str,
+        key: str,
+        staged: StagedFile,
+        headers: Mapping[str, str],
+        *,
+        kind: str = NORMAL,
+        etag: str | None = None,
+        forbid_overwrite: bool = False,
+    ) -> ObjectInfo:
+        """Make the staged content the object ``key``, in one step for every reader.
+
+        :param etag: entity tag where it is not the content's MD5.
+        :param forbid_overwrite: raise FileAlreadyExists when the object exists.
+        """
+        staged.close()
+        sums = staged.sums
+        with self.lock:
+            path = names.object_path(self._bucket_root(bucket), key)
+            if forbid_overwrite and self.exists(bucket, key):
+                raise errors.object_exists(key)
+            if names.is_marker(key):
+                _make_marker(path, key, sums.size)
+            else:
+                self._make_room(bucket, key, path)
+                staged.path.replace(path)
+            modified_ns = path.stat().st_mtime_ns
+            record = ObjectRecord(sums.size, modified_ns, etag or sums.etag, sums.crc64, kind, dict(headers))
+            self.metadata.put_object(bucket, key, record)
+        return _info(key, record)
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Remove an object; does nothing when there is none."""
+        with self.lock:
+            path = names.object_path(self._bucket_root(bucket), key)
+            if not names.is_marker(key) and path.is_file():
+                path.unlink(missing_ok=True)
+            self.metadata.delete_object(bucket, key)
+
+    # Parts of the above
+
+    def _bucket_root(self, bucket: str) -> Path:
+        path = names.bucket_path(self.root, bucket)
+        if path.is_symlink() or not path.is_dir():
+            raise errors.no_such_bucket(bucket)
+        return path
+
+    def _marker(self, bucket: str, key: str) -> ObjectRecord | None:
+        """Return the record of a folder marker whose folder still exists."""
+        record = self.metadata.find_object(bucket, key)
+        return record if record is not None and (self.root / bucket / key).is_dir() else None
+
+    def _adopt(
+        self, bucket: str, key: str, path: Path, file: BinaryIO, known: ObjectRecord | None
+    ) -> ObjectRecord:
+        """Return, and if possible keep, the record of a file that was written by somebody else."""
+        for _ in range(_HASH_ATTEMPTS):
+            version = _version(file)
+            sums = checksums_of(file)
+            if _version(file) == version:
+                break  # else it is being written right now
+        file.seek(0)
+        if known is not None and (known.size, known.crc64) == (sums.size, sums.crc64):
+            # Only touched: its headers and its ETag still describe it.
+            record = ObjectRecord(sums.size, version[1], known.etag, known.crc64, known.kind, known.headers)
+        else:
+            record = ObjectRecord(sums.size, version[1], sums.etag, sums.crc64, NORMAL, {})
+        with self.lock:
+            if _same_version(path, file, version):
+                self.metadata.put_object(bucket, key, record)
+        return record
+
+    def _make_room(self, bucket: str, key: str, path: Path) -> None:
+        """Make the folders above ``path``, and remove folders without objects that have its name."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise errors.path_conflict(key) from error
+        if path.is_dir() and (
+            self.metadata.has_markers_below(bucket, key + "/") or not _remove_empty_folders(path)
+        ):
+            raise errors.path_conflict(key)
+
+
+def _info(key: str, record: ObjectRecord) -> ObjectInfo:
+    return ObjectInfo(
+        key, record.size, record.mtime_ns, record.etag, record.crc64, record.kind, record.headers
+    )
+
+
+def _version(file: BinaryIO) -> tuple[int, int]:
+    status = os.fstat(file.fileno())
+    return status.st_size, status.st_mtime_ns
+
+
+def _same_version(path: Path, file: BinaryIO, version: tuple[int, int]) -> bool:
+    """Return whether ``path`` still is the open ``file`` and that is still of ``version``."""
+    try:
+        now = path.stat()
+    except OSError:
+        return False
+    mine = os.fstat(file.fileno())
+    same_file = (now.st_dev, now.st_ino) == (mine.st_dev, mine.st_ino)
+    return same_file and (now.st_size, now.st_mtime_ns) == version
+
+
+def _open_regular(path: Path, key: str) -> BinaryIO:
+    """Open a plain file for reading; anything else (a folder, a pipe) is no object."""
+    try:
+        # O_NONBLOCK: opening a pipe must not wait for its other end.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise errors.no_such_key(key) from None
+    except PermissionError:
+        raise errors.access_denied("The file of this object may not be read by the local OSS.") from None
+    if not statmodes.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise errors.no_such_key(key)
+    return os.fdopen(descriptor, "rb")
+
+
+def _make_marker(path: Path, key: str, size: int) -> None:
+    if size:
+        raise errors.invalid_object_name(
+            key, "the local OSS keeps a key that ends in '/' as a folder, which cannot have content"
+        )
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise errors.path_conflict(key) from error
+
+
+def _remove_empty_folders(path: Path) -> bool:
+    """Remove a tree of folders; return False, with some of them gone, when there is a file in it."""
+    for folder, _, _ in os.walk(path, topdown=False):
+        try:
+            Path(folder).rmdir()
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,105 @@
+"""What goes with content on its way in: the body, the headers kept with an object, the source of a copy."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from starlette.concurrency import run_in_threadpool
+
+from airflow_provider_drivepipe.local.oss import errors
+from airflow_provider_drivepipe.local.oss.checksums import CHUNK_BYTES, StagedFile
+from airflow_provider_drivepipe.local.oss.protocol import COPY_SOURCE, OssRequest
+from airflow_provider_drivepipe.local.oss.responses import DEFAULT_STORAGE_CLASS, STORAGE_CLASS_HEADER
+
+_KEPT_HEADERS = (
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-type",
+    "expires",
+)
+_USER_METADATA = "x-oss-meta-"
+_STORAGE_CLASSES = (DEFAULT_STORAGE_CLASS, "IA")
+
+
+@dataclass(frozen=True)
+class CopySource:
+    """The object that a request copies from."""
+
+    bucket: str
+    key: str
+
+
+async def receive(request: OssRequest, staged: StagedFile) -> None:
+    """Write the body of a request into a staged file as it arrives; raises InvalidDigest."""
+    buffer = bytearray()
+    async for chunk in request.http.stream():
+        buffer += chunk
+        if len(buffer) >= CHUNK_BYTES:
+            await run_in_threadpool(staged.write, bytes(buffer))
+            buffer.clear()
+    await run_in_threadpool(staged.write, bytes(buffer))
+    expected = request.headers.get("content-md5")
+    if expected is not None and _digest(expected) != staged.sums.md5:
+        raise errors.OssError(
+            400, "InvalidDigest", "The Content-MD5 you specified did not match the content."
+        )
+
+
+def kept_headers(request: OssRequest) -> dict[str, str]:
+    """Return the headers of a write that are kept with the object; raises NotImplemented."""
+    kept = {
+        name: value
+        for name, value in request.headers.items()
+        if name in _KEPT_HEADERS or name.startswith(_USER_METADATA)
+    }
+    return {**kept, **kept_storage_class(request)}
+
+
+def kept_storage_class(request: OssRequest) -> dict[str, str]:
+    """Return the storage class header of a write, if it has one; raises NotImplemented for archives."""
+    storage_class = request.headers.get(STORAGE_CLASS_HEADER)
+    if storage_class is None:
+        return {}
+    if storage_class not in _STORAGE_CLASSES:
+        raise errors.not_implemented(f"the storage class {storage_class}, whose objects must be restored")
+    return {STORAGE_CLASS_HEADER: storage_class}
+
+
+def copied_headers(request: OssRequest, source_headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that a copy keeps: those of its source, or with REPLACE those of the request."""
+    directive = request.headers.get("x-oss-metadata-directive", "COPY").upper()
+    if directive == "REPLACE":
+        return kept_headers(request)
+    if directive != "COPY":
+        message = "The metadata directive must be COPY or REPLACE."
+        raise errors.invalid_argument(message, "x-oss-metadata-directive", directive)
+    kept = {name: value for name, value in source_headers.items() if name != STORAGE_CLASS_HEADER}
+    return {**kept, **kept_storage_class(request)}
+
+
+def copy_source(request: OssRequest) -> CopySource:
+    """Return the source of a copy, ``/bucket/url-encoded-key`` in its header; raises InvalidArgument."""
+    value = request.headers[COPY_SOURCE]
+    if "?" in value:
+        raise errors.not_implemented("copies of a version of an object")
+    try:
+        bucket, _, key = unquote(value.removeprefix("/"), errors="strict").partition("/")
+    except UnicodeDecodeError:
+        bucket = key = ""
+    if not bucket or not key:
+        message = "The copy source must be /bucket/key, url encoded."
+        raise errors.invalid_argument(message, COPY_SOURCE, value)
+    return CopySource(bucket, key)
+
+
+def _digest(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return b""

@@ -1,0 +1,96 @@
+"""The keys of a bucket in exact UTF-8 byte order, read from the directory tree on demand."""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+BATCH = 1001
+"""How many entries of one folder are held at a time: one more than a page has at most."""
+
+
+def first_key_after(key: bytes) -> bytes:
+    """Return the least key greater than ``key``."""
+    return key + b"\0"
+
+
+def first_key_beyond(prefix: bytes) -> bytes:
+    """Return the least byte string greater than every key that starts with ``prefix`` (not empty)."""
+    return prefix[:-1] + bytes([prefix[-1] + 1])  # UTF-8 never has 0xff
+
+
+class KeyWalk:
+    """Iterates the keys of a bucket that start with ``prefix`` and are not less than ``start``, in order.
+
+    While iterating, ``start`` may be raised to skip ahead; folders before it are not entered.
+    A folder is read in batches, so memory depends on the depth of the tree, not on its size.
+    Symbolic links, special files and names that are no UTF-8 are not objects and are left out.
+
+    :param is_marker: tells whether a folder (``a/b/``) is itself an object.
+    """
+
+    def __init__(self, root: Path, prefix: bytes, start: bytes, is_marker: Callable[[str], bool]) -> None:
+        self.start = start
+        self._root = os.fsencode(root) + b"/"
+        self._prefix = prefix
+        self._is_marker = is_marker
+
+    def __iter__(self) -> Iterator[str]:
+        # Nothing outside this folder can have the prefix.
+        folder = self._prefix[: self._prefix.rfind(b"/") + 1]
+        if not folder:
+            yield from self._entries(b"")
+        elif self._is_inside(folder):
+            yield from self._folder(folder)
+
+    def _is_inside(self, folder: bytes) -> bool:
+        """Return whether ``folder`` exists and is reached without ``..`` and symbolic links."""
+        path = self._root + folder[:-1]
+        return Path(os.fsdecode(path)).is_dir() and os.path.realpath(path) == path
+
+    def _folder(self, folder: bytes) -> Iterator[str]:
+        if folder.startswith(self._prefix) and folder >= self.start and self._is_marker(folder.decode()):
+            yield folder.decode()
+        yield from self._entries(folder)
+
+    def _entries(self, folder: bytes) -> Iterator[str]:
+        last = b""
+        while batch := heapq.nsmallest(BATCH, self._wanted(folder, last)):
+            for name in batch:
+                if name < self.start and not self.start.startswith(name):
+                    continue
+                if name.endswith(b"/"):
+                    yield from self._folder(name)
+                elif name >= self.start:
+                    yield name.decode()
+            last = batch[-1]
+            if len(batch) < BATCH:
+                return
+
+    def _wanted(self, folder: bytes, last: bytes) -> Iterator[bytes]:
+        """Yield full names beyond ``last``, folders with a slash at the end, that may lead to wanted keys."""
+        try:
+            entries = os.scandir(self._root + folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return  # removed by somebody else meanwhile
+        with entries:
+            for entry in entries:
+                name = folder + entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    name += b"/"
+                    fits = name.startswith(self._prefix) or self._prefix.startswith(name)
+                else:
+                    fits = name.startswith(self._prefix) and entry.is_file(follow_symlinks=False)
+                reached = name >= self.start or self.start.startswith(name)
+                if fits and reached and name > last and _is_utf8(entry.name):
+                    yield name
+
+
+def _is_utf8(name: bytes) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
