@@ -1,0 +1,64 @@
+# Everything below works in a fresh clone that has only make and Python 3.11 or 3.12.
+#   make demo      the whole pipeline in Airflow on this machine, then a summary
+#   make up        the same with Airflow's UI;  make down  stops it
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+SOURCES := airflow_provider_drivepipe tests dags benchmarks docs
+ARGS ?=
+
+# The first interpreter that really runs and that both Airflow and MaxFrame support.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
+	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' >/dev/null 2>&1 \
+	&& { echo "$$python"; break; }; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo up down test test-system lint bench docs clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: $(INSTALLED)  ## make .venv with this package and all it needs
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or 3.12 found (python3.11, python3.12 and python3 were tried)." \
+		"Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments." \
+		"On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@echo "Installing into $(VENV); the first time this takes a few minutes."
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[local,dev]"
+	@touch $@
+
+demo: $(INSTALLED)  ## run real videos through Airflow to a labelled partition, without a cloud account
+	@$(BIN)/drivepipe demo $(ARGS)
+
+up: $(INSTALLED)  ## start the local cloud and Airflow with its UI
+	@$(BIN)/drivepipe up $(ARGS)
+
+down: $(INSTALLED)  ## stop what 'make up' started
+	@$(BIN)/drivepipe down $(ARGS)
+
+test: $(INSTALLED)  ## unit and integration tests; no network beyond loopback
+	@$(BIN)/python -m pytest tests/unit tests/integration $(ARGS)
+
+test-system: $(INSTALLED)  ## tests with a whole Airflow
+	@if ls tests/system/test_*.py >/dev/null 2>&1; then $(BIN)/python -m pytest tests/system $(ARGS); \
+	else echo "no system tests yet"; fi
+
+lint: $(INSTALLED)  ## ruff, format check, mypy
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/mypy
+
+docs: $(INSTALLED)  ## check that every relative link in README and docs leads somewhere
+	@$(BIN)/python docs/check_links.py
+
+bench: $(INSTALLED)  ## list the benchmarks and how to run each
+	@found=$$(ls benchmarks/*.py 2>/dev/null); test -n "$$found" || echo "no benchmarks yet"; \
+	for file in $$found; do echo "$(BIN)/python $$file"; sed -n '1s/^"""\(.*\)/    \1/p' "$$file" | sed 's/"""$$//'; done
+
+clean:  ## delete .venv and caches; state of runs in .drivepipe stays
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,160 @@
+"""A self-contained Airflow for one person on one machine: its folder, its secrets, its environment.
+
+SQLite, four tasks at a time, everything bound to loopback, nothing taken from the user's own Airflow.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from airflow_provider_drivepipe.cli.errors import CommandError
+
+DEFAULT_HOME = Path(".drivepipe") / "airflow"
+DEFAULT_API_PORT = 8088
+HOST = "127.0.0.1"
+USER = "admin"
+
+_SECRETS_FILE = "secrets.json"
+_PASSWORDS_FILE = "passwords.json"
+_MIGRATED_FILE = "migrated"
+_MIGRATION_LOG = "migrate.log"
+
+
+@dataclass(frozen=True)
+class AirflowHome:
+    """An ``AIRFLOW_HOME`` and how to run Airflow in it.
+
+    :param path: the folder; made by :meth:`prepare`.
+    :param dags: the folder with DAG files.
+    :param connection: value of ``AIRFLOW_CONN_DRIVEPIPE_DEFAULT``.
+    """
+
+    path: Path
+    dags: Path
+    connection: str
+    api_port: int = DEFAULT_API_PORT
+
+    @property
+    def url(self) -> str:
+        """Address of the UI."""
+        return f"http://{HOST}:{self.api_port}"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of task logs."""
+        return self.path / "logs"
+
+    def prepare(self) -> None:
+        """Make the folder, its secrets and its database. Raises CommandError when the migration fails."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._secrets()
+        stamp = self.path / _MIGRATED_FILE
+        wanted = version("apache-airflow")
+        if (self.path / "airflow.db").exists() and stamp.exists() and stamp.read_text() == wanted:
+            return
+        log = self.path / _MIGRATION_LOG
+        command, environment = self.command("db", "migrate"), self.environment()
+        with log.open("wb") as output:
+            code = subprocess.call(command, env=environment, stdout=output, stderr=output)
+        if code != 0:
+            raise CommandError(f"'airflow db migrate' failed with exit code {code}; see {log}")
+        stamp.write_text(wanted)
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return an ``airflow`` command of this interpreter's environment."""
+        return [sys.executable, "-m", "airflow", *arguments]
+
+    def password(self) -> str:
+        """Return the password of :data:`USER`, generated once."""
+        passwords: dict[str, str] = json.loads((self.path / _PASSWORDS_FILE).read_text("utf-8"))
+        return passwords[USER]
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of every Airflow process. It holds secrets: never log it."""
+        kept = self._secrets()
+        own = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
+        settings = {
+            "CORE__DAGS_FOLDER": str(self.dags),
+            "CORE__LOAD_EXAMPLES": "False",
+            "CORE__EXECUTOR": "LocalExecutor",
+            "CORE__PARALLELISM": "4",
+            "CORE__FERNET_KEY": kept["fernet_key"],
+            "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+            "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.path / _PASSWORDS_FILE),
+            "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "CORE__TEST_CONNECTION": "Enabled",
+            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.path / 'airflow.db'}",
+            "API__HOST": HOST,
+            "API__PORT": str(self.api_port),
+            "API__BASE_URL": self.url,
+            "API__SECRET_KEY": kept["api_secret_key"],
+            "API_AUTH__JWT_SECRET": kept["jwt_secret"],
+            "DAG_PROCESSOR__REFRESH_INTERVAL": "10",
+            "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
+            "LOGGING__BASE_LOG_FOLDER": str(self.logs),
+            "LOGGING__WORKER_LOG_SERVER_HOST": HOST,
+            "USAGE_DATA_COLLECTION__ENABLED": "False",
+        }
+        return {
+            **own,
+            "AIRFLOW_HOME": str(self.path),
+            "AIRFLOW_CONN_DRIVEPIPE_DEFAULT": self.connection,
+            # The local cloud is on loopback; proxies of the environment are for the outside.
+            "NO_PROXY": _no_proxy(own),
+            "no_proxy": _no_proxy(own),
+            **{f"AIRFLOW__{name}": value for name, value in settings.items()},
+        }
+
+    def _secrets(self) -> dict[str, str]:
+        path = self.path / _SECRETS_FILE
+        if not path.exists():
+            _write_private(
+                path,
+                {
+                    "fernet_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+                    "jwt_secret": secrets.token_hex(32),
+                    "api_secret_key": secrets.token_hex(32),
+                },
+            )
+        if not (self.path / _PASSWORDS_FILE).exists():
+            _write_private(self.path / _PASSWORDS_FILE, {USER: secrets.token_urlsafe(12)})
+        values: dict[str, str] = json.loads(path.read_text("utf-8"))
+        return values
+
+    def secret_values(self) -> list[str]:
+        """Return every secret of this Airflow, for checks that none of them shows anywhere."""
+        return [*self._secrets().values(), self.password()]
+
+
+def find_dags(given: Path | None) -> Path:
+    """Return the folder of the example DAGs: the one given, ``./dags``, or the one beside the package.
+
+    Raises CommandError when it has no scenarios.
+    """
+    beside = Path(__file__).resolve().parents[2] / "dags"
+    for folder in [given] if given else [Path("dags").absolute(), beside]:
+        if (folder / "scenarios").is_dir():
+            return folder.absolute()
+    where = str(given) if given else f"./dags and {beside}"
+    raise CommandError(
+        f"no folder of example DAGs: looked for a 'scenarios' folder in {where}. "
+        "Run this in a clone of the repository, or name its dags folder with --dags"
+    )
+
+
+def _write_private(path: Path, value: dict[str, str]) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(value, file)
+
+
+def _no_proxy(environment: dict[str, str]) -> str:
+    given = environment.get("NO_PROXY") or environment.get("no_proxy")
+    return ",".join([*([given] if given else []), HOST, "localhost"])

@@ -1,0 +1,70 @@
+"""Run one DAG once in this process, with triggers in line, and write what came of it as JSON.
+
+Started by ``drivepipe demo`` as a process of its own, in a prepared Airflow environment. Logs go to standard
+output as JSON lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a DAG; return 0 when it succeeded, 1 when it failed, 3 when there is no such DAG."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dag-id", required=True)
+    parser.add_argument("--conf", type=json.loads, required=True, help="the run's conf, JSON")
+    parser.add_argument("--result", type=Path, required=True, help="file to write the outcome to")
+    options = parser.parse_args(arguments)
+
+    from airflow.sdk.exceptions import AirflowException
+    from airflow.utils.cli import get_bagged_dag
+
+    try:
+        dag = get_bagged_dag(None, options.dag_id)
+    except AirflowException as error:
+        print(f"{error}", file=sys.stderr)
+        return 3
+    _cancel_jobs_on_signal(dag)
+    run = dag.test(run_conf=options.conf)
+    options.result.write_text(json.dumps(_outcome(run)))
+    return 0 if str(run.state) == "success" else 1
+
+
+def _cancel_jobs_on_signal(dag: Any) -> None:
+    """Let SIGTERM and SIGINT cancel the remote jobs of running tasks, as a killed worker would."""
+
+    def cancel(signum: int, _frame: FrameType | None) -> None:
+        for task in dag.tasks:
+            task.on_kill()
+        os._exit(128 + signum)
+
+    signal.signal(signal.SIGTERM, cancel)
+    signal.signal(signal.SIGINT, cancel)
+
+
+def _outcome(run: Any) -> dict[str, Any]:
+    """Return the states and XComs of a finished run, as JSON-serialisable values."""
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        query: Any = XComModel.get_many(run_id=run.run_id, dag_ids=run.dag_id)
+        found = session.scalars(query).all()
+        xcoms: dict[str, dict[str, Any]] = {}
+        for entry in found:
+            xcoms.setdefault(entry.task_id, {})[entry.key] = XComModel.deserialize_value(entry)
+        states = {ti.task_id: str(ti.state) for ti in run.get_task_instances(session=session)}
+    return {"run_id": run.run_id, "state": str(run.state), "tasks": states, "xcoms": xcoms}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,243 @@
+"""``drivepipe demo``: real video files through Airflow to a labelled partition, against the local cloud."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_drivepipe.cli import demo_report
+from airflow_provider_drivepipe.cli.airflow_home import AirflowHome, find_dags
+from airflow_provider_drivepipe.cli.airflow_log import Progress
+from airflow_provider_drivepipe.cli.child import child, signals_as_interrupts
+from airflow_provider_drivepipe.cli.demo_data import oss_client, upload_demo_videos
+from airflow_provider_drivepipe.cli.errors import CommandError
+from airflow_provider_drivepipe.cli.folders import add_folders
+from airflow_provider_drivepipe.local import lifecycle
+from airflow_provider_drivepipe.local.errors import LocalCloudError
+from airflow_provider_drivepipe.local.rootlock import is_locked
+from airflow_provider_drivepipe.local.settings import PROJECT, ServerSettings
+
+if TYPE_CHECKING:
+    from alibabacloud_oss_v2 import Client as OssClient
+
+    from airflow_provider_drivepipe.cli.demo_checks import Expected, Found
+    from airflow_provider_drivepipe.cli.demo_videos import DemoVideo
+    from airflow_provider_drivepipe.scenario.plan import Plan, StagePlan
+
+SCENARIO_FILE = "driving_demo.yaml"
+PARTITION = "20261120"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the demo; return 0 when everything is as it must be, 1 otherwise."""
+    parser = argparse.ArgumentParser(
+        prog="drivepipe demo",
+        description="Run the example DAG in Airflow over drawn driving videos; check and show the result.",
+    )
+    add_folders(parser)
+    options = parser.parse_args(arguments)
+    root = options.root.absolute()
+    with signals_as_interrupts():
+        was_running = is_locked(root)
+        try:
+            return _Demo(root, options.home.absolute(), find_dags(options.dags)).run()
+        except (CommandError, LocalCloudError) as error:
+            print(f"\ndrivepipe demo: {error}", file=sys.stderr)
+            return 1
+        finally:
+            if not was_running:
+                lifecycle.down(root)
+
+
+@dataclass
+class _Run:
+    """What the Airflow run left: its outcome, our own log messages, the whole log."""
+
+    outcome: dict[str, Any]
+    messages: list[str]
+    log: Path
+
+
+@dataclass
+class _Demo:
+    """One run of the demo."""
+
+    root: Path
+    home: Path
+    dags: Path
+    started: float = field(default_factory=time.monotonic)
+
+    def run(self) -> int:
+        from airflow_provider_drivepipe.scenario.loading import load_scenario
+        from airflow_provider_drivepipe.scenario.plan import plan
+
+        steps = plan(load_scenario(self.dags / "scenarios" / SCENARIO_FILE))
+        settings = self._start_cloud()
+        oss = oss_client(settings)
+        videos = self._upload(oss, steps)
+        airflow = AirflowHome(self.home, self.dags, lifecycle.connection_json(settings))
+        run = self._run_dag(airflow, steps)
+        expected, found = self._read_back(settings, oss, steps, videos, run)
+        self._show(found, steps, run)
+        return self._check(expected, found, settings, airflow, steps)
+
+    def _start_cloud(self) -> ServerSettings:
+        self._step("local cloud")
+        started = lifecycle.up(self.root)
+        how = "runs already" if started.already else "started"
+        print(f"  {how}: MaxCompute {started.settings.odps_endpoint}, OSS {started.settings.oss_endpoint}")
+        return started.settings
+
+    def _upload(self, oss: OssClient, steps: Plan) -> list[DemoVideo]:
+        self._step("videos")
+        manifest = steps.tasks[0].manifest
+        if manifest is None:
+            raise CommandError(f"{SCENARIO_FILE} has no manifest task")
+        return upload_demo_videos(self.home.parent / "demo-videos", oss, manifest.bucket)
+
+    def _run_dag(self, airflow: AirflowHome, steps: Plan) -> _Run:
+        self._step(f"Airflow: DAG {steps.dag_id}, partition {PARTITION}")
+        airflow.prepare()
+        airflow.logs.mkdir(exist_ok=True)
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        log = airflow.logs / f"demo-{stamp}.jsonl"
+        result = airflow.path / "demo-result.json"
+        result.unlink(missing_ok=True)
+        progress = Progress()
+        environment = {**airflow.environment(), "AIRFLOW__LOGGING__JSON_LOGS": "True"}
+        with child(self._run_command(steps, result), environment) as process, log.open("w") as file:
+            for line in process.stdout or ():
+                file.write(line)
+                shown = progress.read(line)
+                if shown:
+                    print(shown, flush=True)
+            process.wait()
+        if process.returncode != 0:
+            raise CommandError(self._failure(steps, process.returncode, progress, log))
+        return _Run(json.loads(result.read_text("utf-8")), progress.messages, log)
+
+    def _run_command(self, steps: Plan, result: Path) -> list[str]:
+        conf = json.dumps({steps.partition.columns[0]: PARTITION})
+        module = "airflow_provider_drivepipe.cli.airflow_run"
+        arguments = ["--dag-id", steps.dag_id, "--conf", conf, "--result", str(result)]
+        return [sys.executable, "-m", module, *arguments]
+
+    def _failure(self, steps: Plan, code: int, progress: Progress, log: Path) -> str:
+        said = progress.failure or f"exit code {code}"
+        text = f"the run of {steps.dag_id} failed: {said}\nThe whole log: {log}"
+        if lifecycle.running(self.root) is None:
+            text += (
+                f"\nThe local cloud has gone; its log: {lifecycle.log_file(self.root)}. "
+                "The same command starts it again and goes on with what is missing."
+            )
+        return text
+
+    def _read_back(
+        self, settings: ServerSettings, oss: OssClient, steps: Plan, videos: list[DemoVideo], run: _Run
+    ) -> tuple[Expected, Found]:
+        import alibabacloud_oss_v2 as sdk
+
+        from airflow_provider_drivepipe.cli.demo_checks import Expected, Found
+        from airflow_provider_drivepipe.contracts import OssUri
+
+        manifest, labels = steps.tasks
+        assert manifest.manifest is not None
+        assert labels.frames is not None
+        assert labels.embedding is not None
+        bucket = manifest.manifest.bucket
+        partition = f"{steps.partition.columns[0]}={PARTITION}"
+        prefix = f"{labels.frames.frames_prefix}/{partition}/"
+        pages = oss.list_objects_v2_paginator().iter_page(
+            sdk.ListObjectsV2Request(bucket=bucket, prefix=prefix)
+        )
+        expected = Expected(
+            videos,
+            Fraction(labels.frames.fps or 0),
+            labels.embedding.dimension or 0,
+            OssUri(settings.oss_endpoint.removeprefix("http://"), bucket),
+        )
+        logs = {
+            str(path): path.read_text("utf-8", errors="replace")
+            for path in [run.log, *self.root.rglob("*.log"), *(self.root / "maxframe").rglob("log.txt")]
+        }
+        found = Found(
+            manifest=_rows(settings, manifest, partition),
+            labels=_rows(settings, labels, partition),
+            xcoms=run.outcome["xcoms"],
+            frame_keys=[str(each.key) for page in pages for each in page.contents or []],
+            messages=run.messages,
+            logs=logs,
+        )
+        return expected, found
+
+    def _show(self, found: Found, steps: Plan, run: _Run) -> None:
+        manifest, labels = steps.tasks
+        assert manifest.manifest is not None
+        assert labels.frames is not None
+        print(f"\nStages of partition {steps.partition.columns[0]}={PARTITION}\n")
+        print(demo_report.stage_table(found))
+        print()
+        print(demo_report.totals(found))
+        print(f"\nA sample of {labels.output_table.name}\n")
+        print(demo_report.sample(found))
+        bucket = self.root / "oss" / manifest.manifest.bucket
+        print("\nWhere it is\n")
+        print(f"  tables   {manifest.output_table.name}, {labels.output_table.name} in project {PROJECT}")
+        print(f"  frames   {bucket / labels.frames.frames_prefix} (bucket {manifest.manifest.bucket})")
+        print(f"  log      {run.log} and {lifecycle.log_file(self.root)}")
+
+    def _check(
+        self,
+        expected: Expected,
+        found: Found,
+        settings: ServerSettings,
+        airflow: AirflowHome,
+        steps: Plan,
+    ) -> int:
+        from airflow_provider_drivepipe.cli.demo_checks import problems
+
+        mount = steps.tasks[1].oss
+        paths = [str(self.root), str(self.home), str(self.dags), tempfile.gettempdir() + "/"]
+        paths += [mount.mount_path] if mount else []
+        secrets = [settings.access_key_secret, settings.control_token, *airflow.secret_values()]
+        wrong = problems(expected, found, secrets, paths)
+        seconds = time.monotonic() - self.started
+        if wrong:
+            print(f"\nNot as it must be ({len(wrong)}):\n")
+            print("\n".join(f"  {line}" for line in wrong))
+            return 1
+        print(f"\nEverything is as it must be ({seconds:.0f} s).")
+        print(f"\nnext:  {_next_command()}   the same DAG in Airflow's UI")
+        return 0
+
+    def _step(self, text: str) -> None:
+        print(f"\n{time.monotonic() - self.started:4.0f} s  {text}", flush=True)
+
+
+def _rows(settings: ServerSettings, step: StagePlan, partition: str) -> list[dict[str, Any]]:
+    from odps import ODPS
+
+    odps = ODPS(
+        settings.access_key_id,
+        settings.access_key_secret,
+        project=PROJECT,
+        endpoint=settings.odps_endpoint,
+        overwrite_global=False,
+    )
+    table = odps.get_table(step.output_table.name)
+    names = [column.name for column in table.table_schema.simple_columns]
+    with table.open_reader(partition=partition) as reader:
+        return [{name: record[name] for name in names} for record in reader]
+
+
+def _next_command() -> str:
+    return "make up" if Path("Makefile").exists() else shlex.join(["drivepipe", "up"])

@@ -1,0 +1,89 @@
+"""The demo's summary, as text for a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from airflow_provider_drivepipe.cli.demo_checks import LABELS_TASK, MANIFEST_TASK, Found, Row
+from airflow_provider_drivepipe.contracts import OssUri
+
+_CAPTION_WIDTH = 48
+
+
+def stage_table(found: Found) -> str:
+    """Return a line per stage: in, ok, failed by reason."""
+    lines = []
+    for task in (MANIFEST_TASK, LABELS_TASK):
+        report = found.report(task)
+        failures = report.get("failures") or {}
+        for stage, counts in (report.get("stages") or {}).items():
+            reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(failures.get(stage, {}).items()))
+            numbers = [str(counts[name]) for name in ("rows_in", "ok", "failed", "filtered", "skipped")]
+            lines.append([stage, *numbers, reasons])
+    return _table(["stage", "in", "ok", "failed", "filtered", "skipped", "failed by reason"], lines)
+
+
+def totals(found: Found) -> str:
+    """Return a line per task: rows, carried over, tokens, time."""
+    lines = []
+    for task in (MANIFEST_TASK, LABELS_TASK):
+        report = found.report(task)
+        tokens = report.get("tokens") or {}
+        lines.append(
+            [
+                task,
+                f"{report.get('table')} {report.get('partition')}",
+                str(report.get("ok")),
+                str(report.get("carried_over")),
+                str(tokens.get("input", 0)),
+                str(tokens.get("output", 0)),
+                str(tokens.get("embedding", 0)),
+                f"{float(report.get('seconds') or 0):.1f} s",
+            ]
+        )
+    header = ["task", "partition written", "ok", "carried over", "tokens in", "out", "embedding", "time"]
+    return _table(header, lines)
+
+
+def sample(found: Found) -> str:
+    """Return one labelled row per video, and the rows of videos that failed."""
+    lines, seen = [], set()
+    for row in sorted(found.labels, key=lambda r: (r["video_path"], r["frame_idx"])):
+        if row["video_path"] in seen:
+            continue
+        seen.add(row["video_path"])
+        video = "/".join(OssUri.parse(row["video_path"]).key.split("/")[-2:])
+        lines.append([video, *_sampled(row)])
+    return _table(["video", "at", "weather", "time of day", "scene", "caption"], lines)
+
+
+def _sampled(row: Row) -> list[str]:
+    if row["status"] != "ok":
+        return ["", f"{row['status']}: {row['error_type']}", "", "", ""]
+    label: Mapping[str, Any] = json.loads(row["label_text"])
+    caption = str(label.get("caption", ""))
+    if len(caption) > _CAPTION_WIDTH:
+        caption = caption[: _CAPTION_WIDTH - 1] + "…"
+    at = f"{row['frame_time_ms'] / 1000:g} s"
+    return [at, *(str(label.get(name)) for name in ("weather", "time_of_day", "scene_type")), caption]
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [list(header), *map(list, rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    lines.insert(1, ["-" * width for width in widths])
+    numeric = [all(_is_number(line[column]) for line in lines[2:]) for column in range(len(header))]
+    return "\n".join(
+        "  "
+        + "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(line, widths, numeric, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _is_number(cell: str) -> bool:
+    return cell.removesuffix(" s").replace(".", "", 1).isdigit()

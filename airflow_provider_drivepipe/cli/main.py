@@ -1,0 +1,71 @@
+"""The ``drivepipe`` command. Each command is a function from arguments to exit code.
+
+A module is imported only when its command is used, so that ``drivepipe --help`` is quick.
+Exit codes: 0 well, 1 a problem, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from airflow_provider_drivepipe import __version__
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "validate": ("validate:main", "check scenario files and report every mistake with its line"),
+    "plan": ("plan:main", "print the tasks, tables, columns and models of a scenario"),
+    "local": ("local:main", "the local cloud: up, status, env, stats, down"),
+    "demo": ("demo:main", "run the demo pipeline in Airflow against the local cloud"),
+    "up": ("up:main", "start the local cloud and Airflow with its UI"),
+    "down": ("up:down", "stop what 'up' started"),
+}
+"""Command: module in this package and function, one line of help."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0 if given else 2
+    if given[0] in ("-V", "--version"):
+        print(f"drivepipe {__version__}")
+        return 0
+    command, *rest = given
+    if command not in COMMANDS:
+        print(f"drivepipe: no command {command!r}\n\n{usage()}", file=sys.stderr)
+        return 2
+    module, _, function = COMMANDS[command][0].partition(":")
+    run = getattr(importlib.import_module(f"airflow_provider_drivepipe.cli.{module}"), function)
+    try:
+        code: int = run(rest)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output (head, say) has seen enough.
+        sys.stderr.close()
+        return 0
+    return code
+
+
+def usage() -> str:
+    """Return the text of ``drivepipe --help``."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: drivepipe <command> [options]",
+            "",
+            "Driving-video pipelines in Airflow on OSS, MaxCompute and MaxFrame.",
+            "",
+            *lines,
+            "",
+            "'drivepipe <command> --help' says more of a command.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,206 @@
+"""``drivepipe up`` and ``down``: the local cloud and an Airflow with its UI, all on loopback.
+
+Four processes rather than ``airflow standalone``, whose log servers listen on every interface.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import socket
+import sys
+import time
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_drivepipe.cli.airflow_home import (
+    DEFAULT_API_PORT,
+    HOST,
+    USER,
+    AirflowHome,
+    find_dags,
+)
+from airflow_provider_drivepipe.cli.child import signals_as_interrupts
+from airflow_provider_drivepipe.cli.components import Component
+from airflow_provider_drivepipe.cli.demo_data import oss_client, upload_demo_videos
+from airflow_provider_drivepipe.cli.errors import CommandError
+from airflow_provider_drivepipe.cli.folders import add_folders
+from airflow_provider_drivepipe.local import lifecycle
+from airflow_provider_drivepipe.local.errors import LocalCloudError
+
+COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+DEMO_BUCKET = "drivepipe-demo"
+
+_HEALTHY_SECONDS = 180.0
+_HEALTH_PARTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Start everything that does not run yet; return 0 when all of it answers."""
+    parser = argparse.ArgumentParser(
+        prog="drivepipe up", description="Start the local cloud and Airflow with its UI, on loopback only."
+    )
+    add_folders(parser)
+    parser.add_argument("--port", type=int, help=f"port of the UI (default: {DEFAULT_API_PORT})")
+    options = parser.parse_args(arguments)
+    try:
+        with signals_as_interrupts():
+            return _up(
+                options.root.absolute(), options.home.absolute(), find_dags(options.dags), options.port
+            )
+    except (CommandError, LocalCloudError) as error:
+        print(f"\ndrivepipe up: {error}", file=sys.stderr)
+        return 1
+
+
+def down(arguments: Sequence[str]) -> int:
+    """Stop Airflow and the local cloud, also what is left of them after a crash."""
+    parser = argparse.ArgumentParser(
+        prog="drivepipe down", description="Stop what 'drivepipe up' started; all data stays."
+    )
+    add_folders(parser, dags=False)
+    options = parser.parse_args(arguments)
+    try:
+        stopped = _stop_airflow(options.home.absolute() / "run")
+        stopped = lifecycle.down(options.root.absolute()) or stopped
+    except LocalCloudError as error:
+        print(f"drivepipe down: {error}", file=sys.stderr)
+        return 1
+    print("Airflow and the local cloud are stopped; their data stays" if stopped else "nothing was running")
+    return 0
+
+
+def _up(root: Path, home: Path, dags: Path, port: int | None) -> int:
+    run = home / "run"
+    running = _running_port(run)
+    if running is not None and port not in (None, running):
+        raise CommandError(f"Airflow already runs on port {running}. Stop it first: drivepipe down")
+    if running is None:
+        _require_free(port or DEFAULT_API_PORT)
+    print("local cloud", flush=True)
+    started = lifecycle.up(root)
+    how = "runs already" if started.already else "started"
+    print(f"  {how}: MaxCompute {started.settings.odps_endpoint}, OSS {started.settings.oss_endpoint}")
+    upload_demo_videos(home.parent / "demo-videos", oss_client(started.settings), DEMO_BUCKET)
+    airflow = AirflowHome(
+        home, dags, lifecycle.connection_json(started.settings), running or port or DEFAULT_API_PORT
+    )
+    print("Airflow", flush=True)
+    airflow.prepare()
+    run.mkdir(exist_ok=True)
+    try:
+        _start_missing(airflow, run)
+        _wait_until_healthy(airflow, run)
+    except BaseException:
+        # Half an Airflow helps nobody; the local cloud stays for a look at what is wrong.
+        _stop_airflow(run)
+        raise
+    _wait_for_dags(airflow)
+    _print_how_to_go_on(airflow, run)
+    return 0
+
+
+def _start_missing(airflow: AirflowHome, run: Path) -> None:
+    commands = {
+        "api-server": ["api-server", "--host", HOST, "--port", str(airflow.api_port), "--workers", "1"],
+        "scheduler": ["scheduler", "--skip-serve-logs"],
+        "dag-processor": ["dag-processor"],
+        "triggerer": ["triggerer", "--skip-serve-logs"],
+    }
+    environment = airflow.environment()
+    for name in COMPONENTS:
+        component = Component(name, run)
+        if component.note() is not None:
+            print(f"  {name} runs already")
+            continue
+        component.stop()
+        component.start(airflow.command(*commands[name]), environment, note=str(airflow.api_port))
+        print(f"  {name} started", flush=True)
+
+
+def _stop_airflow(run: Path) -> bool:
+    # The scheduler first, so that it starts no task while the others go.
+    order = ("scheduler", "triggerer", "dag-processor", "api-server")
+    stopped = [Component(name, run).stop() for name in order]
+    return any(stopped)
+
+
+def _running_port(run: Path) -> int | None:
+    note = Component("api-server", run).note()
+    return int(note) if note else None
+
+
+def _require_free(port: int) -> None:
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((HOST, port))
+        except OSError as error:
+            raise CommandError(
+                f"port {port} of {HOST}, wanted for Airflow's UI, is in use by another program. "
+                "Stop that program, or choose another port: drivepipe up --port PORT"
+            ) from error
+
+
+def _wait_until_healthy(airflow: AirflowHome, run: Path) -> None:
+    deadline = time.monotonic() + _HEALTHY_SECONDS
+    said: object = "no answer"
+    while time.monotonic() < deadline:
+        for name in COMPONENTS:
+            component = Component(name, run)
+            if component.note() is None:
+                raise CommandError(f"Airflow's {name} has ended; see {component.log}")
+        try:
+            health = _request(airflow, "GET", "/api/v2/monitor/health")
+            said = {part: (health.get(part) or {}).get("status") for part in _HEALTH_PARTS}
+            if all(status == "healthy" for status in said.values()):
+                return
+        except (OSError, ValueError) as error:
+            said = error
+        time.sleep(0.5)
+    raise CommandError(f"Airflow is not healthy after {_HEALTHY_SECONDS:.0f} s: {said}; logs in {run}")
+
+
+def _wait_for_dags(airflow: AirflowHome) -> None:
+    """Wait until the demo's DAG is there and switch all DAGs of the folder on."""
+    login = {"username": USER, "password": airflow.password()}
+    token = _request(airflow, "POST", "/auth/token", login)["access_token"]
+    deadline = time.monotonic() + _HEALTHY_SECONDS
+    names: list[str] = []
+    while time.monotonic() < deadline:
+        listed = _request(airflow, "GET", "/api/v2/dags?tags=drivepipe&limit=100", token=token)
+        names = [dag["dag_id"] for dag in listed["dags"]]
+        if "drivepipe_driving_demo" in names:
+            break
+        time.sleep(1)
+    if not names:
+        raise CommandError(f"Airflow has read no DAG from {airflow.dags}; its dag-processor's log says why")
+    for name in names:
+        _request(airflow, "PATCH", f"/api/v2/dags/{name}", {"is_paused": False}, token)
+    print(f"  DAGs switched on: {', '.join(names)}")
+
+
+def _request(
+    airflow: AirflowHome, method: str, path: str, body: object = None, token: str | None = None
+) -> dict[str, Any]:
+    headers = {"Content-Type": "application/json"}
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"{airflow.url}{path}", data=data, headers=headers, method=method)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=10) as response:
+        answer: dict[str, Any] = json.load(response)
+    return answer
+
+
+def _print_how_to_go_on(airflow: AirflowHome, run: Path) -> None:
+    stop = "make down" if Path("Makefile").exists() else shlex.join(["drivepipe", "down"])
+    print(f"\nAirflow   {airflow.url}")
+    print(f"login     {USER}, password {airflow.password()}")
+    print("run it    DAG drivepipe_driving_demo, button Trigger, parameter ds: 20261120")
+    print(f"logs      {airflow.logs} (tasks), {run} (Airflow itself)")
+    print(f"stop      {stop}")
