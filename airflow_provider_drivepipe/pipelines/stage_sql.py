@@ -103,12 +103,13 @@ def _joined(columns: Sequence[str]) -> str:
 
 def _source_rows(tables: StageTables, fingerprint_prefix: str) -> str:
     """The input units: one row per key; rows that an earlier stage failed are left out."""
-    key = tables.key_expression()
+    columns = column_list(tables.source_columns)
     return (
-        f"SELECT {column_list(tables.source_columns)}, {key} AS unit_key, "
-        f"{tables.fingerprint_expression(fingerprint_prefix)} AS wanted, "
-        f"ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {key}) AS nth "
-        f"FROM {quote_name(tables.source)} WHERE {_source_filter(tables)}"
+        f"SELECT {columns}, unit_key, wanted, "
+        "ROW_NUMBER() OVER (PARTITION BY unit_key ORDER BY unit_key) AS nth FROM ("
+        f"SELECT {columns}, {tables.key_expression()} AS unit_key, "
+        f"{tables.fingerprint_expression(fingerprint_prefix)} AS wanted "
+        f"FROM {quote_name(tables.source)} WHERE {_source_filter(tables)}) r"
     )
 
 
