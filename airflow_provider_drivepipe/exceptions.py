@@ -1,4 +1,4 @@
-"""What can go wrong, sorted by what helps: correct the configuration, fix access, wait, or look at the data."""
+"""What can go wrong, sorted by what helps: mend the configuration, fix access, wait, look at the data."""
 
 from __future__ import annotations
 
