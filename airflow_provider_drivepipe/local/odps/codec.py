@@ -22,6 +22,7 @@ from odps.tunnel.checksum import Checksum
 from odps.tunnel.io.reader import ArrowStreamReader, TunnelRecordReader
 from odps.tunnel.io.types import TIMESTAMP_STRUCT_TYPE, odps_schema_to_arrow_schema
 from odps.tunnel.pb.encoder import Encoder
+from odps.tunnel.pb.errors import DecodeError
 from odps.tunnel.wireconstants import ProtoWireConstants
 
 from airflow_provider_drivepipe.local.odps import errors
@@ -89,13 +90,21 @@ def read_records(body: IO[bytes], columns: Sequence[Column]) -> Iterator[pa.Reco
     converters = [_to_arrow(odps_type(c.type)) for c in columns]
     reader = TunnelRecordReader(wire_schema(columns), lambda *_args, **_kwargs: body)
     rows: list[Sequence[Any]] = []
-    while (record := reader.read()) is not None:
+    while (record := _next_record(reader)) is not None:
         rows.append(record.values)
         if len(rows) == BATCH_ROWS:
             yield _rows_to_batch(rows, converters, schema)
             rows = []
     if rows:
         yield _rows_to_batch(rows, converters, schema)
+
+
+def _next_record(reader: TunnelRecordReader) -> Any:
+    try:
+        return reader.read()
+    except (OSError, DecodeError) as error:
+        # The reader reports bad bytes and bad checksums as input/output errors.
+        raise errors.invalid_argument(f"the block cannot be read: {error}") from error
 
 
 def _rows_to_batch(

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-from odps.errors import ChecksumError, DecodeError
+from odps.errors import ChecksumError
+from odps.tunnel.pb.errors import DecodeError
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from airflow_provider_drivepipe.local.odps import codec, errors

@@ -27,8 +27,8 @@ _DUCK_TYPES = {
     "float": "FLOAT",
     "boolean": "BOOLEAN",
     "datetime": "TIMESTAMPTZ",
-    "timestamp": "TIMESTAMPTZ",
-    "timestamp_ntz": "TIMESTAMP",
+    "timestamp": "TIMESTAMPTZ_NS",
+    "timestamp_ntz": "TIMESTAMP_NS",
     "date": "DATE",
     "binary": "BLOB",
 }
@@ -49,6 +49,7 @@ _ODPS_TYPES = {
     "FLOAT": "float",
     "BOOLEAN": "boolean",
     "TIMESTAMP WITH TIME ZONE": "datetime",
+    "TIMESTAMPTZ_NS": "timestamp",
     "TIMESTAMP": "timestamp_ntz",
     "TIMESTAMP_NS": "timestamp_ntz",
     "DATE": "date",

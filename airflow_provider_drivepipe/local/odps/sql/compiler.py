@@ -161,6 +161,9 @@ class _Compiler:
             return _translate_division(node)
         if isinstance(node, exp.Bracket):
             return _translate_element(node)
+        if isinstance(node, exp.Like) and not isinstance(node.parent, exp.Escape):
+            # In MaxCompute patterns a backslash escapes without being declared.
+            return exp.Escape(this=node.copy(), expression=exp.Literal.string("\\"))
         if isinstance(node, exp.Select):
             _translate_select(node)
         if isinstance(node, exp.Lateral) and node.args.get("outer"):
@@ -217,9 +220,10 @@ _CAST_TARGETS: dict[exp.DType, str | exp.DataType] = {
     exp.DType.BOOLEAN: "boolean",
     exp.DType.DATE: "date",
     exp.DType.DATETIME: "timestamptz",
-    exp.DType.TIMESTAMP: "timestamptz",
+    # sqlglot has no name for this type of DuckDB's.
+    exp.DType.TIMESTAMP: exp.DataType(this=exp.DType.USERDEFINED, kind="TIMESTAMPTZ_NS"),
     exp.DType.TIMESTAMPTZ: "timestamptz",
-    exp.DType.TIMESTAMPNTZ: "timestamp",
+    exp.DType.TIMESTAMPNTZ: "timestamp_ns",
 }
 
 

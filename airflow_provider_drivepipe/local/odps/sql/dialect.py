@@ -23,6 +23,22 @@ class MaxComputeParser(HiveParser):
         name: parse for name, parse in HiveParser.FUNCTION_PARSERS.items() if name in _FUNCTION_PARSERS
     }
 
+    def _parse_types(
+        self,
+        check_func: bool = False,
+        schema: bool = False,
+        allow_identifiers: bool = True,
+        with_collation: bool = False,
+    ) -> exp.Expr | None:
+        # Hive's own method drops the length of VARCHAR(n) outside of schemas, where MaxCompute keeps it.
+        parsed: exp.Expr | None = super(HiveParser, self)._parse_types(
+            check_func=check_func,
+            schema=schema,
+            allow_identifiers=allow_identifiers,
+            with_collation=with_collation,
+        )
+        return parsed
+
 
 class MaxCompute(Hive):
     """The dialect."""

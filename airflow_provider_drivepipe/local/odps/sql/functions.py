@@ -22,6 +22,7 @@ MACROS = rf"""
 CREATE MACRO mc_text(x) AS CASE
     WHEN typeof(x) = 'TIMESTAMP WITH TIME ZONE'
         THEN regexp_replace(CAST(x AS VARCHAR), '(\.[0-9]+)?[+-][0-9:]+$', '')
+    WHEN typeof(x) = 'TIMESTAMPTZ_NS' THEN regexp_replace(CAST(x AS VARCHAR), '[+-][0-9:]+$', '')
     WHEN {_NESTED} THEN error('cannot convert ' || typeof(x) || ' to STRING')
     ELSE CAST(x AS VARCHAR) END;
 CREATE MACRO mc_integer(x) AS trunc(CAST(x AS DECIMAL(38,18)));
