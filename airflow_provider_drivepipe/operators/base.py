@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_drivepipe import exceptions
 from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Column, Stage, StageReport
 from airflow_provider_drivepipe.exceptions import (
     ConfigurationError,
@@ -170,8 +171,9 @@ class MaxFrameStageOperator(BaseOperator):
             )
         if event["state"] == JobState.SUCCEEDED:
             return self._finish(context, hook, run, record)
-        if event["state"] == "unreachable":
-            raise TransientError(f"{event['error']}. The job goes on; the next try attaches to it")
+        watching_failed = getattr(exceptions, event["state"], None)
+        if watching_failed is not None:
+            raise watching_failed(f"{event['error']}. The job is left alone; the next try attaches to it")
         if event["state"] == JobState.CANCELLED and record.try_number != context["ti"].try_number:
             self.log.info("job %s was cancelled with its cleared try; submitting again", record.dag_id)
             return self._start(context, hook, run)
@@ -269,7 +271,9 @@ class MaxFrameStageOperator(BaseOperator):
                 status = hook.status(record.job)
             except TransientError as error:
                 if time.monotonic() - last_answer > self.max_unreachable:
-                    raise TransientError(f"{error}. The job goes on; the next try attaches to it") from error
+                    raise TransientError(
+                        f"{error}. The job is left alone; the next try attaches to it"
+                    ) from error
                 self.log.warning("MaxFrame job %s: %s; watching on", record.dag_id, error)
             else:
                 last_answer = time.monotonic()

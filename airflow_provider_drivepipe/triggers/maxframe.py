@@ -8,15 +8,16 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_drivepipe.exceptions import TransientError
+from airflow_provider_drivepipe.exceptions import DrivepipeError, TransientError
 from airflow_provider_drivepipe.hooks.maxframe import Job, JobState, JobStatus, MaxFrameHook
 
 
 class MaxFrameJobTrigger(BaseTrigger):
     """Fires once when the job has ended, or when the service could not be reached for too long.
 
-    The event is ``{"state", "error", "session_id", "dag_id"}`` with a state of :class:`JobState`, or
-    ``"unreachable"``.
+    The event is ``{"state", "error", "session_id", "dag_id"}``. ``state`` is one of :class:`JobState`, or
+    the name of the exception class with which watching ended (``TransientError`` when the service could not
+    be reached for too long).
 
     :param first_poll_delay: seconds before the first look. Airflow 3.3 can take a task that resumes within
         seconds of deferring for a failed one, so the first look comes late.
@@ -71,8 +72,11 @@ class MaxFrameJobTrigger(BaseTrigger):
                 self.log.warning("MaxFrame job %s: %s; watching on", self.job.dag_id, error)
                 unreachable_for += self.poll_interval
                 if unreachable_for > self.max_unreachable:
-                    yield self._event("unreachable", str(error))
+                    yield self._event(TransientError.__name__, str(error))
                     return
+            except DrivepipeError as error:
+                yield self._event(type(error).__name__, str(error))
+                return
             else:
                 unreachable_for = 0.0
                 if status.state is not JobState.RUNNING:
