@@ -262,6 +262,28 @@ def test_orderly_stop_keeps_results_and_leaves_no_process(
         }
 
 
+def test_dag_that_ignores_sigterm_is_killed(
+    start_server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_drivepipe.local.maxframe.service._KILL_AFTER_SECONDS", 0.1)
+    begun = str(tmp_path / "begun")
+
+    def ignore(_):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        Path(begun).touch()
+        time.sleep(1000)
+
+    server = start_server()
+    server.open_session()
+    column = md.DataFrame(pd.DataFrame({"n": [1]}))["n"].map(ignore, dtype="int64", skip_infer=True)
+    dag_id = server.submit(column)
+    while not Path(begun).exists():
+        time.sleep(0.02)
+    server.call("CANCEL_DAG", dag_id=dag_id)
+    assert server.wait(dag_id).status is ExecutionStatus.CANCELLED
+    assert json.loads((tmp_path / "maxframe" / SESSION.id / dag_id / "exit.json").read_text()) == {"code": -9}
+
+
 def test_engine_that_cannot_start_fails_the_dag_with_a_hint(tmp_path: Path, endpoint: str) -> None:
     server = Server(tmp_path, endpoint, python="/bin/false")
     server.open_session()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import signal
 import subprocess
@@ -18,6 +20,8 @@ import pandas as pd
 import pytest
 import requests
 from maxframe.errors import SessionAlreadyClosedError
+from maxframe.learn.contrib.llm import ContentPart, ImageContentType
+from maxframe.learn.utils import read_odps_model
 from maxframe.protocol import DagInfo, ExecutionStatus
 from maxframe.serialization import RemoteException
 from maxframe.session import new_session
@@ -25,6 +29,8 @@ from maxframe.udf import with_fs_mount, with_python_requirements, with_running_o
 from maxframe_client.session.graph import gen_submit_tileable_graph
 from maxframe_client.session.task import MaxFrameInstanceCaller
 from odps import ODPS
+from odps import options as odps_options
+from PIL import Image
 
 from airflow_provider_drivepipe import contracts
 from airflow_provider_drivepipe.local.server import LocalCloud
@@ -294,20 +300,21 @@ def test_log_options_and_operators_are_in_the_logview(session, odps: ODPS, numbe
 
 
 def test_mount_reads_and_writes_objects(
-    session, cloud: LocalCloud, buckets: oss.Client, numbers: str
+    session, cloud: LocalCloud, buckets: oss.Client, numbers: str, tmp_path: Path
 ) -> None:
     buckets.put_object(oss.PutObjectRequest(bucket="first", key="in/hello.txt", body=b"hello"))
+    source, target = str(tmp_path / "in"), str(tmp_path / "out")
 
-    @with_fs_mount(oss_uri(cloud, "first", "in"), "/mnt/dp_test/in", storage_options=ROLE)
-    @with_fs_mount(oss_uri(cloud, "first", "out/new"), "/mnt/dp_test/out", storage_options=ROLE)
+    @with_fs_mount(oss_uri(cloud, "first", "in"), source, storage_options=ROLE)
+    @with_fs_mount(oss_uri(cloud, "first", "out/new"), target, storage_options=ROLE)
     def copy(chunk):
-        Path("/mnt/dp_test/out/copy.txt").write_bytes(Path("/mnt/dp_test/in/hello.txt").read_bytes() + b"!")
+        Path(target, "copy.txt").write_bytes(Path(source, "hello.txt").read_bytes() + b"!")
         return chunk
 
     applied(copy, batch_rows=10).execute(session=session)
     written = buckets.get_object(oss.GetObjectRequest(bucket="first", key="out/new/copy.txt"))
     assert written.body.read() == b"hello!"
-    assert not Path("/mnt/dp_test/out/copy.txt").exists()
+    assert not Path(target, "copy.txt").exists()
 
 
 @pytest.mark.parametrize(
@@ -321,41 +328,38 @@ def test_wrong_mounts_fail_clearly(
     session, cloud, buckets, numbers, bucket, endpoint, error, message
 ) -> None:
     uri = f"oss://{endpoint}/{bucket}" if endpoint else oss_uri(cloud, bucket)
-    function = with_fs_mount(uri, "/mnt/dp_test/x", storage_options=ROLE)(lambda chunk: chunk)
+    function = with_fs_mount(uri, "/mnt/never", storage_options=ROLE)(lambda chunk: chunk)
     with pytest.raises(error, match=message):
         applied(function).execute(session=session)
 
 
 def test_mount_without_role_fails(session, cloud: LocalCloud, buckets: oss.Client, numbers: str) -> None:
     keys = {"access_key_id": "id", "access_key_secret": "never-shown"}
-    function = with_fs_mount(oss_uri(cloud, "first"), "/mnt/dp_test/x", storage_options=keys)(lambda c: c)
+    function = with_fs_mount(oss_uri(cloud, "first"), "/mnt/never", storage_options=keys)(lambda c: c)
     with pytest.raises(PermissionError, match="no 'role_arn'") as error:
         applied(function).execute(session=session)
     assert "never-shown" not in str(error.value)
 
 
 def test_two_sessions_mount_different_buckets_at_one_path(
-    session, odps: ODPS, cloud: LocalCloud, buckets: oss.Client, numbers: str
+    session, odps: ODPS, cloud: LocalCloud, buckets: oss.Client, numbers: str, tmp_path: Path
 ) -> None:
     other = new_session(odps, default=False)
+    mount_path = str(tmp_path / "same")
     submitted = []
     for which, bucket in ((session, "first"), (other, "second")):
 
         def meet(chunk, bucket=bucket):
             """Write, then wait until the other DAG has its mount too."""
-            Path("/mnt/dp_test/same/who.txt").write_text(bucket)
-            there = Path("/mnt/dp_test/same/go.txt")
-            while not there.exists():
+            Path(mount_path, "who.txt").write_text(bucket)
+            while not Path(mount_path, "go.txt").exists():
                 time.sleep(0.01)
             return chunk
 
-        function = with_fs_mount(oss_uri(cloud, bucket, "m"), "/mnt/dp_test/same", storage_options=ROLE)(meet)
+        function = with_fs_mount(oss_uri(cloud, bucket, "m"), mount_path, storage_options=ROLE)(meet)
         submitted.append((attach(odps, which), submit(which, applied(function, batch_rows=10)).dag_id))
     for bucket in ("first", "second"):
-        while not any(
-            o.key == "m/who.txt"
-            for o in buckets.list_objects_v2(oss.ListObjectsV2Request(bucket=bucket)).contents or []
-        ):
+        while not buckets.is_object_exist(bucket, "m/who.txt"):
             time.sleep(0.02)
     for bucket in ("first", "second"):
         buckets.put_object(oss.PutObjectRequest(bucket=bucket, key="m/go.txt", body=b""))
@@ -365,6 +369,52 @@ def test_two_sessions_mount_different_buckets_at_one_path(
         body = buckets.get_object(oss.GetObjectRequest(bucket=bucket, key="m/who.txt")).body
         assert body.read().decode() == bucket
     other.destroy()
+
+
+def test_models_see_images_of_oss_and_no_secret_stays_on_disk(
+    session, odps: ODPS, cloud: LocalCloud, buckets: oss.Client
+) -> None:
+    picture = io.BytesIO()
+    Image.linear_gradient("L").convert("RGB").save(picture, "JPEG")
+    buckets.put_object(oss.PutObjectRequest(bucket="first", key="a.jpg", body=picture.getvalue()))
+    urls = [oss_uri(cloud, "first", key) for key in ("a.jpg", "absent.jpg")]
+    frame = md.DataFrame(pd.DataFrame({"url": urls}))
+    keys = {"access_key_id": cloud.access_key_id, "access_key_secret": cloud.access_key_secret}
+    odps_options.catalog.endpoint = f"http://{odps.get_catalog_host()}"
+
+    def image(storage_options: dict[str, str]) -> ContentPart:
+        return ContentPart.image(
+            data=frame["url"], type=ImageContentType.URL, storage_options=storage_options
+        )
+
+    def model(name: str):
+        return read_odps_model(name, project="bigdata_public_modelset", odps_entry=odps)
+
+    def labels(part: ContentPart) -> pd.DataFrame:
+        messages = [{"role": "user", "content": [part, ContentPart.text("Describe it as JSON.")]}]
+        return fetched(model("qwen3-vl-plus").generate(frame, messages=messages, running_options={}), session)
+
+    answer = labels(image(keys))
+    assert answer["success"].tolist() == [True, False]
+    assert json.loads(answer["response"][0])["usage"]["completion_tokens"] > 0
+    assert json.loads(answer["response"][1])["error"]["code"] == "NoSuchKey"
+
+    vectors = fetched(
+        model("qwen3-vl-embedding").embed(frame, input=[image(keys)], params={"dimension": 64}), session
+    )
+    (embedding,) = json.loads(vectors["response"][0])["output"]["embeddings"]
+    assert len(embedding["embedding"]) == 64
+
+    text = md.DataFrame(pd.DataFrame({"label": ["rain at night"]}))["label"]
+    vectors = fetched(model("text-embedding-v4").embed(text, dimensions=32), session)
+    assert len(json.loads(vectors["response"][0])["data"][0]["embedding"]) == 32
+
+    wrong = labels(image(keys | {"access_key_secret": "wrong"}))
+    assert json.loads(wrong["response"][0])["error"]["code"] == "SignatureDoesNotMatch"
+
+    kept = [path for path in (cloud.root / "maxframe").rglob("*") if path.is_file()]
+    assert kept
+    assert not [path for path in kept if cloud.access_key_secret.encode() in path.read_bytes()]
 
 
 def start_sleeper(session, tmp_path: Path):
@@ -422,6 +472,15 @@ def test_stopping_a_session_cancels_its_dags_and_drops_its_tables(
     del result
 
 
+def test_nested_delete_ends_the_session(odps: ODPS) -> None:
+    session = new_session(odps, default=False)
+    caller = attach(odps, session)
+    caller.delete_session()
+    assert caller.instance.is_terminated()
+    with pytest.raises(SessionAlreadyClosedError):
+        attach(odps, session).get_session()
+
+
 def test_unknown_dag_is_none_and_json_is_spoken_too(session, odps: ODPS, numbers: str) -> None:
     caller = MaxFrameInstanceCaller(
         odps, task_name=TASK_NAME, nested_instance_id=session.session_id, output_format="json"
@@ -440,6 +499,8 @@ def test_another_process_can_watch_a_dag(session, odps: ODPS, numbers: str) -> N
 import time
 from maxframe_client.session.task import MaxFrameInstanceCaller
 from odps import ODPS
+from odps import options as odps_options
+from PIL import Image
 o = ODPS({odps.account.access_id!r}, {odps.account.secret_access_key!r}, {odps.project!r}, {odps.endpoint!r})
 caller = MaxFrameInstanceCaller(o, task_name={TASK_NAME!r}, nested_instance_id={session.session_id!r})
 while not (info := caller.get_dag_info({dag.dag_id!r})).status.is_terminated():

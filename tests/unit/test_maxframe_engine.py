@@ -6,6 +6,7 @@ import fcntl
 import os
 import sys
 import sysconfig
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -107,6 +108,18 @@ class TestFrames:
         assert "'a' is declared int64, but the function returned float64" in warning
         assert "'b' is declared string, but the function returned object" in warning
 
+    def test_texts_are_no_booleans_and_lists_are_no_texts(self) -> None:
+        frame = pd.DataFrame({"a": ["false"], "b": [b"bytes"]})
+        result, (warning,) = self.conform(frame, a="bool", b="string")
+        assert result.iloc[0].tolist() == ["false", b"bytes"]
+        assert "'a' is declared bool" in warning
+        assert "'b' is declared string" in warning
+
+    def test_nulls_of_a_boolean_column_stay_null(self) -> None:
+        result, warnings = self.conform(pd.DataFrame({"a": [True, None]}, dtype=object), a="bool")
+        assert result["a"].tolist() == [True, pd.NA]
+        assert warnings == []
+
     def test_such_a_column_is_an_error_when_asked_for(self) -> None:
         with pytest.raises(TypeError, match="'a' is declared int64"):
             self.conform(pd.DataFrame({"a": ["x"]}), check="raises", a="int64")
@@ -157,6 +170,15 @@ class TestChunks:
             lambda _: os.getpid(), [1, 2], workers=1, directory=tmp_path, on_done=lambda _: None
         )
         assert len({os.getpid(), *pids}) == 3
+
+    def test_as_many_run_at_once_as_there_are_workers(self, tmp_path: Path) -> None:
+        def meet(chunk: int) -> int:
+            (tmp_path / str(chunk)).touch()
+            while not (tmp_path / str(1 - chunk)).exists():
+                time.sleep(0.001)
+            return chunk
+
+        assert map_chunks(meet, [0, 1], workers=2, directory=tmp_path, on_done=lambda _: None) == [0, 1]
 
     def test_exit_codes_in_words(self) -> None:
         assert describe_exit(3) == "exit code 3"

@@ -303,15 +303,15 @@ class MaxFrameService:
         if dag is not None:
             self._settle(dag)
 
-    def _host_lost(self) -> None:
+    def _host_lost(self, not_begun: set[str]) -> None:
+        """Follow the DAGs of a host that has died; fail those that it had not begun."""
         with self._changed:
             running = [
                 dag for dags in self._dags.values() for dag in dags.values() if not dag.status.terminal
             ]
-            for dag in running:
-                self._recover_dag(
-                    dag, "the engine broke down before the DAG had begun; its log is engine.log"
-                )
+        for dag in running:
+            if dag.path(files.PROCESS_FILE).exists() or dag.id in not_begun:
+                self._recover_dag(dag, "the engine broke down before the DAG had begun; see engine.log")
 
     def _recover_dag(self, dag: Dag, not_begun: str) -> None:
         """Follow a DAG whose process is not, or no longer, a child of our own host."""

@@ -90,17 +90,19 @@ def _check_columns(returned: list[Any], declared: list[Any]) -> None:
 
 
 def _convert(column: pd.Series[Any], dtype: Any) -> pd.Series[Any]:
+    """Return a column in its declared type; TypeError or ValueError when values would mean another thing."""
+    kind = pd.api.types.infer_dtype(column, skipna=True)
+    if pd.api.types.is_string_dtype(dtype) and kind not in ("string", "empty"):
+        raise TypeError(f"its values are {kind}")
+    if pd.api.types.is_bool_dtype(dtype) and kind not in ("boolean", "empty"):
+        raise TypeError(f"its values are {kind}")
     missing = column.isna()
-    if pd.api.types.is_string_dtype(dtype):
-        kind = pd.api.types.infer_dtype(column, skipna=True)
-        if kind not in ("string", "empty"):
-            raise TypeError(f"its values are {kind}")
-    if pd.api.types.is_integer_dtype(dtype) and missing.any():
-        # NumPy's integers have no NULL; pandas' own do.
+    # NumPy's integers and booleans have no NULL; pandas' own do.
+    if missing.any() and pd.api.types.is_integer_dtype(dtype):
         return column.astype("object").where(~missing, pd.NA).astype("Int64")
-    if pd.api.types.is_bool_dtype(dtype) and missing.any():
+    if missing.any() and pd.api.types.is_bool_dtype(dtype):
         return column.astype("object").where(~missing, pd.NA).astype("boolean")
     converted = column.astype(dtype)
     if pd.api.types.is_integer_dtype(dtype) and not (converted == column).all():
-        raise ValueError("values would be rounded")
+        raise ValueError("values would change")
     return converted

@@ -63,7 +63,7 @@ def mount_all(wanted: Iterable[FsMount], job: Job, *, warn: Callable[[str], None
         mount.source.mkdir(parents=True, exist_ok=True)
     if _enter_private_namespace():
         for mount in mounts:
-            _bind(mount)
+            _bind(mount, needed=(Path(job.directory), Path(job.oss_root)))
     else:
         warn("this system allows no private mount namespaces; mounts are symbolic links")
         write_json(job.path(LINKS_FILE), [[str(mount.source), str(mount.target)] for mount in mounts])
@@ -131,22 +131,25 @@ def _enter_private_namespace() -> bool:
     return True
 
 
-def _bind(mount: Mount) -> None:
+def _bind(mount: Mount, needed: Iterable[Path]) -> None:
     try:
         mount.target.mkdir(parents=True, exist_ok=True)
     except PermissionError:
-        _cover_with_tmpfs(mount.target)
+        _cover_with_tmpfs(mount.target, needed)
         mount.target.mkdir(parents=True, exist_ok=True)
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(os.fsencode(mount.source), os.fsencode(mount.target), None, _MS_BIND, None) != 0:
         raise _os_error(f"cannot mount at {mount.target}")
 
 
-def _cover_with_tmpfs(target: Path) -> None:
-    """Put an empty writable file system over the nearest existing parent, for this namespace only."""
+def _cover_with_tmpfs(target: Path, needed: Iterable[Path]) -> None:
+    """Put an empty writable file system over the nearest existing parent, for this namespace only.
+
+    Raises PermissionError when that would hide a folder that is ``needed``.
+    """
     parent = next(parent for parent in target.parents if parent.is_dir())
-    if parent == Path("/"):
-        raise PermissionError(f"cannot create the mount path {target}; choose one below an existing folder")
+    if any(folder.is_relative_to(parent) for folder in needed):
+        raise PermissionError(f"cannot create the mount path {target}; choose one that this user may create")
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(b"tmpfs", os.fsencode(parent), b"tmpfs", 0, b"mode=0755") != 0:
         raise _os_error(f"cannot create the mount path {target}")
