@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (
@@ -169,11 +170,11 @@ class Metadata:
         )
         return [Part(*row) for row in self._all(sql, upload_id, after, limit)]
 
-    def _one(self, sql: str, *values: object) -> sqlite3.Row | None:
+    def _one(self, sql: str, *values: object) -> tuple[Any, ...] | None:
         rows = self._all(sql, *values)
         return rows[0] if rows else None
 
-    def _all(self, sql: str, *values: object) -> list[sqlite3.Row]:
+    def _all(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         with self._cursor() as cursor:
             return cursor.execute(sql, values).fetchall()
 
@@ -191,6 +192,6 @@ class Metadata:
                 cursor.close()
 
 
-def _upload(row: sqlite3.Row) -> Upload:
+def _upload(row: tuple[Any, ...]) -> Upload:
     upload_id, bucket, key, initiated, headers = row
     return Upload(upload_id, bucket, key, initiated, json.loads(headers))

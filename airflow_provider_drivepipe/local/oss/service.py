@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
 from airflow_provider_drivepipe.local.oss.bucket_api import BucketApi
@@ -48,10 +47,14 @@ class OssService:
             **ObjectApi(store).handlers,
             **MultipartApi(store, uploads).handlers,
         }
-        # A Mount, not Routes: methods that OSS does not have get an OSS error, too.
-        self.app = Starlette(routes=[Mount("/", app=self._serve)])
+        self.app = Starlette()
+        # Instead of routes, whose patterns do not match every key, and which answer other methods on their own.
+        self.app.router.default = self._serve
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app.router.not_found(scope, receive, send)
+            return
         http = Request(scope, receive)
         request_id = uuid.uuid4().hex[:24].upper()
         try:

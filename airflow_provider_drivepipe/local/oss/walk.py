@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from airflow_provider_drivepipe.local.oss import errors, names
+
 BATCH = 1001
 """How many entries of one folder are held at a time: one more than a page has at most."""
 
@@ -46,9 +48,11 @@ class KeyWalk:
             yield from self._folder(folder)
 
     def _is_inside(self, folder: bytes) -> bool:
-        """Return whether ``folder`` exists and is reached without ``..`` and symbolic links."""
-        path = self._root + folder[:-1]
-        return Path(os.fsdecode(path)).is_dir() and os.path.realpath(path) == path
+        """Return whether ``folder`` exists and keys may lead into it."""
+        try:
+            return names.object_path(Path(os.fsdecode(self._root)), folder.decode()).is_dir()
+        except errors.OssError:
+            return False
 
     def _folder(self, folder: bytes) -> Iterator[str]:
         if folder.startswith(self._prefix) and folder >= self.start and self._is_marker(folder.decode()):
