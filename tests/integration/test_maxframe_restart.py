@@ -225,6 +225,9 @@ def test_orderly_stop_keeps_results_and_leaves_no_process(
 ) -> None:
     first = start_server()
     first.open_session()
+    cancelled = first.submit(gated_sum(tmp_path / "cancelled"))
+    first.call("CANCEL_DAG", dag_id=cancelled)
+    assert first.wait(cancelled).status is ExecutionStatus.CANCELLED
     done = first.submit(simple_sum())
     assert values(first.wait(done)) == [9]
     interrupted = first.submit(gated_sum(tmp_path / "interrupted"))
@@ -234,11 +237,14 @@ def test_orderly_stop_keeps_results_and_leaves_no_process(
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
     assert first.stats.snapshot() == {
+        "maxframe.cancel_dag": 1,
         "maxframe.create_session": 1,
+        "maxframe.dag_cancelled": 1,
         "maxframe.dag_failed": 1,
         "maxframe.dag_succeeded": 1,
-        "maxframe.submit_dag": 2,
+        "maxframe.submit_dag": 3,
     }
+    assert not (tmp_path / "cancelled" / "begun").exists()
 
     second = start_server()
     second.service.recover(SESSION)

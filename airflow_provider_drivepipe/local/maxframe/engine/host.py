@@ -96,7 +96,9 @@ class Host:
         # one of the two always sees the other.
         if job.path(CANCEL_FILE).exists():
             os.kill(pid, signal.SIGTERM)
-        os.write(go_write, b"\n")
+        else:
+            with contextlib.suppress(BrokenPipeError):  # Cancelled a moment ago.
+                os.write(go_write, b"\n")
         os.close(go_write)
         self._send({"started": job.dag_id})
 
