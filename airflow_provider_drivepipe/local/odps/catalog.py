@@ -473,16 +473,17 @@ class Catalog:
             for partition_id, row in first.items()
         ]
 
-    def add_partition(self, table: Table, values: Sequence[str], if_not_exists: bool = False) -> None:
-        """Add an empty partition."""
+    def add_partitions(
+        self, table: Table, partitions: Sequence[Sequence[str]], if_not_exists: bool = False
+    ) -> None:
+        """Add empty partitions, all or none."""
         with self._db.write() as db:
             self._current(db, table)
-            if self._partitions(db, table, values):
-                if if_not_exists:
-                    return
-                spec = table.partition_spec(values)
-                raise errors.already_exists(f"Partition {spec} of {table.full_name}")
-            self._ensure_partition(db, table, values)
+            for values in partitions:
+                if not if_not_exists and self._partitions(db, table, values):
+                    spec = table.partition_spec(values)
+                    raise errors.already_exists(f"Partition {spec} of {table.full_name}")
+                self._ensure_partition(db, table, values)
             db.execute("UPDATE tables SET ddl_time = ? WHERE id = ?", (time.time(), table.id))
 
     def drop_partitions(

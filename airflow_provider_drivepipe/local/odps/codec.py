@@ -102,8 +102,8 @@ def read_records(body: IO[bytes], columns: Sequence[Column]) -> Iterator[pa.Reco
 def _next_record(reader: TunnelRecordReader) -> Any:
     try:
         return reader.read()
-    except (OSError, DecodeError) as error:
-        # The reader reports bad bytes and bad checksums as input/output errors.
+    except (OSError, ValueError, DecodeError) as error:
+        # The reader reports bad bytes as input/output errors, or fails to read the stream a second time.
         raise errors.invalid_argument(f"the block cannot be read: {error}") from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import secrets
@@ -26,6 +27,7 @@ from airflow_provider_drivepipe.local.odps.tasks import Instance, InstanceStatus
 SQL_TASK = "SQL"
 RETENTION_SECONDS = 30 * 86400.0
 _SQL_WORKERS = 4
+_INTERNAL_ERROR = "ODPS-0010000:System internal error - see the log of the local cloud"
 _LOG = logging.getLogger(__name__)
 
 _TABLES = """
@@ -48,6 +50,7 @@ class Instances:
         self._lock = threading.Lock()
         self._services: dict[str, TaskService] = {}
         self._running: dict[str, Instance] = {}
+        self._finishing: set[str] = set()
         self._cancellations: dict[str, Cancellation] = {}
         self._waiting: dict[str, set[tuple[asyncio.AbstractEventLoop, asyncio.Event]]] = {}
         self._pool = ThreadPoolExecutor(_SQL_WORKERS, thread_name_prefix="odps-sql")
@@ -121,6 +124,9 @@ class Instances:
                 service.start(instance, task)
             except errors.OdpsError as error:
                 self.finish(instance, error=error.text)
+            except BaseException:
+                self.finish(instance, error=_INTERNAL_ERROR)
+                raise
         return instance
 
     def _run_sql(self, instance: Instance, task: Task, cancellation: Cancellation) -> None:
@@ -134,7 +140,7 @@ class Instances:
             self.finish(instance, error=error.text, cancelled=cancelled)
         except Exception:  # noqa: BLE001 - whatever it is, the instance must not stay Running
             _LOG.exception("instance %s failed on a defect of the local cloud", instance.id)
-            self.finish(instance, error="ODPS-0010000:System internal error - see the log of the local cloud")
+            self.finish(instance, error=_INTERNAL_ERROR)
         else:
             self.finish(instance, result_text=result.text, rows=result.rows)
 
@@ -163,26 +169,19 @@ class Instances:
     ) -> None:
         """End an instance; does nothing when it has ended already."""
         with self._lock:
-            if instance.id not in self._running:
+            live = self._running.get(instance.id)
+            if live is None or instance.id in self._finishing:
                 return
-            end_time = time.time()
+            self._finishing.add(instance.id)
+        end_time = time.time()
+        try:
             # Stored before anyone can see it, so that what a client saw survives a crash.
-            with self._db.write() as db:
-                db.execute(
-                    "UPDATE instances SET status = ?, end_time = ?, error = ?, result_text = ?, "
-                    "cancelled = ?, result_rows = ?, result_columns = ? WHERE id = ?",
-                    (
-                        InstanceStatus.TERMINATED,
-                        end_time,
-                        error,
-                        result_text,
-                        cancelled,
-                        None if rows is None else rows.count,
-                        None if rows is None else json.dumps([asdict(c) for c in rows.columns]),
-                        instance.id,
-                    ),
-                )
-            live = self._running.pop(instance.id)
+            self._store_end(instance.id, end_time, error, result_text, rows, cancelled)
+        finally:
+            with self._lock:
+                self._finishing.discard(instance.id)
+        with self._lock:
+            self._running.pop(instance.id, None)
             for changed in {id(live): live, id(instance): instance}.values():
                 changed.end_time = end_time
                 changed.error = error
@@ -195,6 +194,31 @@ class Instances:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(event.set)
 
+    def _store_end(
+        self,
+        instance_id: str,
+        end_time: float,
+        error: str | None,
+        result_text: str | None,
+        rows: Rows | None,
+        cancelled: bool,
+    ) -> None:
+        with self._db.write() as db:
+            db.execute(
+                "UPDATE instances SET status = ?, end_time = ?, error = ?, result_text = ?, "
+                "cancelled = ?, result_rows = ?, result_columns = ? WHERE id = ?",
+                (
+                    InstanceStatus.TERMINATED,
+                    end_time,
+                    error,
+                    result_text,
+                    cancelled,
+                    None if rows is None else rows.count,
+                    None if rows is None else json.dumps([asdict(c) for c in rows.columns]),
+                    instance_id,
+                ),
+            )
+
     async def wait(self, instance_id: str, seconds: float) -> None:
         """Wait until an instance has ended, at most ``seconds``."""
         event = asyncio.Event()
@@ -204,8 +228,9 @@ class Instances:
                 return
             self._waiting.setdefault(instance_id, set()).add(entry)
         try:
-            await asyncio.wait_for(event.wait(), seconds)
-        except TimeoutError:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(event.wait(), seconds)
+        finally:
             with self._lock:
                 self._waiting.get(instance_id, set()).discard(entry)
 

@@ -122,7 +122,7 @@ class Tunnel:
             raise errors.invalid_argument(f"{table.full_name} is a view")
         values = table.partition_values(call.query.get("partition"))
         if table.partition_columns and call.query.get("create_partition") == "true":
-            self._catalog.add_partition(table, values, if_not_exists=True)
+            self._catalog.add_partitions(table, [values], if_not_exists=True)
         self._catalog.partition(table, values)
         upload_id = _new_id()
         with self._db.write() as db:

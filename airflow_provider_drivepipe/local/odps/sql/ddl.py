@@ -214,8 +214,7 @@ class Ddl:
         partitions = _partitions(cursor, table)
         if not partitions:
             raise cursor.unexpected("expected PARTITION")
-        for values in partitions:
-            self.catalog.add_partition(table, values, if_not_exists)
+        self.catalog.add_partitions(table, partitions, if_not_exists)
 
     def _alter_drop(self, cursor: Cursor, table: Table) -> None:
         if cursor.accept("COLUMNS") or cursor.accept("COLUMN"):
@@ -241,7 +240,11 @@ class Ddl:
         files = tuple(
             self.storage.link(table, new, file) for file in self.catalog.partition(table, old).files
         )
-        self.catalog.rename_partition(table, PartitionRename(old, new, files))
+        try:
+            self.catalog.rename_partition(table, PartitionRename(old, new, files))
+        except BaseException:
+            self.storage.remove(file.path for file in files)
+            raise
 
     def _change_column(self, cursor: Cursor, table: Table) -> None:
         cursor.expect("COLUMN")
