@@ -48,7 +48,7 @@ class OssService:
             **MultipartApi(store, uploads).handlers,
         }
         self.app = Starlette()
-        # Instead of routes, whose patterns do not match every key, and which answer other methods on their own.
+        # Not a route: its pattern would not match every key, and it would answer other methods by itself.
         self.app.router.default = self._serve
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,0 +1,197 @@
+"""The store without its protocol: order of keys, bounded reading of folders, races with mounts."""
+
+import os
+import random
+
+import pytest
+
+from airflow_provider_drivepipe.local.oss import names, store, walk
+from airflow_provider_drivepipe.local.oss.append import append
+from airflow_provider_drivepipe.local.oss.errors import OssError
+from airflow_provider_drivepipe.local.oss.store import OssStore
+from airflow_provider_drivepipe.local.oss.walk import KeyWalk, first_key_after, first_key_beyond
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A bucket's folder with keys of every awkward order; yields (folder, keys in byte order)."""
+    chooser = random.Random(7)
+    segments = ["a", "a!", "a.", "a-b", "a0", "ab", "é", "z", "中", "\U0001f697"]
+    keys = set()
+    while len(keys) < 150:
+        key = "/".join(chooser.choice(segments) for _ in range(chooser.randint(1, 4)))
+        path = tmp_path / key
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        except OSError:
+            continue  # a file is where a folder would have to be, or the other way round
+        if path.is_file():
+            keys.add(key)
+    return tmp_path, sorted(keys, key=str.encode)
+
+
+def walked(folder, prefix="", start=b""):
+    return list(KeyWalk(folder, prefix.encode(), start, lambda key: False))
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 1001])
+def test_walk_is_in_byte_order_from_any_start(files, monkeypatch, batch):
+    monkeypatch.setattr(walk, "BATCH", batch)
+    folder, keys = files
+    assert walked(folder) == keys
+    for start in [*keys[::7], "a", "a/", "a/zz", "b", "\U0010ffff"]:
+        assert walked(folder, start=start.encode()) == [one for one in keys if one.encode() >= start.encode()]
+        after = first_key_after(start.encode())
+        assert walked(folder, start=after) == [one for one in keys if one.encode() > start.encode()]
+    for prefix in ("a", "a/", "a!/a", "é/", "none"):
+        assert walked(folder, prefix) == [one for one in keys if one.startswith(prefix)]
+        beyond = first_key_beyond(prefix.encode())
+        assert walked(folder, start=beyond) == [one for one in keys if one.encode() >= beyond]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 1001])
+def test_walk_can_skip_ahead(files, monkeypatch, batch):
+    monkeypatch.setattr(walk, "BATCH", batch)
+    folder, keys = files
+    iterated, seen = KeyWalk(folder, b"", b"", lambda key: False), []
+    for key in iterated:
+        top = key.split("/")[0] + "/"
+        seen.append(top)
+        iterated.start = first_key_beyond(top.encode())
+    expected = dict.fromkeys(key.split("/")[0] + "/" for key in keys)
+    assert seen == list(expected)
+
+
+def test_walk_reads_folders_in_bounded_batches(tmp_path, monkeypatch):
+    for index in range(50):
+        (tmp_path / f"{index:02d}").touch()
+    sizes = []
+    real = walk.heapq.nsmallest
+    monkeypatch.setattr(walk, "BATCH", 10)
+    monkeypatch.setattr(walk.heapq, "nsmallest", lambda n, names: sizes.append(n) or real(n, names))
+    iterator = iter(KeyWalk(tmp_path, b"", b"", lambda key: False))
+    for _ in range(15):
+        next(iterator)
+    assert sizes == [10, 10], "two batches are enough for fifteen keys"
+
+
+def test_names_that_are_no_text_are_left_out(tmp_path):
+    (tmp_path / "good").touch()
+    os.close(os.open(os.fsencode(tmp_path) + b"/bad-\xff", os.O_CREAT | os.O_WRONLY))
+    assert walked(tmp_path) == ["good"]
+
+
+def test_first_key_beyond():
+    assert first_key_beyond(b"a/") == b"a0"
+    assert first_key_beyond("\U0010ffff".encode()) > "\U0010ffff\U0010ffff".encode()
+
+
+@pytest.fixture
+def oss(tmp_path):
+    opened = OssStore(tmp_path)
+    opened.create_bucket("bucket")
+    yield opened
+    opened.close()
+
+
+def put(oss, key, content=b"x", **extra):
+    with oss.stage() as staged:
+        staged.write(content)
+        return oss.put("bucket", key, staged, {}, **extra)
+
+
+def test_lengths_of_keys():
+    names.check_key("d/" * 384 + "x" * 255)
+    for key in ("d/" * 384 + "x" * 256, "x" * 1024, "ü" * 128):
+        with pytest.raises(OssError, match="InvalidObjectName"):
+            names.check_key(key)
+
+
+def test_object_gives_way_only_to_folders_without_objects(oss, tmp_path):
+    (tmp_path / "bucket/a/b/c").mkdir(parents=True)
+    put(oss, "a")
+    assert (tmp_path / "bucket/a").is_file()
+    put(oss, "m/n/", b"")
+    with pytest.raises(OssError, match="PathConflict"):
+        put(oss, "m")
+    assert oss.head("bucket", "m/n/").size == 0
+    (tmp_path / "bucket/f/g").mkdir(parents=True)
+    (tmp_path / "bucket/f/g/h").touch()
+    with pytest.raises(OssError, match="PathConflict"):
+        put(oss, "f")
+    assert (tmp_path / "bucket/f/g/h").exists()
+
+
+def test_failed_write_leaves_the_old_object(oss, tmp_path):
+    put(oss, "k", b"old")
+
+    def interrupted_write():
+        with oss.stage() as staged:
+            staged.write(b"half of the new")
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        interrupted_write()
+    assert (tmp_path / "bucket/k").read_bytes() == b"old"
+    assert list((tmp_path / ".drivepipe/staging").iterdir()) == []
+
+
+def test_file_that_grows_while_it_is_hashed(oss, tmp_path, monkeypatch):
+    path = tmp_path / "bucket/growing"
+    path.write_bytes(b"1")
+    real = store.checksums_of
+
+    def hash_and_grow(file):
+        sums = real(file)
+        with path.open("ab") as more:
+            more.write(b"2")
+        return sums
+
+    monkeypatch.setattr(store, "checksums_of", hash_and_grow)
+    oss.head("bucket", "growing")
+    assert oss.metadata.find_object("bucket", "growing") is None, "what may be wrong is not kept"
+    monkeypatch.setattr(store, "checksums_of", real)
+    assert oss.head("bucket", "growing").size == 4
+
+
+def test_object_replaced_while_its_file_is_hashed(oss, tmp_path, monkeypatch):
+    (tmp_path / "bucket/k").write_bytes(b"dropped")
+    real = store.checksums_of
+
+    def hash_and_replace(file):
+        sums = real(file)
+        put(oss, "k", b"DROPPED")
+        os.utime(tmp_path / "bucket/k", ns=(0, os.fstat(file.fileno()).st_mtime_ns))
+        return sums
+
+    monkeypatch.setattr(store, "checksums_of", hash_and_replace)
+    described = oss.head("bucket", "k")
+    monkeypatch.setattr(store, "checksums_of", real)
+    assert described.etag != oss.head("bucket", "k").etag
+    assert oss.open("bucket", "k").file.read() == b"DROPPED"
+
+
+def test_append_notices_a_concurrent_write(oss, monkeypatch):
+    def add(position, text):
+        with oss.stage() as staged:
+            staged.write(text)
+            return append(oss, "bucket", "log", position, staged, {})
+
+    add(0, b"one")
+    real = oss.stage
+
+    def stage_after_someone_else():
+        monkeypatch.setattr(oss, "stage", real)
+        staged = real()
+        add(3, b"two")
+        return staged
+
+    content = oss.stage()
+    with content:
+        content.write(b"xyz")
+        monkeypatch.setattr(oss, "stage", stage_after_someone_else)
+        with pytest.raises(OssError) as caught:
+            append(oss, "bucket", "log", 3, content, {})
+    assert caught.value.headers["x-oss-next-append-position"] == "6"
+    assert oss.open("bucket", "log").file.read() == b"onetwo"
