@@ -234,3 +234,15 @@ def test_metadata_survives_a_restart(tmp_path):
         uploads = client.list_multipart_uploads(oss.ListMultipartUploadsRequest(bucket=BUCKET)).uploads
         assert [one.upload_id for one in uploads] == [upload_id]
         assert list((tmp_path / ".drivepipe/staging").iterdir()) == []
+
+
+def test_every_request_is_counted_by_its_operation(cloud, client, bucket):
+    before = cloud.stats.snapshot()
+    client.put_object(oss.PutObjectRequest(bucket=bucket, key="k", body=b"x"))
+    client.get_object(oss.GetObjectRequest(bucket=bucket, key="k")).body.read()
+    client.get_object(oss.GetObjectRequest(bucket=bucket, key="k")).body.read()
+    failure(client.head_object, oss.HeadObjectRequest(bucket=bucket, key="none"))
+    failure(cloud.client(secret="wrong").list_objects_v2, oss.ListObjectsV2Request(bucket=bucket))
+    after = cloud.stats.snapshot()
+    grown = {kind: n - before.get(kind, 0) for kind, n in after.items() if n != before.get(kind, 0)}
+    assert grown == {"oss.PutObject": 1, "oss.GetObject": 2, "oss.HeadObject": 1, "oss.ListObjectsV2": 1}
