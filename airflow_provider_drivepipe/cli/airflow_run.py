@@ -33,21 +33,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AirflowException as error:
         print(f"{error}", file=sys.stderr)
         return 3
-    _cancel_jobs_on_signal(dag)
+    _cancel_jobs_on_interrupt(dag)
     run = dag.test(run_conf=options.conf)
     options.result.write_text(json.dumps(_outcome(run)))
     return 0 if str(run.state) == "success" else 1
 
 
-def _cancel_jobs_on_signal(dag: Any) -> None:
-    """Let SIGTERM and SIGINT cancel the remote jobs of running tasks, as a killed worker would."""
+def _cancel_jobs_on_interrupt(dag: Any) -> None:
+    """Let SIGINT cancel the remote jobs of running tasks and end this process.
+
+    Not SIGTERM: Airflow's task runner takes that for itself, cancels the job, and goes on.
+    """
 
     def cancel(signum: int, _frame: FrameType | None) -> None:
         for task in dag.tasks:
             task.on_kill()
         os._exit(128 + signum)
 
-    signal.signal(signal.SIGTERM, cancel)
     signal.signal(signal.SIGINT, cancel)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -36,7 +37,7 @@ class MaxFrameJobTrigger(BaseTrigger):
         poll_interval: float,
         max_unreachable: float,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's base class has no types
         self.conn_id = conn_id
         self.job = Job(session_id, dag_id)
         self.run_identity = run_identity
@@ -63,22 +64,21 @@ class MaxFrameJobTrigger(BaseTrigger):
         """Poll until the job has ended."""
         await asyncio.sleep(self.first_poll_delay)
         hook = self._hook()
-        unreachable_for = 0.0
+        last_answer = time.monotonic()
         progress = -1.0
         while True:
             try:
                 status = await asyncio.to_thread(hook.status, self.job)
             except TransientError as error:
                 self.log.warning("MaxFrame job %s: %s; watching on", self.job.dag_id, error)
-                unreachable_for += self.poll_interval
-                if unreachable_for > self.max_unreachable:
+                if time.monotonic() - last_answer > self.max_unreachable:
                     yield self._event(TransientError.__name__, str(error))
                     return
             except DrivepipeError as error:
                 yield self._event(type(error).__name__, str(error))
                 return
             else:
-                unreachable_for = 0.0
+                last_answer = time.monotonic()
                 if status.state is not JobState.RUNNING:
                     yield self._event(status.state, status.error)
                     return
