@@ -8,7 +8,10 @@ from typing import Any
 
 _OURS = "airflow_provider_drivepipe"
 _STARTING = re.compile(r"\[DAG TEST\] starting task_id=(\S+)")
-_TASK_FAILED = "Task failed with exception"
+_LINK = "LogView: "
+"""A link too long for a terminal; it is in the log and, as an extra link, in Airflow's UI."""
+_TASK_FAILED = ("Task failed with exception", "[DAG TEST] Error running task")
+"""In the task itself, or in its trigger."""
 
 
 class Progress:
@@ -34,13 +37,15 @@ class Progress:
         starting = _STARTING.match(event)
         if starting:
             return self._heading(starting[1])
-        if event == _TASK_FAILED:
+        if event.startswith(_TASK_FAILED):
             self.failure = _exception_text(entry)
             self.messages.append(self.failure)
             return _indented(f"failed: {self.failure}")
         if _OURS not in str(entry.get("logger", "")):
             return None
         self.messages.append(event)
+        if event.startswith(_LINK):
+            return None
         level = entry.get("level")
         return _indented(event if level == "info" else f"{level}: {event}")
 

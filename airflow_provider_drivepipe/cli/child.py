@@ -29,11 +29,15 @@ def signals_as_interrupts() -> Iterator[None]:
 
 @contextmanager
 def child(
-    command: Sequence[str], environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    stop_signal: signal.Signals = signal.SIGTERM,
 ) -> Iterator[subprocess.Popen[str]]:
     """Run a command in a process group of its own, with all its output in a pipe; end the group on leaving.
 
     A Ctrl-C in the terminal reaches this process only, which then ends the child in order.
+
+    :param stop_signal: what asks the child to end; its group is killed when it does not.
     """
     process = subprocess.Popen(
         command,
@@ -49,13 +53,12 @@ def child(
     try:
         yield process
     finally:
-        end(process)
+        _end(process, stop_signal)
 
 
-def end(process: subprocess.Popen[str]) -> None:
-    """Ask a child to end, then kill its whole group."""
+def _end(process: subprocess.Popen[str], stop_signal: signal.Signals) -> None:
     if process.poll() is None:
-        process.terminate()
+        process.send_signal(stop_signal)
         with suppress(subprocess.TimeoutExpired):
             process.wait(_TERMINATE_SECONDS)
     with suppress(ProcessLookupError):

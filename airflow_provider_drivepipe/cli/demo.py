@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import signal
 import sys
 import tempfile
 import time
@@ -114,7 +115,8 @@ class _Demo:
         result.unlink(missing_ok=True)
         progress = Progress()
         environment = {**airflow.environment(), "AIRFLOW__LOGGING__JSON_LOGS": "True"}
-        with child(self._run_command(steps, result), environment) as process, log.open("w") as file:
+        command = self._run_command(steps, result)
+        with child(command, environment, signal.SIGINT) as process, log.open("w") as file:
             for line in process.stdout or ():
                 file.write(line)
                 shown = progress.read(line)

@@ -48,26 +48,23 @@ def totals(found: Found) -> str:
 
 
 def sample(found: Found) -> str:
-    """Return one labelled row per video, and the rows of videos that failed."""
-    lines, seen = [], set()
-    for row in sorted(found.labels, key=lambda r: (r["video_path"], r["frame_idx"])):
-        if row["video_path"] in seen:
-            continue
-        seen.add(row["video_path"])
-        video = "/".join(OssUri.parse(row["video_path"]).key.split("/")[-2:])
-        lines.append([video, *_sampled(row)])
-    return _table(["video", "at", "weather", "time of day", "scene", "caption"], lines)
+    """Return the middle frame of each video with its label, and the videos that failed with their reason."""
+    by_video: dict[str, list[Row]] = {}
+    for row in sorted(found.labels, key=lambda row: (row["video_path"], row["frame_idx"])):
+        by_video.setdefault(row["video_path"], []).append(row)
+    lines = [_sampled(rows[len(rows) // 2]) for rows in by_video.values()]
+    return _table(["video", "at", "weather", "time of day", "scene", "caption or failure"], lines)
 
 
 def _sampled(row: Row) -> list[str]:
+    video = "/".join(OssUri.parse(row["video_path"]).key.split("/")[-2:])
     if row["status"] != "ok":
-        return ["", f"{row['status']}: {row['error_type']}", "", "", ""]
+        return [video, "", "", "", "", f"{row['status']} at {row['error_stage']}: {row['error_type']}"]
     label: Mapping[str, Any] = json.loads(row["label_text"])
-    caption = str(label.get("caption", ""))
-    if len(caption) > _CAPTION_WIDTH:
-        caption = caption[: _CAPTION_WIDTH - 1] + "…"
-    at = f"{row['frame_time_ms'] / 1000:g} s"
-    return [at, *(str(label.get(name)) for name in ("weather", "time_of_day", "scene_type")), caption]
+    values = [str(label.get(name)) for name in ("weather", "time_of_day", "scene_type", "caption")]
+    if len(values[-1]) > _CAPTION_WIDTH:
+        values[-1] = values[-1][: _CAPTION_WIDTH - 1] + "…"
+    return [video, f"{row['frame_time_ms'] / 1000:g} s", *values]
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -76,7 +76,12 @@ def up(root: Path, odps_port: int | None = None, oss_port: int | None = None) ->
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
-    return Started(_wait_for_health(root, process), already=False)
+    try:
+        return Started(_wait_for_health(root, process), already=False)
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
 
 
 def down(root: Path) -> bool:
@@ -170,8 +175,6 @@ def _wait_for_health(root: Path, process: subprocess.Popen[bytes] | None) -> Ser
         if process is None and not is_locked(root):
             raise LocalCloudError(f"the local cloud of {root} has ended; see {log_file(root)}")
         time.sleep(_POLL_SECONDS)
-    if process is not None:
-        process.terminate()
     raise LocalCloudError(
         f"the local cloud of {root} does not answer after {_START_SECONDS:.0f} s; see {log_file(root)}"
     )

@@ -23,14 +23,14 @@ def bind(port: int) -> socket.socket:
     return sock
 
 
-def choose(what: str, option: str, asked: int | None, stored: int | None, default: int) -> socket.socket:
+def choose(what: str, asked: int | None, stored: int | None, preferred: int, remedy: str) -> socket.socket:
     """Return the socket of one service.
 
     A port that was asked for or that the root folder has had before is a must: addresses kept in tables hold
-    it. Raises PortInUseError naming it.
+    it. Raises PortInUseError naming it. The preferred one is taken when it is free.
 
     :param what: the service, for messages.
-    :param option: the command line option that chooses the port, for messages.
+    :param remedy: the command that chooses another port, for messages.
     """
     must = asked if asked is not None else stored
     if must is not None:
@@ -39,21 +39,19 @@ def choose(what: str, option: str, asked: int | None, stored: int | None, defaul
         except OSError as error:
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise
-            why = "in use by another program" if error.errno == errno.EADDRINUSE else "not allowed here"
-            raise PortInUseError(_message(what, option, must, why, kept=asked is None)) from error
+            why = "in use" if error.errno == errno.EADDRINUSE else "not allowed here"
+            raise PortInUseError(_message(what, must, why, remedy, asked is None)) from error
     try:
-        return bind(default)
+        return bind(preferred)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
         return bind(0)
 
 
-def _message(what: str, option: str, port: int, why: str, kept: bool) -> str:
-    text = f"port {port} of {HOST}, wanted for {what}, is {why}. Stop that program"
-    if not kept:
-        return f"{text} or choose another port with {option}"
-    return (
-        f"{text} ('ss -ltnp' or 'lsof -i :{port}' shows it), or choose another port with {option}; "
-        "addresses that tables hold from earlier runs keep the old port"
+def _message(what: str, port: int, why: str, remedy: str, kept: bool) -> str:
+    text = (
+        f"port {port} of {HOST}, wanted for {what}, is {why}. Stop what uses it "
+        f"('ss -ltnp' or 'lsof -i :{port}' shows it), or choose another port: {remedy}"
     )
+    return f"{text} (addresses that tables hold from earlier runs keep the old port)" if kept else text

@@ -58,8 +58,9 @@ class LocalCloud:
 
     :param root: folder of all state; made when it is missing.
     :param odps_port: port of MaxCompute; 0 for any free one; None for the one this root had before, else the
-        default, else a free one.
+        preferred one if it is free, else any free one.
     :param oss_port: port of OSS, likewise.
+    :param preferred_ports: of MaxCompute and of OSS.
 
     ``start`` raises RootInUseError, PortInUseError or another LocalCloudError; their texts are for people.
     """
@@ -67,10 +68,17 @@ class LocalCloud:
     project = PROJECT
     region = REGION
 
-    def __init__(self, root: Path, odps_port: int | None = None, oss_port: int | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        odps_port: int | None = None,
+        oss_port: int | None = None,
+        preferred_ports: tuple[int, int] = (0, 0),
+    ) -> None:
         self.root = Path(root).resolve()
         self.stats = Stats()
         self._ports = (odps_port, oss_port)
+        self._preferred = preferred_ports
         self._running: ExitStack | None = None
         self._servers: list[_HttpServer] = []
         self._settings: ServerSettings | None = None
@@ -172,16 +180,14 @@ class LocalCloud:
 
     def _take_ports(self) -> tuple[socket.socket, socket.socket]:
         stored = load_settings(self.root)
+        had = (stored.odps_port, stored.oss_port) if stored else (None, None)
+        restart = f"drivepipe local up --root {self.root}"
         odps = ports.choose(
-            "MaxCompute",
-            "--odps-port",
-            self._ports[0],
-            stored.odps_port if stored else None,
-            DEFAULT_ODPS_PORT,
+            "MaxCompute", self._ports[0], had[0], self._preferred[0], f"{restart} --odps-port PORT"
         )
         try:
             oss = ports.choose(
-                "OSS", "--oss-port", self._ports[1], stored.oss_port if stored else None, DEFAULT_OSS_PORT
+                "OSS", self._ports[1], had[1], self._preferred[1], f"{restart} --oss-port PORT"
             )
         except BaseException:
             odps.close()
@@ -257,7 +263,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked_to_stop = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: asked_to_stop.set())
-    cloud = LocalCloud(options.root, options.odps_port, options.oss_port)
+    cloud = LocalCloud(
+        options.root, options.odps_port, options.oss_port, (DEFAULT_ODPS_PORT, DEFAULT_OSS_PORT)
+    )
     try:
         cloud.start()
     except LocalCloudError as error:
