@@ -37,8 +37,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Someone is waiting: say at once what is wrong, they decide when to try again.
         task.retries = 0
     _cancel_jobs_on_interrupt(dag)
-    for task in dag.tasks:
-        task.retries = 0  # whoever started this waits for it, and can start it again
     run = dag.test(run_conf=options.conf)
     options.result.write_text(json.dumps(_outcome(run)))
     return 0 if str(run.state) == "success" else 1
