@@ -7,11 +7,20 @@ from collections.abc import Iterator
 
 import alibabacloud_oss_v2 as oss
 import pytest
-from odps import ODPS
+from odps import ODPS, options
+from odps.config import option_context
 
 from airflow_provider_drivepipe.cli.demo_data import oss_client as client_of
 from airflow_provider_drivepipe.local import lifecycle
 from airflow_provider_drivepipe.local.server import LocalCloud
+
+
+@pytest.fixture(autouse=True)
+def own_odps_options() -> Iterator[None]:
+    """Keep what a test sets in pyodps' process-wide options (endpoints, the global entry) to itself."""
+    with option_context():
+        options.logview_host = options.catalog.endpoint = None
+        yield
 
 
 @pytest.fixture(scope="session")
