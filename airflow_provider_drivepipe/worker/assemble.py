@@ -6,34 +6,44 @@ The literals below repeat ``contracts.py``, which workers do not have; a test ke
 from __future__ import annotations
 
 import json
-import math
-import re
 from dataclasses import dataclass
 from typing import Any
 
-STATUS_NAMES = ("status", "error_stage", "error_type", "error_msg", "attempt", "fingerprint")
-LABEL, IMAGE_EMBEDDING = "label", "image_embedding"
-MAX_ERROR_MESSAGE = 512
+from airflow_provider_drivepipe.worker.answers import (
+    Failure,
+    Response,
+    answer_text,
+    call_failure,
+    embedding_vector,
+    is_refusal,
+    no_answer,
+    scrub,
+    was_cut_off,
+)
+from airflow_provider_drivepipe.worker.label_check import compact, find_label, violation
 
-_FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL | re.IGNORECASE)
-_REFUSAL = re.compile(
-    r"(i('| a)m (sorry|unable)|i can(no|')t (help|assist|see|view|label|analy)|as an ai\b|"
-    r"please (provide|upload) (the|an|your) image|no image (was|has been)? ?(provided|attached)|"
-    r"无法(查看|识别|提供|看到)|请(提供|上传)图)",
-    re.IGNORECASE,
-)
-_SECRET = re.compile(
-    r"(?i)((?:access_?key_?(?:id|secret)|signature|security-token|token|password)[\"']?\s*[=:]\s*[\"']?)[^\s\"'&,}]+"
-)
-_RATE = ("429", "ratelimit", "rate_limit", "rate limit", "throttl", "too many requests", "quota")
-_BLOCKED = (
-    "datainspection",
-    "data_inspection",
-    "content_filter",
-    "contentfilter",
-    "inappropriate",
-    "content_block",
-)
+OK, FAILED, FILTERED, SKIPPED = "ok", "failed", "filtered", "skipped"
+LABEL, IMAGE_EMBEDDING = "label", "image_embedding"
+
+_NOT_TRIED = (FAILED, FILTERED, SKIPPED)
+_SHOWN = 200
+_LABEL_DTYPES = {
+    "label_text": "object",
+    "label_json_valid": "boolean",
+    "label_input_token": "Int64",
+    "label_output_token": "Int64",
+    "label_response": "object",
+}
+_EMBEDDING_DTYPES = {"image_embedding": "object", "image_embedding_total_token": "Int64"}
+_STATUS_DTYPES = {
+    "status": "object",
+    "error_stage": "object",
+    "error_type": "object",
+    "error_msg": "object",
+    "attempt": "Int64",
+    "fingerprint": "object",
+}
+_FRAME_INTEGERS = ("frame_idx", "frame_time_ms", "width", "height")
 
 
 @dataclass(frozen=True)
@@ -52,248 +62,149 @@ class AssembleJob:
     dimension: int | None = None
 
 
-@dataclass
-class Failure:
-    """Why a model's answer could not be used."""
-
-    reason: str
-    message: str
-
-
 def assemble(rows: Any, job: AssembleJob) -> Any:
-    """Return final rows of ``rows`` (a pandas DataFrame of ok rows plus raw response columns).
+    """Return final rows of ``rows``, a pandas DataFrame with raw response columns.
 
-    A row fails at the first stage that failed it; whatever the other stage brought stays.
+    A row fails at the first stage that failed it; whatever the other stage brought stays. A row that is not
+    ok when it comes keeps its status, and its model columns are NULL.
     """
-    import pandas as pd
-
-    out = []
-    for row in rows.to_dict("records"):
-        final = {name: _none(row.get(name)) for name in job.columns}
-        failures = []
-        if job.labels:
-            found, failure = _label(row, job)
-            final.update({k: v for k, v in found.items() if k in final})
-            failures += [(LABEL, failure)] if failure else []
-        if job.embedding:
-            found, failure = _embedding(row, job)
-            final.update(found)
-            failures += [(IMAGE_EMBEDDING, failure)] if failure else []
-        if failures:
-            stage, failure = failures[0]
-            final.update(
-                status="failed",
-                error_stage=stage,
-                error_type=failure.reason,
-                error_msg=scrub(failure.message),
-            )
-        out.append(final)
-    return _typed(pd.DataFrame(out, columns=list(job.columns)), job)
+    return _final_rows(rows, job, [_model_cells(row, job) for row in rows.to_dict("records")])
 
 
 def passthrough(rows: Any, job: AssembleJob) -> Any:
     """Return final rows of rows that reached no model: their model columns are NULL."""
-    import pandas as pd
-
-    out = [{name: _none(row.get(name)) for name in job.columns} for row in rows.to_dict("records")]
-    return _typed(pd.DataFrame(out, columns=list(job.columns)), job)
+    return _final_rows(rows, job, [{}] * len(rows))
 
 
 def assemble_dtypes(job: AssembleJob, input_dtypes: dict[str, Any]) -> dict[str, Any]:
     """Return the dtype of each final column; NULL stays NULL in every one of them."""
-    own = _own_dtypes()
-    return {name: own.get(name, input_dtypes.get(name, "object")) for name in job.columns}
+    own = {**_model_dtypes(job), **_STATUS_DTYPES}
+    return {name: own.get(name) or _taken_dtype(name, input_dtypes.get(name)) for name in job.columns}
 
 
-def _own_dtypes() -> dict[str, str]:
-    numbers = (
-        "frame_idx frame_time_ms width height attempt label_input_token label_output_token "
-        "image_embedding_total_token"
-    )
-    return {**dict.fromkeys(numbers.split(), "Int64"), "label_json_valid": "boolean"}
+def _model_dtypes(job: AssembleJob) -> dict[str, str]:
+    """Return the columns that this job makes; ones of the same names may come from the input otherwise."""
+    return {**(_LABEL_DTYPES if job.labels else {}), **(_EMBEDDING_DTYPES if job.embedding else {})}
 
 
-def _typed(frame: Any, job: AssembleJob) -> Any:
-    own = _own_dtypes()
-    return frame.astype({name: own[name] for name in job.columns if name in own})
+def _taken_dtype(name: str, dtype: Any) -> Any:
+    """Return the type of a column that is taken over; frame columns may hold NULL where videos failed."""
+    from pandas.api.types import is_numeric_dtype
+
+    if name in _FRAME_INTEGERS and (dtype is None or is_numeric_dtype(dtype)):
+        return "Int64"
+    return "object" if dtype is None else dtype
 
 
-def scrub(message: str) -> str:
-    """Return one line of at most 512 characters without credentials."""
-    return _SECRET.sub(r"\1***", " ".join(message.split()))[:MAX_ERROR_MESSAGE]
+def _final_rows(rows: Any, job: AssembleJob, cells: list[dict[str, Any]]) -> Any:
+    """Return ``rows`` with model columns from ``cells``, which may replace status columns too.
+
+    Other columns are taken over as they are, not rebuilt, so that integers with NULLs stay integers.
+    """
+    import pandas as pd
+
+    model_dtypes = _model_dtypes(job)
+    final = {}
+    for name in job.columns:
+        dtype: Any = model_dtypes.get(name) or _STATUS_DTYPES.get(name)
+        if dtype is None and name in rows:
+            final[name] = rows[name].astype(_taken_dtype(name, rows[name].dtype)).array
+            continue
+        old = rows[name] if name in rows and name not in model_dtypes else [None] * len(rows)
+        values = [_none(new.get(name, kept)) for new, kept in zip(cells, old, strict=True)]
+        final[name] = pd.array(values, dtype=dtype or "object")
+    return pd.DataFrame(final, columns=list(job.columns), index=rows.index)
 
 
 def _none(value: Any) -> Any:
-    """pandas hands NULL over as NaN, NaT or NA; a row holds None."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    return None if type(value).__name__ in ("NAType", "NaTType") else value
+    """pandas hands NULL over as NaN or NA; a row holds None."""
+    return None if value is None or type(value).__name__ == "NAType" or value != value else value
 
 
-def _response(row: dict[str, Any], name: str) -> tuple[dict[str, Any] | None, str]:
-    """Return the parsed response, or None, and its text."""
-    text = _none(row.get(name))
-    text = "" if text is None else str(text)
-    try:
-        parsed = json.loads(text)
-    except ValueError:
-        return None, text
-    return (parsed if isinstance(parsed, dict) else None), text
+def _model_cells(row: dict[str, Any], job: AssembleJob) -> dict[str, Any]:
+    if row.get("status") in _NOT_TRIED:
+        return {}
+    cells: dict[str, Any] = {"status": OK, "error_stage": "", "error_type": "", "error_msg": ""}
+    failures: list[tuple[str, Failure]] = []
+    if job.labels:
+        found, failure = _label(row, job)
+        cells.update(found)
+        failures += [(LABEL, failure)] if failure else []
+    if job.embedding:
+        found, failure = _embedding(row, job)
+        cells.update(found)
+        failures += [(IMAGE_EMBEDDING, failure)] if failure else []
+    if failures:
+        stage, failure = failures[0]
+        cells.update(
+            status=FAILED, error_stage=stage, error_type=failure.reason, error_msg=scrub(failure.message)
+        )
+    return cells
 
 
-def call_failure(text: str) -> Failure:
-    """Sort the error of a call that did not succeed: rate limit, blocked content, timeout, or model error."""
-    try:
-        parsed = json.loads(text)
-    except ValueError:
-        parsed = None
-    error = parsed.get("error", parsed) if isinstance(parsed, dict) else None
-    message = text
-    if isinstance(error, dict):
-        message = f"{error.get('code', '')}: {error.get('message', '')}".strip(": ")
-    lowered = message.lower()
-    if any(word in lowered for word in _RATE):
-        return Failure("rate_limited", message)
-    if "invalidimage" in lowered:
-        return Failure("image_decode_error", message)
-    if any(word in lowered for word in _BLOCKED):
-        return Failure("content_blocked", message)
-    if "timeout" in lowered or "timed out" in lowered:
-        return Failure("timeout", message)
-    return Failure("model_error", message or "the model call failed without a message")
+def _succeeded(row: dict[str, Any], name: str) -> bool:
+    """A NULL success, as a call that never came back leaves it, is none."""
+    value = row.get(name)
+    return str(value).lower() in ("true", "1", "1.0")
+
+
+def _not_an_object(response: Response) -> Failure:
+    return Failure("model_error", f"the response is not a JSON object: {response.text[:_SHOWN]}")
 
 
 def _label(row: dict[str, Any], job: AssembleJob) -> tuple[dict[str, Any], Failure | None]:
-    response, text = _response(row, "label_response")
-    found: dict[str, Any] = {"label_input_token": 0, "label_output_token": 0, "label_text": None}
-    if job.label_schema is not None:
-        found["label_json_valid"] = False
-    if job.keep_raw_response:
-        found["label_response"] = text or None
-    if not _none(row.get("label_success")):
-        return found, call_failure(text)
-    if response is None:
-        return found, Failure("model_error", f"the response is not a JSON object: {text[:200]}")
-    usage = response.get("usage") or {}
-    found["label_input_token"] = int(usage.get("prompt_tokens") or 0)
-    found["label_output_token"] = int(usage.get("completion_tokens") or 0)
+    """Return the label columns, and why the label cannot be used, if so."""
+    response = Response.of(row.get("label_response"))
+    found: dict[str, Any] = {
+        "label_text": None,
+        "label_json_valid": None if job.label_schema is None else False,
+        "label_input_token": response.tokens("prompt_tokens", "input_tokens"),
+        "label_output_token": response.tokens("completion_tokens", "output_tokens"),
+        "label_response": response.text or None,
+    }
+    if not _succeeded(row, "label_success"):
+        # An error may quote the request, with its signed URLs; an answer cannot.
+        found["label_response"] = scrub(response.text) or None
+        return found, call_failure(response)
+    if response.content is None:
+        return found, _not_an_object(response)
     answer = answer_text(response)
     if not answer.strip():
-        return found, Failure("empty_response", "the model answered nothing")
+        return found, no_answer(response)
     found["label_text"] = answer
     if job.label_schema is None:
-        refused = _REFUSAL.search(answer[:400])
-        return found, Failure("refusal", answer) if refused else None
-    label = extract_json_object(answer)
+        return found, Failure("refusal", answer) if is_refusal(answer) else None
+    label = find_label(answer, job.label_schema)
     if label is None:
-        refused = _REFUSAL.search(answer[:400])
-        return found, Failure("refusal" if refused else "invalid_json", answer)
-    found["label_text"] = json.dumps(label, ensure_ascii=False, separators=(",", ":"))
+        return found, _no_label(response, answer)
+    found["label_text"] = compact(label)
     problem = violation(label, job.label_schema)
-    if problem:
-        return found, Failure("schema_violation", problem)
-    found["label_json_valid"] = True
-    return found, None
+    found["label_json_valid"] = not problem
+    return found, Failure("schema_violation", problem) if problem else None
 
 
-def answer_text(response: dict[str, Any]) -> str:
-    """Return the text of a chat completion: a string or a list of text parts."""
-    choices = response.get("choices") or [{}]
-    first = choices[0] if isinstance(choices[0], dict) else {}
-    content = (first.get("message") or {}).get("content")
-    if isinstance(content, list):
-        return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return "" if content is None else str(content)
-
-
-def extract_json_object(answer: str) -> dict[str, Any] | None:
-    """Return the JSON object in an answer, with or without a code fence or prose around it."""
-    candidates = [*_FENCE.findall(answer), answer]
-    for candidate in candidates:
-        start = candidate.find("{")
-        while start >= 0:
-            try:
-                parsed, _ = json.JSONDecoder().raw_decode(candidate[start:])
-            except ValueError:
-                start = candidate.find("{", start + 1)
-                continue
-            return parsed if isinstance(parsed, dict) else None
-    return None
-
-
-def violation(value: Any, schema: dict[str, Any], where: str = "$") -> str:
-    """Return the first violation of the subset of JSON Schema that label schemas use, or an empty string."""
-    types: dict[str, Any] = {
-        "object": dict,
-        "array": list,
-        "string": str,
-        "boolean": bool,
-        "integer": int,
-        "number": (int, float),
-    }
-    wanted = schema.get("type")
-    if wanted is not None:
-        names = wanted if isinstance(wanted, list) else [wanted]
-        fits = any(
-            (name == "null" and value is None)
-            or (
-                name in types
-                and isinstance(value, types[name])
-                and not (isinstance(value, bool) and name in ("integer", "number"))
-            )
-            for name in names
-        )
-        if not fits:
-            return f"{where}: expected {' or '.join(names)}, got {json.dumps(value, ensure_ascii=False)[:80]}"
-    if "enum" in schema and value not in schema["enum"]:
-        shown = json.dumps(value, ensure_ascii=False)[:80]
-        return f"{where}: {shown} is none of {', '.join(map(str, schema['enum']))}"
-    if isinstance(value, str) and len(value) > schema.get("maxLength", math.inf):
-        return f"{where}: longer than {schema['maxLength']} characters"
-    if (
-        isinstance(value, (int, float))
-        and not isinstance(value, bool)
-        and value < schema.get("minimum", -math.inf)
-    ):
-        return f"{where}: below {schema['minimum']}"
-    if isinstance(value, list) and "items" in schema:
-        for i, item in enumerate(value):
-            problem = violation(item, schema["items"], f"{where}[{i}]")
-            if problem:
-                return problem
-    if isinstance(value, dict):
-        properties = schema.get("properties", {})
-        for key in schema.get("required", ()):
-            if key not in value:
-                return f"{where}: {key} is missing"
-        if schema.get("additionalProperties") is False:
-            for key in value:
-                if key not in properties:
-                    return f"{where}: {key} is not expected"
-        for key, item in value.items():
-            if key in properties:
-                problem = violation(item, properties[key], f"{where}.{key}")
-                if problem:
-                    return problem
-    return ""
+def _no_label(response: Response, answer: str) -> Failure:
+    if is_refusal(answer):
+        return Failure("refusal", answer)
+    if was_cut_off(response):
+        return Failure("invalid_json", f"the answer was cut off at the token limit: {answer[:_SHOWN]}")
+    return Failure("invalid_json", f"no JSON object in the answer: {answer[:_SHOWN]}")
 
 
 def _embedding(row: dict[str, Any], job: AssembleJob) -> tuple[dict[str, Any], Failure | None]:
-    response, text = _response(row, "embedding_response")
-    found: dict[str, Any] = {"image_embedding": None, "image_embedding_total_token": 0}
-    if not _none(row.get("embedding_success")):
-        return found, call_failure(text)
-    if response is None:
-        return found, Failure("model_error", f"the response is not a JSON object: {text[:200]}")
-    usage = response.get("usage") or {}
-    total = usage.get("total_tokens") or usage.get("input_tokens") or 0
-    found["image_embedding_total_token"] = int(total)
-    embeddings = (response.get("output") or {}).get("embeddings") or response.get("data") or []
-    vector = embeddings[0].get("embedding") if embeddings and isinstance(embeddings[0], dict) else None
-    if not vector:
-        return found, Failure("empty_response", "the model returned no embedding")
-    if not all(isinstance(x, (int, float)) and not isinstance(x, bool) and math.isfinite(x) for x in vector):
-        return found, Failure("model_error", "the embedding holds values that are not finite numbers")
+    """Return the embedding columns, and why the embedding cannot be used, if so."""
+    response = Response.of(row.get("embedding_response"))
+    found: dict[str, Any] = {
+        "image_embedding": None,
+        "image_embedding_total_token": response.tokens("total_tokens", "input_tokens", "prompt_tokens"),
+    }
+    if not _succeeded(row, "embedding_success"):
+        return found, call_failure(response)
+    if response.content is None:
+        return found, _not_an_object(response)
+    vector = embedding_vector(response)
+    if isinstance(vector, Failure):
+        return found, vector
     if job.dimension is not None and len(vector) != job.dimension:
         return found, Failure("dimension_mismatch", f"{len(vector)} values, {job.dimension} wanted")
     found["image_embedding"] = json.dumps(vector)

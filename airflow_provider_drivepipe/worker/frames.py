@@ -6,19 +6,19 @@ which workers do not have, are kept equal by a test.
 
 from __future__ import annotations
 
-import hashlib
-import json
+import contextlib
 import os
 import pathlib
-import select
-import signal
-import sys
 import time
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
 
-from airflow_provider_drivepipe.worker.video import Sample, VideoError, read_samples
+from airflow_provider_drivepipe.worker.child import ChildDiedError, ChildTimeoutError, run_in_child
+from airflow_provider_drivepipe.worker.errors import VideoError
+from airflow_provider_drivepipe.worker.frame_folder import FrameFolder, check_name
+from airflow_provider_drivepipe.worker.paths import inside, key_below_root, video_id
+from airflow_provider_drivepipe.worker.timeline import Sampling
+from airflow_provider_drivepipe.worker.video import decode_samples
 
 OWN_NAMES = (
     "video_path",
@@ -33,6 +33,9 @@ OWN_NAMES = (
 STATUS_NAMES = ("status", "error_stage", "error_type", "error_msg", "attempt", "fingerprint")
 STAGE = "frame_extraction"
 MAX_ERROR_MESSAGE = 512
+
+_INTEGERS = ("frame_idx", "frame_time_ms", "width", "height", "attempt")
+_CLEANUP_SEC = 30.0
 
 
 @dataclass(frozen=True)
@@ -53,21 +56,35 @@ class FrameJob:
     timeout_sec: int
     lineage: tuple[str, ...]
 
+    def sampling(self) -> Sampling:
+        """Return the parsed sampling; raise ValueError when it makes no sense."""
+        return Sampling.of(self.fps, self.sample_count, self.sampling_rule)
+
 
 def extract_frames(videos: Any, job: FrameJob) -> Any:
-    """Return the frame rows of ``videos`` (a pandas DataFrame); every video gives at least one row."""
+    """Return the frame rows of ``videos`` (a pandas DataFrame); every video gives at least one row.
+
+    A video that fails gives one row with ``frame_idx`` -1 and its reason. Raises ValueError for a job that no
+    video can fulfil, KeyError for an input without one of the lineage columns.
+    """
     import pandas as pd
 
+    job.sampling()
     rows: list[dict[str, Any]] = []
-    for video in videos.to_dict("records"):
+    sources: list[int] = []
+    for number, video in enumerate(videos.to_dict("records")):
         started = time.monotonic()
         made = _rows_of_video(video, job)
         rows += made
+        sources += [number] * len(made)
         outcome = made[0]["error_type"] or f"{len(made)} frames"
-        print(f"{video.get('video_path')}: {outcome}, {time.monotonic() - started:.1f} s")  # noqa: T201
-    names = [*OWN_NAMES, *job.lineage, *STATUS_NAMES]
-    frame = pd.DataFrame(rows, columns=names)
-    return frame.astype({name: dtype for name, dtype in _own_dtypes().items() if dtype != "object"})
+        # Only a path that was accepted is fit to print.
+        name = made[0]["video_path"] if made[0]["video_id"] else f"row {number}"
+        print(f"{name}: {outcome}, {time.monotonic() - started:.1f} s", flush=True)  # noqa: T201
+    own = pd.DataFrame(rows, columns=[*OWN_NAMES, *STATUS_NAMES]).astype(_own_dtypes())
+    # Taken, not rebuilt, so that lineage keeps its types: an integer column with NULLs stays one.
+    lineage = videos[list(job.lineage)].iloc[sources].reset_index(drop=True)
+    return pd.concat([own[list(OWN_NAMES)], lineage, own[list(STATUS_NAMES)]], axis=1)
 
 
 def frame_dtypes(lineage_dtypes: dict[str, Any]) -> dict[str, Any]:
@@ -81,166 +98,136 @@ def frame_dtypes(lineage_dtypes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _own_dtypes() -> dict[str, str]:
-    numbers = {"frame_idx", "frame_time_ms", "width", "height", "attempt"}
-    return {name: "Int64" if name in numbers else "object" for name in (*OWN_NAMES, *STATUS_NAMES)}
+    return {name: "Int64" if name in _INTEGERS else "object" for name in (*OWN_NAMES, *STATUS_NAMES)}
 
 
 def _rows_of_video(video: dict[str, Any], job: FrameJob) -> list[dict[str, Any]]:
     path = video.get("video_path")
-    path = path if isinstance(path, str) else None
-    base = {
-        "video_path": path,
+    base: dict[str, Any] = {
+        "video_path": path if isinstance(path, str) else None,
         "video_id": None,
-        **{name: _none(video.get(name)) for name in job.lineage},
-        "attempt": int(video.get("attempt") or 1),
-        "fingerprint": video.get("fingerprint"),
+        "attempt": _attempt(video.get("attempt")),
+        "fingerprint": _text(video.get("fingerprint")),
     }
     try:
-        key = relative_key(path, job.oss_root)
-        base["video_id"] = video_id_of(path or "", job.oss_root)
-        samples = _extract_within_deadline(key, base["video_id"], job)
+        key = key_below_root(path, job.oss_root)
+        base["video_id"] = identity = video_id(str(path), job.oss_root)
+        samples = _extract(key, identity, job)
     except VideoError as error:
-        failed = dict.fromkeys(("frame_time_ms", "image_id", "image_url", "width", "height"))
         return [
             {
                 **base,
-                **failed,
                 "frame_idx": -1,
                 "status": "failed",
                 "error_stage": STAGE,
                 "error_type": error.reason,
-                "error_msg": " ".join(str(error).replace(job.mount_path, "").split())[:MAX_ERROR_MESSAGE],
+                "error_msg": _message(error, job),
             }
         ]
     ok = {"status": "ok", "error_stage": "", "error_type": "", "error_msg": ""}
     return [{**base, **sample, **ok} for sample in samples]
 
 
-def relative_key(video_path: str | None, oss_root: str) -> str:
-    """Return the key below ``oss_root``; raise VideoError for a path that is not, or that climbs out."""
-    if not video_path or not video_path.startswith(oss_root.rstrip("/") + "/"):
-        raise VideoError("path_outside_root", "video_path is not below the declared OSS root")
-    key = video_path[len(oss_root.rstrip("/")) + 1 :]
-    decoded = unquote(unquote(key))
-    for text in (key, decoded):
-        segments = text.replace("\\", "/").split("/")
-        if any(part in ("", ".", "..") for part in segments) or any(ord(c) < 32 for c in text):
-            raise VideoError(
-                "path_traversal", "video_path has empty, '.' or '..' segments, or control characters"
-            )
-    return key
-
-
-def video_id_of(video_path: str, oss_root: str) -> str:
-    """Return the first 16 hex digits of SHA-256 over the bucket-relative key."""
-    bucket_root = "/".join(oss_root.split("/")[:4])
-    return hashlib.sha256(video_path[len(bucket_root) + 1 :].encode()).hexdigest()[:16]
-
-
-def _extract_within_deadline(key: str, video_id: str, job: FrameJob) -> list[dict[str, Any]]:
-    """Run the extraction in a child process: a decoder that hangs or crashes takes nothing else with it."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        _child_main(writer, key, video_id, job)
-    os.close(writer)
+def _attempt(value: Any) -> int:
+    """Return the number of this try; 1 where the input does not say."""
     try:
-        answer = _read_until(reader, time.monotonic() + job.timeout_sec)
-        if answer is None:
-            os.kill(child, signal.SIGKILL)
-    finally:
-        os.close(reader)
-        _, wait_status = os.waitpid(child, 0)
-    if answer is None:
-        raise VideoError("timeout", f"not done within {job.timeout_sec} seconds")
-    if not answer:
-        code = os.waitstatus_to_exitcode(wait_status)
-        raise VideoError("decode_error", f"the decoder process ended without an answer (exit code {code})")
-    result: dict[str, Any] = json.loads(answer)
-    if "reason" in result:
-        raise VideoError(result["reason"], result["message"])
-    samples: list[dict[str, Any]] = result["samples"]
+        return max(1, int(value))
+    except (TypeError, ValueError, OverflowError):
+        return 1
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _message(error: VideoError, job: FrameJob) -> str:
+    """Return one line without local paths."""
+    text = str(error).replace(job.mount_path, "")
+    return " ".join(text.split())[:MAX_ERROR_MESSAGE]
+
+
+def _extract(key: str, video: str, job: FrameJob) -> list[dict[str, Any]]:
+    """Extract in a child process: a decoder that hangs or crashes takes nothing else with it.
+
+    Returns the frames' own columns; raises VideoError, and then no JPEG of this video is left.
+    """
+    parent = os.getpid()
+    try:
+        answer = run_in_child(lambda: _answer(key, video, job, parent), job.timeout_sec)
+    except ChildTimeoutError as error:
+        _clean_up(video, job)
+        raise VideoError("timeout", f"not done within {job.timeout_sec} seconds") from error
+    except ChildDiedError as error:
+        _clean_up(video, job)
+        raise VideoError("decode_error", f"the decoder process {error}") from error
+    except OSError as error:
+        raise VideoError("decode_error", f"no decoder process can be started: {error.strerror}") from error
+    if "reason" in answer:
+        raise VideoError(answer["reason"], answer["message"])
+    samples: list[dict[str, Any]] = answer["samples"]
     return samples
 
 
-def _read_until(descriptor: int, deadline: float) -> bytes | None:
-    """Read to the end of the pipe; None when the deadline passes first."""
-    chunks: list[bytes] = []
-    while True:
-        left = deadline - time.monotonic()
-        if left <= 0 or not select.select([descriptor], [], [], left)[0]:
-            return None
-        chunk = os.read(descriptor, 1 << 16)
-        if not chunk:
-            return b"".join(chunks)
-        chunks.append(chunk)
-
-
-def _child_main(writer: int, key: str, video_id: str, job: FrameJob) -> None:
-    """Extract in the child and answer through the pipe; never returns."""
+def _answer(key: str, video: str, job: FrameJob, parent: int) -> dict[str, Any]:
+    """Extract and return the samples or the reason, as JSON can carry them."""
     try:
-        try:
-            answer: dict[str, Any] = {"samples": _extract(key, video_id, job)}
-        except VideoError as error:
-            answer = {"reason": error.reason, "message": str(error)}
-        except OSError as error:
-            answer = {"reason": "write_error", "message": f"a frame could not be written: {error.strerror}"}
-        except MemoryError:
-            answer = {"reason": "decode_error", "message": "out of memory while decoding"}
-        with os.fdopen(writer, "wb") as pipe:
-            pipe.write(json.dumps(answer).encode())
-        sys.stdout.flush()
-        os._exit(0)
-    finally:
-        os._exit(1)
+        return {"samples": _write_frames(key, video, job, parent)}
+    except VideoError as error:
+        return {"reason": error.reason, "message": str(error)}
+    except MemoryError:
+        return {"reason": "decode_error", "message": "out of memory while decoding"}
+    except OSError as error:
+        return {"reason": "write_error", "message": f"frames cannot be written: {error.strerror}"}
+    except Exception as error:  # noqa: BLE001  (one broken video must not fail the others of its chunk)
+        return {"reason": "decode_error", "message": f"decoding failed: {type(error).__name__}"}
 
 
-def _extract(key: str, video_id: str, job: FrameJob) -> list[dict[str, Any]]:
+def _write_frames(key: str, video: str, job: FrameJob, parent: int) -> list[dict[str, Any]]:
     mount = pathlib.Path(job.mount_path)
-    source = mount / key
-    real_root = mount.resolve()
-    if real_root not in source.resolve().parents:
-        raise VideoError("path_traversal", "the object leads outside the declared OSS root")
+    source = inside(mount, *key.split("/"))
+    folder = FrameFolder(inside(mount, *job.output_prefix.split("/"), video), job.jpeg_quality)
     stem = pathlib.PurePosixPath(key).stem
-    folder = mount / job.output_prefix / video_id
-    if real_root not in folder.resolve().parents:
-        raise VideoError("path_traversal", "the output folder leads outside the declared OSS root")
-    samples: list[dict[str, Any]] = []
-    written: set[str] = set()
-
-    def write(sample: Sample) -> None:
-        image_id = f"{stem}_{sample.index:04d}"
-        folder.mkdir(parents=True, exist_ok=True)
-        name = f"{image_id}.jpg"
-        unfinished = folder / f".{sample.index}.tmp"
-        sample.image.save(unfinished, "JPEG", quality=job.jpeg_quality)
-        unfinished.replace(folder / name)
-        written.add(name)
-        samples.append(
-            {
+    rows: dict[int, dict[str, Any]] = {}
+    try:
+        for sample in decode_samples(str(source), job.sampling()):
+            if os.getppid() != parent:
+                # Nobody waits any more; another try may be writing to this folder.
+                os._exit(1)
+            image_id = f"{stem}_{sample.index:04d}"
+            name = f"{image_id}.jpg"
+            check_name(name)
+            folder.write(sample.index, name, sample.image)
+            rows[sample.index] = {
                 "frame_idx": sample.index,
                 "frame_time_ms": sample.time_ms,
                 "image_id": image_id,
-                "image_url": f"{job.oss_root.rstrip('/')}/{job.output_prefix}/{video_id}/{name}",
+                "image_url": "/".join((job.oss_root.rstrip("/"), job.output_prefix, video, name)),
                 "width": sample.image.width,
                 "height": sample.image.height,
             }
-        )
+        folder.remove_others()
+    except BaseException:
+        # That leftovers cannot be removed is less worth knowing than why there are any.
+        with contextlib.suppress(OSError):
+            folder.remove_all()
+        raise
+    return [rows[index] for index in sorted(rows)]
+
+
+def _clean_up(video: str, job: FrameJob) -> None:
+    """Remove what a child that was killed has left; in a child too, for the mount itself may hang."""
+
+    def remove() -> str:
+        mount = pathlib.Path(job.mount_path)
+        try:
+            FrameFolder(inside(mount, *job.output_prefix.split("/"), video), job.jpeg_quality).remove_all()
+        except (VideoError, OSError) as error:
+            return type(error).__name__
+        return ""
 
     try:
-        read_samples(str(source), job.fps, job.sample_count, job.sampling_rule, write)
-    except VideoError:
-        written.clear()
-        raise
-    finally:
-        if folder.is_dir():
-            for leftover in folder.iterdir():
-                if leftover.name not in written:
-                    leftover.unlink()
-    return samples
-
-
-def _none(value: Any) -> Any:
-    """pandas hands NULL over as NaN, NaT or NA; a row holds None."""
-    return None if value is None or value != value or type(value).__name__ == "NAType" else value
+        problem = run_in_child(remove, _CLEANUP_SEC)
+    except (ChildTimeoutError, ChildDiedError, OSError) as error:
+        problem = type(error).__name__
+    if problem:
+        print(f"{video}: older frames could not be removed: {problem}", flush=True)  # noqa: T201

@@ -1,25 +1,42 @@
-"""Picks frames from a video by time, with PyAV. Runs in DPE workers: standard library and PyAV only."""
+"""Picks frames from a video by time, with PyAV. Runs in DPE workers: standard library and PyAV only.
+
+A video is read once. Its packets' timestamps tell which frame each sample needs, so that only the way from a
+key frame to a wanted frame is decoded. Where timestamps or key frames do not keep their promise, the video
+is decoded in order.
+
+A video gives all its samples or none: a file that ends well before its index says is ``truncated``, and one
+with a damaged picture among the wanted ones is a ``decode_error``.
+"""
 
 from __future__ import annotations
 
-import errno
-import os
-import pathlib
-from collections.abc import Callable, Iterator
+import dataclasses
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-TRUNCATION_TOLERANCE = Fraction(1)
-"""Seconds by which the last frame may end before the declared duration."""
+from airflow_provider_drivepipe.worker.errors import VideoError
+from airflow_provider_drivepipe.worker.media_file import check_file, has_cut_fragment, why_not_opened
+from airflow_provider_drivepipe.worker.timeline import PacketInfo, Run, Sampling, Timeline
 
+MISSING_TOLERANCE = Fraction(1, 2)
+"""Seconds of video that may be missing at the end of a file without it being called truncated."""
+DECLARED_TOLERANCE = Fraction(1, 20)
+"""Share of a declared duration that may be missing as well: outside MP4 it is often an estimate."""
+LONGEST_GAP = Fraction(3600)
+"""Seconds between two frames above which timestamps are not believed."""
+KEPT_BYTES = 256 << 20
+"""Most bytes of packets that are held in memory; longer videos are read twice."""
 
-class VideoError(Exception):
-    """A video that gives no frames; ``reason`` is one of the typed reasons of the contracts."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
+_FORMATS = (
+    "mov,matroska,avi,mpegts,mpeg,mpegvideo,h264,hevc,m4v,flv,asf,ogg,ivf,obu,mjpeg,mxf,dv,nut,gif,"
+    "wav,mp3,aac,flac"
+)
+"""Formats that may be opened. Not playlists, which name other files, nor still images and text."""
+_DEFAULT_RATE = Fraction(25)
+_MAX_DEMUX_ERRORS = 100
 
 
 @dataclass(frozen=True)
@@ -31,93 +48,41 @@ class Sample:
     image: Any
 
 
-def sample_times(
-    duration: Fraction, fps: str | None, sample_count: int | None, rule: str
-) -> Iterator[Fraction]:
-    """Yield the wanted times in seconds from the first frame; at least one.
+def decode_samples(path: str, sampling: Sampling) -> Iterator[Sample]:
+    """Yield the samples of a video, each once, not always in order; at least one.
 
-    At a rate: ``k / fps`` (``at_time``), or half an interval later (``nearest``, as ffmpeg's ``fps`` filter
-    picks). By count: the middles of equal parts.
-    """
-    if sample_count is not None:
-        for i in range(sample_count):
-            yield Fraction(2 * i + 1, 2 * sample_count) * duration
-        return
-    rate = Fraction(fps or "1")
-    shift = Fraction(1, 2) if rule == "nearest" else Fraction(0)
-    k = 0
-    while k == 0 or (k + shift) / rate < duration:
-        yield (k + shift) / rate
-        k += 1
-
-
-def read_samples(
-    path: str, fps: str | None, sample_count: int | None, rule: str, emit: Callable[[Sample], None]
-) -> int:
-    """Decode a video, call ``emit`` for every sample and return how many there were.
-
-    Decodes in order: times come from the frames themselves, so variable rates, edit lists and B-frames need
-    no special care. Raises VideoError; a video that ends well before its declared duration is ``truncated``.
+    Raises VideoError, possibly after some samples.
     """
     import av
 
     av.logging.set_level(av.logging.PANIC)
-    _check_file(path)
-    try:
-        container = av.open(path)
-    except av.error.FFmpegError as error:
-        raise _open_error(path, error) from error
-    with container:
+    size = check_file(path)
+    with _open(path) as container:
         stream = _video_stream(container)
-        declared = _declared_duration(container, stream)
-        return _decode(container, stream, declared, fps, sample_count, rule, emit)
+        packets = _Packets(path, container, stream)
+        _refuse_truncated(path, container, stream, packets, size)
+        if not packets.count:
+            raise VideoError("no_frames", "the video stream holds no packets")
+        decoder = _Decoder(stream, packets)
+        timeline = None if _lacks_timestamps(container, stream, packets) else _timeline(stream, packets)
+        if timeline is None:
+            yield from _by_order(decoder, packets.count, sampling)
+        else:
+            yield from _by_plan(decoder, timeline, sampling)
 
 
-def _check_file(path: str) -> None:
+def _open(path: str) -> Any:
+    import av
+
+    options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
     try:
-        with pathlib.Path(path).open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-    except OSError as error:
-        if error.errno in (errno.EACCES, errno.EPERM):
-            raise VideoError("access_denied", "the video cannot be read") from error
-        raise VideoError("not_found", "there is no such object") from error
-    if size == 0:
-        raise VideoError("empty_file", "the file has no bytes")
-
-
-def _open_error(path: str, error: Exception) -> VideoError:
-    """Tell a cut-off MP4 (media data, no index) from something that is no video."""
-    with pathlib.Path(path).open("rb") as file:
-        boxes = _top_level_boxes(file)
-    if ("ftyp" in boxes or "mdat" in boxes) and "moov" not in boxes:
-        return VideoError("truncated", "media data without an index (moov): the upload was cut off")
-    if "moov" in boxes:
-        return VideoError("truncated", "the index (moov) is incomplete")
-    return VideoError("not_a_video", f"no known video format ({type(error).__name__})")
-
-
-def _top_level_boxes(file: Any) -> set[str]:
-    """Names of an ISO media file's top-level boxes; empty for anything else."""
-    boxes: set[str] = set()
-    file.seek(0, os.SEEK_END)
-    end = file.tell()
-    position = 0
-    while position + 8 <= end and len(boxes) < 64:
-        file.seek(position)
-        header = file.read(16)
-        size, name = int.from_bytes(header[:4], "big"), header[4:8]
-        if not name.isalnum():
-            break
-        boxes.add(name.decode("ascii", "replace"))
-        if size == 1 and len(header) == 16:
-            size = int.from_bytes(header[8:16], "big")
-        if size < 8:
-            break
-        position += size
-    return boxes
+        return av.open(path, options=options)
+    except av.error.FFmpegError as error:
+        raise why_not_opened(path) from error
 
 
 def _video_stream(container: Any) -> Any:
+    """Return the first video stream that is no cover picture; the others are not read."""
     import av
 
     pictures = av.stream.Disposition.attached_pic
@@ -127,92 +92,347 @@ def _video_stream(container: Any) -> Any:
     for other in container.streams:
         if other is not streams[0]:
             other.discard = av.stream.Discard.all
+    if streams[0].codec_context is None:
+        raise VideoError("decode_error", "there is no decoder for this video's codec")
+    # One core per video; frame threads cost more for the same frames.
     streams[0].thread_type = "NONE"
     return streams[0]
 
 
-def _declared_duration(container: Any, stream: Any) -> Fraction | None:
-    if stream.duration:
-        return Fraction(stream.duration * stream.time_base)
-    return Fraction(container.duration, 1_000_000) if container.duration else None
+class _Packets:
+    """The packets of one stream in file order: facts about all, and the packets again for decoding."""
+
+    def __init__(self, path: str, container: Any, stream: Any) -> None:
+        self._path = path
+        self._kept: list[Any] | None = []
+        self.count = 0
+        self.infos: list[PacketInfo] = []
+        self.durations: dict[int, int] = {}
+        self.complete_timestamps = True
+        kept_bytes = 0
+        for packet in _demux(container, stream):
+            self.count += 1
+            kept_bytes += packet.size
+            if kept_bytes > KEPT_BYTES:
+                self._kept = None
+            if self._kept is not None:
+                self._kept.append(packet)
+            if packet.pts is None:
+                self.complete_timestamps = False
+                continue
+            self.infos.append(PacketInfo(packet.pts, packet.is_keyframe, not packet.is_discard))
+            self.durations[packet.pts] = packet.duration or 0
+        # A first key frame that is damaged is not recognised as one by its content, but the index knows.
+        if self.infos and any(entry.is_keyframe for entry in stream.index_entries[:1]):
+            self.infos[0] = dataclasses.replace(self.infos[0], is_key=True)
+
+    def take(self, feeds: Iterable[tuple[int, ...]]) -> Iterator[Iterator[Any]]:
+        """Yield, per feed, the packets at its positions; feeds are in order and do not overlap."""
+        if self._kept is not None:
+            for feed in feeds:
+                yield (self._kept[i] for i in feed)
+            return
+        with _open(self._path) as container:
+            numbered = enumerate(_demux(container, _video_stream(container)))
+            for feed in feeds:
+                yield _at(numbered, feed)
 
 
-def _decode(
-    container: Any,
-    stream: Any,
-    declared: Fraction | None,
-    fps: str | None,
-    sample_count: int | None,
-    rule: str,
-    emit: Callable[[Sample], None],
-) -> int:
-    if sample_count is not None and not declared:
-        raise VideoError("invalid_duration", "the file declares no duration, so samples cannot be spread")
-    times = sample_times(declared or Fraction(10**9), fps, sample_count, rule)
-    wanted = next(times, None)
-    # "at_time" takes the last frame that is on screen at the time, "nearest" the last one before it.
-    inclusive = rule != "nearest" and sample_count is None
-    tolerance = Fraction(1, 2000) if inclusive else Fraction(0)
-    previous: tuple[Fraction, Any] | None = None
-    n = 0
-    end = Fraction(0)
-    for time, step, frame in _frames(container, stream):
-        while previous is not None and wanted is not None:
-            if not (time > wanted + tolerance if inclusive else time >= wanted):
-                break
-            emit(Sample(n, round(previous[0] * 1000), _picture(previous[1])))
-            n += 1
-            wanted = next(times, None)
-        previous = (time, frame)
-        end = time + step
-    if previous is None:
-        raise VideoError("no_frames", "no frame could be decoded")
-    if declared and end + max(TRUNCATION_TOLERANCE, declared / 20) < declared:
-        raise VideoError(
-            "truncated", f"only {float(end):.1f} of {float(declared):.1f} seconds could be decoded"
-        )
-    while wanted is not None and (n == 0 or wanted < end or sample_count is not None):
-        emit(Sample(n, round(previous[0] * 1000), _picture(previous[1])))
-        n += 1
-        wanted = next(times, None)
-    return n
+def _at(numbered: Iterator[tuple[int, Any]], positions: tuple[int, ...]) -> Iterator[Any]:
+    wanted = frozenset(positions)
+    for position, packet in numbered:
+        if position in wanted:
+            yield packet
+        if position >= positions[-1]:
+            return
 
 
-def _frames(container: Any, stream: Any) -> Iterator[tuple[Fraction, Fraction, Any]]:
-    """Yield (time since the first frame, duration, frame) in presentation order, in seconds."""
+def _demux(container: Any, stream: Any) -> Iterator[Any]:
+    """Yield the packets with content up to the end of what can be read."""
     import av
 
-    rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-    step = 1 / Fraction(rate)
-    by_order = container.format.name == "avi"  # AVI with B-frames has no usable timestamps
-    first: int | None = None
-    index = 0
     errors = 0
-    try:
-        for packet in container.demux(stream):
-            try:
-                decoded = packet.decode()
-            except av.error.InvalidDataError:
-                errors += 1
-                continue
-            for frame in decoded:
-                if by_order or frame.pts is None:
-                    time = index * step
-                else:
-                    first = frame.pts if first is None else first
-                    time = max(Fraction(0), (frame.pts - first) * stream.time_base)
-                index += 1
-                yield time, step, frame
-    except av.error.EOFError:
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.error.InvalidDataError:
+            errors += 1
+            if errors > _MAX_DEMUX_ERRORS:
+                return
+            packets = container.demux(stream)
+            continue
+        except av.error.EOFError:
+            return
+        except (av.error.FFmpegError, OSError) as error:
+            raise VideoError("decode_error", f"reading failed: {type(error).__name__}") from error
+        if packet is None:
+            return
+        if packet.size:
+            yield packet
+
+
+def _refuse_truncated(path: str, container: Any, stream: Any, packets: _Packets, size: int) -> None:
+    """Raise VideoError when the file says of more video than it holds.
+
+    A fragmented MP4 declares no duration and has an index per fragment, so there any cut fragment counts.
+    """
+    present, promised = _indexed_seconds(stream, size)
+    if promised - present > MISSING_TOLERANCE:
+        raise _truncated(present, promised)
+    if "mp4" in container.format.name:
+        # Its index is exact; its declared durations are not, where an edit list cuts the video.
+        if has_cut_fragment(path):
+            raise VideoError("truncated", "the file was cut off: its last fragment is incomplete")
         return
-    except av.error.FFmpegError as error:
-        raise VideoError("decode_error", f"decoding failed: {type(error).__name__}") from error
-    if index == 0 and errors:
-        raise VideoError("decode_error", f"{errors} packets could not be decoded")
+    promised = _declared_duration(container, stream) or Fraction(0)
+    present = _present_seconds(stream, packets)
+    if promised - present > max(MISSING_TOLERANCE, promised * DECLARED_TOLERANCE):
+        raise _truncated(present, promised)
+
+
+def _truncated(present: Fraction, promised: Fraction) -> VideoError:
+    seconds = f"{float(present):.1f} of {float(promised):.1f} seconds"
+    return VideoError("truncated", f"the file was cut off: it holds {seconds}")
+
+
+def _present_seconds(stream: Any, packets: _Packets) -> Fraction:
+    """Return where the last frame ends; Matroska counts from 0 even if the first frame comes later."""
+    if not packets.complete_timestamps:
+        return packets.count / _rate(stream)
+    if not packets.infos:
+        return Fraction(0)
+    times = [info.pts for info in packets.infos]
+    return (max(times) - min(0, *times)) * Fraction(stream.time_base) + 1 / _rate(stream)
+
+
+def _indexed_seconds(stream: Any, size: int) -> tuple[Fraction, Fraction]:
+    """Return how much of the indexed video lies within the file, and how much the index lists, in seconds."""
+    entries = stream.index_entries
+    if len(entries) < 2:
+        return Fraction(0), Fraction(0)
+    within = [e.timestamp for e in entries if e.pos + e.size <= size]
+    everything = [e.timestamp for e in entries]
+    first, last = min(everything), max(everything)
+    present = max(within) - first if within else 0
+    return present * stream.time_base, (last - first) * stream.time_base
+
+
+def _declared_duration(container: Any, stream: Any) -> Fraction | None:
+    """Return the video's own declared duration in seconds; the file's only where it holds nothing else."""
+    if container.format.name == "avi" and stream.frames:
+        return Fraction(stream.frames) / _rate(stream)
+    if stream.duration:
+        return Fraction(stream.duration * stream.time_base)
+    tag = _clock_seconds(stream.metadata.get("DURATION", ""))
+    if tag is not None:
+        return tag
+    if container.duration and len(container.streams) == 1:
+        return Fraction(container.duration, 1_000_000)
+    return None
+
+
+def _clock_seconds(text: str) -> Fraction | None:
+    """Parse ``HH:MM:SS.fraction``."""
+    parts = text.strip().split(":")
+    if len(parts) != 3:
+        return None
+    try:
+        hours, minutes, seconds = (Fraction(part) for part in parts)
+    except (ValueError, ZeroDivisionError):
+        return None
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def _rate(stream: Any) -> Fraction:
+    return Fraction(stream.average_rate or stream.guessed_rate or _DEFAULT_RATE)
+
+
+def _lacks_timestamps(container: Any, stream: Any, packets: _Packets) -> bool:
+    """Return whether frames have to be counted: raw streams, and AVI where frames may be reordered."""
+    if not packets.complete_timestamps:
+        return True
+    codec = stream.codec_context
+    return container.format.name == "avi" and (
+        codec.has_b_frames or codec.name in ("mpeg4", "msmpeg4v3", "h264", "hevc")
+    )
+
+
+def _timeline(stream: Any, packets: _Packets) -> Timeline:
+    last = max(info.pts for info in packets.infos)
+    duration = packets.durations[last] or int(1 / _rate(stream) / stream.time_base)
+    try:
+        timeline = Timeline(packets.infos, Fraction(stream.time_base), duration)
+    except ValueError as error:
+        raise VideoError("no_frames", "the video stream has no key frame") from error
+    if timeline.longest_gap() > LONGEST_GAP:
+        hours = float(timeline.longest_gap() / 3600)
+        raise VideoError("invalid_duration", f"the timestamps jump by {hours:.1f} hours between two frames")
+    return timeline
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """A frame, and whether data that it may build on was missing or damaged."""
+
+    frame: Any
+    is_damaged: bool
+
+
+class _Decoder:
+    """Decodes packets of one stream, each feed from a clean start."""
+
+    def __init__(self, stream: Any, packets: _Packets) -> None:
+        self.stream = stream
+        self.had_damage = False
+        self._packets = packets
+        self._codec = stream.codec_context
+        self._may_skip = _may_skip_unreferenced(self._codec)
+        self._has_sized_units = _has_sized_units(self._codec)
+
+    def runs(self, runs: list[Run]) -> Iterator[tuple[Run, Iterator[_Decoded]]]:
+        """Yield each run with its frames; pictures that nothing refers to are left out unless wanted."""
+        feeds = self._packets.take(run.feed for run in runs)
+        for run, packets in zip(runs, feeds, strict=True):
+            yield run, self._decode(packets, frozenset(run.samples) if self._may_skip else None)
+
+    def in_order(self, feed: tuple[int, ...]) -> Iterator[_Decoded]:
+        """Yield every frame of these packets."""
+        for packets in self._packets.take([feed]):
+            yield from self._decode(packets, None)
+
+    def _decode(self, packets: Iterator[Any], wanted: frozenset[int] | None) -> Iterator[_Decoded]:
+        import av
+
+        codec = self._codec
+        codec.flush_buffers()
+        codec.skip_frame = "DEFAULT"
+        is_damaged = False
+        # Key frames fed since the last damage: once one of them comes out, the picture is whole again.
+        clean_keys: set[int | None] = set()
+        for packet in itertools.chain(packets, [None]):
+            if packet is not None:
+                if packet.is_corrupt or (self._has_sized_units and _has_hole(packet)):
+                    is_damaged = self.had_damage = True
+                    clean_keys.clear()
+                elif packet.is_keyframe:
+                    clean_keys.add(packet.pts)
+                if wanted is not None:
+                    codec.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
+            try:
+                frames = codec.decode(packet)
+            except (av.error.InvalidDataError, av.error.EOFError):
+                is_damaged = self.had_damage = True
+                clean_keys.clear()
+                continue
+            except av.error.FFmpegError as error:
+                raise VideoError("decode_error", f"decoding failed: {type(error).__name__}") from error
+            for frame in frames:
+                if frame.is_corrupt:
+                    is_damaged = self.had_damage = True
+                    clean_keys.clear()
+                elif frame.key_frame and frame.pts in clean_keys:
+                    is_damaged = False
+                yield _Decoded(frame, is_damaged)
+
+
+def _may_skip_unreferenced(codec: Any) -> bool:
+    """Return whether the decoder can tell which pictures no other one needs.
+
+    H.264 says so itself; HEVC only where the stream has a single temporal layer, which its header tells.
+    """
+    if codec.name == "h264":
+        return True
+    header = codec.extradata or b""
+    return bool(codec.name == "hevc" and len(header) > 22 and header[0] == 1 and (header[21] >> 3) & 7 == 1)
+
+
+def _has_sized_units(codec: Any) -> bool:
+    """Return whether packets hold units with a length before each, as in MP4, and not start codes."""
+    return codec.name in ("h264", "hevc") and (codec.extradata or b"")[:1] == b"\x01"
+
+
+def _has_hole(packet: Any) -> bool:
+    """Return whether part of a packet of sized units was never written.
+
+    Four zero bytes in a row occur neither inside a unit nor in a length. HEVC decoders do not notice them.
+    """
+    return b"\0\0\0\0" in bytes(packet)
+
+
+def _by_plan(decoder: _Decoder, timeline: Timeline, sampling: Sampling) -> Iterator[Sample]:
+    """Decode only what the samples need; what does not come out whole is tried again in order."""
+    missing: dict[int, tuple[int, ...]] = {}
+    for run, frames in decoder.runs(timeline.runs(timeline.pick(sampling))):
+        wanted = dict(run.samples)
+        for decoded in frames:
+            if decoded.frame.pts in wanted and not decoded.is_damaged:
+                yield from _samples(decoded.frame, timeline, wanted.pop(decoded.frame.pts), decoded.frame.pts)
+        missing.update(wanted)
+    if missing:
+        frames = decoder.in_order(timeline.in_order())
+        with_pts = ((d.frame.pts, d) for d in frames if d.frame.pts is not None)
+        yield from _last_at(with_pts, missing, timeline, decoder)
+
+
+def _by_order(decoder: _Decoder, packet_count: int, sampling: Sampling) -> Iterator[Sample]:
+    """Decode everything; the time of a frame is its place in the video over the frame rate."""
+    places = [PacketInfo(place, is_key=True) for place in range(packet_count)]
+    timeline = Timeline(places, 1 / _rate(decoder.stream), last_duration=1)
+    wanted = {place: tuple(indexes) for place, indexes in timeline.pick(sampling).items()}
+    yield from _last_at(enumerate(decoder.in_order(timeline.in_order())), wanted, timeline, decoder)
+
+
+def _last_at(
+    frames: Iterable[tuple[int, _Decoded]],
+    wanted: dict[int, tuple[int, ...]],
+    timeline: Timeline,
+    decoder: _Decoder,
+) -> Iterator[Sample]:
+    """Yield the samples of ``wanted`` from frames in order: for each, the last frame that is not later."""
+    times = sorted(wanted)
+    previous: tuple[int, _Decoded] | None = None
+    for pts, decoded in frames:
+        while previous is not None and times and pts > times[0]:
+            yield from _whole_samples(previous, times[0], wanted[times[0]], timeline, decoder)
+            times.pop(0)
+        previous = (pts, decoded)
+        if not times:
+            return
+    if previous is None:
+        reason = "decode_error" if decoder.had_damage else "no_frames"
+        raise VideoError(reason, "no frame could be decoded")
+    for time in times:
+        yield from _whole_samples(previous, time, wanted[time], timeline, decoder)
+
+
+def _whole_samples(
+    at: tuple[int, _Decoded], wanted: int, indexes: tuple[int, ...], timeline: Timeline, decoder: _Decoder
+) -> Iterator[Sample]:
+    pts, decoded = at
+    is_lost = pts != wanted and decoder.had_damage
+    if decoded.is_damaged or is_lost:
+        seconds = float(timeline.seconds(wanted))
+        raise VideoError("decode_error", f"the picture at {seconds:.1f} s cannot be decoded: damaged data")
+    yield from _samples(decoded.frame, timeline, indexes, pts)
+
+
+def _samples(frame: Any, timeline: Timeline, indexes: tuple[int, ...], pts: int) -> Iterator[Sample]:
+    time_ms = max(0, round(timeline.seconds(pts) * 1000))
+    image = _picture(frame)
+    for index in indexes:
+        yield Sample(index, time_ms, image)
 
 
 def _picture(frame: Any) -> Any:
-    """Return the frame as an upright RGB image; the display matrix turns it counter-clockwise."""
+    """Return the frame as an upright RGB image: cameras store how it is to be turned, in degrees."""
+    import PIL.Image
+
+    turns = {
+        1: PIL.Image.Transpose.ROTATE_90,
+        2: PIL.Image.Transpose.ROTATE_180,
+        3: PIL.Image.Transpose.ROTATE_270,
+    }
     image = frame.to_image()
-    rotation = int(getattr(frame, "rotation", 0) or 0) % 360
-    return image.rotate(rotation, expand=True) if rotation else image
+    turn = turns.get(round(frame.rotation / 90) % 4)
+    return image if turn is None else image.transpose(turn)

@@ -8,13 +8,14 @@ import pytest
 from airflow_provider_drivepipe import contracts
 from airflow_provider_drivepipe.scenario.label_schemas import load_label_schema
 from airflow_provider_drivepipe.worker import assemble as module
+from airflow_provider_drivepipe.worker.answers import MAX_ERROR_MESSAGE, scrub
 from airflow_provider_drivepipe.worker.assemble import (
     AssembleJob,
     assemble,
     assemble_dtypes,
     passthrough,
-    scrub,
 )
+from airflow_provider_drivepipe.worker.label_check import violation
 
 SCHEMA = {
     "type": "object",
@@ -79,10 +80,10 @@ def row(label=GOOD, label_ok=True, vector=VECTOR, vector_ok=True, job=JOB):
 
 
 def test_literals_equal_the_contracts():
-    assert tuple(c.name for c in contracts.STATUS_COLUMNS) == module.STATUS_NAMES
+    assert tuple(c.name for c in contracts.STATUS_COLUMNS) == tuple(module._STATUS_DTYPES)
     assert contracts.Stage.LABEL.value == module.LABEL
     assert contracts.Stage.IMAGE_EMBEDDING.value == module.IMAGE_EMBEDDING
-    assert module.MAX_ERROR_MESSAGE == contracts.MAX_ERROR_MESSAGE
+    assert MAX_ERROR_MESSAGE == contracts.MAX_ERROR_MESSAGE
 
 
 def test_good_row():
@@ -206,6 +207,6 @@ def test_built_in_schema_is_accepted_by_a_real_validator():
     label = dict.fromkeys(schema["required"], "unknown")
     label |= {"key_objects": [], "risk_reasons": [], "hazards": [], "caption": "", "abstain": True}
     jsonschema.validate(label, schema)
-    assert module.violation(label, schema) == ""
+    assert violation(label, schema) == ""
     label["weather"] = "purple"
-    assert "weather" in module.violation(label, schema)
+    assert "weather" in violation(label, schema)

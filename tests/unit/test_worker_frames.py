@@ -134,7 +134,7 @@ def test_lower_rate_and_failure_leave_no_older_frames_behind(mount):
 
 def test_deadline_holds_when_the_decoder_hangs(mount, monkeypatch):
     write_video(mount / "v.mp4")
-    monkeypatch.setattr(frames, "read_samples", lambda *a: time.sleep(600))
+    monkeypatch.setattr(frames, "decode_samples", lambda *a: time.sleep(600))
     [row] = extract(job(mount, timeout_sec=1), f"{ROOT}/v.mp4").to_dict("records")
     assert row["error_type"] == "timeout"
 
@@ -142,14 +142,14 @@ def test_deadline_holds_when_the_decoder_hangs(mount, monkeypatch):
 def test_crash_of_the_decoder_fails_one_video_only(mount, monkeypatch):
     write_video(mount / "a.mp4")
     write_video(mount / "b.mp4")
-    real = frames.read_samples
+    real = frames.decode_samples
 
     def crash(path, *rest):
         if path.endswith("a.mp4"):
             os._exit(77)
         return real(path, *rest)
 
-    monkeypatch.setattr(frames, "read_samples", crash)
+    monkeypatch.setattr(frames, "decode_samples", crash)
     rows = extract(job(mount), f"{ROOT}/a.mp4", f"{ROOT}/b.mp4").to_dict("records")
     assert rows[0]["error_type"] == "decode_error"
     assert "77" in rows[0]["error_msg"]

@@ -1,56 +1,119 @@
-"""Which frames are picked, and what a broken video is called."""
+"""Which frames are picked, that they are decoded right, and what a broken video is called."""
 
+import os
 from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
 
-from airflow_provider_drivepipe.worker.video import VideoError, read_samples
-from tests.unit.video_samples import frame_number, write_video
-
-
-def pick(path, fps="1", sample_count=None, rule="at_time"):
-    found = []
-    count = read_samples(str(path), fps, sample_count, rule, found.append)
-    assert count == len(found)
-    assert [s.index for s in found] == list(range(count))
-    return [(frame_number(s.image), s.time_ms) for s in found]
-
-
-@pytest.mark.parametrize(
-    "encoding",
-    [
-        {"options": {"g": "25", "bf": "3"}},
-        {"options": {"g": "250", "bf": "0"}},
-        {"audio": True},
-        {"container_options": {"movflags": "frag_keyframe+empty_moov"}},
-        {"container_format": "mpegts"},
-        {"container_format": "matroska"},
-        {"codec": "mpeg4"},
-    ],
-    ids=["b-frames", "one-gop", "audio", "fragmented", "mpegts", "mkv", "mpeg4"],
+from airflow_provider_drivepipe.worker import media_file, video
+from airflow_provider_drivepipe.worker.errors import VideoError
+from airflow_provider_drivepipe.worker.timeline import Sampling
+from airflow_provider_drivepipe.worker.video import decode_samples
+from tests.unit.video_samples import (
+    QUARTER_TURN,
+    damage,
+    detailed,
+    frame_number,
+    media_range,
+    set_display_matrix,
+    write_audio,
+    write_video,
 )
-def test_frame_on_screen_at_each_second(tmp_path, encoding):
+
+FASTSTART = {"movflags": "faststart"}
+FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+X265 = "log-level=none:keyint=25:bframes=4:scenecut=0:crf=5"
+
+
+def samples(path, fps="1", sample_count=None, rule="at_time"):
+    found = sorted(decode_samples(str(path), Sampling.of(fps, sample_count, rule)), key=lambda s: s.index)
+    assert [s.index for s in found] == list(range(len(found)))
+    return found
+
+
+def pick(path, *args, **kwargs):
+    return [(frame_number(s.image), s.time_ms) for s in samples(path, *args, **kwargs)]
+
+
+def reason(path, **kwargs):
+    with pytest.raises(VideoError) as caught:
+        samples(path, **kwargs)
+    assert str(path.parent) not in str(caught.value)
+    assert len(str(caught.value)) < 200
+    return caught.value.reason
+
+
+ENCODINGS = {
+    "b-frames": {"options": {"g": "25", "bf": "3"}},
+    "one-gop": {"options": {"g": "250", "bf": "0"}},
+    "open-gop": {"options": {"g": "20", "bf": "3", "crf": "5", "x264-params": "open-gop=1:b-pyramid=normal"}},
+    "intra-refresh": {"options": {"intra-refresh": "1", "g": "25", "bf": "0"}},
+    "hevc": {"codec": "libx265", "options": {"x265-params": X265 + ":open-gop=0"}},
+    "hevc-open-gop": {"codec": "libx265", "options": {"x265-params": X265 + ":open-gop=1"}},
+    "hevc-layers": {"codec": "libx265", "options": {"x265-params": X265 + ":temporal-layers=3"}},
+    "audio": {"audio": True},
+    "two-videos": {"second_video": True},
+    "fragmented": {"container_options": FRAGMENTED},
+    "mpegts": {"container_format": "mpegts"},
+    "mkv": {"container_format": "matroska"},
+    "avi-b-frames": {"container_format": "avi", "codec": "mpeg4", "options": {"bf": "2", "b": "9M"}},
+    "raw-h264": {"container_format": "h264", "options": {"bf": "2"}},
+    "mpeg4": {"codec": "mpeg4", "options": {"bf": "2", "b": "9M"}},
+    "vp9": {"codec": "libvpx-vp9", "container_format": "webm", "options": {"deadline": "realtime"}},
+}
+
+
+@pytest.mark.parametrize("kept_bytes", [1 << 28, 0], ids=["kept", "read-twice"])
+@pytest.mark.parametrize("encoding", ENCODINGS.values(), ids=ENCODINGS)
+def test_frame_on_screen_at_each_second(tmp_path, monkeypatch, encoding, kept_bytes):
+    monkeypatch.setattr(video, "KEPT_BYTES", kept_bytes)
     path = write_video(tmp_path / "v.mp4", frames=55, **encoding)
     assert pick(path) == [(0, 0), (25, 1000), (50, 2000)]
+    assert pick(path, fps="1/2") == [(0, 0), (50, 2000)]
+    with av.open(str(path)) as container:
+        every_frame = [frame.to_image().tobytes() for frame in container.decode(video=0)]
+    assert len(every_frame) == 55
+    assert [s.image.tobytes() for s in samples(path, fps="25")] == every_frame
 
 
-def test_avi_with_b_frames_goes_by_order(tmp_path):
-    path = write_video(tmp_path / "v.avi", frames=55, codec="mpeg4", options={"bf": "2", "b": "9000000"})
-    assert [n for n, _ in pick(path)] == [0, 25, 50]
+def filtered_by_ffmpeg(path, fps):
+    """Frame numbers that ffmpeg's own ``fps`` filter picks."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        graph = av.filter.Graph()
+        source = graph.add_buffer(template=stream)
+        rate, sink = graph.add("fps", f"fps={fps}"), graph.add("buffersink")
+        source.link_to(rate)
+        rate.link_to(sink)
+        graph.configure()
+        for frame in container.decode(stream):
+            graph.push(frame)
+        graph.push(None)
+        picked = []
+        while True:
+            try:
+                picked.append(frame_number(graph.pull().to_image()))
+            except (av.error.EOFError, av.error.BlockingIOError):
+                return picked
 
 
-def test_nearest_is_what_ffmpegs_fps_filter_picks(tmp_path):
-    path = write_video(tmp_path / "v.mp4", frames=50)
-    assert pick(path, rule="nearest") == [(12, 480), (37, 1480)]
+@pytest.mark.parametrize("fps", ["1", "2", "3", "7", "5/2"])
+@pytest.mark.parametrize("rate", [Fraction(25), Fraction(30000, 1001)], ids=str)
+def test_nearest_is_what_ffmpegs_fps_filter_picks(tmp_path, fps, rate):
+    path = write_video(tmp_path / "v.mp4", frames=52, rate=rate)
+    assert [n for n, _ in pick(path, fps, rule="nearest")] == filtered_by_ffmpeg(path, fps)
 
 
-def test_slow_rates_and_ntsc(tmp_path):
+def test_ntsc_frame_that_comes_after_the_second_is_not_yet_on_screen(tmp_path):
     path = write_video(tmp_path / "v.mp4", frames=59, rate=Fraction(30000, 1001))
-    assert pick(path, fps="1/2") == [(0, 0)]
-    # Frame 30 comes at 1001 ms: at one second, frame 29 is on screen.
     assert pick(path) == [(0, 0), (29, 968)]
+
+
+def test_times_rounded_to_milliseconds_still_count_as_on_time(tmp_path):
+    path = write_video(tmp_path / "v.mkv", frames=31, rate=30)
+    assert [n for n, _ in pick(path, fps="15")] == list(range(0, 31, 2))
 
 
 def test_variable_rate_goes_by_presentation_times(tmp_path):
@@ -59,15 +122,33 @@ def test_variable_rate_goes_by_presentation_times(tmp_path):
     assert pick(path)[:3] == [(0, 0), (3, 900), (4, 1200)]
 
 
+def test_clock_starts_at_the_first_frame(tmp_path):
+    times = [Fraction(5) + Fraction(i, 25) for i in range(30)]
+    path = write_video(tmp_path / "v.mkv", frames=30, times=times, options={"bf": "0"})
+    assert pick(path) == [(0, 0), (25, 1000)]
+
+
+def test_recording_that_starts_within_a_group_of_pictures(tmp_path):
+    path = write_video(
+        tmp_path / "v.ts", frames=58, options={"g": "25", "bf": "2", "sc_threshold": "0"}, picture=detailed
+    )
+    path.write_bytes(path.read_bytes()[188 * 30 :])
+    assert [time for _, time in pick(path)] == [0, 1000]
+    assert pick(path)[0][0] == 25
+
+
 def test_by_count_takes_middles_of_equal_parts(tmp_path):
     path = write_video(tmp_path / "v.mp4", frames=50)
     assert [n for n, _ in pick(path, fps=None, sample_count=4)] == [6, 18, 31, 43]
 
 
 @pytest.mark.parametrize("frames", [1, 3])
-def test_a_readable_video_gives_at_least_one_frame(tmp_path, frames):
-    assert pick(write_video(tmp_path / "v.mp4", frames=frames), rule="nearest") != []
-    assert pick(tmp_path / "v.mp4", fps="1/10") == [(0, 0)]
+@pytest.mark.parametrize("rule", ["at_time", "nearest"])
+def test_a_readable_video_gives_at_least_one_frame(tmp_path, frames, rule):
+    path = write_video(tmp_path / "v.mp4", frames=frames)
+    assert len(pick(path, rule=rule)) == 1
+    assert len(pick(path, fps="1/10", rule=rule)) == 1
+    assert len(pick(path, fps=None, sample_count=3, rule=rule)) == 3
 
 
 def test_high_rate_repeats_no_time_and_ends_with_the_video(tmp_path):
@@ -75,42 +156,153 @@ def test_high_rate_repeats_no_time_and_ends_with_the_video(tmp_path):
     assert [n for n, _ in found] == list(range(10))
 
 
-def reason(path):
-    with pytest.raises(VideoError) as caught:
-        pick(path)
-    assert str(path.parent) not in str(caught.value)
-    return caught.value.reason
+def test_only_the_way_to_wanted_frames_is_decoded(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "v.mp4", frames=100, options={"g": "25", "bf": "0", "sc_threshold": "0"})
+    decoded = []
+    real = video._Decoder._decode
+
+    def counted(*args):
+        for frame in real(*args):
+            decoded.append(frame)
+            yield frame
+
+    monkeypatch.setattr(video._Decoder, "_decode", counted)
+    assert [n for n, _ in pick(path)] == [0, 25, 50, 15]
+    assert len(decoded) == 4
 
 
-def test_reasons(tmp_path):
-    good = write_video(tmp_path / "v.mp4").read_bytes()
-    cases = {
-        "empty_file": b"",
-        "not_a_video": b"just some text\n" * 50,
-        "truncated": good[: len(good) // 2],
-    }
-    for expected, content in cases.items():
-        path = tmp_path / f"{expected}.mp4"
-        path.write_bytes(content)
-        assert reason(path) == expected
-    assert reason(tmp_path / "nothing.mp4") == "not_found"
+def halves(number, width, height):
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[:, : width // 2] = 200
+    return picture
 
 
-def test_file_that_ends_long_before_its_index_says_is_truncated(tmp_path):
-    path = write_video(
-        tmp_path / "v.mp4", frames=250, container_options={"movflags": "faststart"}, options={"qp": "0"}
-    )
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 3])
-    assert reason(path) == "truncated"
+def test_picture_of_a_turned_camera_is_upright(tmp_path):
+    path = write_video(tmp_path / "v.mp4", frames=3, picture=halves)
+    set_display_matrix(path, QUARTER_TURN)
+    [sample] = samples(path)
+    assert sample.image.size == (64, 96)
+    # Turned clockwise, what was bright on the left is at the top.
+    pixels = np.asarray(sample.image.convert("L"))
+    assert pixels[:40].mean() > 150
+    assert pixels[-40:].mean() < 50
+
+
+def test_cover_picture_is_no_video(tmp_path):
+    sound = write_audio(tmp_path / "a.m4a")
+    with av.open(str(tmp_path / "cover.m4a"), "w", format="mp4") as out, av.open(str(sound)) as source:
+        copied = out.add_stream_from_template(source.streams.audio[0])
+        cover = out.add_stream("png", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 16, 16, "rgb24"
+        cover.disposition = av.stream.Disposition.attached_pic
+        for packet in source.demux():
+            if packet.size:
+                packet.stream = copied
+                out.mux(packet)
+        out.mux(cover.encode(av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8), format="rgb24")))
+        out.mux(cover.encode())
+    assert reason(tmp_path / "cover.m4a") == "no_video_stream"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "empty_file"),
+        (b"just some text\n" * 50, "not_a_video"),
+        (os.urandom(4096), "not_a_video"),
+        (b"\x00" * 4096, "not_a_video"),
+        (b"\x89PNG\r\n\x1a\n" + b"\x00" * 64, "not_a_video"),
+        (b"#EXTM3U\n#EXTINF:1,\nother.mp4\n#EXT-X-ENDLIST\n", "not_a_video"),
+        (b"ffconcat version 1.0\nfile other.mp4\n", "not_a_video"),
+    ],
+    ids=["empty", "text", "garbage", "zeros", "picture", "playlist", "list-of-files"],
+)
+def test_files_that_are_no_video(tmp_path, content, expected):
+    write_video(tmp_path / "other.mp4")
+    (tmp_path / "v.mp4").write_bytes(content)
+    assert reason(tmp_path / "v.mp4") == expected
+
+
+def test_what_is_not_there_or_no_file(tmp_path):
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    assert reason(tmp_path / "nothing") == "not_found"
+    assert reason(tmp_path / "folder") == "not_found"
+    assert reason(tmp_path / "pipe") == "not_found"
+    assert reason(tmp_path / ("x" * 300)) == "not_found"
+
+
+def test_object_that_may_not_be_read(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "v.mp4")
+
+    def refuse(self, *args):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(media_file.pathlib.Path, "open", refuse)
+    assert reason(path) == "access_denied"
 
 
 def test_audio_alone_has_no_video_stream(tmp_path):
-    path = tmp_path / "a.m4a"
-    with av.open(str(path), "w", format="mp4") as out:
-        sound = out.add_stream("aac", rate=16000)
-        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
-        silence.sample_rate = 16000
-        for packet in [*sound.encode(silence), *sound.encode()]:
-            out.mux(packet)
-    assert reason(path) == "no_video_stream"
+    assert reason(write_audio(tmp_path / "a.m4a")) == "no_video_stream"
+
+
+CUT = {
+    "index-at-end": ({}, 50),
+    "header-only": ({}, 1),
+    "index-first": ({"container_options": FASTSTART}, 60),
+    "half-an-index": ({"container_options": FASTSTART}, 3),
+    "fragmented": ({"container_options": FRAGMENTED}, 50),
+    "mkv": ({"container_format": "matroska"}, 50),
+    "avi": ({"container_format": "avi", "codec": "mpeg4"}, 50),
+}
+
+
+@pytest.mark.parametrize(("encoding", "percent"), CUT.values(), ids=CUT)
+def test_file_that_was_cut_off_is_truncated(tmp_path, encoding, percent):
+    path = write_video(tmp_path / "v.mp4", frames=100, picture=detailed, **encoding)
+    assert len(samples(path)) == 4
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * percent // 100])
+    assert reason(path) == "truncated"
+
+
+def test_last_moments_may_be_missing(tmp_path):
+    path = write_video(tmp_path / "v.mp4", frames=100, picture=detailed, container_options=FASTSTART)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 95 // 100])
+    assert len(samples(path)) == 4
+
+
+def test_sound_that_outlasts_the_picture_is_no_truncation(tmp_path):
+    path = write_video(tmp_path / "v.mkv", frames=1, audio=True)
+    assert len(samples(path)) == 1
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        {"options": {"g": "25", "bf": "2", "sc_threshold": "0"}},
+        {"codec": "libx265", "options": {"x265-params": X265 + ":open-gop=0"}},
+    ],
+    ids=["h264", "hevc"],
+)
+def test_hole_in_the_data_never_gives_a_wrong_picture(tmp_path, encoding):
+    path = write_video(tmp_path / "v.mp4", frames=75, picture=detailed, **encoding)
+    intact, content = [s.image.tobytes() for s in samples(path)], path.read_bytes()
+    first, last = media_range(path)
+    outcomes = set()
+    for start in range(first, last - 600, (last - first) // 24):
+        path.write_bytes(content)
+        damage(path, start, 600)
+        try:
+            assert [s.image.tobytes() for s in samples(path)] == intact
+            outcomes.add("harmless")
+        except VideoError as error:
+            outcomes.add(error.reason)
+    assert outcomes == {"harmless", "decode_error"}
+
+
+def test_clock_that_jumps_by_hours_is_not_believed(tmp_path):
+    times = [Fraction(0), Fraction(1), Fraction(90_000), Fraction(90_001)]
+    path = write_video(tmp_path / "v.mkv", frames=4, times=times, options={"bf": "0"})
+    assert reason(path) == "invalid_duration"

@@ -1,0 +1,195 @@
+"""Reads raw model responses: the answer, its tokens, or why there is none. Runs in DPE workers: stdlib only.
+
+A response comes from outside: nothing here raises on any text.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+MAX_ERROR_MESSAGE = 512
+_SCRUBBED = 8 * MAX_ERROR_MESSAGE
+"""Most characters of a message that are looked at: it may be a whole response."""
+
+_REFUSAL = re.compile(
+    r"(\bi('| a)m (very |so |truly )?(sorry|unable)|\bi (can(no|')t|am not able to) "
+    r"(help|assist|see|view|label|analy|comply|process|provide)|\bas an ai\b|"
+    r"please (provide|upload|attach|share) (the|an|your) (image|picture|photo)|"
+    r"no image (was |has been |is )?(provided|attached|visible)|"
+    r"(无法|不能)(查看|识别|提供|看到|处理|分析|协助)|请(您)?(提供|上传|发送)(一张|该|您的)?(图|照片))",
+    re.IGNORECASE,
+)
+_URL_QUERY = re.compile(r"((?:https?|oss)://[^\s\"'<>?]*)\?[^\s\"'<>]*")
+_URL_USER = re.compile(r"(://)[^\s/@\"']+@")
+_SECRET = re.compile(
+    r"(?i)((?:access_?key_?(?:id|secret)|ossaccesskeyid|(?:x-oss-)?(?:signature|credential|security-token)|"
+    r"api[-_]?key|token|secret|password|passwd)[\"']?\s*[=:]\s*[\"']?)[^\s\"'&,}]+"
+)
+_BEARER = re.compile(r"(?i)\b(bearer\s+)[\w.~+/=-]+")
+_KEY = re.compile(r"\b(?:LTAI[0-9A-Za-z]{8,}|STS\.[0-9A-Za-z]{8,}|sk-[0-9A-Za-z_-]{8,})")
+_LOCAL_PATH = re.compile(r"(?<![\w:/.<>])/(?:[\w.@+-]+/)+[\w.@+-]*")
+
+_RATE_LIMITED = re.compile(
+    r"(?i)\b429\b|rate[\s_-]?limit|throttl|too[\s_-]?many[\s_-]?requests|quota|\brpm\b|\btpm\b"
+)
+_BLOCKED = re.compile(r"(?i)data_?inspection|content_?(filter|block|policy)|inappropriate|responsible_?ai")
+_BAD_IMAGE = re.compile(r"(?i)invalid_?image|image_?(decode|parse)_?error|unsupported_?image")
+_TIMEOUT = re.compile(r"(?i)time_?out|timed out|deadline exceeded|\b(408|504)\b")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a model's answer could not be used: a typed reason of the contracts, and a text for people."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Response:
+    """A response's text and, where it is a JSON object, its content."""
+
+    text: str
+    content: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, value: object) -> Response:
+        """Parse a cell of a response column; NULL and anything that is no string count as empty."""
+        text = value if isinstance(value, str) else ""
+        try:
+            parsed = json.loads(text)
+        except (ValueError, RecursionError):
+            parsed = None
+        return cls(text, parsed if isinstance(parsed, dict) else None)
+
+    def at(self, *path: str | int) -> Any:
+        """Return the value at a path of keys and positions, None where there is none."""
+        value: Any = self.content
+        for step in path:
+            if isinstance(step, str) and isinstance(value, dict):
+                value = value.get(step)
+            elif isinstance(step, int) and isinstance(value, list) and len(value) > step:
+                value = value[step]
+            else:
+                return None
+        return value
+
+    def tokens(self, *names: str) -> int:
+        """Return the first count under ``usage`` that is there, 0 where none is."""
+        for name in names:
+            count = self.at("usage", name)
+            if isinstance(count, int) and not isinstance(count, bool) and count > 0:
+                return count
+        return 0
+
+
+def parse_json(text: str) -> Any:
+    """Return the parsed text; None where it is no strict JSON (no NaN, no endless nesting)."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def scrub(message: str) -> str:
+    """Return one line of at most 512 characters, without credentials, URL queries and local paths."""
+    line = " ".join(message[:_SCRUBBED].split())
+    line = _URL_USER.sub(r"\1", _URL_QUERY.sub(r"\1?***", line))
+    line = _SECRET.sub(r"\1***", _BEARER.sub(r"\1***", line))
+    return _LOCAL_PATH.sub("<path>", _KEY.sub("***", line))[:MAX_ERROR_MESSAGE]
+
+
+def call_failure(response: Response) -> Failure:
+    """Sort the error of a call that did not succeed."""
+    code, message = _error_parts(response)
+    shown = ": ".join(part for part in (code, message) if part)
+    for pattern, reason in (
+        (_RATE_LIMITED, "rate_limited"),
+        (_BAD_IMAGE, "image_decode_error"),
+        (_BLOCKED, "content_blocked"),
+        (_TIMEOUT, "timeout"),
+    ):
+        if pattern.search(shown):
+            return Failure(reason, shown)
+    return Failure("model_error", shown or "the model call failed without a message")
+
+
+def _error_parts(response: Response) -> tuple[str, str]:
+    """Return code and message of an error object, of the response as a whole, or of plain text."""
+    error = response.at("error")
+    if isinstance(error, str):
+        return "", error
+    where = error if isinstance(error, dict) else response.content
+    if where is None:
+        return "", response.text
+    code, message = where.get("code") or where.get("type"), where.get("message")
+    if code is None and message is None:
+        return "", response.text
+    return "" if code is None else str(code), "" if message is None else str(message)
+
+
+def answer_text(response: Response) -> str:
+    """Return the text of a chat completion: a string or a list of text parts."""
+    content = response.at("choices", 0, "message", "content")
+    if isinstance(content, list):
+        texts = [part if isinstance(part, str) else _part_text(part) for part in content]
+        return "".join(texts)
+    return content if isinstance(content, str) else ""
+
+
+def _part_text(part: object) -> str:
+    text = part.get("text") if isinstance(part, dict) else None
+    return text if isinstance(text, str) else ""
+
+
+def no_answer(response: Response) -> Failure:
+    """Return why a response holds no text."""
+    refusal = response.at("choices", 0, "message", "refusal")
+    if isinstance(refusal, str) and refusal.strip():
+        return Failure("refusal", refusal)
+    if response.at("choices", 0, "finish_reason") == "content_filter":
+        return Failure("content_blocked", "the model service withheld the answer")
+    if response.at("error") is not None:
+        return call_failure(response)
+    return Failure("empty_response", "the model answered nothing")
+
+
+def is_refusal(answer: str) -> bool:
+    """Return whether an answer starts by declining, or by asking for the image."""
+    return _REFUSAL.search(answer[:400].replace("\u2019", "'")) is not None
+
+
+def was_cut_off(response: Response) -> bool:
+    """Return whether the answer ended at the token limit."""
+    return bool(response.at("choices", 0, "finish_reason") == "length")
+
+
+def embedding_vector(response: Response) -> list[float] | Failure:
+    """Return the vector of an embedding response, as the model service or an OpenAI-like one shapes it."""
+    vector = response.at("output", "embeddings", 0, "embedding")
+    if vector is None:
+        vector = response.at("data", 0, "embedding")
+    if not vector:
+        if response.at("error") is not None:
+            return call_failure(response)
+        return Failure("empty_response", "the model returned no embedding")
+    if not isinstance(vector, list) or not all(_is_finite_number(value) for value in vector):
+        return Failure("model_error", "the embedding holds values that are not finite numbers")
+    return vector
+
+
+def _is_finite_number(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False

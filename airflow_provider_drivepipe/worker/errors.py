@@ -1,0 +1,14 @@
+"""The error of a video that gives no frames. Runs in DPE workers."""
+
+from __future__ import annotations
+
+
+class VideoError(Exception):
+    """A video that gives no frames; ``reason`` is one of the typed reasons of the contracts.
+
+    The message is for people and holds no local path.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason

@@ -1,0 +1,76 @@
+"""What can be said of a video file before it is decoded, or when it cannot be opened. Runs in DPE workers."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pathlib
+import stat
+from typing import BinaryIO
+
+from airflow_provider_drivepipe.worker.errors import VideoError
+
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
+_FORBIDDEN = (errno.EACCES, errno.EPERM)
+_MAX_BOXES = 4096
+
+
+def check_file(path: str) -> int:
+    """Return the size in bytes; raise VideoError for what is absent, unreadable, empty or no file."""
+    try:
+        if not stat.S_ISREG(pathlib.Path(path).stat().st_mode):
+            raise VideoError("not_found", "there is no object of this name, only a folder or a special file")
+        with pathlib.Path(path).open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+    except OSError as error:
+        if error.errno in _ABSENT:
+            raise VideoError("not_found", "there is no such object") from error
+        if error.errno in _FORBIDDEN:
+            raise VideoError("access_denied", "the object may not be read") from error
+        raise VideoError("access_denied", f"the object cannot be read: {error.strerror}") from error
+    if size == 0:
+        raise VideoError("empty_file", "the file has no bytes")
+    return size
+
+
+def why_not_opened(path: str) -> VideoError:
+    """Tell a cut-off MP4 from something that is no video."""
+    with pathlib.Path(path).open("rb") as file:
+        boxes = top_level_boxes(file)
+    names = {name for name, _ in boxes}
+    if names & {"ftyp", "mdat"} and "moov" not in names:
+        return VideoError("truncated", "media data without an index (moov): the file was cut off")
+    if any(name == "moov" and missing for name, missing in boxes):
+        return VideoError("truncated", "the index (moov) ends early: the file was cut off")
+    if "moov" in names:
+        return VideoError("not_a_video", "the index (moov) cannot be read")
+    return VideoError("not_a_video", "the content is no known video format")
+
+
+def has_cut_fragment(path: str) -> bool:
+    """Return whether an MP4 is fragmented and its last fragment is incomplete."""
+    with pathlib.Path(path).open("rb") as file:
+        boxes = top_level_boxes(file)
+    return any(name == "moof" for name, _ in boxes) and any(missing for _, missing in boxes)
+
+
+def top_level_boxes(file: BinaryIO) -> list[tuple[str, int]]:
+    """Return an ISO media file's top-level boxes, each with the bytes it lacks; empty for other formats."""
+    boxes: list[tuple[str, int]] = []
+    end = file.seek(0, os.SEEK_END)
+    position = 0
+    while position + 8 <= end and len(boxes) < _MAX_BOXES:
+        file.seek(position)
+        header = file.read(16)
+        size, name = int.from_bytes(header[:4], "big"), header[4:8]
+        if not (name.isascii() and name.isalnum()):
+            break
+        if size == 1 and len(header) == 16:
+            size = int.from_bytes(header[8:16], "big")
+        elif size == 0:
+            size = end - position
+        boxes.append((name.decode("ascii"), max(0, position + size - end)))
+        if size < 8:
+            break
+        position += size
+    return boxes

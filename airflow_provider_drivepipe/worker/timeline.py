@@ -1,0 +1,173 @@
+"""Which frames a sampling asks for and which packets have to be decoded to get them; pure arithmetic.
+
+Runs in DPE workers: standard library only. Times are Fractions of a second since the first frame,
+timestamps (``pts``) are integers in the stream's time base.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+AT_TIME, NEAREST = "at_time", "nearest"
+TIME_TOLERANCE = Fraction(1, 2000)
+"""Seconds by which a frame may come late and still count as on time: containers round to milliseconds."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which moments of a video become frames: ``fps`` per second, or ``count`` spread over the video.
+
+    ``rule`` says which frame stands for a moment. ``at_time``: the frame on screen then. ``nearest``: the one
+    that ffmpeg's ``fps`` filter picks, which is the last before the middle of the moment's interval.
+    """
+
+    fps: Fraction | None
+    count: int | None
+    rule: str
+
+    @classmethod
+    def of(cls, fps: str | None, count: int | None, rule: str) -> Sampling:
+        """Check and parse; ``fps`` is an integer, a decimal or a fraction. Raises ValueError."""
+        if (fps is None) == (count is None):
+            raise ValueError("exactly one of fps and sample count must be given")
+        if rule not in (AT_TIME, NEAREST):
+            raise ValueError(f"unknown sampling rule {rule!r}; known: {AT_TIME}, {NEAREST}")
+        rate = None if fps is None else Fraction(fps)
+        if (rate is not None and rate <= 0) or (count is not None and count < 1):
+            raise ValueError("fps and sample count must be positive")
+        return cls(rate, count, rule)
+
+    def times(self, duration: Fraction) -> Iterator[Fraction]:
+        """Yield the wanted times of a video of ``duration`` seconds; at least one.
+
+        By count, these are the middles of equal parts.
+        """
+        if self.count is not None:
+            for i in range(self.count):
+                yield Fraction(2 * i + 1, 2 * self.count) * duration
+            return
+        rate = self.fps or Fraction(1)
+        if self.rule == NEAREST:
+            # The filter rounds the end to a whole number of intervals, a half upwards.
+            for k in range(max(1, math.floor(duration * rate + Fraction(1, 2)))):
+                yield (k + Fraction(1, 2)) / rate
+        else:
+            for k in range(max(1, math.ceil(duration * rate))):
+                yield k / rate
+
+
+def tolerance(time_base: Fraction) -> Fraction:
+    """Return how late a frame may be, in seconds: what rounding to the time base can make of it."""
+    return max(TIME_TOLERANCE, time_base / 2)
+
+
+@dataclass(frozen=True)
+class PacketInfo:
+    """One packet in decoding order: its presentation time, whether decoding can start at it, and whether its
+    frame is shown (an edit list may cut frames that others need)."""
+
+    pts: int
+    is_key: bool
+    is_shown: bool = True
+
+
+@dataclass(frozen=True)
+class Run:
+    """Packets to feed to a fresh decoder, by their position in the file, and the samples that come out.
+
+    ``samples`` maps a presentation time to the indexes of the samples that show this frame.
+    """
+
+    feed: tuple[int, ...]
+    samples: dict[int, tuple[int, ...]]
+
+
+class Timeline:
+    """The frames of a stream in presentation order, known from its packets alone."""
+
+    def __init__(self, packets: Sequence[PacketInfo], time_base: Fraction, last_duration: int) -> None:
+        """``last_duration`` is that of the frame shown last, in the time base.
+
+        Raises ValueError when no packet starts a decodable frame.
+        """
+        self._packets = packets
+        self._time_base = time_base
+        self._keys = [i for i, packet in enumerate(packets) if packet.is_key]
+        self._shown = sorted(self._decodable(), key=lambda i: packets[i].pts)
+        if not self._shown:
+            raise ValueError("no packet starts a decodable frame")
+        self._pts = [packets[i].pts for i in self._shown]
+        self.first_pts = self._pts[0]
+        self.duration = (self._pts[-1] + last_duration - self.first_pts) * time_base
+
+    def _decodable(self) -> Iterator[int]:
+        """Yield shown packets, without those that a cut recording left without their references."""
+        if not self._keys:
+            return
+        first = self._keys[0]
+        second = self._keys[1] if len(self._keys) > 1 else len(self._packets)
+        for i in range(first, len(self._packets)):
+            packet = self._packets[i]
+            leads_the_first_key = i < second and packet.pts < self._packets[first].pts
+            if packet.is_shown and not leads_the_first_key:
+                yield i
+
+    def seconds(self, pts: int) -> Fraction:
+        """Return the time of a frame since the first one."""
+        return (pts - self.first_pts) * self._time_base
+
+    def longest_gap(self) -> Fraction:
+        """Return the longest time between two successive frames, in seconds."""
+        gaps = (later - earlier for earlier, later in zip(self._pts, self._pts[1:], strict=False))
+        return max(gaps, default=0) * self._time_base
+
+    def pick(self, sampling: Sampling) -> dict[int, list[int]]:
+        """Return, per packet whose frame is wanted, the indexes of the samples that it stands for."""
+        late = tolerance(self._time_base) if sampling.rule == AT_TIME else Fraction(0)
+        picked: dict[int, list[int]] = {}
+        for index, time in enumerate(sampling.times(self.duration)):
+            limit = (time + late) / self._time_base + self.first_pts
+            search = bisect.bisect_left if sampling.rule == NEAREST else bisect.bisect_right
+            position = max(0, search(self._pts, limit) - 1)
+            picked.setdefault(self._shown[position], []).append(index)
+        return picked
+
+    def runs(self, picked: dict[int, list[int]]) -> list[Run]:
+        """Return what to decode for the picked packets: from each one's key frame on, and no further."""
+        spans: list[tuple[int, int]] = []
+        for wanted in sorted(picked):
+            start = self._start_of(wanted)
+            while spans and start <= spans[-1][1]:
+                start = min(start, spans.pop()[0])
+            spans.append((start, wanted))
+        return [self._run(start, stop, picked) for start, stop in spans]
+
+    def in_order(self) -> tuple[int, ...]:
+        """Return every packet from the first key frame on."""
+        return tuple(range(self._keys[0], len(self._packets)))
+
+    def _start_of(self, wanted: int) -> int:
+        """Return the key frame to start from; pictures shown before their key frame need the previous one."""
+        position = bisect.bisect_right(self._keys, wanted) - 1
+        key = self._keys[position]
+        if position > 0 and self._packets[wanted].pts < self._packets[key].pts:
+            return self._keys[position - 1]
+        return key
+
+    def _run(self, start: int, stop: int, picked: dict[int, list[int]]) -> Run:
+        after = bisect.bisect_right(self._keys, start)
+        next_key = self._keys[after] if after < len(self._keys) else len(self._packets)
+        key_pts = self._packets[start].pts
+        # Pictures that lead the first key frame need one that is not fed.
+        feed = tuple(i for i in range(start, stop + 1) if i >= next_key or self._packets[i].pts >= key_pts)
+        samples: dict[int, tuple[int, ...]] = {}
+        for i, indexes in picked.items():
+            if start <= i <= stop:
+                # Broken files hold two packets of one time.
+                pts = self._packets[i].pts
+                samples[pts] = (*samples.get(pts, ()), *indexes)
+        return Run(feed, samples)
