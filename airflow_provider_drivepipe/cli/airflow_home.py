@@ -18,6 +18,8 @@ from pathlib import Path
 from airflow_provider_drivepipe.cli.errors import CommandError
 
 DEFAULT_HOME = Path(".drivepipe") / "airflow"
+DEMO_HOME = Path(".drivepipe") / "airflow-demo"
+"""Apart from the other one, where a run that Ctrl-C left unfinished would block the scheduler."""
 DEFAULT_API_PORT = 8088
 HOST = "127.0.0.1"
 USER = "admin"

@@ -14,6 +14,7 @@ import psutil  # type: ignore[import-untyped]  # ships no types
 from airflow_provider_drivepipe.local.processes import end_processes
 
 _STOP_SECONDS = 20.0
+_LEFTOVER_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ class Component:
     def note(self) -> str | None:
         """Return the note of the living process, None when it does not live."""
         record = self._record()
-        if record is None or _leader(*record[:2]) is None:
+        leader = _leader(*record[:2]) if record else None
+        if record is None or leader is None or leader.status() == psutil.STATUS_ZOMBIE:
             return None
         return record[2]
 
@@ -61,7 +63,10 @@ class Component:
         record = self._record()
         if record is None:
             return False
-        ended = end_processes(_session(*record[:2]), _STOP_SECONDS)
+        leader = _leader(*record[:2])
+        ended = end_processes([leader] if leader else [], _STOP_SECONDS)
+        # Workers of a scheduler that was killed wait for it forever, whatever they are asked.
+        ended += end_processes(_session(*record[:2]), _LEFTOVER_SECONDS)
         self._pid_file.unlink(missing_ok=True)
         return ended > 0
 
@@ -74,10 +79,10 @@ class Component:
 
 
 def _leader(pid: int, started: float) -> psutil.Process | None:
-    """Return the process that began at ``started``, not a later one of the same id."""
+    """Return the process that began at ``started``, also as a zombie, but not a later one of the same id."""
     try:
         process = psutil.Process(pid)
-        alive = process.create_time() == started and process.status() != psutil.STATUS_ZOMBIE
+        alive = process.create_time() == started
     except psutil.NoSuchProcess:
         return None
     return process if alive else None
@@ -86,12 +91,8 @@ def _leader(pid: int, started: float) -> psutil.Process | None:
 def _session(pid: int, started: float) -> list[psutil.Process]:
     """Return the living processes of the session that a process leads, or led until it died."""
     if _leader(pid, started) is None and psutil.pid_exists(pid):
-        try:
-            if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-                # The id belongs to someone else now, so the session has ended.
-                return []
-        except psutil.NoSuchProcess:
-            pass
+        # The id belongs to someone else now, so the session has ended.
+        return []
     return [process for process in psutil.process_iter() if _session_id(process) == pid]
 
 

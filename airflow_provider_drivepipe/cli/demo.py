@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import shlex
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_drivepipe.cli import demo_report
-from airflow_provider_drivepipe.cli.airflow_home import AirflowHome, find_dags
+from airflow_provider_drivepipe.cli.airflow_home import DEMO_HOME, AirflowHome, find_dags
 from airflow_provider_drivepipe.cli.airflow_log import Progress
 from airflow_provider_drivepipe.cli.child import child, signals_as_interrupts
 from airflow_provider_drivepipe.cli.demo_data import oss_client, upload_demo_videos
@@ -44,19 +46,32 @@ def main(arguments: Sequence[str]) -> int:
         prog="drivepipe demo",
         description="Run the example DAG in Airflow over drawn driving videos; check and show the result.",
     )
-    add_folders(parser)
+    add_folders(parser, home=DEMO_HOME)
     options = parser.parse_args(arguments)
     root = options.root.absolute()
     with signals_as_interrupts():
         was_running = is_locked(root)
         try:
-            return _Demo(root, options.home.absolute(), find_dags(options.dags)).run()
+            with _only_demo(options.home.absolute()):
+                return _Demo(root, options.home.absolute(), find_dags(options.dags)).run()
         except (CommandError, LocalCloudError) as error:
             print(f"\ndrivepipe demo: {error}", file=sys.stderr)
             return 1
         finally:
             if not was_running:
                 lifecycle.down(root)
+
+
+@contextmanager
+def _only_demo(home: Path) -> Iterator[None]:
+    """Keep a second demo out of the same folders; raise CommandError when this is the second."""
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (home / "demo.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CommandError(f"another demo is running in {home}; wait for it, or name a --home") from None
+        yield
 
 
 @dataclass

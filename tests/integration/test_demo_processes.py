@@ -1,0 +1,137 @@
+"""What demo and up start, find again and end; and the Airflow environment that they prepare."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from airflow_provider_drivepipe.cli.airflow_home import AirflowHome, find_dags
+from airflow_provider_drivepipe.cli.child import child, signals_as_interrupts
+from airflow_provider_drivepipe.cli.components import Component
+from airflow_provider_drivepipe.cli.errors import CommandError
+from airflow_provider_drivepipe.cli.main import main
+
+# Prints its own id and that of a child, then waits; STUBBORN also ignores SIGTERM.
+FAMILY = (
+    "import os, subprocess, sys, time; child = subprocess.Popen(['sleep', '600']); "
+    "print(os.getpid(), child.pid, flush=True); time.sleep(600)"
+)
+STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + FAMILY
+
+
+def alive(pids: list[int]) -> list[int]:
+    """Return those that live; a zombie has ended."""
+    found = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
+    return [process.pid for process in found if process.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_child_takes_its_group_along_on_an_error() -> None:
+    pids: list[int] = []
+
+    def interrupted() -> None:
+        with child([sys.executable, "-c", FAMILY]) as process:
+            assert process.stdout is not None
+            pids.extend(map(int, process.stdout.readline().split()))
+            assert len(alive(pids)) == 2
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    psutil.wait_procs([psutil.Process(pid) for pid in alive(pids)], timeout=5)
+    assert alive(pids) == []
+
+
+def test_sigterm_ends_a_command_like_ctrl_c() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), signals_as_interrupts():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def start(component: Component, code: str = FAMILY) -> list[int]:
+    component.start([sys.executable, "-c", code], os.environ, note="8088")
+    while not component.log.read_text().endswith("\n"):
+        assert component.note() == "8088"
+    return [int(pid) for pid in component.log.read_text().split()]
+
+
+def test_component_is_found_again_and_stopped_with_its_children(tmp_path: Path) -> None:
+    pids = start(Component("scheduler", tmp_path))
+    again = Component("scheduler", tmp_path)
+    assert again.note() == "8088"
+    assert again.stop() is True
+    assert alive(pids) == []
+    assert again.note() is None
+    assert again.stop() is False
+
+
+def test_what_a_killed_component_left_is_ended(tmp_path: Path) -> None:
+    component = Component("scheduler", tmp_path)
+    leader, left = start(component)
+    os.kill(leader, signal.SIGKILL)
+    psutil.wait_procs([psutil.Process(leader)], timeout=5)
+    assert component.note() is None
+    assert alive([left]) == [left]
+    assert component.stop() is True
+    assert alive([left]) == []
+
+
+def test_a_later_process_of_the_same_id_is_left_alone(tmp_path: Path) -> None:
+    component = Component("scheduler", tmp_path)
+    pids = start(component)
+    file = tmp_path / "scheduler.pid"
+    recorded = file.read_text()
+    file.write_text(recorded.replace('"started": ', '"started": 1'))
+    assert component.note() is None
+    assert component.stop() is False
+    assert alive(pids) == pids
+    file.write_text(recorded)
+    assert component.stop() is True
+
+
+def test_airflow_environment_is_private_and_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
+    monkeypatch.setenv("AIRFLOW_CONN_PRODUCTION", "secret")
+    home = AirflowHome(tmp_path / "airflow", tmp_path / "dags", '{"conn_type": "drivepipe"}', api_port=1234)
+    (tmp_path / "airflow").mkdir()
+    environment = home.environment()
+    assert environment["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor"
+    assert "AIRFLOW_CONN_PRODUCTION" not in environment
+    assert environment["AIRFLOW_CONN_DRIVEPIPE_DEFAULT"] == '{"conn_type": "drivepipe"}'
+    assert environment["AIRFLOW__API__HOST"] == "127.0.0.1"
+    assert environment["AIRFLOW__API__PORT"] == "1234"
+    assert environment["AIRFLOW__USAGE_DATA_COLLECTION__ENABLED"] == "False"
+    assert environment == home.environment(), "secrets are made once"
+    for name in ("secrets.json", "passwords.json"):
+        assert stat.S_IMODE((home.path / name).stat().st_mode) == 0o600
+    assert len(set(home.secret_values())) == 4
+
+
+def test_dags_are_found_beside_the_package_and_missing_ones_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert (find_dags(None) / "scenarios" / "driving_demo.yaml").is_file()
+    with pytest.raises(CommandError, match="nowhere"):
+        find_dags(tmp_path / "nowhere")
+
+
+def test_up_names_a_taken_port(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        folders = ["--root", str(tmp_path / "cloud"), "--home", str(tmp_path / "airflow")]
+        assert main(["up", "--port", port, *folders]) == 1
+        assert f"port {port} of 127.0.0.1" in capsys.readouterr().err
+        assert not (tmp_path / "cloud").exists()
+        assert main(["down", *folders]) == 0
+        assert capsys.readouterr().out == "nothing was running\n"

@@ -1,0 +1,118 @@
+"""The demo as a person runs it: complete, repeated, interrupted, and with the local cloud killed under it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from airflow_provider_drivepipe.local import lifecycle
+
+pytestmark = pytest.mark.timeout(600)
+
+
+class Demo:
+    """Runs ``drivepipe demo`` in folders of its own, on free ports."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.root = folder / "cloud"
+        lifecycle.up(self.root, odps_port=0, oss_port=0)
+        lifecycle.down(self.root)
+
+    def start(self) -> subprocess.Popen[str]:
+        module = "airflow_provider_drivepipe.cli.main"
+        folders = ["--root", str(self.root), "--home", str(self.folder / "airflow")]
+        return subprocess.Popen(
+            [sys.executable, "-m", module, "demo", *folders],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def until(self, process: subprocess.Popen[str], text: str) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if text in line:
+                return
+        raise AssertionError(f"the demo ended before it said {text!r}")
+
+    def left_over(self) -> list[list[str]]:
+        """Return the command lines of processes that still work in the folders."""
+        found = []
+        for process in psutil.process_iter(["cmdline", "pid"]):
+            command = process.info["cmdline"] or []
+            if process.pid != os.getpid() and str(self.folder) in " ".join(command):
+                found.append(command)
+        return found
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    demo = Demo(tmp_path_factory.mktemp("demo"))
+    yield demo
+    lifecycle.down(demo.root)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    output, _ = process.communicate()
+    return process.returncode, output
+
+
+def test_interrupted_then_complete_then_repeated(demo: Demo) -> None:
+    process = demo.start()
+    demo.until(process, "drawing and encoding")
+    os.kill(process.pid, signal.SIGTERM)
+    code, output = finish(process)
+    assert code == 130, output
+    assert demo.left_over() == []
+
+    code, output = finish(demo.start())
+    assert code == 0, output
+    assert "Everything is as it must be" in output
+    assert "1 not_a_video, 1 truncated" in output
+    assert "1 empty_file" in output
+    secret = json.loads((demo.root / "server.json").read_text())["access_key_secret"]
+    assert secret not in output
+    assert demo.left_over() == []
+
+    code, output = finish(demo.start())
+    assert code == 0, output
+    assert "2 input rows need work" in output, "rows that were ok are carried over"
+
+
+def test_interrupted_job_is_cancelled_in_a_cloud_that_stays(demo: Demo) -> None:
+    lifecycle.up(demo.root)
+    process = demo.start()
+    demo.until(process, "  video_labels")
+    demo.until(process, "submitted MaxFrame job")
+    os.killpg(process.pid, signal.SIGINT)
+    code, output = finish(process)
+    assert code == 130, output
+    assert lifecycle.running(demo.root) is not None
+    assert lifecycle.down(demo.root) is True
+    assert demo.left_over() == []
+
+
+def test_killed_cloud_is_named_and_the_same_command_completes(demo: Demo) -> None:
+    process = demo.start()
+    demo.until(process, "submitted MaxFrame job")
+    settings = lifecycle.require_running(demo.root)
+    os.kill(settings.pid, signal.SIGKILL)
+    code, output = finish(process)
+    assert code == 1, output
+    assert "drivepipe_default" in output
+    assert settings.odps_endpoint in output
+    assert "The local cloud has gone" in output
+    assert demo.left_over() == []
+
+    code, output = finish(demo.start())
+    assert code == 0, output
