@@ -9,9 +9,9 @@ SOURCES := airflow_provider_drivepipe tests dags benchmarks docs
 ARGS ?=
 
 # The first interpreter that really runs and that both Airflow and MaxFrame support.
+IS_SUITABLE := -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' >/dev/null 2>&1
 PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
-	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' >/dev/null 2>&1 \
-	&& { echo "$$python"; break; }; done)
+	"$$python" $(IS_SUITABLE) && { echo "$$python"; break; }; done)
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo up down test test-system lint bench docs clean
@@ -22,7 +22,8 @@ help:  ## list the targets
 venv: $(INSTALLED)  ## make .venv with this package and all it needs
 
 $(INSTALLED): pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { echo "No Python 3.11 or 3.12 found (python3.11, python3.12 and python3 were tried)." \
+	@"$(or $(PYTHON),false)" $(IS_SUITABLE) || { echo "No Python 3.11 or 3.12:" \
+		"$(or $(PYTHON),python3.11 python3.12 python3) was tried." \
 		"Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments." \
 		"On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }

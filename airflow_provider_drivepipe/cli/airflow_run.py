@@ -36,21 +36,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for task in dag.tasks:
         # Someone is waiting: say at once what is wrong, they decide when to try again.
         task.retries = 0
-    _cancel_jobs_on_interrupt(dag)
+    _cancel_jobs_on_interrupt()
     run = dag.test(run_conf=options.conf)
     options.result.write_text(json.dumps(_outcome(run)))
     return 0 if str(run.state) == "success" else 1
 
 
-def _cancel_jobs_on_interrupt(dag: Any) -> None:
-    """Let SIGINT cancel the remote jobs of running tasks and end this process.
+def _cancel_jobs_on_interrupt() -> None:
+    """Let SIGINT cancel the remote job of the running task and end this process.
 
-    Not SIGTERM: Airflow's task runner takes that for itself, cancels the job, and goes on.
+    Airflow's task runner takes SIGTERM for that: it calls ``on_kill`` of the task that it runs, which is a
+    copy that nobody else has, and goes on. So SIGINT does the same and then ends the process.
     """
 
-    def cancel(signum: int, _frame: FrameType | None) -> None:
-        for task in dag.tasks:
-            task.on_kill()
+    def cancel(signum: int, frame: FrameType | None) -> None:
+        kill_task = signal.getsignal(signal.SIGTERM)
+        if callable(kill_task):
+            kill_task(signal.SIGTERM, frame)
         os._exit(128 + signum)
 
     signal.signal(signal.SIGINT, cancel)

@@ -131,7 +131,7 @@ class _Demo:
         progress = Progress()
         environment = {**airflow.environment(), "AIRFLOW__LOGGING__JSON_LOGS": "True"}
         command = self._run_command(steps, result)
-        with child(command, environment, signal.SIGINT) as process, log.open("w") as file:
+        with child(command, environment, signal.SIGINT) as process, log.open("w", buffering=1) as file:
             for line in process.stdout or ():
                 file.write(line)
                 shown = progress.read(line)

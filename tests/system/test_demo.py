@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,6 +45,14 @@ class Demo:
             if text in line:
                 return
         raise AssertionError(f"the demo ended before it said {text!r}")
+
+    def until_logged(self, text: str) -> None:
+        """Wait until the log of the latest run has a text."""
+        log = max(
+            (self.folder / "airflow" / "logs").glob("demo-*.jsonl"), key=lambda path: path.stat().st_mtime
+        )
+        while text not in log.read_text():
+            time.sleep(0.05)
 
     def left_over(self) -> list[list[str]]:
         """Return the command lines of processes that still work in the folders."""
@@ -92,12 +101,14 @@ def test_interrupted_then_complete_then_repeated(demo: Demo) -> None:
 def test_interrupted_job_is_cancelled_in_a_cloud_that_stays(demo: Demo) -> None:
     lifecycle.up(demo.root)
     process = demo.start()
-    demo.until(process, "  video_labels")
     demo.until(process, "submitted MaxFrame job")
+    demo.until_logged("running trigger in line")
     os.killpg(process.pid, signal.SIGINT)
     code, output = finish(process)
     assert code == 130, output
     assert lifecycle.running(demo.root) is not None
+    last_job = max((demo.root / "maxframe").glob("*/*/dag.json"), key=lambda path: path.parent.name)
+    assert json.loads(last_job.read_text())["status"] in ("CANCELLING", "CANCELLED")
     assert lifecycle.down(demo.root) is True
     assert demo.left_over() == []
 
