@@ -104,16 +104,18 @@ def _final_rows(rows: Any, job: AssembleJob, cells: list[dict[str, Any]]) -> Any
     import pandas as pd
 
     model_dtypes = _model_dtypes(job)
+    # Labels of rows may repeat after chunks were put together; rows belong together by their place.
+    index, rows = rows.index, rows.reset_index(drop=True)
     final = {}
     for name in job.columns:
         dtype: Any = model_dtypes.get(name) or _STATUS_DTYPES.get(name)
         if dtype is None and name in rows:
-            final[name] = rows[name].astype(_taken_dtype(name, rows[name].dtype)).array
+            final[name] = rows[name].astype(_taken_dtype(name, rows[name].dtype))
             continue
         old = rows[name] if name in rows and name not in model_dtypes else [None] * len(rows)
         values = [_none(new.get(name, kept)) for new, kept in zip(cells, old, strict=True)]
-        final[name] = pd.array(values, dtype=dtype or "object")
-    return pd.DataFrame(final, columns=list(job.columns), index=rows.index)
+        final[name] = pd.Series(values, dtype=dtype or "object")
+    return pd.DataFrame(final, columns=list(job.columns)).set_axis(index, axis=0)
 
 
 def _none(value: Any) -> Any:

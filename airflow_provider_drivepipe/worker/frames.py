@@ -81,7 +81,7 @@ def extract_frames(videos: Any, job: FrameJob) -> Any:
         # Only a path that was accepted is fit to print.
         name = made[0]["video_path"] if made[0]["video_id"] else f"row {number}"
         print(f"{name}: {outcome}, {time.monotonic() - started:.1f} s", flush=True)  # noqa: T201
-    own = pd.DataFrame(rows, columns=[*OWN_NAMES, *STATUS_NAMES]).astype(_own_dtypes())
+    own = pd.DataFrame(rows, columns=[*OWN_NAMES, *STATUS_NAMES], dtype=object).astype(_own_dtypes())
     # Taken, not rebuilt, so that lineage keeps its types: an integer column with NULLs stays one.
     lineage = videos[list(job.lineage)].iloc[sources].reset_index(drop=True)
     return pd.concat([own[list(OWN_NAMES)], lineage, own[list(STATUS_NAMES)]], axis=1)
@@ -104,7 +104,7 @@ def _own_dtypes() -> dict[str, str]:
 def _rows_of_video(video: dict[str, Any], job: FrameJob) -> list[dict[str, Any]]:
     path = video.get("video_path")
     base: dict[str, Any] = {
-        "video_path": path if isinstance(path, str) else None,
+        "video_path": _text(path),
         "video_id": None,
         "attempt": _attempt(video.get("attempt")),
         "fingerprint": _text(video.get("fingerprint")),
@@ -137,7 +137,8 @@ def _attempt(value: Any) -> int:
 
 
 def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+    """Return text that a table can hold; half a surrogate pair becomes a question mark."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else None
 
 
 def _message(error: VideoError, job: FrameJob) -> str:

@@ -1,18 +1,23 @@
 """The frame-extraction UDF: identities, safety, deadlines, and nothing lost."""
 
+import json
 import os
+import pathlib
 import subprocess
 import sys
 import time
 
+import av
 import cloudpickle
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from airflow_provider_drivepipe import contracts, worker
 from airflow_provider_drivepipe.worker import frames
+from airflow_provider_drivepipe.worker.assemble import AssembleJob, assemble
 from airflow_provider_drivepipe.worker.frames import FrameJob, extract_frames, frame_dtypes
-from tests.unit.video_samples import write_video
+from tests.unit.video_samples import damage, detailed, media_range, write_video
 
 ROOT = "oss://oss-cn-x.aliyuncs.com/bucket"
 
@@ -42,7 +47,7 @@ def job(mount, **changes):
 def extract(job, *paths):
     videos = pd.DataFrame(
         {
-            "video_path": list(paths),
+            "video_path": pd.Series(list(paths), dtype=object),
             "etag": "E",
             "size_bytes": 5,
             "attempt": 2,
@@ -105,6 +110,17 @@ def test_failed_video_is_one_row_that_keeps_its_identifiers(mount):
         (f"{ROOT}/a\x00.mp4", "path_traversal"),
         (f"{ROOT}//etc/passwd", "path_traversal"),
         (f"{ROOT}/missing.mp4", "not_found"),
+        (f"{ROOT}/{'x' * 300}.mp4", "not_found"),
+        (f"{ROOT}/a%2F..%2Fx.mp4", "path_traversal"),
+        (f"{ROOT}/a\\..\\x.mp4", "path_traversal"),
+        (f"{ROOT}/a\x7f.mp4", "path_traversal"),
+        (f"{ROOT}/\ud800.mp4", "path_traversal"),
+        (f"{ROOT}/", "path_outside_root"),
+        (ROOT, "path_outside_root"),
+        (ROOT.replace("/bucket", "/bucket2") + "/x.mp4", "path_outside_root"),
+        ("", "path_outside_root"),
+        (float("nan"), "path_outside_root"),
+        (5, "path_outside_root"),
     ],
 )
 def test_paths_that_lead_elsewhere_are_failed_rows(mount, path, reason):
@@ -113,11 +129,89 @@ def test_paths_that_lead_elsewhere_are_failed_rows(mount, path, reason):
     assert str(mount) not in row["error_msg"]
 
 
-def test_symlink_out_of_the_root_is_refused(mount, tmp_path):
+def test_percent_signs_that_lead_nowhere_are_plain_names(mount):
+    write_video(mount / "100%.mp4", frames=3)
+    write_video(mount / "a%20b.mp4", frames=3)
+    rows = extract(job(mount), f"{ROOT}/100%.mp4", f"{ROOT}/a%20b.mp4")
+    assert list(rows["image_id"]) == ["100%_0000", "a%20b_0000"]
+    for url in rows["image_url"]:
+        assert (mount / url.removeprefix(ROOT + "/")).is_file()
+
+
+def test_symlinks_out_of_the_root_are_refused(mount, tmp_path):
     outside = write_video(tmp_path / "outside.mp4")
     (mount / "link.mp4").symlink_to(outside)
-    [row] = extract(job(mount), f"{ROOT}/link.mp4").to_dict("records")
+    (mount / "folder").symlink_to(tmp_path)
+    (mount / "circle.mp4").symlink_to("circle.mp4")
+    rows = extract(
+        job(mount), f"{ROOT}/link.mp4", f"{ROOT}/folder/outside.mp4", f"{ROOT}/circle.mp4"
+    ).to_dict("records")
+    assert [row["error_type"] for row in rows] == ["path_traversal", "path_traversal", "not_found"]
+
+
+def test_output_folder_that_leads_out_of_the_root_is_refused(mount, tmp_path):
+    write_video(mount / "v.mp4")
+    (tmp_path / "elsewhere").mkdir()
+    (mount / "frames").symlink_to(tmp_path / "elsewhere")
+    [row] = extract(job(mount), f"{ROOT}/v.mp4").to_dict("records")
     assert row["error_type"] == "path_traversal"
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_root_with_a_prefix_and_a_slash_at_its_end(mount):
+    write_video(mount / "a/v.mp4", frames=3)
+    root = f"{ROOT}/fleet/"
+    [row] = extract(job(mount, oss_root=root), f"{root}a/v.mp4").to_dict("records")
+    assert row["video_id"] == contracts.video_id("fleet/a/v.mp4")
+    assert row["image_url"] == f"{root}frames/ds=20261120/{row['video_id']}/v_0000.jpg"
+
+
+def test_name_too_long_for_its_frames_is_a_failed_row(mount):
+    name = "x" * 250 + ".mp4"
+    write_video(mount / name, frames=3)
+    [row] = extract(job(mount), f"{ROOT}/{name}").to_dict("records")
+    assert (row["error_type"], row["status"]) == ("write_error", "failed")
+    assert len(row["error_msg"]) <= contracts.MAX_ERROR_MESSAGE
+
+
+@pytest.mark.parametrize("attempt", [None, float("nan"), pd.NA, "x", -3, float("inf")])
+def test_garbage_beside_the_path_loses_no_row(mount, attempt):
+    videos = pd.DataFrame({"video_path": [None], "attempt": pd.Series([attempt], dtype=object)})
+    [row] = extract_frames(videos, job(mount, lineage=())).to_dict("records")
+    assert (row["status"], row["attempt"], row["fingerprint"]) == ("failed", 1, None)
+
+
+def test_no_videos_give_no_rows_of_the_right_types(mount):
+    videos = pd.DataFrame({"video_path": [], "etag": [], "size_bytes": [], "attempt": [], "fingerprint": []})
+    rows = extract_frames(videos, job(mount))
+    assert list(rows.columns) == list(frame_dtypes({"etag": "object", "size_bytes": "int64"}))
+    assert rows["frame_idx"].dtype == "Int64"
+
+
+def test_null_stays_null_and_integers_stay_integers(mount):
+    write_video(mount / "v.mp4", frames=3)
+    large = (1 << 60) + 1
+    videos = pd.DataFrame(
+        {
+            "video_path": [f"{ROOT}/v.mp4", None],
+            "etag": ["E", None],
+            "size_bytes": pd.Series([large, None], dtype="Int64"),
+            "attempt": [1, 2],
+            "fingerprint": ["f", "g"],
+        }
+    )
+    table = pa.Table.from_pandas(extract_frames(videos, job(mount)), preserve_index=False)
+    for name in ("frame_idx", "frame_time_ms", "width", "height", "attempt", "size_bytes"):
+        assert table.schema.field(name).type == pa.int64()
+    assert table["size_bytes"].to_pylist() == [large, None]
+    assert table["frame_time_ms"].to_pylist() == [0, None]
+    assert table["width"].to_pylist() == [96, None]
+    assert table["image_url"].to_pylist()[1] is None
+
+
+def test_job_that_no_video_can_fulfil_is_refused_at_once(mount):
+    with pytest.raises(ValueError, match="positive"):
+        extract(job(mount, fps="0"), f"{ROOT}/v.mp4")
 
 
 def test_lower_rate_and_failure_leave_no_older_frames_behind(mount):
@@ -127,16 +221,34 @@ def test_lower_rate_and_failure_leave_no_older_frames_behind(mount):
     assert len(list(folder.iterdir())) == 11
     extract(job(mount, fps="1"), f"{ROOT}/v.mp4")
     assert sorted(f.name for f in folder.iterdir()) == ["v_0000.jpg", "v_0001.jpg", "v_0002.jpg"]
+    (folder / "notes.txt").write_text("somebody else's")
     video.write_bytes(b"broken now" * 9)
     extract(job(mount), f"{ROOT}/v.mp4")
-    assert list(folder.iterdir()) == []
+    assert [f.name for f in folder.iterdir()] == ["notes.txt"]
+
+
+def test_video_that_breaks_half_way_leaves_no_frames(mount):
+    video = write_video(
+        mount / "v.mp4", frames=75, picture=detailed, options={"g": "25", "sc_threshold": "0"}
+    )
+    _, last = media_range(video)
+    with av.open(str(video)) as container:
+        keys = [p.pos for p in container.demux(video=0) if p.is_keyframe]
+    damage(video, keys[-1] + 100, min(400, last - keys[-1] - 100))
+    [row] = extract(job(mount), f"{ROOT}/v.mp4").to_dict("records")
+    assert row["error_type"] == "decode_error"
+    assert list((mount / "frames").rglob("*.*")) == []
 
 
 def test_deadline_holds_when_the_decoder_hangs(mount, monkeypatch):
     write_video(mount / "v.mp4")
+    extract(job(mount), f"{ROOT}/v.mp4")
+    assert list((mount / "frames").rglob("*.jpg")) != []
     monkeypatch.setattr(frames, "decode_samples", lambda *a: time.sleep(600))
     [row] = extract(job(mount, timeout_sec=1), f"{ROOT}/v.mp4").to_dict("records")
     assert row["error_type"] == "timeout"
+    # Frames of an earlier run are gone as well.
+    assert list((mount / "frames").rglob("*.jpg")) == []
 
 
 def test_crash_of_the_decoder_fails_one_video_only(mount, monkeypatch):
@@ -156,6 +268,60 @@ def test_crash_of_the_decoder_fails_one_video_only(mount, monkeypatch):
     assert {r["status"] for r in rows[1:]} == {"ok"}
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError(), "decode_error"),
+        (ValueError("odd"), "decode_error"),
+        (OSError(28, "No space left on device", "/somewhere/local"), "write_error"),
+    ],
+)
+def test_whatever_goes_wrong_fails_one_video_without_naming_local_paths(mount, monkeypatch, error, reason):
+    write_video(mount / "v.mp4", frames=3)
+
+    def broken(*_):
+        raise error
+
+    monkeypatch.setattr(frames, "decode_samples", broken)
+    [row] = extract(job(mount), f"{ROOT}/v.mp4").to_dict("records")
+    assert row["error_type"] == reason
+    assert "/somewhere" not in row["error_msg"]
+
+
+def test_no_process_to_be_had_fails_the_video(mount, monkeypatch):
+    def refuse():
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", refuse)
+    [row] = extract(job(mount), f"{ROOT}/v.mp4").to_dict("records")
+    assert row["error_type"] == "decode_error"
+
+
+def test_mount_that_cannot_rename_is_written_directly(mount, monkeypatch):
+    write_video(mount / "v.mp4", frames=30)
+
+    def refuse(self, target):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(pathlib.Path, "replace", refuse)
+    rows = extract(job(mount), f"{ROOT}/v.mp4")
+    assert set(rows["status"]) == {"ok"}
+    written = [f for f in (mount / "frames").rglob("*") if f.is_file()]
+    assert sorted(f.name for f in written) == ["v_0000.jpg", "v_0001.jpg"]
+    assert all(f.stat().st_size > 100 for f in written)
+
+
+def test_progress_is_one_line_per_video(mount, capfd):
+    write_video(mount / "v.mp4", frames=30)
+    extract(job(mount), f"{ROOT}/v.mp4", "/etc/passwd\nsecret")
+    captured = capfd.readouterr()
+    first, second = captured.out.splitlines()
+    assert first.startswith(f"{ROOT}/v.mp4: 2 frames")
+    assert second.startswith("row 1: path_outside_root")
+    assert str(mount) not in captured.out
+    assert captured.err == ""
+
+
 UNPICKLE = """
 import sys, pickle
 
@@ -165,30 +331,48 @@ class Absent:
             raise ImportError(name)
 
 sys.meta_path.insert(0, Absent())
+import json
 import pandas as pd
-udf = pickle.load(open(sys.argv[1], "rb"))
-rows = udf(pd.DataFrame({"video_path": [sys.argv[2]], "attempt": [1], "fingerprint": ["f"]}))
-print(list(rows["status"]), list(rows["frame_time_ms"]))
+extract, finish = pickle.load(open(sys.argv[1], "rb"))
+frames = extract(pd.DataFrame({"video_path": sys.argv[2:], "attempt": 1, "fingerprint": "f"}))
+answer = {"choices": [{"message": {"content": '{"weather": "clear"}'}}]}
+frames["label_response"] = json.dumps(answer)
+frames["label_success"] = True
+rows = finish(frames)
+print(rows[["status", "error_type", "frame_time_ms", "label_text"]].to_json(orient="values"))
 """
 
 
-def test_the_udf_runs_where_this_package_is_not_installed(mount, tmp_path):
+def test_the_functions_run_where_this_package_is_not_installed(mount, tmp_path):
     write_video(mount / "v.mp4", frames=30)
+    (mount / "empty.mp4").touch()
     cloudpickle.register_pickle_by_value(worker)
-    this = job(mount, lineage=())
+    frame_job = job(mount, lineage=())
+    columns = (*frames.OWN_NAMES, "label_text", *frames.STATUS_NAMES)
+    schema = {"type": "object", "required": ["weather"]}
+    assemble_job = AssembleJob(columns, labels=True, embedding=False, label_schema=schema)
 
-    def udf(chunk):
-        return extract_frames(chunk, this)
+    def extract_chunk(chunk):
+        return extract_frames(chunk, frame_job)
 
-    udf.__module__ = "__main__"
-    pickled = tmp_path / "udf.pickle"
-    pickled.write_bytes(cloudpickle.dumps(udf))
+    def assemble_chunk(chunk):
+        return assemble(chunk, assemble_job)
+
+    for function in (extract_chunk, assemble_chunk):
+        function.__module__ = "__main__"
+    pickled = tmp_path / "functions.pickle"
+    pickled.write_bytes(cloudpickle.dumps((extract_chunk, assemble_chunk)))
     done = subprocess.run(
-        [sys.executable, "-I", "-c", UNPICKLE, str(pickled), f"{ROOT}/v.mp4"],
+        [sys.executable, "-I", "-c", UNPICKLE, str(pickled), f"{ROOT}/v.mp4", f"{ROOT}/empty.mp4"],
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "['ok', 'ok'] [0, 1000]"
+    label = '{"weather":"clear"}'
+    assert json.loads(done.stdout.splitlines()[-1]) == [
+        ["ok", "", 0, label],
+        ["ok", "", 1000, label],
+        ["failed", "empty_file", None, None],
+    ]
