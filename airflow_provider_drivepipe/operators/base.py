@@ -239,6 +239,7 @@ class MaxFrameStageOperator(BaseOperator):
             hook.stop_session(session_id)
             raise
         record = JobRecord(job.session_id, job.dag_id, try_number, started)
+        self._submitted = job
         _store_record(context, record)
         self.log.info("submitted MaxFrame job %s in session %s", job.dag_id, job.session_id)
         return record
