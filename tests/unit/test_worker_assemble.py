@@ -340,9 +340,7 @@ def inputs():
             "attempt": [1, 2, 1],
             "fingerprint": ["f", "g", "h"],
         },
-        # As after concatenating chunks.
-        index=[0, 1, 0],
-    )
+    ).set_axis([0, 1, 0])  # as after concatenating chunks
 
 
 def test_both_branches_have_the_declared_columns_and_types():
