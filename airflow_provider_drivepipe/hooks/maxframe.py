@@ -12,10 +12,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook, check_python
+from airflow_provider_drivepipe.hooks.sessions import SessionTags
 
 if TYPE_CHECKING:
     from maxframe.protocol import DagInfo, ErrorInfo
     from maxframe_client.session.task import MaxFrameInstanceCaller
+
+__all__ = ["Job", "JobState", "JobStatus", "MaxFrameHook", "SessionTags"]
 
 _TASK_NAME = "AnonymousMaxFrameTask"
 _MAX_MESSAGE = 2000
@@ -51,8 +54,10 @@ class JobStatus:
 class MaxFrameHook(DrivepipeHook):
     """A DrivepipeHook that runs MaxFrame jobs."""
 
-    def open_session(self) -> str:
+    def open_session(self, tags: SessionTags | None = None) -> str:  # noqa: ARG002  (stored next)
         """Start a MaxFrame session and return its id.
+
+        :param tags: the task instance that the session is opened for.
 
         Raises ConfigurationError when this Python cannot ship functions to DPE.
         """
