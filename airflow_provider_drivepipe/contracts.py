@@ -61,6 +61,7 @@ class Reason(StrEnum):
     INVALID_JSON = "invalid_json"
     SCHEMA_VIOLATION = "schema_violation"
     DIMENSION_MISMATCH = "dimension_mismatch"
+    LIMIT = "limit"
 
 
 class Verdict(StrEnum):
@@ -215,6 +216,7 @@ class StageReport:
     failures: dict[str, dict[str, int]] = field(default_factory=dict)
     stages: dict[str, dict[str, int]] = field(default_factory=dict)
     filtered_reasons: dict[str, int] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
     tokens: Tokens = field(default_factory=Tokens)
     seconds: float = 0.0
     session_id: str | None = None

@@ -19,6 +19,25 @@ class SamplingRule(StrEnum):
     NEAREST = "nearest"
 
 
+class Granularity(StrEnum):
+    """How long a partition is."""
+
+    DAILY = "daily"
+    HOURLY = "hourly"
+
+
+class Reprocess(StrEnum):
+    """Which input units a run works on.
+
+    ``CHANGED``: what is new, what failed, and what another configuration made. ``FAILED``: what is new and
+    what failed, however often; rows that are ok stay, also those of another configuration. ``ALL``: all.
+    """
+
+    CHANGED = "changed"
+    FAILED = "failed"
+    ALL = "all"
+
+
 @dataclass(frozen=True)
 class ManifestOptions:
     """Which objects of a bucket are videos."""
@@ -99,6 +118,7 @@ class PartitionOptions:
     """Time zone in which a logical date becomes a partition value."""
     key_format: str = "%Y%m%d"
     fixed_values: tuple[str, ...] = ()
+    granularity: Granularity = Granularity.DAILY
 
 
 @dataclass(frozen=True)
@@ -109,6 +129,26 @@ class TableOptions:
     columns: tuple[Column, ...] = ()
     partition_columns: tuple[str, ...] = ("ds",)
     lifecycle_days: int | None = None
+
+
+@dataclass(frozen=True)
+class StageOptions:
+    """What a stage does with its input; None for what it does not do."""
+
+    frames: FrameOptions | None = None
+    labels: LabelOptions | None = None
+    embedding: ImageEmbeddingOptions | None = None
+
+
+@dataclass(frozen=True)
+class SelectionOptions:
+    """Which input units a run works on. Decides what is done, never what comes out of it."""
+
+    reprocess: Reprocess = Reprocess.CHANGED
+    max_row_attempts: int = 3
+    """A row that failed so often stays failed until its configuration or its input changes."""
+    limit: int | None = None
+    """Only the first so many input units, in the order of their keys; the others are skipped."""
 
 
 @dataclass(frozen=True)
