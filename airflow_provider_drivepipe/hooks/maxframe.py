@@ -6,22 +6,39 @@ the SDK's lower layer, which is why ``maxframe`` is pinned to one minor version.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextvars
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from itertools import islice
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook, check_python
-from airflow_provider_drivepipe.hooks.sessions import SessionTags
+from airflow_provider_drivepipe.hooks.sessions import (
+    Session,
+    SessionTags,
+    read_tags,
+    tag_settings,
+)
 
 if TYPE_CHECKING:
     from maxframe.protocol import DagInfo, ErrorInfo
     from maxframe_client.session.task import MaxFrameInstanceCaller
+    from odps.models import Instance
 
-__all__ = ["Job", "JobState", "JobStatus", "MaxFrameHook", "SessionTags"]
+__all__ = ["Job", "JobState", "JobStatus", "MaxFrameHook", "Session", "SessionTags"]
 
 _TASK_NAME = "AnonymousMaxFrameTask"
 _MAX_MESSAGE = 2000
+_LOOK_BACK = timedelta(days=7)
+"""How old a live session can be: more than twice the SDK's ``session.max_alive_seconds``, 3 days."""
+_MAX_INSTANCES = 1000
+"""Most running instances that are looked at, one request each, in search of sessions."""
+_PARALLEL_READS = 8
 
 
 class JobState(StrEnum):
@@ -54,10 +71,11 @@ class JobStatus:
 class MaxFrameHook(DrivepipeHook):
     """A DrivepipeHook that runs MaxFrame jobs."""
 
-    def open_session(self, tags: SessionTags | None = None) -> str:  # noqa: ARG002  (stored next)
+    def open_session(self, tags: SessionTags | None = None) -> str:
         """Start a MaxFrame session and return its id.
 
-        :param tags: the task instance that the session is opened for.
+        :param tags: the task instance that the session is opened for. Without them, the session is not found
+            by :meth:`list_sessions`.
 
         Raises ConfigurationError when this Python cannot ship functions to DPE.
         """
@@ -67,9 +85,15 @@ class MaxFrameHook(DrivepipeHook):
         check_python(self.settings)
         options.dag.settings = {"engine_order": ["DPE", "MCSQL"]}
         options.sql.enable_mcqa = False
-        with self.errors():
+        with self.errors(), _task_settings(tag_settings(tags, installation()) if tags else {}):
             caller = MaxFrameInstanceCaller(self.odps)
-            return str(caller.create_session().session_id)
+            try:
+                return str(caller.create_session().session_id)
+            except BaseException:
+                # It may have been created, but not have become ready in time.
+                if caller.instance is not None:
+                    self.stop_session(str(caller.instance.id))
+                raise
 
     def submit(self, session_id: str, outputs: Sequence[Any]) -> Job:
         """Submit lazy MaxFrame objects (``md.to_odps_table(...)``) as one DAG; do not wait for it."""
@@ -118,6 +142,66 @@ class MaxFrameHook(DrivepipeHook):
             except (InvalidStateSetting, NoSuchObject):
                 self.log.info("MaxFrame session %s has ended already", session_id)
 
+    def list_sessions(self) -> list[Session]:
+        """Return the live sessions that this package opened under the connection's access key, oldest first.
+
+        Costs a request for each page of the access key's running instances and one for each of those.
+        """
+        since = datetime.now(UTC) - _LOOK_BACK
+        with self.errors():
+            running = self.odps.list_instances(
+                status="Running", only_owner=True, start_time=int(since.timestamp())
+            )
+            instances = list(islice(running, _MAX_INSTANCES))
+            if len(instances) == _MAX_INSTANCES:
+                self.log.warning("more than %d instances run; older sessions are not seen", _MAX_INSTANCES)
+            with ThreadPoolExecutor(_PARALLEL_READS, thread_name_prefix="sessions") as pool:
+                # pyodps keeps its options in context variables.
+                reads = [pool.submit(contextvars.copy_context().run, _read_session, i) for i in instances]
+                sessions = [session for read in reads if (session := read.result()) is not None]
+        # Ids begin with the time of their creation.
+        return sorted(sessions, key=lambda session: session.session_id)
+
+    def stop_sessions_of(
+        self, dag_id: str, run_id: str, task_id: str, map_index: int, keep: str | None = None
+    ) -> list[str]:
+        """Stop the live sessions that this Airflow opened for any try of a task instance; return their ids.
+
+        To be called before a session is opened: a worker that died before it could store its session's id
+        leaves one that nobody else would stop.
+
+        :param keep: id of a session to leave alone.
+        """
+        here = installation()
+        stopped = []
+        for session in self.list_sessions():
+            tags = session.tags
+            same = (tags.dag_id, tags.run_id, tags.task_id, tags.map_index) == (
+                dag_id,
+                run_id,
+                task_id,
+                map_index,
+            )
+            if same and session.installation == here and session.session_id != keep:
+                self.log.info(
+                    "stopping session %s, left behind by try %d", session.session_id, tags.try_number
+                )
+                self.stop_session(session.session_id)
+                stopped.append(session.session_id)
+        return stopped
+
+    def session_jobs(self, session_id: str) -> dict[str, JobStatus]:
+        """Return the jobs of a session by their ids; none when the session has ended."""
+        from maxframe.errors import SessionAlreadyClosedError
+        from odps.errors import NoSuchObject
+
+        with self.errors():
+            try:
+                jobs = self._attach(session_id).get_session().dag_infos
+            except (NoSuchObject, SessionAlreadyClosedError):
+                return {}
+        return {str(dag_id): _job_status(info) for dag_id, info in (jobs or {}).items()}
+
     def logview(self, job: Job, hours: int = 72) -> str:
         """Return the LogView address of a job, valid for so many hours."""
         with self.errors():
@@ -127,6 +211,46 @@ class MaxFrameHook(DrivepipeHook):
         from maxframe_client.session.task import MaxFrameInstanceCaller
 
         return MaxFrameInstanceCaller(self.odps, task_name=_TASK_NAME, nested_instance_id=session_id)
+
+
+def installation() -> str:
+    """Return the address of this Airflow (``[api] base_url``), which tells its sessions from others'.
+
+    Two installations may run DAGs of the same name, with the same runs, in one project.
+    """
+    from airflow.sdk.configuration import conf
+
+    url = urlsplit(conf.get("api", "base_url", fallback=""))
+    return url._replace(netloc=url.netloc.rpartition("@")[2]).geturl().rstrip("/")
+
+
+@contextmanager
+def _task_settings(settings: dict[str, str]) -> Iterator[None]:
+    """Add settings to each task that is submitted inside, in this thread only."""
+    from odps.config import option_context
+
+    with option_context() as options:
+        options.default_task_settings = {**(options.default_task_settings or {}), **settings}
+        yield
+
+
+def _read_session(instance: Instance) -> Session | None:
+    """Return what a running instance says of itself; None when it is no session of ours, or has gone."""
+    from odps.errors import NoSuchObject
+    from odps.models import MaxFrameTask
+
+    try:
+        tasks = instance.tasks
+    except NoSuchObject:
+        return None
+    for task in tasks:
+        found = read_tags((task.properties or {}).get("settings")) if isinstance(task, MaxFrameTask) else None
+        if found:
+            tags, opened_by = found
+            # pyodps gives times of this machine's zone, without saying so.
+            started = instance.start_time.astimezone(UTC) if instance.start_time else None
+            return Session(str(instance.id), tags, opened_by, started, str(instance.owner or ""))
+    return None
 
 
 def _job_status(info: DagInfo) -> JobStatus:

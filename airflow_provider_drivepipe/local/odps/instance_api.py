@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from airflow_provider_drivepipe.local.odps.catalog import OWNER
+from airflow_provider_drivepipe.local.odps.errors import invalid_argument
 from airflow_provider_drivepipe.local.odps.instances import SQL_TASK, Instances
 from airflow_provider_drivepipe.local.odps.sql.result import MAX_CSV_ROWS, to_csv
 from airflow_provider_drivepipe.local.odps.tasks import Instance
@@ -17,6 +18,8 @@ from airflow_provider_drivepipe.local.odps.wire import Call, attribute, cdata, e
 from airflow_provider_drivepipe.local.stats import Stats
 
 LONG_POLL_SECONDS = 5.0
+MAX_LISTED = 100
+"""Most instances on one page of a list."""
 
 
 class InstanceApi:
@@ -34,17 +37,25 @@ class InstanceApi:
         return Response(status_code=201, headers={"Location": location})
 
     def list(self, call: Call, project: str) -> Response:
-        """List instances, newest first."""
+        """List instances, newest first, a page at a time. All have the same owner."""
         self._stats.count("odps.list_instances")
-        found = self._instances.list(project, call.query.get("status"), call.integer("maxitems", 100))
+        limit = max(1, min(call.integer("maxitems", MAX_LISTED), MAX_LISTED))
+        found = self._instances.list(
+            project,
+            status=call.query.get("status"),
+            started=_date_range(call.query.get("daterange")),
+            after=call.query.get("marker"),
+            limit=limit + 1,
+        )
+        marker = found[limit - 1].id if len(found) > limit else ""
         items = "".join(
             f"<Instance>{element('Name', i.id)}{element('Owner', OWNER)}"
             f"{element('StartTime', rfc822(i.start_time))}"
             f"{element('EndTime', rfc822(i.end_time)) if i.end_time else ''}"
             f"{element('Status', i.status)}</Instance>"
-            for i in found
+            for i in found[:limit]
         )
-        return xml(f"<Instances><Marker/><MaxItems>{len(found)}</MaxItems>{items}</Instances>")
+        return xml(f"<Instances>{element('Marker', marker)}{element('MaxItems', limit)}{items}</Instances>")
 
     async def handle(self, call: Call, project: str, instance_id: str) -> Response:
         """Answer a call on one instance."""
@@ -121,6 +132,15 @@ class InstanceApi:
         return xml(f"<Instance><Tasks>{tasks}</Tasks></Instance>")
 
 
+def _date_range(text: str | None) -> tuple[float, float]:
+    """Read ``<from>:<to>``, seconds since the epoch, each of which may be missing."""
+    first, _, last = (text or ":").partition(":")
+    try:
+        return float(first or "-inf"), float(last or "inf")
+    except ValueError as error:
+        raise invalid_argument(f"daterange is not two times in seconds: {text!r}") from error
+
+
 def _times(instance: Instance) -> dict[str, str]:
     headers = {"x-odps-owner": OWNER, "x-odps-start-time": rfc822(instance.start_time)}
     if instance.end_time is not None:
@@ -142,7 +162,11 @@ def _task_status(instance: Instance) -> Response:
 
 def _source(instance: Instance) -> Response:
     tasks = "".join(
-        f"<{task.type}>{element('Name', task.name)}<Query>{cdata(task.query)}</Query></{task.type}>"
+        f"<{task.type}>{element('Name', task.name)}"
+        f"<Config><Property>{element('Name', 'settings')}"
+        f"<Value>{cdata(json.dumps(dict(task.settings)))}</Value></Property></Config>"
+        f"{element('Command', task.command) if task.command else ''}"
+        f"{f'<Query>{cdata(task.query)}</Query>' if task.query else ''}</{task.type}>"
         for task in instance.tasks
     )
     return xml(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import secrets
 import sqlite3
 import threading
@@ -260,13 +261,27 @@ class Instances:
             )
         return _instance(row)
 
-    def list(self, project: str, status: str | None, limit: int) -> list[Instance]:
-        """Return the latest instances of a project, newest first."""
+    def list(
+        self,
+        project: str,
+        *,
+        status: str | None = None,
+        started: tuple[float, float] = (-math.inf, math.inf),
+        after: str | None = None,
+        limit: int,
+    ) -> list[Instance]:
+        """Return the latest instances of a project, newest first.
+
+        :param started: earliest and latest start, seconds since the epoch.
+        :param after: id of the instance that the list goes on behind, None for its beginning.
+        """
         with self._db.read() as db:
             rows = db.execute(
                 "SELECT * FROM instances WHERE project = ? AND status = coalesce(?, status) "
-                "ORDER BY start_time DESC LIMIT ?",
-                (project, status, limit),
+                "AND start_time BETWEEN ? AND ? AND (? IS NULL OR "
+                "(start_time, id) < (SELECT start_time, id FROM instances WHERE id = ?)) "
+                "ORDER BY start_time DESC, id DESC LIMIT ?",
+                (project, status, *started, after, after, limit),
             ).fetchall()
         return [_instance(row) for row in rows]
 
