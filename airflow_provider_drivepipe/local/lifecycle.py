@@ -7,17 +7,15 @@ import os
 import subprocess
 import sys
 import time
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from airflow_provider_drivepipe.local.control_client import call
 from airflow_provider_drivepipe.local.errors import LocalCloudError
 from airflow_provider_drivepipe.local.processes import end_processes, engine_processes, tree_of
 from airflow_provider_drivepipe.local.rootlock import is_locked
 from airflow_provider_drivepipe.local.settings import (
     HEALTH_PATH,
-    HOST,
     LOG_FILE,
     MODEL_PROJECT,
     PROJECT,
@@ -116,7 +114,7 @@ def running(root: Path) -> ServerSettings | None:
 
 def stats(root: Path) -> dict[str, int]:
     """Return the counters of the running server; raise LocalCloudError when none runs."""
-    counters: dict[str, int] = _get(require_running(root), STATS_PATH)
+    counters: dict[str, int] = call(require_running(root), "GET", STATS_PATH)
     return counters
 
 
@@ -191,18 +189,6 @@ def _last_error(root: Path) -> str:
 
 def _health(settings: ServerSettings) -> bool:
     try:
-        return bool(_get(settings, HEALTH_PATH).get("pid") == settings.pid)
+        return bool(call(settings, "GET", HEALTH_PATH).get("pid") == settings.pid)
     except LocalCloudError:
         return False
-
-
-def _get(settings: ServerSettings, path: str) -> Any:
-    url = f"http://{HOST}:{settings.odps_port}{path}"
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {settings.control_token}"})
-    # Proxies of the environment are for the outside, not for loopback.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=5) as response:
-            return json.load(response)
-    except (OSError, ValueError) as error:
-        raise LocalCloudError(f"no good answer from {url}: {error}") from error

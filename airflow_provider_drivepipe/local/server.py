@@ -23,6 +23,7 @@ import uvicorn
 
 from airflow_provider_drivepipe.local import ports
 from airflow_provider_drivepipe.local.control import control_routes
+from airflow_provider_drivepipe.local.control_client import LocalCloudControl
 from airflow_provider_drivepipe.local.errors import LocalCloudError
 from airflow_provider_drivepipe.local.maxframe.service import Addresses, MaxFrameService
 from airflow_provider_drivepipe.local.models.catalog import ModelConfigError
@@ -111,6 +112,11 @@ class LocalCloud:
         return self.settings.access_key_secret
 
     @property
+    def control(self) -> LocalCloudControl:
+        """Handle on counters, model answers and faults; the same as other processes use."""
+        return LocalCloudControl(self.root)
+
+    @property
     def oss_root(self) -> Path:
         """Folder with one folder per bucket."""
         return self.root / "oss"
@@ -158,7 +164,7 @@ class LocalCloud:
             [PROJECT],
             registry,
             self.stats,
-            extra_routes=control_routes(settings.control_token, self.stats, models.app),
+            extra_routes=control_routes(settings.control_token, self.stats, models),
         )
         stack.callback(odps.close)
         odps.set_port(settings.odps_port)

@@ -25,13 +25,14 @@ LOCK_FILE = "server.lock"
 
 HEALTH_PATH = "/drivepipe/health"
 STATS_PATH = "/drivepipe/stats"
+MODEL_RULES_PATH = "/drivepipe/model-rules"
 
 
 @dataclass(frozen=True)
 class ServerSettings:
     """Ports, keys and the process id of the server that ran last. Secrets do not show in ``repr``.
 
-    ``control_token`` is the bearer token of ``/drivepipe/health`` and ``/drivepipe/stats``.
+    ``control_token`` is the bearer token of everything below ``/drivepipe/``.
     """
 
     odps_port: int

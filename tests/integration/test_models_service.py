@@ -112,6 +112,8 @@ def test_chat_answers_like_openai(server: Server) -> None:
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"] > 0
     assert server.stats.snapshot() == {
         "model.chat": 1,
+        "model.chat.ok": 1,
+        "model.images.qwen3-vl-plus": 1,
         "model.input_tokens": usage["prompt_tokens"],
         "model.output_tokens": usage["completion_tokens"],
     }
@@ -126,6 +128,8 @@ def test_multimodal_embedding(server: Server) -> None:
     assert answer["request_id"]
     assert server.stats.snapshot() == {
         "model.embed": 1,
+        "model.embed.ok": 1,
+        "model.images.qwen3-vl-embedding": 1,
         "model.input_tokens": answer["usage"]["total_tokens"],
     }
 
@@ -200,7 +204,13 @@ def test_errors_have_status_code_and_message(
     error = response.json()["error"]
     assert (response.status_code, error["code"]) == (status, code)
     assert error["message"]
-    assert server.stats.snapshot() == {f"model.{path}": 1, "model.error": 1}
+    counted = server.stats.snapshot()
+    assert (counted[f"model.{path}"], counted[f"model.{path}.error.{status}"], counted["model.error"]) == (
+        1,
+        1,
+        1,
+    )
+    assert f"model.{path}.ok" not in counted
 
 
 def test_scripted_failures_reach_the_caller(server: Server) -> None:

@@ -371,7 +371,7 @@ class MaxFrameService:
             remove_links(dag.directory)
             if dag.token is not None:
                 self._odps.tokens.revoke(dag.token)
-            self._stats.count(f"maxframe.dag_{status.name.lower()}")
+            self._stats.add(f"maxframe.dag_{status.name.lower()}")
             self._changed.notify_all()
 
     def _cancel(self, dag: Dag) -> None:

@@ -20,6 +20,8 @@ class ImagePart:
 
     data: bytes
     mime: str = "image/jpeg"
+    source: str = ""
+    """Address that the picture was fetched from, without its query; empty when it came as bytes."""
 
 
 Part = TextPart | ImagePart
@@ -46,14 +48,17 @@ class ChatRequest:
     @property
     def text(self) -> str:
         """All text of all messages, joined by line feeds."""
-        parts = (part for message in self.messages for part in message.parts)
-        return "\n".join(part.text for part in parts if isinstance(part, TextPart))
+        return "\n".join(part.text for part in self.parts if isinstance(part, TextPart))
 
     @property
     def images(self) -> tuple[ImagePart, ...]:
         """All pictures of all messages, in order."""
-        parts = (part for message in self.messages for part in message.parts)
-        return tuple(part for part in parts if isinstance(part, ImagePart))
+        return tuple(part for part in self.parts if isinstance(part, ImagePart))
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All parts of all messages, in order."""
+        return tuple(part for message in self.messages for part in message.parts)
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,17 @@ class Step:
         known = {**values, "embedding": None if embedding is None else tuple(map(float, embedding))}
         return cls(**known)
 
+    @property
+    def answers(self) -> bool:
+        """Return whether there is more to this step than its delay."""
+        return (
+            self.content is not None
+            or self.embedding is not None
+            or self.body is not None
+            or self.error is not None
+            or self.status >= 400
+        )
+
     def play(self) -> None:
         """Wait, then raise what this step must raise."""
         time.sleep(self.delay)

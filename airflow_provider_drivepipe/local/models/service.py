@@ -24,6 +24,7 @@ from airflow_provider_drivepipe.local.models.backend import (
     INVALID_PARAMETER,
     UNAUTHORIZED,
     UNSUPPORTED_TASK,
+    Backend,
     ChatRequest,
     EmbedRequest,
     ImagePart,
@@ -34,7 +35,8 @@ from airflow_provider_drivepipe.local.models.backend import (
 )
 from airflow_provider_drivepipe.local.models.catalog import Model, Task
 from airflow_provider_drivepipe.local.models.registry import ModelRegistry
-from airflow_provider_drivepipe.local.models.scripted import RawResponse
+from airflow_provider_drivepipe.local.models.script_rules import ModelRules, input_key
+from airflow_provider_drivepipe.local.models.scripted import RawResponse, ScriptedBackend
 from airflow_provider_drivepipe.local.stats import Stats
 
 _logger = logging.getLogger(__name__)
@@ -51,13 +53,19 @@ class ModelService:
     """``POST /v1/chat`` and ``POST /v1/embed``; ``app`` is mounted under ``/models``.
 
     ``authenticate`` gets the bearer token and says whether it is good. Errors are
-    ``{"error": {"code", "message"}}`` with a fitting status.
+    ``{"error": {"code", "message"}}`` with a fitting status. ``rules`` may answer chosen calls instead of the
+    models.
+
+    Counts ``model.chat`` and ``model.embed`` (calls that arrived, tries again included), for both also
+    ``….ok`` and ``….error.<status>``; ``model.images.<model>``, different pictures that a model was shown;
+    ``model.error``, all failures; and tokens.
     """
 
     def __init__(self, registry: ModelRegistry, authenticate: Callable[[str], bool], stats: Stats) -> None:
         self._registry = registry
         self._authenticate = authenticate
         self._stats = stats
+        self.rules = ModelRules()
         # Threads of their own, so that slow models do not hold up tables and objects.
         self._limiter = CapacityLimiter(_MAX_CONCURRENT)
         self.app = Starlette(
@@ -80,25 +88,31 @@ class ModelService:
             self._authenticate, token.strip()
         )
         if not known:
-            self._stats.count("model.error")
+            self._stats.add("model.error")
             return _error(401, UNAUTHORIZED, "a valid bearer token is needed")
-        self._stats.count(kind)
+        response = await self._response(request, kind, answer)
+        if response.status_code < 400:
+            self._stats.add(f"{kind}.ok")
+        else:
+            self._stats.add(f"{kind}.error.{response.status_code}")
+            self._stats.add("model.error")
+        return response
+
+    async def _response(self, request: Request, kind: str, answer: Callable[[Answer], Answer]) -> Response:
         body = await request.body()
         try:
-            result = await anyio.to_thread.run_sync(lambda: answer(_object(body)), limiter=self._limiter)
+            self._stats.count(kind)
+            return JSONResponse(
+                await anyio.to_thread.run_sync(lambda: answer(_object(body)), limiter=self._limiter)
+            )
         except ModelError as error:
-            self._stats.count("model.error")
             return _error(error.status, error.code, error.message)
         except RawResponse as raw:
-            if raw.status >= 400:
-                self._stats.count("model.error")
             return Response(raw.body, raw.status)
         except Exception as error:
-            self._stats.count("model.error")
             # The log has the traceback; the caller's table needs no more than the kind.
             _logger.exception("A model backend failed")
             return _error(500, INTERNAL_ERROR, f"the model backend failed ({type(error).__name__})")
-        return JSONResponse(result)
 
     def _answer_chat(self, body: Answer) -> Answer:
         model = self._model(body)
@@ -110,9 +124,9 @@ class ModelService:
             _mapping(body, "params"),
             _mapping(body, "running_options"),
         )
-        answer = model.backend.chat(request)
-        self._stats.count("model.input_tokens", answer.input_tokens)
-        self._stats.count("model.output_tokens", answer.output_tokens)
+        answer = self._backend(model, request).chat(request)
+        self._stats.add("model.input_tokens", answer.input_tokens)
+        self._stats.add("model.output_tokens", answer.output_tokens)
         return {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
             "object": "chat.completion",
@@ -145,9 +159,10 @@ class ModelService:
         if not parts:
             raise _invalid("input: nothing to embed")
         params = _mapping(body, "params")
-        answer = model.backend.embed(EmbedRequest(model.name, parts, _dimension(body, params), params))
+        request = EmbedRequest(model.name, parts, _dimension(body, params), params)
+        answer = self._backend(model, request).embed(request)
         tokens = answer.input_tokens
-        self._stats.count("model.input_tokens", tokens)
+        self._stats.add("model.input_tokens", tokens)
         if kind == "text":
             data = [
                 {"object": "embedding", "index": index, "embedding": list(vector)}
@@ -168,6 +183,18 @@ class ModelService:
             "usage": {"input_tokens": tokens, "total_tokens": tokens},
             "request_id": str(uuid.uuid4()),
         }
+
+    def _backend(self, model: Model, request: ChatRequest | EmbedRequest) -> Backend:
+        """Return who answers a request: a rule's step if one picks it, else the model's own backend."""
+        if any(isinstance(part, ImagePart) for part in request.parts):
+            self._stats.distinct(f"model.images.{model.name}", input_key(request).encode())
+        step = self.rules.step(request)
+        if step is None:
+            return model.backend
+        if step.answers:
+            return ScriptedBackend([step])
+        step.play()
+        return model.backend
 
     def _model(self, body: Answer) -> Model:
         name, project = body.get("model"), body.get("project")
@@ -236,7 +263,7 @@ def _part(value: object, where: str) -> Part:
             data = base64.b64decode(value["data"], validate=True)
         except (binascii.Error, ValueError) as error:
             raise ModelError(400, INVALID_IMAGE, f"{where}.data is not base64") from error
-        return ImagePart(data, str(value.get("mime") or "image/jpeg"))
+        return ImagePart(data, str(value.get("mime") or "image/jpeg"), str(value.get("source") or ""))
     raise _invalid(f"{where}: expected a text part with text, or an image part with base64 data")
 
 

@@ -88,7 +88,11 @@ def _image(kind: str, data: Any, mime: str | None, options: Any, storage: Storag
         encoded = base64.b64encode(_fetch(url, options or {}, storage)).decode()
     else:
         raise RowError("unsupported_content", f"the local cloud does not know content of type {kind!r}")
-    return {"type": "image", "data": encoded, "mime": mime or _DEFAULT_MIME}
+    wire = {"type": "image", "data": encoded, "mime": mime or _DEFAULT_MIME}
+    if kind == "image_url":
+        # A presigned address has its signature in the query.
+        wire["source"] = url.partition("?")[0]
+    return wire
 
 
 def _fetch(url: str, options: Mapping[str, Any], storage: Storage) -> bytes:
