@@ -55,7 +55,7 @@ def _timetable(scenario: Scenario) -> OdpsPartitionTimetable | None:
     if scenario.schedule is None:
         return None
     return OdpsPartitionTimetable(
-        scenario.schedule, timezone=scenario.timezone, lag_days=scenario.partition_lag_days
+        scenario.schedule, timezone=scenario.timezone, lag=scenario.partition_lag_days
     )
 
 

@@ -27,10 +27,46 @@ def resolve(**given_values):
 
 def test_order_of_sources():
     date = datetime(2026, 11, 19, 17, tzinfo=UTC)
-    everything = {"partition_key": "k", "conf": {"ds": "c"}, "params": {"ds": "p"}, "logical_date": date}
-    assert resolve(**everything) == "k"
-    assert resolve(**{**everything, "partition_key": None}) == "c"
-    assert resolve(params={"ds": "p"}, logical_date=date) == "p"
+    everything = {
+        "partition_key": "20260101",
+        "conf": {"ds": "20260102"},
+        "params": {"ds": "20260103"},
+        "logical_date": date,
+    }
+    assert resolve(**everything) == "20260101"
+    assert resolve(**{**everything, "partition_key": None}) == "20260102"
+    assert resolve(params={"ds": "20260103"}, logical_date=date) == "20260103"
+    assert resolve(conf={"ds": ""}, params={"ds": None}, logical_date=date) == "20261120"
+    assert resolve(conf={"ds": 20260102}) == "20260102"
+    assert resolve(conf={"ds": "20260102"}, params={"dt": "20260103"}, column="dt") == "20260103"
+
+
+@pytest.mark.parametrize(
+    "given", ["2026-11-20", "2026112", "20261131", 2026, True, ["20261120"], "20261120 "]
+)
+@pytest.mark.parametrize("source", ["conf", "params"])
+def test_values_that_people_give_must_fit_the_key_format(source, given):
+    with pytest.raises(ValueError, match=rf"'ds' in the run's {source}: .*such as 20261120$"):
+        resolve(**{source: {"ds": given}})
+
+
+def test_keys_of_other_timetables_are_taken_as_they_are_but_never_unsafe():
+    assert resolve(partition_key="2026-W47") == "2026-W47"
+    with pytest.raises(ValueError, match="not allowed"):
+        resolve(partition_key="x'; drop table t")
+
+
+def test_hourly_values():
+    hourly = {"key_format": "%Y%m%d%H"}
+    assert resolve(conf={"ds": "2026112007"}, **hourly) == "2026112007"
+    assert resolve(logical_date=datetime(2026, 11, 19, 17, 40, tzinfo=UTC), **hourly) == "2026112001"
+    with pytest.raises(ValueError, match="such as 2026112007"):
+        resolve(conf={"ds": "20261120"}, **hourly)
+
+
+def test_unknown_time_zone_is_named():
+    with pytest.raises(ValueError, match="Asia/Shangai"):
+        resolve(logical_date=datetime(2026, 11, 19, tzinfo=UTC), timezone="Asia/Shangai")
 
 
 def test_logical_date_counts_in_the_scenarios_time_zone():
@@ -43,7 +79,9 @@ def test_no_source_says_how_to_give_one():
         resolve()
 
 
-@pytest.mark.parametrize("bad", ["", "a/b", "..", "'", "a b", "a\n", "x=1", "a;b", "é'", "9" * 300, "\x00"])
+@pytest.mark.parametrize(
+    "bad", ["", "a/b", "..", "'", "a b", "a\n", "x=1", "a;b", "é", "１", "9" * 300, "\x00"]
+)
 def test_unsafe_values_are_refused(bad):
     with pytest.raises(ValueError, match="partition value"):
         check_partition_value(bad)
@@ -67,3 +105,54 @@ def test_several_columns_in_order():
     assert spec.sql(" AND ") == "`ds`='20261120' AND `region`='cn'"
     assert spec.path() == "ds=20261120/region=cn"
     assert str(spec) == "ds=20261120,region=cn"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ds=20261120,region=cn",
+        "ds=20261120/region=cn",
+        "ds='20261120',region='cn'",
+        ' ds = "20261120" , region = cn ',
+    ],
+)
+def test_specs_are_read_as_people_and_sdks_write_them(text):
+    assert PartitionSpec.parse(text) == PartitionSpec(("ds", "region"), ("20261120", "cn"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "20261120",
+        "ds",
+        "ds=",
+        "=1",
+        "ds=1,",
+        "ds=1,,r=2",
+        "ds=1,ds=2",
+        "DS=1",
+        "ds='1",
+        "ds=a=b",
+        "ds=../x",
+    ],
+)
+def test_texts_that_are_no_spec_are_refused(text):
+    with pytest.raises(ValueError, match="partition"):
+        PartitionSpec.parse(text)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.from_regex(r"[a-z_][a-z0-9_]{0,9}", fullmatch=True),
+            st.from_regex(r"[A-Za-z0-9:+_-]{1,9}", fullmatch=True),
+        ),
+        min_size=1,
+        max_size=4,
+        unique_by=lambda pair: pair[0],
+    )
+)
+def test_what_a_spec_writes_it_reads(pairs):
+    spec = PartitionSpec(*(tuple(side) for side in zip(*pairs, strict=True)))
+    assert PartitionSpec.parse(str(spec)) == PartitionSpec.parse(spec.path()) == spec
