@@ -214,7 +214,7 @@ def test_waiting_in_the_worker(odps_client, upstream):
     operator = Worker(
         task_id="wait", table=upstream, partition_spec="ds=20261120,region=east", deferrable=False
     )
-    assert Run().execute(operator) == {"table": upstream, "partition": spec}
+    assert Run().execute(operator) == {"table": upstream, "partition": "ds=20261120,region=east"}
     assert waits == [60]
 
 
