@@ -23,12 +23,20 @@ class TransientError(DrivepipeError):
     """The service could not be reached or answered with a passing fault; a retry helps."""
 
 
+class PartitionBusyError(TransientError):
+    """Another run is writing the same partition."""
+
+
 class RemoteJobError(DrivepipeError):
     """The MaxFrame job or SQL instance ran and failed."""
 
 
 class RemoteJobCancelled(RemoteJobError):
     """The MaxFrame job was cancelled from outside this task."""
+
+
+class RemoteJobTimeout(RemoteJobError):
+    """The MaxFrame job was still running at the task's ``execution_timeout``, and was cancelled."""
 
 
 class DataGateError(DrivepipeError):

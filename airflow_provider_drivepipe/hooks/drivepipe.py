@@ -127,6 +127,25 @@ class DrivepipeHook(BaseHook):
             columns = [Column(c.name, str(c.type).lower(), c.comment or "") for c in schema.simple_columns]
             return columns, [c.name for c in schema.partitions]
 
+    def table_comment(self, table: str) -> str | None:
+        """Return a table's comment, None when there is no such table."""
+        from odps.errors import NoSuchObject
+
+        with self.errors():
+            try:
+                found = self.odps.get_table(table)
+                found.reload()
+            except NoSuchObject:
+                return None
+            return found.comment or ""
+
+    def list_tables(self, prefix: str) -> list[str]:
+        """Return the tables whose names start with ``prefix`` (``name`` or ``project.name``), as it is written."""
+        project, _, start = prefix.rpartition(".")
+        with self.errors():
+            found = [table.name for table in self.odps.list_tables(project=project or None, prefix=start)]
+        return [f"{project}.{name}" if project else name for name in found]
+
     def execute_sql(self, sql: str, hints: dict[str, str] | None = None) -> list[list[Any]]:
         """Run a statement to its end and return the rows of a query, or an empty list.
 

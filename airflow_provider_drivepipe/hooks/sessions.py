@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from urllib.parse import urlsplit
 
 TAGS_SETTING = "drivepipe.session.tags"
 
@@ -33,6 +34,10 @@ class SessionTags:
     map_index: int
     try_number: int
 
+    def text(self) -> str:
+        """Return all of it as one text."""
+        return f"{self.dag_id}/{self.run_id}/{self.task_id}/{self.map_index}/{self.try_number}"
+
 
 @dataclass(frozen=True)
 class Session:
@@ -49,12 +54,23 @@ class Session:
     owner: str
 
 
-def tag_settings(tags: SessionTags, installation: str) -> dict[str, str]:
-    """Return the settings of a session's task that carry its tags."""
+def installation() -> str:
+    """Return the address of this Airflow (``[api] base_url``), which tells its sessions from others'.
+
+    Two installations may run DAGs of the same name, with the same runs, in one project.
+    """
+    from airflow.sdk.configuration import conf
+
+    url = urlsplit(str(conf.get("api", "base_url", fallback="") or ""))
+    return url._replace(netloc=url.netloc.rpartition("@")[2]).geturl().rstrip("/")
+
+
+def tag_settings(tags: SessionTags, opened_by: str) -> dict[str, str]:
+    """Return the settings of a session's task that carry its tags and the installation that opens it."""
     node = f"{tags.dag_id}.{tags.task_id}"
     instance = f"{tags.run_id}:{tags.map_index}:{tags.try_number}"
     return {
-        TAGS_SETTING: json.dumps({**asdict(tags), "installation": installation}),
+        TAGS_SETTING: json.dumps({**asdict(tags), "installation": opened_by}),
         "EXT_PLATFORM_ID": _PLATFORM,
         "EXT_NODE_ID": hashlib.sha256(node.encode()).hexdigest()[:32],
         "EXT_NODE_NAME": _NOT_PLAIN.sub("_", node)[:_MAX_NODE_NAME],
@@ -68,8 +84,8 @@ def read_tags(settings: str | None) -> tuple[SessionTags, str] | None:
     texts = [values.get(name) for name in ("dag_id", "run_id", "task_id", "installation")]
     numbers = [values.get(name) for name in ("map_index", "try_number")]
     match texts, numbers:
-        case [str(dag_id), str(run_id), str(task_id), str(installation)], [int(map_index), int(try_number)]:
-            return SessionTags(dag_id, run_id, task_id, map_index, try_number), installation
+        case [str(dag_id), str(run_id), str(task_id), str(opened_by)], [int(map_index), int(try_number)]:
+            return SessionTags(dag_id, run_id, task_id, map_index, try_number), opened_by
     return None
 
 

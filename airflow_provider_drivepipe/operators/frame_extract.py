@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from airflow_provider_drivepipe.contracts import FRAME_COLUMNS, Column, Stage
+from airflow_provider_drivepipe.contracts import FRAME_COLUMNS, STATUS_COLUMNS, Column, Stage
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
-from airflow_provider_drivepipe.operators.base import MaxFrameStageOperator, StageRun, lineage_of
-from airflow_provider_drivepipe.pipelines.fingerprint import frames_fingerprint
-from airflow_provider_drivepipe.pipelines.stage_sql import StageTables
+from airflow_provider_drivepipe.operators.base import MaxFrameStageOperator, StageRun
+from airflow_provider_drivepipe.pipelines.fingerprint import Fingerprint, fingerprint_of
+from airflow_provider_drivepipe.pipelines.publishing import WorkCounts
+from airflow_provider_drivepipe.pipelines.stage_tables import WORK_COLUMN, StageTables, Work, WorkingTables
 from airflow_provider_drivepipe.scenario.columns import output_columns
-from airflow_provider_drivepipe.scenario.options import FrameOptions, OssOptions
+from airflow_provider_drivepipe.scenario.options import FrameOptions, OssOptions, StageOptions
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 
 
@@ -30,64 +31,88 @@ class MaxFrameFrameExtractOperator(MaxFrameStageOperator):
         self.oss = oss
         self.frames = frames or FrameOptions()
 
-    def resolve(
-        self, hook: MaxFrameHook, partition: PartitionSpec, source: Sequence[Column], suffix: str
-    ) -> StageRun:
-        """Return the run of this partition."""
-        root = str(hook.oss_root(self.oss.bucket, self.oss.root))
-        return video_stage_run(
-            source_table=self.source_table,
-            output_table=self.output_table.name,
+    def stage_options(self) -> StageOptions:
+        """Return what the operator was built to do."""
+        return StageOptions(frames=self.frames)
+
+    def layout(
+        self,
+        partition: PartitionSpec,
+        source: Sequence[Column],
+        working: WorkingTables,
+        options: StageOptions,
+    ) -> StageTables:
+        """Return the tables of a run; input units are videos, told apart by ``video_path``."""
+        names = [c.name for c in source]
+        if "video_path" not in names:
+            raise ConfigurationError(
+                f"table {self.source_table} has no column video_path (its columns: {', '.join(names)})"
+            )
+        stages = [Stage.FRAME_EXTRACTION]
+        stages += [Stage.LABEL] if options.labels else []
+        stages += [Stage.IMAGE_EMBEDDING] if options.embedding else []
+        return StageTables(
+            source=self.source_table,
+            output=self.output_table.name,
+            working=working,
             partition=partition,
-            source=source,
-            columns=output_columns(lineage_of(source, FRAME_COLUMNS), None, None),
-            stages=(Stage.FRAME_EXTRACTION,),
-            fingerprint_prefix=frames_fingerprint(self.frames, root),
-            suffix=suffix,
+            expands=True,
+            unit_key=("video_path",),
+            row_key=("video_path", "frame_idx"),
+            identity=("video_path", "etag") if "etag" in names else ("video_path",),
+            source_columns=tuple(source),
+            output_columns=output_columns(
+                lineage_of(source, FRAME_COLUMNS), options.labels, options.embedding
+            ),
+            stages=tuple(stages),
         )
 
-    def build(self, hook: MaxFrameHook, run: StageRun) -> Any:
+    def fingerprint(self, hook: MaxFrameHook, options: StageOptions) -> Fingerprint:
+        """Return what the rows of a run are made with."""
+        project = hook.settings.require_model_project() if options.labels or options.embedding else None
+        return fingerprint_of(options, self._root(hook), project)
+
+    def build(self, hook: MaxFrameHook, run: StageRun, counts: WorkCounts) -> Any:  # noqa: ARG002
         """Return the lazy frame rows of the selected videos."""
+        return self.frames_of(hook, run)
+
+    def frames_of(self, hook: MaxFrameHook, run: StageRun) -> Any:
+        """Return the lazy frame rows of the videos that are done from the start."""
         import maxframe.dataframe as md
 
         from airflow_provider_drivepipe.pipelines.context import MountOptions
         from airflow_provider_drivepipe.pipelines.frames import extract, frame_job
 
-        root = str(hook.oss_root(self.oss.bucket, self.oss.root))
-        mount = MountOptions(root, self.oss.mount_path, hook.oss_settings.require_role_arn())
-        lineage = tuple(c for c in run.tables.source_columns if c != "video_path")
-        job = frame_job(self.frames, mount, run.partition.path(), lineage)
-        videos = md.read_odps_table(run.tables.selection, odps_entry=hook.odps)
-        return extract(videos, self.frames, mount, job)
-
-
-def video_stage_run(
-    *,
-    source_table: str,
-    output_table: str,
-    partition: PartitionSpec,
-    source: Sequence[Column],
-    columns: tuple[Column, ...],
-    stages: tuple[Stage, ...],
-    fingerprint_prefix: str,
-    suffix: str,
-) -> StageRun:
-    """Return a stage run whose input units are videos, told apart by ``video_path``."""
-    names = tuple(c.name for c in source)
-    if "video_path" not in names:
-        raise ConfigurationError(
-            f"table {source_table} has no column video_path (its columns: {', '.join(names)})"
+        assert run.options.frames is not None
+        mount = MountOptions(self._root(hook), self.oss.mount_path, hook.oss_settings.require_role_arn())
+        lineage = tuple(c.name for c in run.tables.source_columns if c.name != "video_path")
+        job = frame_job(run.options.frames, mount, run.partition.path(), lineage)
+        videos = md.read_odps_table(
+            run.tables.working.units,
+            partitions=[f"{WORK_COLUMN.name}={Work.RUN}"],
+            odps_entry=hook.odps,
         )
-    tables = StageTables(
-        source=source_table,
-        output=output_table,
-        selection=f"{output_table}__selection_{suffix}",
-        staging=f"{output_table}__staging_{suffix}",
-        partition_filter=partition.sql(" AND "),
-        partition_clause=partition.sql(", "),
-        key=("video_path",),
-        identity=("video_path", "etag") if "etag" in names else ("video_path",),
-        source_columns=names,
-        output_columns=tuple(c.name for c in columns),
-    )
-    return StageRun(partition, tables, columns, stages, fingerprint_prefix)
+        return extract(videos, run.options.frames, mount, job)
+
+    def _root(self, hook: MaxFrameHook) -> str:
+        return str(hook.oss_root(self.oss.bucket, self.oss.root))
+
+
+def lineage_of(source: Sequence[Column], own: Sequence[Column]) -> tuple[Column, ...]:
+    """Return the input columns that travel through: all but the stage's own.
+
+    Raises ConfigurationError when an input column has a name that the output needs for something else.
+    """
+    check_names(source, {c.name for c in STATUS_COLUMNS})
+    own_names = {c.name for c in own}
+    return tuple(c for c in source if c.name not in own_names)
+
+
+def check_names(source: Sequence[Column], taken: set[str]) -> None:
+    """Raise ConfigurationError when input columns have names that the output needs for something else."""
+    clashes = [c.name for c in source if c.name in taken or c.name.startswith("drivepipe_")]
+    if clashes:
+        raise ConfigurationError(
+            f"input columns {', '.join(clashes)} have names that the output needs for itself; rename them in "
+            "the input, or read it through a view"
+        )

@@ -9,15 +9,13 @@ from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Column, Stage
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
 from airflow_provider_drivepipe.operators.base import MaxFrameStageOperator, StageRun
-from airflow_provider_drivepipe.operators.models import assemble_job, model_access
-from airflow_provider_drivepipe.pipelines.fingerprint import (
-    combined,
-    image_embedding_fingerprint,
-    label_fingerprint,
-)
-from airflow_provider_drivepipe.pipelines.stage_sql import StageTables
+from airflow_provider_drivepipe.operators.frame_extract import check_names
+from airflow_provider_drivepipe.operators.models import rows_to_do
+from airflow_provider_drivepipe.pipelines.fingerprint import Fingerprint, fingerprint_of
+from airflow_provider_drivepipe.pipelines.publishing import WorkCounts
+from airflow_provider_drivepipe.pipelines.stage_tables import StageTables, WorkingTables
 from airflow_provider_drivepipe.scenario.columns import model_columns
-from airflow_provider_drivepipe.scenario.options import ImageEmbeddingOptions, LabelOptions
+from airflow_provider_drivepipe.scenario.options import ImageEmbeddingOptions, LabelOptions, StageOptions
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 
 _KEY = ("video_path", "frame_idx", "image_id", "image_url")
@@ -48,10 +46,18 @@ class AiFuncLabelOperator(MaxFrameStageOperator):
         self.labels = labels
         self.embedding = embedding
 
-    def resolve(
-        self, hook: MaxFrameHook, partition: PartitionSpec, source: Sequence[Column], suffix: str
-    ) -> StageRun:
-        """Return the run of this partition; input units are the rows of the input."""
+    def stage_options(self) -> StageOptions:
+        """Return what the operator was built to do."""
+        return StageOptions(labels=self.labels, embedding=self.embedding)
+
+    def layout(
+        self,
+        partition: PartitionSpec,
+        source: Sequence[Column],
+        working: WorkingTables,
+        options: StageOptions,
+    ) -> StageTables:
+        """Return the tables of a run; input units are the rows of the input."""
         names = [c.name for c in source]
         if "image_url" not in names:
             raise ConfigurationError(
@@ -60,35 +66,33 @@ class AiFuncLabelOperator(MaxFrameStageOperator):
         status = {c.name for c in STATUS_COLUMNS}
         has_status = status <= set(names)
         travelling = tuple(c for c in source if not (has_status and c.name in status))
-        columns = (*travelling, *model_columns(self.labels, self.embedding), *STATUS_COLUMNS)
-        project = hook.settings.require_model_project()
-        prefix = combined(
-            label_fingerprint(self.labels, project) if self.labels else None,
-            image_embedding_fingerprint(self.embedding, project) if self.embedding else None,
-        )
-        tables = StageTables(
+        added = model_columns(options.labels, options.embedding)
+        check_names(travelling, {*status, *(c.name for c in added)})
+        key = tuple(c for c in _KEY if c in names)
+        stages = [Stage.LABEL] if options.labels else []
+        stages += [Stage.IMAGE_EMBEDDING] if options.embedding else []
+        return StageTables(
             source=self.source_table,
             output=self.output_table.name,
-            selection=f"{self.output_table.name}__selection_{suffix}",
-            staging=f"{self.output_table.name}__staging_{suffix}",
-            partition_filter=partition.sql(" AND "),
-            partition_clause=partition.sql(", "),
-            key=tuple(c for c in _KEY if c in names),
+            working=working,
+            partition=partition,
+            expands=False,
+            unit_key=key,
+            row_key=key,
             identity=("image_url", "fingerprint") if has_status else ("image_url",),
-            source_columns=tuple(c.name for c in travelling),
-            output_columns=tuple(c.name for c in columns),
+            source_columns=travelling,
+            output_columns=(*travelling, *added, *STATUS_COLUMNS),
+            stages=tuple(stages),
             source_has_status=has_status,
         )
-        stages = [Stage.LABEL] if self.labels else []
-        stages += [Stage.IMAGE_EMBEDDING] if self.embedding else []
-        return StageRun(partition, tables, columns, tuple(stages), prefix)
 
-    def build(self, hook: MaxFrameHook, run: StageRun) -> Any:
+    def fingerprint(self, hook: MaxFrameHook, options: StageOptions) -> Fingerprint:
+        """Return what the rows of a run are made with."""
+        return fingerprint_of(options, None, hook.settings.require_model_project())
+
+    def build(self, hook: MaxFrameHook, run: StageRun, counts: WorkCounts) -> Any:
         """Return the lazy labelled rows of the selected images."""
         import maxframe.dataframe as md
 
-        from airflow_provider_drivepipe.pipelines.models import call_models
-
-        rows = md.read_odps_table(run.tables.selection, odps_entry=hook.odps)
-        job = assemble_job(run, self.labels, self.embedding)
-        return call_models(rows, self.labels, self.embedding, model_access(hook), job)
+        pieces = rows_to_do(hook, run, counts)
+        return pieces[0] if len(pieces) == 1 else md.concat(pieces)

@@ -1,12 +1,14 @@
-"""What the operators that call models share: access to the models, and how answers become rows."""
+"""What the operators that call models share: access to the models, and the rows that lack their results."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
 from airflow_provider_drivepipe.operators.base import StageRun
-from airflow_provider_drivepipe.scenario.options import ImageEmbeddingOptions, LabelOptions
+from airflow_provider_drivepipe.pipelines.publishing import WorkCounts
+from airflow_provider_drivepipe.pipelines.stage_tables import WORK_COLUMN, StageTables, parts_of_todo
+from airflow_provider_drivepipe.scenario.options import StageOptions
 
 if TYPE_CHECKING:
     from airflow_provider_drivepipe.pipelines.context import ModelAccess
@@ -21,19 +23,35 @@ def model_access(hook: MaxFrameHook) -> ModelAccess:
     return ModelAccess(hook.settings.require_model_project(), key.id, key.secret)
 
 
-def assemble_job(
-    run: StageRun, labels: LabelOptions | None, embedding: ImageEmbeddingOptions | None
-) -> AssembleJob:
-    """Return what the worker needs to know to turn answers into the rows of ``run``."""
+def assemble_job(tables: StageTables, options: StageOptions) -> AssembleJob:
+    """Return what the worker needs to know to turn answers into the rows of ``tables``."""
     from airflow_provider_drivepipe.scenario.label_schemas import load_label_schema
     from airflow_provider_drivepipe.worker.assemble import AssembleJob
 
+    labels, embedding = options.labels, options.embedding
     schema = load_label_schema(labels.label_schema) if labels and labels.label_schema else None
     return AssembleJob(
-        columns=tuple(c.name for c in run.columns),
+        columns=tuple(c.name for c in tables.output_columns),
         labels=labels is not None,
         embedding=embedding is not None,
         label_schema=schema,
         keep_raw_response=bool(labels and labels.keep_raw_response),
         dimension=embedding.dimension if embedding else None,
     )
+
+
+def rows_to_do(hook: MaxFrameHook, run: StageRun, counts: WorkCounts) -> list[Any]:
+    """Return lazy final rows for rows that lack results of models: only what is missing is asked for."""
+    import maxframe.dataframe as md
+
+    from airflow_provider_drivepipe.pipelines.models import call_models
+
+    pieces = []
+    for work in counts.todo:
+        missing = {part.stage for part in parts_of_todo(work)}
+        options = run.options.only(missing)
+        rows = md.read_odps_table(
+            run.tables.rows_to_do, partitions=[f"{WORK_COLUMN.name}={work}"], odps_entry=hook.odps
+        )
+        pieces.append(call_models(rows, options, model_access(hook), assemble_job(run.tables, options)))
+    return pieces

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -23,10 +22,16 @@ from airflow_provider_drivepipe.contracts import (
 from airflow_provider_drivepipe.exceptions import ConfigurationError, DataGateError
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.hooks.errors import oss_errors
-from airflow_provider_drivepipe.operators.base import push_report
-from airflow_provider_drivepipe.operators.partition import partition_spec_from_context
+from airflow_provider_drivepipe.operators.partition import (
+    PARTITION_SPEC_TEMPLATE,
+    partition_spec_from_context,
+)
+from airflow_provider_drivepipe.operators.partition_lock import leave_partition, tags_of, take_partition
+from airflow_provider_drivepipe.operators.report import push_report
+from airflow_provider_drivepipe.operators.retry import drivepipe_retry_policy
 from airflow_provider_drivepipe.pipelines import stage_sql
 from airflow_provider_drivepipe.pipelines.manifest import LeftOut, manifest_row
+from airflow_provider_drivepipe.pipelines.stage_tables import WORKING_TABLE_LIFECYCLE_DAYS, WorkingTables
 from airflow_provider_drivepipe.scenario.options import (
     GateOptions,
     ManifestOptions,
@@ -54,6 +59,7 @@ class OssManifestOperator(BaseOperator):
     :param output_table: manifest table; created when it is missing.
     """
 
+    template_fields: Sequence[str] = ("partition_spec",)
     ui_color = "#d0e0e3"
     stage_name: ClassVar[str] = str(Stage.MANIFEST)
 
@@ -69,9 +75,11 @@ class OssManifestOperator(BaseOperator):
         oss_conn_id: str | None = None,
         **kwargs: Any,
     ) -> None:
+        kwargs.setdefault("retry_policy", drivepipe_retry_policy())
         super().__init__(**kwargs)
         self.scenario = scenario
         self.partition = partition
+        self.partition_spec = PARTITION_SPEC_TEMPLATE
         self.options = options
         self.output_table = output_table
         self.gate = gate or GateOptions()
@@ -84,15 +92,15 @@ class OssManifestOperator(BaseOperator):
         ti = context["ti"]
         hook = DrivepipeHook(self.conn_id, self.oss_conn_id, run_identity=f"{ti.dag_id}/{ti.run_id}")
         partition = partition_spec_from_context(context, self.partition)
-        identity = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}/{partition.path()}"
-        suffix = hashlib.sha256(identity.encode()).hexdigest()[:12]
-        staging = f"{self.output_table.name}__staging_{suffix}"
+        owner = tags_of(context)
+        working = WorkingTables.of(self.output_table.name, partition, owner.text())
         counts = Counter[str]()
+        take_partition(context, hook, working, owner)
         try:
-            self._stage(hook, partition, staging, counts)
-            self._publish(hook, partition, staging)
+            self._stage(hook, partition, working.staging, counts)
+            self._publish(hook, partition, working.staging)
         finally:
-            hook.execute_sql(stage_sql.drop_table(staging))
+            leave_partition(hook, working, owner)
         report = self._report(partition, counts, time.time() - started)
         push_report(context, report)
         if report.ok < self.gate.min_rows:
@@ -103,10 +111,9 @@ class OssManifestOperator(BaseOperator):
         self, hook: DrivepipeHook, partition: PartitionSpec, staging: str, counts: Counter[str]
     ) -> None:
         """Write the listing into the staging table, batch by batch; memory does not grow with the bucket."""
-        hook.execute_sql(stage_sql.drop_table(staging))
         hook.execute_sql(
             stage_sql.create_table(
-                staging, MANIFEST_COLUMNS, lifecycle_days=stage_sql.WORKING_TABLE_LIFECYCLE_DAYS
+                staging, MANIFEST_COLUMNS, lifecycle_days=WORKING_TABLE_LIFECYCLE_DAYS, if_not_exists=False
             )
         )
         prefix = self._prefix(partition)

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
+PARTITION_SPEC_TEMPLATE = "{{ macros.drivepipe.partition_spec() }}"
+"""Shows the partition on a task's Rendered Templates page."""
+
+
 def partition_spec_from_context(context: Context, options: PartitionOptions) -> PartitionSpec:
     """Return the partition that the run of ``context`` owns.
 

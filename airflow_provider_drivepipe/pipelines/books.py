@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from airflow_provider_drivepipe.contracts import Stage, StageCounts, Status, Tokens, Verdict
 from airflow_provider_drivepipe.exceptions import UnbalancedBooksError
+from airflow_provider_drivepipe.pipelines.publishing import WorkCounts
+from airflow_provider_drivepipe.pipelines.stage_tables import StageTables, Work
 
 MASKED_BY_LABEL = "masked_by_label"
 """Reason in reports for an embedding that is missing on a row whose ``error_type`` is the label's."""
+DUPLICATE = "duplicate"
+"""Reason in reports for further input rows of a unit, which are left out."""
 
 _TOKENS = {
     "label_input_token": "input",
     "label_output_token": "output",
     "image_embedding_total_token": "embedding",
 }
+_MODEL_STAGES = (Stage.LABEL, Stage.IMAGE_EMBEDDING)
 
 
 @dataclass(frozen=True)
@@ -28,13 +33,11 @@ class AuditRow:
     error_type: str
     has_embedding: bool
     rows: int
-    units: int
-    tokens: tuple[int, ...]
 
     @classmethod
     def read(cls, values: Sequence[object]) -> AuditRow:
-        """Read a row of :func:`stage_sql.audit`'s result."""
-        origin, status, error_stage, error_type, has_embedding, rows, units, *tokens = values
+        """Read a row of :func:`publishing.audit`'s result."""
+        origin, status, error_stage, error_type, has_embedding, rows = values
         return cls(
             str(origin),
             str(status),
@@ -42,8 +45,6 @@ class AuditRow:
             str(error_type or ""),
             bool(int(str(has_embedding))),
             int(str(rows)),
-            int(str(units)),
-            tuple(int(str(t or 0)) for t in tokens),
         )
 
 
@@ -55,7 +56,8 @@ class Books:
     carried_over: int
     stages: dict[str, StageCounts]
     failures: dict[str, dict[str, int]]
-    tokens: Tokens
+    tokens: Tokens = field(default_factory=Tokens)
+    filtered_reasons: dict[str, int] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:
@@ -78,43 +80,65 @@ class Books:
 
 
 def balance(
-    audit: Iterable[AuditRow], stages: Sequence[Stage], units_in: int, token_columns: Sequence[str]
+    tables: StageTables,
+    counts: WorkCounts,
+    published: Sequence[object],
+    audit: Iterable[AuditRow],
+    tokens: Sequence[object],
 ) -> Books:
-    """Return the books of a partition; raise UnbalancedBooksError when rows went missing.
+    """Return the books of a partition; raise UnbalancedBooksError when rows went missing or came twice.
 
-    :param stages: the stages that the task ran, first to last.
-    :param units_in: input units of the first stage (videos for frame extraction, else rows).
+    :param counts: what the snapshot of the input holds.
+    :param published: the row that :func:`publishing.count_published` gave.
+    :param tokens: the row that :func:`publishing.count_tokens` gave.
     """
+    units, rows, distinct_rows = (int(str(n or 0)) for n in published)
+    if units != counts.total or rows != distinct_rows:
+        raise UnbalancedBooksError(
+            f"the input has {counts.total} units, the partition would have {units}, and {rows} rows of which "
+            f"{rows - distinct_rows} are there twice; nothing was published to {tables.output} "
+            f"{tables.partition.path()}"
+        )
     groups = list(audit)
     table = StageCounts(
         sum(g.rows for g in groups), *(sum(g.rows for g in groups if g.status == status) for status in Status)
     )
+    duplicates = counts.units.get(Work.DUPLICATE, 0)
     books: dict[str, StageCounts] = {}
     failures: dict[str, dict[str, int]] = {}
-    for stage in stages:
+    for number, stage in enumerate(tables.stages):
         failures[stage.value] = _failures(groups, stage)
         failed = sum(failures[stage.value].values())
+        left_out = duplicates if number == 0 else 0
         if stage is Stage.FRAME_EXTRACTION:
-            books[stage.value] = StageCounts(units_in, units_in - failed, failed)
+            skipped = sum(g.rows for g in groups if g.status == Status.SKIPPED and g.error_stage == stage)
+            rows_in, filtered = counts.total, 0
         else:
-            tried = [g for g in groups if not _failed_before(g, stage, stages)]
-            rows_in = sum(g.rows for g in tried)
-            filtered = sum(g.rows for g in tried if g.status == Status.FILTERED)
-            skipped = sum(g.rows for g in tried if g.status == Status.SKIPPED)
-            books[stage.value] = StageCounts(
-                rows_in, rows_in - failed - filtered - skipped, failed, filtered, skipped
-            )
-    for name, counts in {"table": table, **books}.items():
-        if not counts.balanced() or min(asdict(counts).values()) < 0:
-            raise UnbalancedBooksError(f"the books of {name} do not balance: {counts}; nothing was published")
+            reached = [g for g in groups if _reached(g, stage, tables.stages)]
+            rows_in = sum(g.rows for g in reached)
+            filtered = sum(g.rows for g in reached if g.status == Status.FILTERED)
+            skipped = sum(g.rows for g in reached if g.status == Status.SKIPPED)
+        ok = rows_in - failed - filtered - skipped
+        books[stage.value] = StageCounts(rows_in + left_out, ok, failed, filtered + left_out, skipped)
+    for name, count in {"table": table, **books}.items():
+        if not count.balanced() or min(asdict(count).values()) < 0:
+            raise UnbalancedBooksError(f"the books of {name} do not balance: {count}; nothing was published")
+    return Books(
+        table,
+        sum(g.rows for g in groups if g.origin == "carried"),
+        books,
+        {k: v for k, v in failures.items() if v},
+        _tokens(tables.token_columns, tokens),
+        {DUPLICATE: duplicates} if duplicates else {},
+    )
+
+
+def _tokens(columns: Sequence[str], sums: Sequence[object]) -> Tokens:
     paid: dict[str, int] = {}
-    for group in groups:
-        if group.origin == "new":
-            for column, count in zip(token_columns, group.tokens, strict=True):
-                kind = _TOKENS[column]
-                paid[kind] = paid.get(kind, 0) + count
-    carried = sum(g.rows for g in groups if g.origin == "carried")
-    return Books(table, carried, books, {k: v for k, v in failures.items() if v}, Tokens(**paid))
+    for column, total in zip(columns, sums, strict=True):
+        kind = _TOKENS[column]
+        paid[kind] = paid.get(kind, 0) + int(str(total or 0))
+    return Tokens(**paid)
 
 
 def _failures(groups: Sequence[AuditRow], stage: Stage) -> dict[str, int]:
@@ -124,21 +148,20 @@ def _failures(groups: Sequence[AuditRow], stage: Stage) -> dict[str, int]:
         if group.status != Status.FAILED:
             continue
         if group.error_stage == stage:
-            reason, n = group.error_type, group.rows
+            reason = group.error_type
         elif stage is Stage.IMAGE_EMBEDDING and group.error_stage == Stage.LABEL and not group.has_embedding:
-            reason, n = MASKED_BY_LABEL, group.rows
+            reason = MASKED_BY_LABEL
         else:
             continue
-        counts[reason] = counts.get(reason, 0) + n
+        counts[reason] = counts.get(reason, 0) + group.rows
     return counts
 
 
-def _failed_before(group: AuditRow, stage: Stage, stages: Sequence[Stage]) -> bool:
-    """Whether the group's rows never reached ``stage``: an earlier, non-model stage failed them."""
-    if group.status != Status.FAILED or group.error_stage == stage:
-        return False
-    sides = (Stage.LABEL, Stage.IMAGE_EMBEDDING)
-    if group.error_stage in sides and stage in sides:
-        return False
-    order = [str(s) for s in stages]
-    return group.error_stage not in order or order.index(group.error_stage) < order.index(stage)
+def _reached(group: AuditRow, stage: Stage, stages: Sequence[Stage]) -> bool:
+    """Whether the group's rows came to ``stage``: no earlier stage held them back.
+
+    Labels and embeddings are made side by side: neither holds the other's rows back.
+    """
+    if group.status == Status.OK or group.error_stage == stage:
+        return True
+    return group.error_stage in _MODEL_STAGES and stage in _MODEL_STAGES and group.error_stage in stages

@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from airflow_provider_drivepipe.scenario.options import FrameOptions, ImageEmbeddingOptions, LabelOptions
+from airflow_provider_drivepipe.scenario.options import (
+    FrameOptions,
+    ImageEmbeddingOptions,
+    LabelOptions,
+    StageOptions,
+)
 
 FRAMES_RESULT_VERSION = 1
 LABEL_RESULT_VERSION = 1
 IMAGE_EMBEDDING_RESULT_VERSION = 1
+
+FRAMES_POSITION = 1
+IDENTITY_POSITION = 4
+ABSENT = "-"
 
 _NOT_CONTENT = {"timeout_sec", "cpu", "memory_gb", "batch_rows"}
 """Frame options that change how the work is done, not what comes out."""
@@ -44,6 +53,31 @@ def image_embedding_fingerprint(options: ImageEmbeddingOptions, model_project: s
     return _digest("image_embedding", IMAGE_EMBEDDING_RESULT_VERSION, content)
 
 
-def combined(*parts: str | None) -> str:
-    """Join the fingerprints of the stages that a table holds, in stage order, with dots."""
-    return ".".join(part for part in parts if part)
+@dataclass(frozen=True)
+class Fingerprint:
+    """What a row's ``fingerprint`` column says: hash of frames, of label, of embedding, then of the input.
+
+    Four places with dots between them, ``-`` where a table holds no such thing. So it can be told which part
+    of a row is current, and only the others are made again.
+    """
+
+    frames: str = ABSENT
+    label: str = ABSENT
+    embedding: str = ABSENT
+
+    def prefix(self) -> str:
+        """Return everything but the input's hash, which differs from row to row."""
+        return f"{self.frames}.{self.label}.{self.embedding}"
+
+    def at(self, position: int) -> str:
+        """Return the hash at a place, counted from 1."""
+        return (self.frames, self.label, self.embedding)[position - 1]
+
+
+def fingerprint_of(options: StageOptions, oss_root: str | None, model_project: str | None) -> Fingerprint:
+    """Return the fingerprint of a stage. ``oss_root`` is needed for frames, ``model_project`` for models."""
+    return Fingerprint(
+        frames_fingerprint(options.frames, oss_root or "") if options.frames else ABSENT,
+        label_fingerprint(options.labels, model_project or "") if options.labels else ABSENT,
+        image_embedding_fingerprint(options.embedding, model_project or "") if options.embedding else ABSENT,
+    )

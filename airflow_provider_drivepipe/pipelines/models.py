@@ -11,7 +11,7 @@ from maxframe.learn.utils import read_odps_model
 
 from airflow_provider_drivepipe import worker
 from airflow_provider_drivepipe.pipelines.context import ModelAccess, declared_dtypes
-from airflow_provider_drivepipe.scenario.options import ImageEmbeddingOptions, LabelOptions
+from airflow_provider_drivepipe.scenario.options import ImageEmbeddingOptions, LabelOptions, StageOptions
 from airflow_provider_drivepipe.worker.assemble import (
     AssembleJob,
     assemble,
@@ -65,19 +65,13 @@ def embed_images(rows: Any, options: ImageEmbeddingOptions, access: ModelAccess)
     return answers.rename(columns={"response": "embedding_response", "success": "embedding_success"})
 
 
-def call_models(
-    rows: Any,
-    labels: LabelOptions | None,
-    embedding: ImageEmbeddingOptions | None,
-    access: ModelAccess,
-    job: AssembleJob,
-) -> Any:
+def call_models(rows: Any, options: StageOptions, access: ModelAccess, job: AssembleJob) -> Any:
     """Return final rows: ``rows`` with their labels and embeddings, each with its own row-level status."""
     parts = [rows]
-    if labels is not None:
-        parts.append(generate_labels(rows, labels, access))
-    if embedding is not None:
-        parts.append(embed_images(rows, embedding, access))
+    if options.labels is not None:
+        parts.append(generate_labels(rows, options.labels, access))
+    if options.embedding is not None:
+        parts.append(embed_images(rows, options.embedding, access))
     combined = md.concat(parts, axis=1)
 
     def assemble_chunk(chunk: Any) -> Any:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
-from airflow_provider_drivepipe.contracts import Column
+from airflow_provider_drivepipe.contracts import Column, Stage
 
 
 class SamplingRule(StrEnum):
@@ -138,6 +139,13 @@ class StageOptions:
     frames: FrameOptions | None = None
     labels: LabelOptions | None = None
     embedding: ImageEmbeddingOptions | None = None
+
+    def only(self, stages: Collection[Stage]) -> StageOptions:
+        """Return the options of some model stages alone."""
+        return StageOptions(
+            labels=self.labels if Stage.LABEL in stages else None,
+            embedding=self.embedding if Stage.IMAGE_EMBEDDING in stages else None,
+        )
 
 
 @dataclass(frozen=True)

@@ -5,26 +5,36 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_drivepipe.exceptions import DrivepipeError, TransientError
 from airflow_provider_drivepipe.hooks.maxframe import Job, JobState, JobStatus, MaxFrameHook
+from airflow_provider_drivepipe.hooks.sessions import SessionTags
+from airflow_provider_drivepipe.operators.partition_lock import leave_partition
+from airflow_provider_drivepipe.pipelines.stage_tables import WorkingTables
+
+TIMED_OUT = "timed_out"
+"""State of the event when the job was still running at the deadline."""
 
 
 class MaxFrameJobTrigger(BaseTrigger):
     """Fires once when the job has ended, or when the service could not be reached for too long.
 
-    The event is ``{"state", "error", "session_id", "dag_id"}``. ``state`` is one of :class:`JobState`, or
-    the name of the exception class with which watching ended (``TransientError`` when the service could not
-    be reached for too long).
+    The event is ``{"state", "error", "session_id", "dag_id"}``. ``state`` is one of :class:`JobState`,
+    :data:`TIMED_OUT`, or the name of the exception class with which watching ended (``TransientError`` when
+    the service could not be reached for too long).
 
     :param first_poll_delay: seconds before the first look. Airflow 3.3 can take a task that resumes within
         seconds of deferring for a failed one, so the first look comes late.
     :param poll_interval: seconds between looks.
     :param max_unreachable: seconds of unbroken network failure after which the trigger gives up watching;
         the job itself is left alone.
+    :param deadline: when to stop waiting, in seconds since the epoch.
+    :param working: the working tables of the try, as values of :class:`WorkingTables`.
+    :param owner: the task instance that waits, as values of :class:`SessionTags`.
     """
 
     def __init__(
@@ -36,6 +46,9 @@ class MaxFrameJobTrigger(BaseTrigger):
         first_poll_delay: float,
         poll_interval: float,
         max_unreachable: float,
+        deadline: float | None,
+        working: dict[str, str],
+        owner: dict[str, Any],
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's base class has no types
         self.conn_id = conn_id
@@ -44,6 +57,9 @@ class MaxFrameJobTrigger(BaseTrigger):
         self.first_poll_delay = first_poll_delay
         self.poll_interval = poll_interval
         self.max_unreachable = max_unreachable
+        self.deadline = deadline
+        self.working = WorkingTables(**working)
+        self.owner = SessionTags(**owner)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments; ids only, never credentials."""
@@ -57,6 +73,9 @@ class MaxFrameJobTrigger(BaseTrigger):
                 "first_poll_delay": self.first_poll_delay,
                 "poll_interval": self.poll_interval,
                 "max_unreachable": self.max_unreachable,
+                "deadline": self.deadline,
+                "working": asdict(self.working),
+                "owner": asdict(self.owner),
             },
         )
 
@@ -83,12 +102,20 @@ class MaxFrameJobTrigger(BaseTrigger):
                     yield self._event(status.state, status.error)
                     return
                 progress = self._log_progress(status, progress)
+            if self.deadline is not None and time.time() > self.deadline:
+                yield self._event(TIMED_OUT, "still running at the task's execution_timeout")
+                return
             await asyncio.sleep(self.poll_interval)
 
     async def on_kill(self) -> None:
-        """Cancel the job and stop its session: the task was cleared, failed by hand, or timed out."""
+        """Cancel the job, stop its session, drop its tables: the task was cleared, or failed by hand."""
         self.log.info("cancelling MaxFrame job %s of session %s", self.job.dag_id, self.job.session_id)
-        await asyncio.to_thread(self._hook().cancel, self.job)
+        await asyncio.to_thread(self._abandon)
+
+    def _abandon(self) -> None:
+        hook = self._hook()
+        hook.cancel(self.job)
+        leave_partition(hook, self.working, self.owner)
 
     def _hook(self) -> MaxFrameHook:
         return MaxFrameHook(self.conn_id, run_identity=self.run_identity)

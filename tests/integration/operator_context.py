@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
@@ -18,6 +18,8 @@ class RunningTask:
     """Stands for the task instance; remembers what was pushed."""
 
     map_index = -1
+    task_states: ClassVar[dict[str, dict[str, dict[str, str]]]] = {}
+    """What Airflow would say of other tasks: DAG id to run id to task id to state."""
 
     def __init__(self, task_id: str, run_id: str, try_number: int = 1) -> None:
         self.dag_id = "dag"
@@ -25,6 +27,9 @@ class RunningTask:
         self.run_id = run_id
         self.try_number = try_number
         self.pushed: dict[str, Any] = {}
+
+    def get_task_states(self, dag_id: str, **_: Any) -> dict[str, dict[str, str]]:
+        return RunningTask.task_states.get(dag_id, {})
 
     def xcom_push(self, key: str, value: Any) -> None:
         self.pushed[key] = value

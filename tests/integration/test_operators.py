@@ -14,7 +14,7 @@ from airflow_provider_drivepipe.exceptions import (
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.hooks.maxframe import Job, JobState, MaxFrameHook
 from airflow_provider_drivepipe.local import lifecycle
-from airflow_provider_drivepipe.operators.base import RECORD_KEY
+from airflow_provider_drivepipe.operators.job_record import RECORD_KEY
 from airflow_provider_drivepipe.operators.frame_extract import MaxFrameFrameExtractOperator
 from airflow_provider_drivepipe.operators.label import AiFuncLabelOperator
 from airflow_provider_drivepipe.operators.oss_manifest import OssManifestOperator
@@ -250,7 +250,7 @@ def test_killed_task_cancels_its_job_and_session(hook, videos, table, monkeypatc
     operator = single_job(videos, table)
     monkeypatch.setattr(operator, "_poll", lambda *a: {})
     run.execute(operator)
-    job = operator._submitted
+    job = operator._record.job
     operator.on_kill()
     assert MaxFrameHook().status(job).state is JobState.LOST
 

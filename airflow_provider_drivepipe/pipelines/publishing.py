@@ -1,0 +1,214 @@
+"""The last steps of a stage's life as SQL: check what the job staged, count, publish in one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from airflow_provider_drivepipe.contracts import Stage
+from airflow_provider_drivepipe.exceptions import UnbalancedBooksError
+from airflow_provider_drivepipe.pipelines.stage_sql import column_list, null_of, quote_name, quote_text
+from airflow_provider_drivepipe.pipelines.stage_tables import TODO, WORK_COLUMN, StageTables, Work
+
+_FAILED_VIDEO_FRAME = "CAST(-1 AS BIGINT) AS `frame_idx`"
+
+
+@dataclass(frozen=True)
+class WorkCounts:
+    """How many units and rows the snapshot holds, by what is done with them."""
+
+    units: Mapping[str, int]
+    rows: Mapping[str, int]
+
+    @classmethod
+    def read(cls, units: Iterable[Sequence[object]], rows: Iterable[Sequence[object]] = ()) -> WorkCounts:
+        """Read the results of :func:`selection.count_work` for both tables."""
+        return cls(
+            {str(work): int(str(n)) for work, n in units}, {str(work): int(str(n)) for work, n in rows}
+        )
+
+    @property
+    def total(self) -> int:
+        """Input units, duplicates not counted."""
+        return sum(n for work, n in self.units.items() if work != Work.DUPLICATE)
+
+    @property
+    def run(self) -> int:
+        """Units that are done from the start."""
+        return self.units.get(Work.RUN, 0)
+
+    @property
+    def todo(self) -> dict[str, int]:
+        """Rows that lack results of models, by partition."""
+        both = {**self.units, **self.rows}
+        return {work: n for work, n in sorted(both.items()) if work.startswith(TODO) and n}
+
+    @property
+    def anything(self) -> bool:
+        """Whether a job is needed."""
+        return bool(self.run or self.todo)
+
+    def describe(self) -> str:
+        """Return the counts as one line for people."""
+        names = {
+            Work.RUN: "to do from the start",
+            Work.KEEP: "kept",
+            Work.OVER: "kept beyond the limit",
+            Work.SKIP: "skipped beyond the limit",
+            Work.EARLIER: "held back by an earlier stage",
+            Work.DUPLICATE: "duplicates",
+        }
+        said = [f"{self.units[work]} {name}" for work, name in names.items() if self.units.get(work)]
+        missing = sum(self.todo.values())
+        if missing:
+            said.append(f"{missing} rows that lack results of models")
+        return f"{self.total} input units" + (f": {', '.join(said)}" if said else "")
+
+
+def count_statuses(tables: StageTables) -> str:
+    """Return the query for pairs of status and number of published rows."""
+    return (
+        f"SELECT `status`, COUNT(*) FROM {quote_name(tables.output)} WHERE {tables.partition_filter} "
+        "GROUP BY `status`"
+    )
+
+
+def check_staging(tables: StageTables) -> str:
+    """Return the query for five counts of the staging table.
+
+    Its rows; rows and units of them that were to be done from the start; rows and distinct rows of them that
+    lacked results of models.
+    """
+    work = quote_name(WORK_COLUMN.name)
+    none = "SELECT '' AS k FROM (SELECT 1 AS one) n WHERE one = 0"
+    run = none
+    if tables.expands:
+        run = (
+            f"SELECT DISTINCT {tables.unit_key_sql()} AS k FROM {quote_name(tables.working.units)} "
+            f"WHERE {work} = {quote_text(Work.RUN)}"
+        )
+    todo = (
+        f"SELECT DISTINCT {tables.row_key_sql()} AS k FROM {quote_name(tables.rows_to_do)} "
+        f"WHERE {work} LIKE '{TODO}%'"
+        if tables.parts
+        else none
+    )
+    return (
+        "SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), "
+        "SUM(CASE WHEN r.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT r.k) FROM ("
+        f"SELECT {tables.unit_key_sql()} AS unit_key, {tables.row_key_sql()} AS row_key "
+        f"FROM {quote_name(tables.working.staging)}) t "
+        f"LEFT JOIN ({run}) u ON t.unit_key = u.k LEFT JOIN ({todo}) r ON t.row_key = r.k"
+    )
+
+
+def require_complete(tables: StageTables, counts: WorkCounts, staged: Sequence[object]) -> None:
+    """Raise UnbalancedBooksError unless the staging table holds what was asked for, and nothing else.
+
+    :param staged: the row that :func:`check_staging` gave.
+    """
+    rows, run_rows, run_units, todo_rows, todo_distinct = (int(str(n or 0)) for n in staged)
+    wanted = sum(counts.todo.values())
+    if run_units == counts.run and todo_rows == todo_distinct == wanted and rows == run_rows + todo_rows:
+        return
+    raise UnbalancedBooksError(
+        f"{counts.run} input units and {wanted} rows went into the job; {run_units} units with {run_rows} "
+        f"rows and {todo_distinct} rows ({todo_rows - todo_distinct} of them twice) came out, and "
+        f"{rows - run_rows - todo_rows} rows that nobody asked for. Nothing was published to "
+        f"{tables.output} {tables.partition.path()}"
+    )
+
+
+def audit(tables: StageTables) -> str:
+    """Return the query for the books of the partition to be.
+
+    Columns: origin (``carried``, ``new``, ``other``), status, error_stage, error_type, has_embedding, rows.
+    """
+    embedding = Stage.IMAGE_EMBEDDING in tables.stages
+    has_embedding = "CASE WHEN `image_embedding` IS NULL THEN 0 ELSE 1 END" if embedding else "0"
+    picked = f"`status`, `error_stage`, `error_type`, {has_embedding} AS has_embedding"
+    return (
+        "SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*) FROM ("
+        + " UNION ALL ".join(
+            f"SELECT {quote_text(origin)} AS origin, {picked} FROM ({query}) {origin[0]}"
+            for origin, query in _origins(tables).items()
+        )
+        + ") u GROUP BY origin, `status`, `error_stage`, `error_type`, has_embedding"
+    )
+
+
+def count_published(tables: StageTables) -> str:
+    """Return the query for (units, rows, distinct rows) of the partition to be."""
+    keys = f"{tables.unit_key_sql()} AS unit_key, {tables.row_key_sql()} AS row_key"
+    union = " UNION ALL ".join(
+        f"SELECT {keys} FROM ({query}) {origin[0]}" for origin, query in _origins(tables).items()
+    )
+    return f"SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM ({union}) u"
+
+
+def count_tokens(tables: StageTables) -> str:
+    """Return the query for the sum of each token column in staging, less what the rows held before."""
+    names = tables.token_columns
+    sums = ", ".join(f"SUM({quote_name(n)})" for n in names)
+    negative = ", ".join(f"-{quote_name(n)} AS {quote_name(n)}" for n in names)
+    return (
+        f"SELECT {sums} FROM (SELECT {column_list(names)} FROM {quote_name(tables.working.staging)} "
+        f"UNION ALL SELECT {negative} FROM {quote_name(tables.rows_to_do)} "
+        f"WHERE {quote_name(WORK_COLUMN.name)} LIKE '{TODO}%') t"
+    )
+
+
+def publish(tables: StageTables) -> str:
+    """Return the one statement that replaces the partition: a reader sees the old rows or the new ones."""
+    return (
+        f"INSERT OVERWRITE TABLE {quote_name(tables.output)} PARTITION ({tables.partition.sql(', ')}) "
+        + " UNION ALL ".join(
+            f"SELECT {tables.output_names()} FROM ({query}) {origin[0]}"
+            for origin, query in _origins(tables).items()
+        )
+    )
+
+
+def _origins(tables: StageTables) -> dict[str, str]:
+    """Where the rows of the partition to be come from."""
+    return {
+        "carried": _carried(tables),
+        "new": f"SELECT {tables.output_names()} FROM {quote_name(tables.working.staging)}",
+        "other": _not_tried(tables),
+    }
+
+
+def _carried(tables: StageTables) -> str:
+    """Published rows that stay: of units that are kept, and not among those that get new results."""
+    work = quote_name(WORK_COLUMN.name)
+    kept = f"{work} IN ({quote_text(Work.KEEP)}, {quote_text(Work.OVER)})"
+    sql = (
+        f"SELECT {tables.output_names('o.')} FROM (SELECT {tables.output_names()}, "
+        f"{tables.unit_key_sql()} AS drivepipe_key, {tables.row_key_sql()} AS drivepipe_row_key "
+        f"FROM {quote_name(tables.output)} WHERE {tables.partition_filter}) o "
+        f"LEFT SEMI JOIN (SELECT {tables.unit_key_sql()} AS k "
+        f"FROM {quote_name(tables.working.units)} WHERE {kept}) i ON o.drivepipe_key = i.k"
+    )
+    if tables.expands and tables.parts:
+        sql += (
+            f" LEFT ANTI JOIN (SELECT {tables.row_key_sql()} AS k "
+            f"FROM {quote_name(tables.working.rows)}) r ON o.drivepipe_row_key = r.k"
+        )
+    return sql
+
+
+def _not_tried(tables: StageTables) -> str:
+    """Units that become rows as they are: skipped ones, and those that an earlier stage failed."""
+    held = {c.name for c in tables.unit_columns}
+    columns = []
+    for column in tables.output_columns:
+        if column.name in held:
+            columns.append(quote_name(column.name))
+        elif column.name == "frame_idx":
+            columns.append(_FAILED_VIDEO_FRAME)
+        else:
+            columns.append(null_of(column))
+    return (
+        f"SELECT {', '.join(columns)} FROM {quote_name(tables.working.units)} "
+        f"WHERE {quote_name(WORK_COLUMN.name)} IN ({quote_text(Work.SKIP)}, {quote_text(Work.EARLIER)})"
+    )

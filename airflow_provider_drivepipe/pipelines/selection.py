@@ -1,0 +1,361 @@
+"""The first step of a stage's life as SQL: a snapshot of the input, sorted by what has to be done with it.
+
+Everything later (the job, the audit, the publishing) reads the snapshot, never the input again: an input that
+changes while the job runs changes nothing until the next run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Reason, Status
+from airflow_provider_drivepipe.pipelines.fingerprint import FRAMES_POSITION, IDENTITY_POSITION, Fingerprint
+from airflow_provider_drivepipe.pipelines.stage_sql import (
+    column_list,
+    create_table,
+    joined_text,
+    quote_name,
+    quote_text,
+)
+from airflow_provider_drivepipe.pipelines.stage_tables import (
+    TODO,
+    WORK_COLUMN,
+    WORKING_TABLE_LIFECYCLE_DAYS,
+    ModelPart,
+    StageTables,
+    Work,
+)
+from airflow_provider_drivepipe.scenario.options import Reprocess, SelectionOptions
+
+_STATUS = [c.name for c in STATUS_COLUMNS]
+
+
+def create_working_tables(tables: StageTables) -> list[str]:
+    """Return the statements that make the empty tables of a try."""
+    partitioned = [(tables.working.units, tables.unit_columns)]
+    if tables.expands and tables.parts:
+        partitioned.append((tables.working.rows, tables.output_columns))
+    statements = [
+        create_table(name, columns, (WORK_COLUMN.name,), WORKING_TABLE_LIFECYCLE_DAYS, if_not_exists=False)
+        for name, columns in partitioned
+    ]
+    staging = create_table(
+        tables.working.staging,
+        tables.output_columns,
+        lifecycle_days=WORKING_TABLE_LIFECYCLE_DAYS,
+        if_not_exists=False,
+    )
+    return [*statements, staging]
+
+
+def fill_units(tables: StageTables, wanted: Fingerprint, options: SelectionOptions) -> str:
+    """Return the statement that takes the snapshot."""
+    if tables.expands:
+        return _fill_expanding_units(tables, wanted, options)
+    return _fill_row_units(tables, wanted, options)
+
+
+def count_work(table: str) -> str:
+    """Return the query for pairs of what is done and how many rows of a partitioned working table it is."""
+    work = quote_name(WORK_COLUMN.name)
+    return f"SELECT {work}, COUNT(*) FROM {quote_name(table)} GROUP BY {work}"
+
+
+def _insert(target: str, columns: Sequence[str], query: str) -> str:
+    work = quote_name(WORK_COLUMN.name)
+    return (
+        f"INSERT INTO TABLE {quote_name(target)} PARTITION ({work}) "
+        f"SELECT {column_list(columns)}, {work} FROM ({query}) w"
+    )
+
+
+def _source(tables: StageTables, options: SelectionOptions) -> str:
+    """The input rows with their unit's key and identity, their number within it and, with a limit, its place.
+
+    Names of our own start with ``drivepipe_``, which no input column may.
+    """
+    columns = column_list([c.name for c in tables.source_columns])
+    usable, status_columns = "1", ""
+    if tables.source_has_status:
+        status_columns = "".join(
+            f", {quote_name(c)} AS {quote_name(f'drivepipe_earlier_{c}')}" for c in _STATUS
+        )
+        usable = f"CASE WHEN `status` = {quote_text(Status.OK)} THEN 1 ELSE 0 END"
+    place = ""
+    if options.limit is not None:
+        rank = "DENSE_RANK() OVER (PARTITION BY drivepipe_usable ORDER BY drivepipe_key)"
+        place = f", {rank} AS drivepipe_place"
+    earlier = (
+        column_list([f"drivepipe_earlier_{c}" for c in _STATUS]) + ", " if tables.source_has_status else ""
+    )
+    return (
+        f"SELECT {columns}, {earlier}drivepipe_key, drivepipe_identity, drivepipe_usable, "
+        "ROW_NUMBER() OVER (PARTITION BY drivepipe_key ORDER BY drivepipe_identity) AS drivepipe_nth"
+        f"{place} FROM (SELECT {columns}{status_columns}, {tables.unit_key_sql()} AS drivepipe_key, "
+        f"{usable} AS drivepipe_usable, "
+        f"SUBSTR(MD5({joined_text(tables.identity)}), 1, 16) AS drivepipe_identity "
+        f"FROM {quote_name(tables.source)} WHERE {tables.partition_filter}) r"
+    )
+
+
+def _part(fingerprint: str, position: int) -> str:
+    return f"SPLIT_PART(COALESCE({fingerprint}, ''), '.', {position})"
+
+
+def _work(options: SelectionOptions, unpublished: str, needed: str, otherwise: str, earlier: bool) -> str:
+    """The CASE that sorts a unit; ``needed`` is a condition with what it gives, or a whole WHEN list."""
+    whens = [f"WHEN s.drivepipe_nth > 1 THEN {quote_text(Work.DUPLICATE)}"]
+    if earlier:
+        whens.append(f"WHEN s.drivepipe_usable = 0 THEN {quote_text(Work.EARLIER)}")
+    if options.limit is not None:
+        beyond = f"s.drivepipe_place > {int(options.limit)}"
+        whens.append(f"WHEN {beyond} AND ({unpublished}) THEN {quote_text(Work.SKIP)}")
+        whens.append(f"WHEN {beyond} THEN {quote_text(Work.OVER)}")
+    return (
+        f"CASE {' '.join(whens)} {needed} ELSE {quote_text(otherwise)} END AS {quote_name(WORK_COLUMN.name)}"
+    )
+
+
+def _status_values(tables: StageTables, attempt: str, fingerprint: str, options: SelectionOptions) -> str:
+    """The status columns of the snapshot: of a unit that is about to be tried, skipped, or held back."""
+    work = quote_name(WORK_COLUMN.name)
+    skipped = f"{work} = {quote_text(Work.SKIP)}"
+    message = f"not tried: this run works on the first {options.limit} input units"
+    values = {
+        "status": (quote_text(Status.SKIPPED), quote_text(Status.OK)),
+        "error_stage": (quote_text(tables.stages[0]), "''"),
+        "error_type": (quote_text(Reason.LIMIT), "''"),
+        "error_msg": (quote_text(message), "''"),
+        "attempt": ("CAST(0 AS BIGINT)", attempt),
+        "fingerprint": (fingerprint, fingerprint),
+    }
+    whens = []
+    for name, (when_skipped, otherwise) in values.items():
+        earlier = ""
+        if tables.source_has_status:
+            kept = quote_name(f"drivepipe_earlier_{name}")
+            earlier = f"WHEN {work} = {quote_text(Work.EARLIER)} THEN {kept} "
+        whens.append(f"CASE {earlier}WHEN {skipped} THEN {when_skipped} ELSE {otherwise} END AS `{name}`")
+    return ", ".join(whens)
+
+
+# Units that expand: a video and its frames.
+
+
+def _fill_expanding_units(tables: StageTables, wanted: Fingerprint, options: SelectionOptions) -> str:
+    published = "d.drivepipe_key IS NOT NULL AND d.skipped = 0"
+    content = f"CONCAT({quote_text(wanted.frames + '.')}, s.drivepipe_identity)"
+    same = f"d.content_min = d.content_max AND d.content_max = {content}"
+    needs = {
+        Reprocess.ALL: "TRUE",
+        Reprocess.FAILED: f"NOT ({published}) OR d.failed > 0",
+        Reprocess.CHANGED: (
+            f"NOT ({published}) OR NOT ({same}) "
+            f"OR (d.failed > 0 AND d.attempt < {int(options.max_row_attempts)})"
+        ),
+    }[options.reprocess]
+    source_columns = [c.name for c in tables.source_columns]
+    work = _work(
+        options, f"NOT ({published})", f"WHEN {needs} THEN {quote_text(Work.RUN)}", Work.KEEP, earlier=False
+    )
+    sorted_units = (
+        f"SELECT {column_list(source_columns, 's.')}, "
+        f"CONCAT({quote_text(wanted.prefix() + '.')}, s.drivepipe_identity) AS drivepipe_wanted, "
+        f"CASE WHEN {same} THEN d.attempt + 1 ELSE 1 END AS drivepipe_attempt, {work} "
+        f"FROM ({_source(tables, options)}) s LEFT JOIN ({_published_units(tables)}) d "
+        "ON s.drivepipe_key = d.drivepipe_key"
+    )
+    status = _status_values(tables, "CAST(drivepipe_attempt AS BIGINT)", "drivepipe_wanted", options)
+    query = (
+        f"SELECT {column_list(source_columns)}, {status}, {quote_name(WORK_COLUMN.name)} "
+        f"FROM ({sorted_units}) u"
+    )
+    return _insert(tables.working.units, [*source_columns, *_STATUS], query)
+
+
+def _published_units(tables: StageTables) -> str:
+    """One row per published unit: how its first stage went, how often it was tried, from which content."""
+    first = quote_text(tables.stages[0])
+
+    def is_status(status: Status) -> str:
+        condition = f"`status` = {quote_text(status)} AND `error_stage` = {first}"
+        return f"CASE WHEN {condition} THEN 1 ELSE 0 END"
+
+    frames, identity = (_part("`fingerprint`", at) for at in (FRAMES_POSITION, IDENTITY_POSITION))
+    content = f"CONCAT({frames}, '.', {identity})"
+    return (
+        "SELECT drivepipe_key, MAX(`attempt`) AS `attempt`, MIN(content) AS content_min, "
+        "MAX(content) AS content_max, SUM(failed) AS failed, SUM(skipped) AS skipped FROM ("
+        f"SELECT {tables.unit_key_sql()} AS drivepipe_key, `attempt`, {content} AS content, "
+        f"{is_status(Status.FAILED)} AS failed, {is_status(Status.SKIPPED)} AS skipped "
+        f"FROM {quote_name(tables.output)} WHERE {tables.partition_filter}) p GROUP BY drivepipe_key"
+    )
+
+
+def fill_rows(tables: StageTables, wanted: Fingerprint, options: SelectionOptions) -> str:
+    """Return the statement that finds published rows of kept units that lack results of models.
+
+    What a row has already, and is current, stays in it: only what is missing is asked for again.
+    """
+    needs = {part: _needed(part, "o.", wanted, options, identity_current=None) for part in tables.parts}
+    flagged = (
+        f"SELECT {tables.output_names('o.')}, "
+        + ", ".join(f"CASE WHEN {need} THEN 1 ELSE 0 END AS {_flag(part)}" for part, need in needs.items())
+        + f" FROM {quote_name(tables.output)} o "
+        f"LEFT SEMI JOIN (SELECT {tables.unit_key_sql()} AS drivepipe_key "
+        f"FROM {quote_name(tables.working.units)} "
+        f"WHERE {quote_name(WORK_COLUMN.name)} = {quote_text(Work.KEEP)}) k "
+        f"ON {tables.unit_key_sql('o.')} = k.drivepipe_key "
+        f"WHERE {' AND '.join(f'o.{c}' for c in _filters(tables))} "
+        f"AND (o.`status` = {quote_text(Status.OK)} OR (o.`status` = {quote_text(Status.FAILED)} "
+        f"AND o.`error_stage` <> {quote_text(tables.stages[0])}))"
+    )
+    fingerprint = _next_fingerprint(
+        tables, wanted, _part("`fingerprint`", FRAMES_POSITION), _part("`fingerprint`", IDENTITY_POSITION)
+    )
+    query = (
+        f"SELECT {_kept_columns(tables)}, {_tried('f.')}, {quote_name(WORK_COLUMN.name)} FROM ("
+        f"SELECT {tables.output_names()}, {_flags(tables)}, {fingerprint} AS drivepipe_next, "
+        f"{_todo_case(tables, Work.KEEP)} AS {quote_name(WORK_COLUMN.name)} FROM ({flagged}) g) f "
+        f"WHERE {quote_name(WORK_COLUMN.name)} <> {quote_text(Work.KEEP)}"
+    )
+    return _insert(tables.working.rows, [c.name for c in tables.output_columns], query)
+
+
+def _filters(tables: StageTables) -> list[str]:
+    return [f"`{column}`={quote_text(value)}" for column, value in tables.partition.items()]
+
+
+# Rows and the results of models that they hold.
+
+
+def _flag(part: ModelPart) -> str:
+    return f"drivepipe_need_{part.code}"
+
+
+def _flags(tables: StageTables) -> str:
+    return ", ".join(_flag(part) for part in tables.parts)
+
+
+def _missing(part: ModelPart, row: str) -> str:
+    failed = f"{row}`error_stage` = {quote_text(part.stage)}"
+    return f"({failed} OR {row}{quote_name(part.result_column)} IS NULL)"
+
+
+def _needed(
+    part: ModelPart, row: str, wanted: Fingerprint, options: SelectionOptions, identity_current: str | None
+) -> str:
+    """Whether a published row needs a part again; NULL where there is no published row."""
+    fingerprint = f"{row}`fingerprint`"
+    missing = _missing(part, row)
+    if options.reprocess is Reprocess.FAILED:
+        return missing
+    same = (
+        f"{_part(fingerprint, 2)} = {quote_text(wanted.label)} "
+        f"AND {_part(fingerprint, 3)} = {quote_text(wanted.embedding)}"
+    )
+    if identity_current is not None:
+        same += f" AND {identity_current}"
+    again = f"({row}`attempt` < {int(options.max_row_attempts)} OR NOT ({same}))"
+    changed = f"{_part(fingerprint, part.position)} <> {quote_text(wanted.at(part.position))}"
+    return f"({changed} OR ({missing} AND {again}))"
+
+
+def _next_fingerprint(tables: StageTables, wanted: Fingerprint, frames: str, identity: str) -> str:
+    """The fingerprint after the work: parts that are done again take the wanted hash, others keep theirs."""
+    pieces = [frames]
+    for position in (2, 3):
+        part = next((p for p in tables.parts if p.position == position), None)
+        hash_ = quote_text(wanted.at(position))
+        if part is None:
+            pieces.append(hash_)
+        else:
+            kept = _part("`fingerprint`", position)
+            pieces.append(f"CASE WHEN {_flag(part)} = 1 THEN {hash_} ELSE {kept} END")
+    return "CONCAT({})".format(", '.', ".join([*pieces, identity]))
+
+
+def _todo_case(tables: StageTables, otherwise: str) -> str:
+    codes = ", ".join(
+        f"CASE WHEN {_flag(part)} = 1 THEN {quote_text(part.code)} ELSE '' END" for part in tables.parts
+    )
+    needed = " + ".join(_flag(part) for part in tables.parts)
+    return f"CASE WHEN {needed} > 0 THEN CONCAT({quote_text(TODO)}, {codes}) ELSE {quote_text(otherwise)} END"
+
+
+def _kept_columns(tables: StageTables) -> str:
+    """Output columns but the status ones; what is asked for again is NULL."""
+    flag_of = {column: _flag(part) for part in tables.parts for column in part.columns}
+    columns = [c.name for c in tables.output_columns if c.name not in _STATUS]
+    return ", ".join(
+        f"CASE WHEN {flag_of[c]} = 1 THEN NULL ELSE {quote_name(c)} END AS {quote_name(c)}"
+        if c in flag_of
+        else quote_name(c)
+        for c in columns
+    )
+
+
+def _tried(row: str) -> str:
+    """Status columns of a row that is tried again; ``attempt`` counts tries under one fingerprint."""
+    return (
+        f"'ok' AS `status`, '' AS `error_stage`, '' AS `error_type`, '' AS `error_msg`, "
+        f"CAST(CASE WHEN {row}`fingerprint` = drivepipe_next THEN {row}`attempt` + 1 ELSE 1 END AS BIGINT) "
+        "AS `attempt`, drivepipe_next AS `fingerprint`"
+    )
+
+
+# Units that are rows: images.
+
+
+def _fill_row_units(tables: StageTables, wanted: Fingerprint, options: SelectionOptions) -> str:
+    work = quote_name(WORK_COLUMN.name)
+    source_columns = [c.name for c in tables.source_columns]
+    model_columns = [c for part in tables.parts for c in part.columns if c in _names(tables)]
+    current = f"{_part('d.`fingerprint`', IDENTITY_POSITION)} = s.drivepipe_identity"
+    any_missing = " OR ".join(_missing(part, "d.") for part in tables.parts)
+    flags = []
+    for part in tables.parts:
+        need = _needed(part, "d.", wanted, options, current)
+        if options.reprocess is Reprocess.ALL:
+            need = "TRUE"
+        elif options.reprocess is Reprocess.FAILED:
+            need = f"d.drivepipe_key IS NULL OR {need} OR (NOT ({current}) AND ({any_missing}))"
+        else:
+            need = f"d.drivepipe_key IS NULL OR NOT ({current}) OR {need}"
+        flags.append(f"CASE WHEN {need} THEN 1 ELSE 0 END AS {_flag(part)}")
+    earlier = [f"drivepipe_earlier_{c}" for c in _STATUS] if tables.source_has_status else []
+    place = ["drivepipe_place"] if options.limit is not None else []
+    taken = [*source_columns, *earlier, "drivepipe_identity", "drivepipe_usable", "drivepipe_nth", *place]
+    flagged = (
+        f"SELECT {column_list(taken, 's.')}, {column_list(model_columns, 'd.')}, "
+        f"d.`fingerprint` AS `fingerprint`, d.`attempt` AS `attempt`, d.`status` AS drivepipe_status, "
+        f"{', '.join(flags)} FROM ({_source(tables, options)}) s LEFT JOIN ("
+        f"SELECT {tables.unit_key_sql()} AS drivepipe_key, "
+        f"{column_list([*model_columns, 'status', 'error_stage', 'attempt', 'fingerprint'])} "
+        f"FROM {quote_name(tables.output)} WHERE {tables.partition_filter}) d "
+        "ON s.drivepipe_key = d.drivepipe_key"
+    )
+    unpublished = f"s.drivepipe_status IS NULL OR s.drivepipe_status = {quote_text(Status.SKIPPED)}"
+    any_needed = " + ".join(_flag(part) for part in tables.parts)
+    todo_ = f"WHEN {any_needed} > 0 THEN {_todo_case(tables, Work.KEEP)}"
+    sort = _work(options, unpublished, todo_, Work.KEEP, earlier=tables.source_has_status)
+    fingerprint = _next_fingerprint(tables, wanted, quote_text(wanted.frames), "drivepipe_identity")
+    decided = f"SELECT s.*, {fingerprint} AS drivepipe_next, {sort} FROM ({flagged}) s"
+    attempt = "CAST(CASE WHEN `fingerprint` = drivepipe_next THEN `attempt` + 1 ELSE 1 END AS BIGINT)"
+    status = _status_values(tables, attempt, "drivepipe_next", options)
+    passing = f"{work} IN ({quote_text(Work.SKIP)}, {quote_text(Work.EARLIER)})"
+    kept = ", ".join(
+        f"CASE WHEN {_flag_of(tables, c)} = 1 OR {passing} THEN NULL ELSE {quote_name(c)} END "
+        f"AS {quote_name(c)}"
+        for c in model_columns
+    )
+    query = f"SELECT {column_list(source_columns)}, {kept}, {status}, {work} FROM ({decided}) u"
+    return _insert(tables.working.units, [*source_columns, *model_columns, *_STATUS], query)
+
+
+def _names(tables: StageTables) -> set[str]:
+    return {c.name for c in tables.output_columns}
+
+
+def _flag_of(tables: StageTables, column: str) -> str:
+    return next(_flag(part) for part in tables.parts if column in part.columns)

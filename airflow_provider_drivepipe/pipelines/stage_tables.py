@@ -1,0 +1,214 @@
+"""The tables of one partition of one stage: what it reads and writes, and what it works with meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+
+from airflow_provider_drivepipe.contracts import (
+    IMAGE_EMBEDDING_COLUMNS,
+    LABEL_COLUMNS,
+    RAW_RESPONSE_COLUMN,
+    STATUS_COLUMNS,
+    Column,
+    Stage,
+)
+from airflow_provider_drivepipe.exceptions import ConfigurationError
+from airflow_provider_drivepipe.pipelines.stage_sql import MAX_TABLE_NAME, column_list, joined_text
+from airflow_provider_drivepipe.scenario.partition import PartitionSpec
+
+WORKING_TABLE_LIFECYCLE_DAYS = 1
+"""MaxCompute itself removes working tables that nobody came back for."""
+
+WORK_COLUMN = Column("drivepipe_work", "string", "what the stage does with the row")
+_HASH_LENGTH = 10
+
+
+class Work(StrEnum):
+    """What a run does with an input unit; the partitions of the units table.
+
+    Rows that need models have a partition ``todo_<codes>`` instead, see :class:`ModelPart`.
+    """
+
+    RUN = "run"
+    """From the start: a video is cut into frames, all of which go through the models."""
+    KEEP = "keep"
+    """The published rows stay."""
+    OVER = "over"
+    """Beyond the limit of this run; the published rows stay."""
+    SKIP = "skip"
+    """Beyond the limit of this run, and nothing is published yet."""
+    EARLIER = "earlier"
+    """An earlier stage failed it; it passes by."""
+    DUPLICATE = "duplicate"
+    """A further row of the same unit; counted, not worked on."""
+
+
+@dataclass(frozen=True)
+class ModelPart:
+    """One kind of paid result that a row holds: which columns, and where its hash is in the fingerprint."""
+
+    stage: Stage
+    code: str
+    position: int
+    result_column: str
+    columns: tuple[str, ...]
+    token_columns: tuple[str, ...]
+
+
+LABEL_PART = ModelPart(
+    Stage.LABEL,
+    "l",
+    2,
+    "label_text",
+    (*(c.name for c in LABEL_COLUMNS), RAW_RESPONSE_COLUMN.name),
+    ("label_input_token", "label_output_token"),
+)
+IMAGE_EMBEDDING_PART = ModelPart(
+    Stage.IMAGE_EMBEDDING,
+    "i",
+    3,
+    "image_embedding",
+    tuple(c.name for c in IMAGE_EMBEDDING_COLUMNS),
+    ("image_embedding_total_token",),
+)
+MODEL_PARTS = (LABEL_PART, IMAGE_EMBEDDING_PART)
+
+
+TODO = "todo_"
+"""Start of the partitions of rows that lack results of models; the codes of the parts follow."""
+
+
+def parts_of_todo(work: str) -> tuple[ModelPart, ...]:
+    """Return the parts that rows of a partition such as ``todo_li`` lack."""
+    codes = work.removeprefix(TODO)
+    return tuple(part for part in MODEL_PARTS if part.code in codes)
+
+
+@dataclass(frozen=True)
+class WorkingTables:
+    """Names of what a try makes and drops again.
+
+    All names of a partition share a prefix, by which the next run finds what a killed one left. Each try has
+    names of its own, so that cleaning up after a cleared try cannot touch the next one's.
+    """
+
+    output: str
+    partition: str
+    """Hash of the partition, part of every name."""
+    owner: str
+    """Hash of the try."""
+
+    @classmethod
+    def of(cls, output: str, partition: PartitionSpec, owner: str) -> WorkingTables:
+        """Return the names for a partition and a try; ``owner`` identifies the try.
+
+        Raises ConfigurationError when the output table's name leaves no room for them.
+        """
+        tables = cls(output, _hash(partition.path()), _hash(owner))
+        name = tables.staging.rpartition(".")[2]
+        if len(name) > MAX_TABLE_NAME:
+            longest = MAX_TABLE_NAME - (len(name) - len(output.rpartition(".")[2]))
+            raise ConfigurationError(
+                f"the table name {output!r} is too long: working tables add to it, and a name has at most "
+                f"{MAX_TABLE_NAME} characters. Use at most {longest}"
+            )
+        return tables
+
+    @property
+    def prefix(self) -> str:
+        """What all working tables of the partition, and no other tables, start with."""
+        return f"{self.output}__{self.partition}_"
+
+    @property
+    def units(self) -> str:
+        """Snapshot of the input units, partitioned by what is done with them."""
+        return f"{self.prefix}{self.owner}_units"
+
+    @property
+    def rows(self) -> str:
+        """Published rows that lack results of models, partitioned by which."""
+        return f"{self.prefix}{self.owner}_rows"
+
+    @property
+    def staging(self) -> str:
+        """What the job writes."""
+        return f"{self.prefix}{self.owner}_staging"
+
+    @property
+    def lock(self) -> str:
+        """Exists while a run owns the partition."""
+        return f"{self.prefix}lock"
+
+    def all(self) -> tuple[str, ...]:
+        """Return the tables of this try."""
+        return (self.units, self.rows, self.staging)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]
+
+
+@dataclass(frozen=True)
+class StageTables:
+    """Where a stage reads, works and writes, and how its units and rows are told apart.
+
+    :param expands: whether a unit (a video) becomes many rows (its frames); else a unit is a row.
+    :param unit_key: columns that tell one input unit from another; in the input and in the output.
+    :param row_key: columns that tell one output row from another.
+    :param identity: input columns that decide whether a unit's content is still the same.
+    :param source_columns: input columns that travel through.
+    :param source_has_status: whether the input was written by a stage, so that rows may have failed there.
+    :param stages: what the task does, first to last.
+    """
+
+    source: str
+    output: str
+    working: WorkingTables
+    partition: PartitionSpec
+    expands: bool
+    unit_key: tuple[str, ...]
+    row_key: tuple[str, ...]
+    identity: tuple[str, ...]
+    source_columns: tuple[Column, ...]
+    output_columns: tuple[Column, ...]
+    stages: tuple[Stage, ...]
+    source_has_status: bool = False
+
+    @property
+    def partition_filter(self) -> str:
+        """Condition that picks the partition, of input and output."""
+        return self.partition.sql(" AND ")
+
+    @property
+    def parts(self) -> tuple[ModelPart, ...]:
+        """The paid results that the rows hold."""
+        return tuple(part for part in MODEL_PARTS if part.stage in self.stages)
+
+    @property
+    def token_columns(self) -> tuple[str, ...]:
+        """The token columns that this stage writes."""
+        return tuple(column for part in self.parts for column in part.token_columns)
+
+    @property
+    def unit_columns(self) -> tuple[Column, ...]:
+        """Columns of the units table; those of the output when a unit is a row."""
+        return (*self.source_columns, *STATUS_COLUMNS) if self.expands else self.output_columns
+
+    @property
+    def rows_to_do(self) -> str:
+        """The table whose ``todo`` partitions hold rows that only lack results of models."""
+        return self.working.rows if self.expands else self.working.units
+
+    def unit_key_sql(self, prefix: str = "") -> str:
+        """Return one text that identifies a unit."""
+        return joined_text(self.unit_key, prefix)
+
+    def row_key_sql(self, prefix: str = "") -> str:
+        """Return one text that identifies an output row."""
+        return joined_text(self.row_key, prefix)
+
+    def output_names(self, prefix: str = "") -> str:
+        """Return the output's column names, quoted."""
+        return column_list([c.name for c in self.output_columns], prefix)
