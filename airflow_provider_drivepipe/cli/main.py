@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "validate": ("validate:main", "check scenario files and report every mistake with its line"),
     "plan": ("plan:main", "print the tasks, tables, columns and models of a scenario"),
     "local": ("local:main", "the local cloud: up, status, env, stats, down"),
+    "sessions": ("sessions:main", "the live MaxFrame sessions of DAGs: list, find orphans, stop"),
     "demo": ("demo:main", "run the demo pipeline in Airflow against the local cloud"),
     "up": ("up:main", "start the local cloud and Airflow with its UI"),
     "down": ("up:down", "stop what 'up' started"),

@@ -15,12 +15,12 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook, check_python
 from airflow_provider_drivepipe.hooks.sessions import (
     Session,
     SessionTags,
+    installation,
     read_tags,
     tag_settings,
 )
@@ -211,17 +211,6 @@ class MaxFrameHook(DrivepipeHook):
         from maxframe_client.session.task import MaxFrameInstanceCaller
 
         return MaxFrameInstanceCaller(self.odps, task_name=_TASK_NAME, nested_instance_id=session_id)
-
-
-def installation() -> str:
-    """Return the address of this Airflow (``[api] base_url``), which tells its sessions from others'.
-
-    Two installations may run DAGs of the same name, with the same runs, in one project.
-    """
-    from airflow.sdk.configuration import conf
-
-    url = urlsplit(conf.get("api", "base_url", fallback=""))
-    return url._replace(netloc=url.netloc.rpartition("@")[2]).geturl().rstrip("/")
 
 
 @contextmanager
