@@ -84,7 +84,8 @@ def check_key_format(key_format: str, granularity: Granularity) -> str:
             raise ValueError(f"key format {key_format!r} gives keys of more than {MAX_KEY_LENGTH} characters")
         if (start + period_length(granularity) - timedelta.resolution).strftime(key_format) != key:
             raise ValueError(
-                f"key format {key_format!r} is finer than a {granularity} partition, for example {usual!r}"
+                f"key format {key_format!r} is finer than one {unit_name(granularity)}; "
+                f"use for example {usual!r}"
             )
         if not _reads_back(key, key_format, start):
             raise ValueError(

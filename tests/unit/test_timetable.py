@@ -151,14 +151,17 @@ def test_lag_counts_hours_that_exist():
     assert keys(runs) == ["2026032900", "2026032901", "2026032903"]
 
 
-def test_a_run_missed_before_the_clock_went_back_is_made_up_in_the_repeated_hour():
-    before = datetime(2026, 10, 24, 23, tzinfo=UTC)  # 01:00, owns midnight
-    last = DagRunInfo(
-        pendulum.instance(before), None, pendulum.instance(before - timedelta(hours=1)), "2026102500"
-    )
-    restriction = TimeRestriction(pendulum.datetime(2026, 10, 25, 1), None, catchup=False)
-    info = hourly(BERLIN).next_dagrun_info_v2(last_dagrun_info=last, restriction=restriction)
-    assert info.run_after >= datetime(2026, 10, 25, 1, tzinfo=UTC)
+def test_a_run_missed_before_the_clock_went_back_is_made_up_in_the_repeated_hour(monkeypatch):
+    midnight, one, two_again = (pendulum.datetime(2026, 10, 24, 22).add(hours=h) for h in (0, 1, 3))
+    monkeypatch.setattr("airflow.timetables.trigger.utcnow", lambda: two_again.add(minutes=30))
+    restriction = TimeRestriction(pendulum.datetime(2026, 1, 1), None, catchup=False)
+
+    def following(last):
+        return hourly(BERLIN).next_dagrun_info_v2(last_dagrun_info=last, restriction=restriction)
+
+    missed = following(DagRunInfo(one, None, midnight, "2026102500"))
+    assert (missed.run_after, missed.partition_key) == (two_again, "2026102501")
+    assert following(missed).partition_key == "2026102502"
 
 
 def test_a_day_that_begins_at_one_in_the_morning():
@@ -195,13 +198,13 @@ def test_manual_keys_have_exactly_one_spelling(key):
         ("daily", "", None),
         ("daily", "%Y%m", "does not name one day"),
         ("daily", "%m%d", "does not name one day"),
-        ("daily", "%Y%m%d%H", "finer than a daily partition"),
-        ("daily", "%Y%m%d%f", "finer than a daily partition"),
+        ("daily", "%Y%m%d%H", "finer than one day"),
+        ("daily", "%Y%m%d%f", "finer than one day"),
         ("daily", "today", "does not name one day"),
         ("daily", "%Y%m%d" + "0" * 200, "more than 128"),
         ("hourly", "%Y%m%d", "does not name one hour"),
         ("hourly", "%Y%m%d%I", "does not name one hour"),
-        ("hourly", "%Y%m%d%H%M", "finer than a hourly partition"),
+        ("hourly", "%Y%m%d%H%M", "finer than one hour"),
         ("hourly", "%Y%m%dT%H:%M", "finer"),
     ],
 )
