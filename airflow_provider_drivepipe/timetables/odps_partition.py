@@ -67,12 +67,12 @@ class OdpsPartitionTimetable(CronPartitionTimetable):
         self._lag = lag
         zone = find_zone(timezone if isinstance(timezone, str) else timezone.name)
         self._calendar = PartitionCalendar(self._granularity, zone)
+        if key_format is None:
+            key_format = default_key_format(self._granularity)
         super().__init__(
             cron,
             timezone=parse_timezone(zone.key),
-            key_format=check_key_format(
-                key_format or default_key_format(self._granularity), self._granularity
-            ),
+            key_format=check_key_format(key_format, self._granularity),
             run_immediately=run_immediately,
         )
         self.description = f"{self.description or self._expression}, {zone.key}: {self._ownership()}"
