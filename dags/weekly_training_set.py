@@ -16,9 +16,9 @@ from airflow.sdk import (
     WeekWindow,
     task,
 )
-from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_drivepipe.assets import publish_asset_events, table_asset
+from airflow_provider_drivepipe.operators.retry import drivepipe_retry_policy
 
 LABELS = "driving_demo_labels"
 TRAINING_SET = "driving_training_set"
@@ -35,6 +35,7 @@ WEEKLY = RollupMapper(
 def write_week(**context):
     """Overwrite the partition of the week with the rows that are ok; return their number per day."""
     from airflow_provider_drivepipe.contracts import Column, Status
+    from airflow_provider_drivepipe.exceptions import ConfigurationError
     from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
     from airflow_provider_drivepipe.operators.partition import partition_spec_from_context
     from airflow_provider_drivepipe.pipelines.stage_sql import (
@@ -57,7 +58,7 @@ def write_week(**context):
     week = partition_spec_from_context(context, PartitionOptions(columns=("week",), timezone=TIMEZONE))
     monday = datetime.strptime(week.values[0], DAY)
     if monday.weekday() != 0:
-        raise AirflowFailException(f"{week} is no Monday; a week is named after its Monday")
+        raise ConfigurationError(f"{week} is no Monday; a week is named after its Monday")
     days = [(monday + timedelta(days=i)).strftime(DAY) for i in range(7)]
 
     ti = context["ti"]
@@ -87,7 +88,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     tags=["drivepipe", "example"],
-    default_args={"retries": 2},
+    default_args={"retries": 2, "retry_policy": drivepipe_retry_policy()},
     params={
         "week": Param(
             None,

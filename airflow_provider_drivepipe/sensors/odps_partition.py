@@ -15,6 +15,7 @@ from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.hooks.partition_wait import PartitionWait
 from airflow_provider_drivepipe.operators.partition import partition_spec_from_context
+from airflow_provider_drivepipe.operators.retry import drivepipe_retry_policy
 from airflow_provider_drivepipe.scenario.options import PartitionOptions
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 from airflow_provider_drivepipe.triggers.odps_partition import OdpsPartitionTrigger, WaitEnd
@@ -34,7 +35,8 @@ class OdpsPartitionSensor(BaseSensorOperator):
 
     The partition is the run's own, or the one that ``partition_spec`` names. While the service cannot be
     reached the sensor goes on waiting. A missing table, other partition columns and refused access fail the
-    task at once, also with ``soft_fail``, which is for a partition that did not come within ``timeout``.
+    task at once and without retries, also with ``soft_fail``, which is for a partition that did not come
+    within ``timeout``.
 
     :param table: ``table`` or ``project.table`` (templated).
     :param partition: which partition a run owns, see :class:`PartitionOptions`; daily ``ds`` by default.
@@ -61,6 +63,7 @@ class OdpsPartitionSensor(BaseSensorOperator):
         deferrable: bool = True,
         **kwargs: Any,
     ) -> None:
+        kwargs.setdefault("retry_policy", drivepipe_retry_policy())
         super().__init__(**kwargs)
         if partition is not None and partition_spec is not None:
             raise ValueError("partition and partition_spec exclude each other")

@@ -1,9 +1,9 @@
 """The example DAG's task against the local cloud."""
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
+from airflow_provider_drivepipe.exceptions import ConfigurationError
 from tests.example_dags import example
 from tests.integration.operator_context import Run
 
@@ -56,5 +56,5 @@ def test_the_ok_rows_of_seven_days(odps_client, table, weekly):
 
 @pytest.mark.usefixtures("airflow_connection")
 def test_a_week_is_named_after_its_monday(weekly):
-    with pytest.raises(AirflowFailException, match="week=20261118 is no Monday"):
+    with pytest.raises(ConfigurationError, match="week=20261118 is no Monday"):
         write_week(weekly, "20261118")

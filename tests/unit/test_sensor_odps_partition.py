@@ -1,6 +1,7 @@
 """What a partition sensor is told to wait for."""
 
 import pytest
+from airflow.sdk import RetryAction
 
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.scenario.options import PartitionOptions
@@ -45,3 +46,9 @@ def test_both_ways_at_once_are_refused():
 
 def test_table_and_partition_are_templates():
     assert set(OdpsPartitionSensor.template_fields) == {"table", "partition_spec"}
+
+
+def test_what_waiting_cannot_mend_is_not_retried():
+    policy = OdpsPartitionSensor(task_id="wait", table="t").retry_policy
+    decision = policy.evaluate(ConfigurationError("no such table"), 1, 3, None)
+    assert decision.action is RetryAction.FAIL
