@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 from airflow_provider_drivepipe.local.errors import LocalCloudError
+from airflow_provider_drivepipe.local.faults.rules import FaultKind
 from airflow_provider_drivepipe.local.settings import (
+    FAULTS_PATH,
     HOST,
     MODEL_RULES_PATH,
     STATS_PATH,
@@ -22,6 +24,9 @@ from airflow_provider_drivepipe.local.settings import (
 from airflow_provider_drivepipe.local.stats import since
 
 _TIMEOUT_SECONDS = 10.0
+
+Send = Callable[[str, str, object], Any]
+"""Calls a control route: method, path, body."""
 
 
 def call(settings: ServerSettings, method: str, path: str, body: object = None, timeout: float = 5) -> Any:
@@ -59,6 +64,7 @@ class LocalCloudControl:
 
     def __init__(self, root: Path | str) -> None:
         self._root = Path(root).absolute()
+        self.faults = FaultControl(self._call)
         self.models = ModelControl(self._call)
 
     def stats(self) -> dict[str, int]:
@@ -81,10 +87,71 @@ class LocalCloudControl:
         return call(settings, method, path, body, _TIMEOUT_SECONDS)
 
 
+class FaultControl:
+    """Faults in force; see Fault for what each kind and condition means."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+
+    def add(
+        self,
+        match: str,
+        fault: FaultKind | str,
+        *,
+        status: int | None = None,
+        seconds: float | None = None,
+        after_bytes: int | None = None,
+        bytes_per_second: int | None = None,
+        after: int | None = None,
+        count: int | None = None,
+        rate: float | None = None,
+        seed: int | None = None,
+    ) -> int:
+        """Put a fault in force; return its number.
+
+        :param match: name of a counter, or a pattern, e.g. ``oss.GetObject`` or ``odps.tunnel.*``.
+        :param fault: one of FaultKind.
+        :param status: of ``http``: 429, 500 or 503 (the default).
+        :param seconds: of ``latency``, ``clock_skew`` and ``kill_worker``.
+        :param after_bytes: of ``reset`` and ``truncate``; half of the body when not given.
+        :param bytes_per_second: of ``drip``.
+        :param after: how many calls are let through before the first one is struck.
+        :param count: how many calls are struck at most.
+        :param rate: share of the calls that is struck, by their order and ``seed``.
+        """
+        given = {
+            "match": match,
+            "fault": str(fault),
+            "status": status,
+            "seconds": seconds,
+            "after_bytes": after_bytes,
+            "bytes_per_second": bytes_per_second,
+            "after": after,
+            "count": count,
+            "rate": rate,
+            "seed": seed,
+        }
+        return int(self._send("POST", FAULTS_PATH, given)["id"])
+
+    def add_preset(self, name: str, **changes: Any) -> int:
+        """Put a fault of PRESETS in force, with some of its fields replaced; return its number."""
+        return int(self._send("POST", FAULTS_PATH, {"preset": name, **changes})["id"])
+
+    def list(self) -> list[dict[str, Any]]:
+        """Return the faults, oldest first, with ``id`` and how many calls they ``matched`` and ``struck``."""
+        faults: list[dict[str, Any]] = self._send("GET", FAULTS_PATH, None)
+        return faults
+
+    def clear(self, number: int | None = None) -> int:
+        """Drop one fault, or all; return how many there were."""
+        query = "" if number is None else "?" + urlencode({"id": number})
+        return int(self._send("DELETE", FAULTS_PATH + query, None)["dropped"])
+
+
 class ModelControl:
     """Prepared answers of models; see ModelRule for what each condition means."""
 
-    def __init__(self, send: Any) -> None:
+    def __init__(self, send: Send) -> None:
         self._send = send
 
     def script(
@@ -143,10 +210,10 @@ class ModelControl:
 
     def list(self) -> list[dict[str, Any]]:
         """Return the rules, the one asked first first, with ``id`` and the number of calls ``picked``."""
-        rules: list[dict[str, Any]] = self._send("GET", MODEL_RULES_PATH)
+        rules: list[dict[str, Any]] = self._send("GET", MODEL_RULES_PATH, None)
         return rules
 
     def clear(self, model: str | None = None) -> int:
         """Drop all rules, or those added for exactly this model name; return how many there were."""
         query = "" if model is None else "?" + urlencode({"model": model})
-        return int(self._send("DELETE", MODEL_RULES_PATH + query)["dropped"])
+        return int(self._send("DELETE", MODEL_RULES_PATH + query, None)["dropped"])

@@ -25,7 +25,9 @@ from airflow_provider_drivepipe.local import ports
 from airflow_provider_drivepipe.local.control import control_routes
 from airflow_provider_drivepipe.local.control_client import LocalCloudControl
 from airflow_provider_drivepipe.local.errors import LocalCloudError
-from airflow_provider_drivepipe.local.maxframe.service import Addresses, MaxFrameService
+from airflow_provider_drivepipe.local.faults.book import Faults
+from airflow_provider_drivepipe.local.faults.transport import FaultyTransport
+from airflow_provider_drivepipe.local.maxframe.service import JOB_PURPOSE, Addresses, MaxFrameService
 from airflow_provider_drivepipe.local.models.catalog import ModelConfigError
 from airflow_provider_drivepipe.local.models.registry import ModelRegistry
 from airflow_provider_drivepipe.local.models.service import ModelService
@@ -78,6 +80,8 @@ class LocalCloud:
     ) -> None:
         self.root = Path(root).resolve()
         self.stats = Stats()
+        self.faults = Faults(self.stats.add)
+        self.stats.gate = self.faults.meet
         self._ports = (odps_port, oss_port)
         self._preferred = preferred_ports
         self._running: ExitStack | None = None
@@ -164,7 +168,13 @@ class LocalCloud:
             [PROJECT],
             registry,
             self.stats,
-            extra_routes=control_routes(settings.control_token, self.stats, models),
+            extra_routes=control_routes(
+                settings.control_token,
+                self.stats,
+                self.faults,
+                models,
+                lambda token: (odps.tokens.purpose(token) or "").startswith(JOB_PURPOSE),
+            ),
         )
         stack.callback(odps.close)
         odps.set_port(settings.odps_port)
@@ -227,7 +237,7 @@ class _HttpServer:
         self._name = name
         self._server = uvicorn.Server(
             uvicorn.Config(
-                app,
+                FaultyTransport(app, lambda: self._server.server_state.connections),
                 log_config=None,
                 access_log=False,
                 timeout_keep_alive=75,

@@ -25,6 +25,8 @@ LOCK_FILE = "server.lock"
 
 HEALTH_PATH = "/drivepipe/health"
 STATS_PATH = "/drivepipe/stats"
+FAULTS_PATH = "/drivepipe/faults"
+ENGINE_PATH = "/drivepipe/engine"
 MODEL_RULES_PATH = "/drivepipe/model-rules"
 
 

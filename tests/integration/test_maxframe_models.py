@@ -22,6 +22,7 @@ from maxframe.learn.contrib.llm.models.managed import (
 from maxframe_client.session.graph import gen_submit_tileable_graph
 
 from airflow_provider_drivepipe.local.maxframe.engine import adapters, execution, model_adapters, model_client
+from airflow_provider_drivepipe.local.maxframe.engine.events import Events
 from airflow_provider_drivepipe.local.maxframe.engine.job import Job
 from airflow_provider_drivepipe.local.maxframe.engine.progress import Progress, StepMarker
 
@@ -71,6 +72,13 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelStub]:
     stub.close()
 
 
+class Unheard(Events):
+    """Tells nobody; the stub stands for the model service alone."""
+
+    def _tell(self, event: dict[str, Any]) -> dict[str, Any]:
+        return {}
+
+
 @pytest.fixture
 def run(stub: ModelStub, tmp_path: Path) -> Callable[[Any], pd.DataFrame]:
     """Run a graph in this process, with the engine's code generation."""
@@ -80,10 +88,10 @@ def run(stub: ModelStub, tmp_path: Path) -> Callable[[Any], pd.DataFrame]:
     def run(tileable: Any) -> pd.DataFrame:
         job = Job("s", "d", str(tmp_path), "local", stub.url, TOKEN, "/", "http://127.0.0.1:1", "r", {})
         graph, _ = gen_submit_tileable_graph(None, [tileable.data], {})
-        progress = Progress(job, [])
+        progress, events = Progress(job, []), Unheard(job)
         model_adapters.check([node.op for node in graph])
-        generated = execution.Generator(job, progress).generate(graph)
-        variables = generated.constants | {"running": StepMarker(progress)}
+        generated = execution.Generator(job, progress, events).generate(graph)
+        variables = generated.constants | {"running": StepMarker(progress, events)}
         exec(generated.code, variables)
         (name,) = generated.output_key_to_variables.values()
         return variables[name]

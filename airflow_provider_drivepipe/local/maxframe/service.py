@@ -35,6 +35,9 @@ from airflow_provider_drivepipe.local.stats import Stats
 
 logger = logging.getLogger(__name__)
 
+JOB_PURPOSE = "maxframe:"
+"""Beginning of the purpose of every DAG's token."""
+
 _KILL_AFTER_SECONDS = 5.0
 _STOP_WITHIN_SECONDS = 10.0
 _ORPHAN_POLL_SECONDS = 0.2
@@ -123,6 +126,7 @@ class MaxFrameService:
 
     def start(self, instance: Instance, task: Task) -> None:
         """Open a session; OdpsError for a command other than CREATE_SESSION."""
+        self._stats.count("maxframe.create_session")
         if task.command != "CREATE_SESSION":
             raise invalid_argument(f"MaxFrame task with command {task.command!r}; expected CREATE_SESSION")
         settings = json.loads(task.settings.get("odps.maxframe.settings") or "null") or {}
@@ -131,7 +135,6 @@ class MaxFrameService:
         with self._changed:
             self._sessions[session.id] = session
             self._dags[session.id] = {}
-        self._stats.count("maxframe.create_session")
         self._launcher.warm_up()
 
     def recover(self, instance: Instance) -> None:
@@ -151,6 +154,7 @@ class MaxFrameService:
             session = self._session(instance.id)
             if session is None or session.closed is not None:
                 return
+            self._stats.count("maxframe.stop_session")
             session.closed = time.time()
             self._store.save_session(session)
             running = [dag for dag in self._dags[session.id].values() if not dag.status.terminal]
@@ -158,7 +162,6 @@ class MaxFrameService:
             self._cancel(dag)
         self._wait_until_ended(running, _STOP_WITHIN_SECONDS)
         self._drop_tables(session)
-        self._stats.count("maxframe.stop_session")
 
     def get_info(self, instance: Instance, task_name: str, key: str) -> str:  # noqa: ARG002  (a TaskService)
         """Answer ``status``, which clients poll until the session is ready."""
@@ -225,6 +228,7 @@ class MaxFrameService:
             }
 
     def _submit_dag(self, session: Session, request: Mapping[str, Any]) -> dict[str, Any]:
+        self._stats.count("maxframe.submit_dag")
         try:
             graph = base64.b64decode(request["dag"], validate=True)
             inputs = base64.b64decode(request.get("managed_input_infos") or "", validate=True)
@@ -241,9 +245,8 @@ class MaxFrameService:
             self._store.save_session(session)
             self._dags[session.id][dag.id] = dag
             settings = dict(session.settings)
-        self._stats.count("maxframe.submit_dag")
         addresses = self._addresses()
-        dag.token = self._odps.tokens.issue(f"maxframe:{session.id}:{dag.id}", _TOKEN_SECONDS)
+        dag.token = self._odps.tokens.issue(f"{JOB_PURPOSE}{session.id}:{dag.id}", _TOKEN_SECONDS)
         self._launcher.run(
             Job(
                 session_id=session.id,
@@ -261,16 +264,17 @@ class MaxFrameService:
         return _dag_info(dag, [])
 
     def _get_dag_info(self, session: Session, request: Mapping[str, Any]) -> dict[str, Any] | None:
+        self._stats.count("maxframe.get_dag_info")
         with self._changed:
             dag = self._dags[session.id].get(str(request.get("dag_id")))
             return _dag_info(dag, _unread_messages(dag)) if dag is not None else None
 
     def _cancel_dag(self, session: Session, request: Mapping[str, Any]) -> dict[str, Any] | None:
+        self._stats.count("maxframe.cancel_dag")
         with self._changed:
             dag = self._dags[session.id].get(str(request.get("dag_id")))
         if dag is None:
             return None
-        self._stats.count("maxframe.cancel_dag")
         self._cancel(dag)
         with self._changed:
             return _dag_info(dag, [])

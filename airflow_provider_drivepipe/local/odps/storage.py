@@ -16,6 +16,7 @@ from urllib.parse import quote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from airflow_provider_drivepipe.local.faults.current import check_disk
 from airflow_provider_drivepipe.local.odps import errors
 from airflow_provider_drivepipe.local.odps.catalog import Catalog, Column, DataFile, Table
 from airflow_provider_drivepipe.local.odps.types import storage_schema
@@ -66,6 +67,7 @@ class Storage:
                     cast = cast_batch(batch, by_name)
                     renamed = pa.RecordBatch.from_arrays(cast.columns, schema=by_id)
                     writer.write_batch(renamed, row_group_size=_ROW_GROUP_ROWS)
+                check_disk()
         except BaseException:
             path.unlink(missing_ok=True)
             raise

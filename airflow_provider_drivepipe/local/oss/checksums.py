@@ -10,6 +10,8 @@ from typing import BinaryIO
 
 from alibabacloud_oss_v2.crc import Crc64
 
+from airflow_provider_drivepipe.local.faults.current import check_disk
+
 CHUNK_BYTES = 1 << 20
 
 
@@ -75,6 +77,7 @@ class StagedFile:
     def write(self, data: bytes) -> None:
         """Append bytes and take them into the checksums."""
         self._file.write(data)
+        check_disk()
         self.sums.update(data)
 
     def write_from(self, source: BinaryIO, size: int) -> None:

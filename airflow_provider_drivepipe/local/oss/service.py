@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from airflow_provider_drivepipe.local.faults.current import clock_skew
 from airflow_provider_drivepipe.local.oss.bucket_api import BucketApi
 from airflow_provider_drivepipe.local.oss.errors import OssError
 from airflow_provider_drivepipe.local.oss.listing_api import ListingApi
@@ -78,5 +79,5 @@ class OssService:
             self._stats.count(f"oss.{error.code}")
             raise
         self._stats.count(f"oss.{operation.name}")
-        verify(request.signed, self._credentials, self._region, datetime.now(UTC))
+        verify(request.signed, self._credentials, self._region, datetime.now(UTC) + clock_skew())
         return await self._handlers[operation.name](request)

@@ -20,6 +20,7 @@ from maxframe.udf import MarkedFunction
 
 from . import frames
 from .chunks import map_chunks, parallel_workers
+from .events import Events
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class ApplyChunkAdapter(SPEOperatorAdapter):
             workers=parallel_workers(resources.get("cpu") or 1),
             directory=Path(context.job.directory),
             progress=context.progress,
+            events=context.events,
+            mounted=bool(getattr(op, "fs_mount", None)),
         )
         return call(context, op, run)
 
@@ -80,12 +83,31 @@ def apply_chunk(
     workers: int,
     directory: Path,
     progress: Progress,
+    events: Events,
+    mounted: bool,
 ) -> Any:
-    """Apply a function to chunks of a frame or series, in parallel, and return one frame or series."""
+    """Apply a function to chunks of a frame or series, in parallel, and return one frame or series.
+
+    :param mounted: whether the function sees object storage as a folder; the server then counts its rows and
+        reads once more, apart.
+    """
     chunks = frames.split(data, batch_rows)
     if not chunks:
         return frames.empty_like(declared)
-    parts = map_chunks(function, chunks, workers=workers, directory=directory, on_done=progress.step_fraction)
+
+    def add(name: str, count: int) -> None:
+        events.add({f"{kind}.{name}": count for kind in (("udf", "mounted_udf") if mounted else ("udf",))})
+
+    add("rows_in", len(data))
+    parts = map_chunks(
+        function,
+        chunks,
+        workers=workers,
+        directory=directory,
+        on_done=progress.step_fraction,
+        on_begin=lambda: events.begin("udf.chunk"),
+        on_read=lambda read: add("read_bytes", read),
+    )
     declared_types = getattr(declared, "dtypes", None) if getattr(declared, "ndim", 2) == 2 else None
     for position, part in enumerate(parts):
         if not isinstance(part, pd.DataFrame | pd.Series):
@@ -95,6 +117,7 @@ def apply_chunk(
             )
         if declared_types is not None and isinstance(part, pd.DataFrame):
             parts[position] = frames.conform(part, declared_types, check=check, warn=progress.warn)
+    add("rows_out", sum(map(len, parts)))
     return frames.combine(parts)
 
 

@@ -24,6 +24,7 @@ from maxframe_client.fetcher import get_fetcher_cls
 from odps import ODPS
 
 from . import adapters, deserializer, model_adapters, mounts, requirements
+from .events import Events
 from .job import GRAPH_FILE, INPUTS_FILE, RESULT_FILE, Job, read_json
 from .progress import Progress, Step, StepMarker
 
@@ -57,27 +58,29 @@ def execute(job: Job) -> dict[str, Any]:
     odps.to_global()
     with option_context():
         _apply_settings(job.settings)
-        generator = Generator(job, progress)
+        events = Events(job)
+        generator = Generator(job, progress, events)
         generated = generator.generate(graph)
-        generated.constants["running"] = StepMarker(progress)
+        generated.constants["running"] = StepMarker(progress, events)
         results = _Runner(job, graph, generated, odps).run()
     return {key: info.to_json() for key, info in results.items()}
 
 
 class EngineContext(SPECodeContext):
-    """Code generation context that lets adapters reach the job and its progress."""
+    """Code generation context that lets adapters reach the job, its progress and the server."""
 
-    def __init__(self, job: Job, progress: Progress) -> None:
+    def __init__(self, job: Job, progress: Progress, events: Events) -> None:
         super().__init__(job.session_id, job.dag_id)
         self.job = job
         self.progress = progress
+        self.events = events
 
 
 class Generator(SPECodeGenerator):
     """The SDK's code generator, with a context that knows the job."""
 
-    def __init__(self, job: Job, progress: Progress) -> None:
-        self._engine_context = EngineContext(job, progress)
+    def __init__(self, job: Job, progress: Progress, events: Events) -> None:
+        self._engine_context = EngineContext(job, progress, events)
         super().__init__(job.session_id, job.dag_id)
 
     def _init_context(self, session_id: str, subdag_id: str) -> SPECodeContext:  # noqa: ARG002  (SDK's signature)

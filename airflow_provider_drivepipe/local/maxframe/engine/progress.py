@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .events import Events
 from .job import MESSAGES_FILE, PROGRESS_FILE, Job, write_json
 
 logger = logging.getLogger("drivepipe")
@@ -37,10 +38,11 @@ class Progress:
         self._warned: set[str] = set()
         self._written_at = 0.0
 
-    def next_step(self) -> None:
-        """Note that the next operator begins."""
+    def next_step(self) -> str | None:
+        """Note that the next operator begins; return its name."""
         self._current = min(self._current + 1, len(self._steps) - 1)
         self._write(0.0)
+        return self._steps[self._current].name if self._steps else None
 
     def step_fraction(self, fraction: float) -> None:
         """Note how much of the running operator is done, 0 to 1."""
@@ -73,9 +75,11 @@ class Progress:
 class StepMarker:
     """Stands in for the constant ``running`` of the generated code, which is tested before every operator."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, events: Events) -> None:
         self._progress = progress
+        self._events = events
 
     def __bool__(self) -> bool:
-        self._progress.next_step()
+        for fault in self._events.begin(f"operator.{self._progress.next_step()}"):
+            fault.strike()
         return True
