@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from airflow_provider_drivepipe.cli import local_faults
 from airflow_provider_drivepipe.local import lifecycle
 from airflow_provider_drivepipe.local.errors import LocalCloudError
 
@@ -28,7 +29,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="drivepipe local",
         description="A server on loopback that speaks the wire protocols of OSS, MaxCompute and MaxFrame.",
     )
-    actions = parser.add_subparsers(required=True, metavar="up|status|env|stats|down")
+    actions = parser.add_subparsers(required=True, metavar="up|status|env|stats|faults|down")
     for name, action, text in (
         ("up", _up, "start it, unless it runs, and wait until it answers"),
         ("status", _status, "say whether it runs; exit code 1 when it does not"),
@@ -38,16 +39,22 @@ def _parser() -> argparse.ArgumentParser:
     ):
         sub = actions.add_parser(name, help=text, description=text.capitalize() + ".")
         sub.set_defaults(action=action)
-        sub.add_argument(
-            "--root",
-            type=Path,
-            default=lifecycle.default_root(),
-            help=f"folder of all state (default: ${lifecycle.ROOT_VARIABLE} or {lifecycle.DEFAULT_ROOT})",
-        )
+        _add_root(sub)
         if name == "up":
             sub.add_argument("--odps-port", type=_port, help="port of MaxCompute; 0 for any free one")
             sub.add_argument("--oss-port", type=_port, help="port of OSS; 0 for any free one")
+    faults = actions.add_parser("faults", help="make things go wrong, for tests of those who call it")
+    local_faults.add_parser(faults, _add_root)
     return parser
+
+
+def _add_root(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--root",
+        type=Path,
+        default=lifecycle.default_root(),
+        help=f"folder of all state (default: ${lifecycle.ROOT_VARIABLE} or {lifecycle.DEFAULT_ROOT})",
+    )
 
 
 def _up(options: argparse.Namespace) -> int:

@@ -70,8 +70,11 @@ def control_routes(
         event = await _json(request)
         if not isinstance(event, dict):
             raise RuleError("expected an object")
-        for name, count in event.get("add", {}).items():
-            stats.add(f"maxframe.{name}", int(count))
+        counts = event.get("add", {})
+        if not isinstance(counts, dict) or not all(isinstance(count, int) for count in counts.values()):
+            raise RuleError("add: expected counts")
+        for name, count in counts.items():
+            stats.add(f"maxframe.{name}", count)
         if "begin" not in event:
             return {}
         kind = f"maxframe.{event['begin']}"

@@ -14,6 +14,7 @@ import maxframe.dataframe as md
 import numpy as np
 import pandas as pd
 import pytest
+import requests
 from maxframe import new_session
 from maxframe.learn.contrib.llm import ContentPart, ImageContentType
 from maxframe.learn.contrib.llm.models.managed import ManagedMultiModalGenLLM
@@ -22,6 +23,7 @@ from odps import ODPS
 from airflow_provider_drivepipe.local.control_client import LocalCloudControl
 from airflow_provider_drivepipe.local.errors import LocalCloudError
 from airflow_provider_drivepipe.local.server import LocalCloud
+from airflow_provider_drivepipe.local.settings import ENGINE_PATH
 
 MODEL = "qwen3-vl-plus"
 
@@ -30,6 +32,7 @@ MODEL = "qwen3-vl-plus"
 def control(local_cloud: LocalCloud) -> Iterator[LocalCloudControl]:
     yield local_cloud.control
     local_cloud.control.models.clear()
+    local_cloud.control.faults.clear()
 
 
 def jpeg(grey: int) -> bytes:
@@ -88,6 +91,26 @@ def test_overload_is_tried_again_by_the_operator(odps_client: ODPS, control: Loc
         answers = label(odps_client, [jpeg(5)])
     assert [success for _, success in answers] == [True]
     assert (counted["model.chat"], counted["model.chat.error.429"], counted["model.chat.ok"]) == (3, 2, 1)
+
+
+def test_faults_strike_models_like_other_calls(odps_client: ODPS, control: LocalCloudControl) -> None:
+    control.faults.add("model.chat", "http", status=500, count=3)
+    with control.counting() as counted:
+        answers = label(odps_client, [jpeg(7)])
+    assert [success for _, success in answers] == [True]
+    assert (counted["fault.http"], counted["model.chat.error.500"]) == (3, 3)
+    assert (counted["model.chat"], counted["model.chat.ok"]) == (1, 1)
+
+
+def test_only_running_jobs_report_on_themselves(local_cloud: LocalCloud) -> None:
+    settings = local_cloud.settings
+    for token in (settings.control_token, "", "lt-made-up"):
+        url = f"http://127.0.0.1:{settings.odps_port}{ENGINE_PATH}"
+        answer = requests.post(
+            url, json={"add": {"forged": 1}}, headers={"Authorization": f"Bearer {token}"}, timeout=10
+        )
+        assert answer.status_code == 401
+    assert "maxframe.forged" not in local_cloud.control.stats()
 
 
 def test_prepared_text(odps_client: ODPS, control: LocalCloudControl) -> None:

@@ -105,7 +105,7 @@ class ModelRule:
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in values.items()
-            if value not in (None, ())
+            if value not in (None, ()) and (name, value) != ("seed", 0)
         }
 
 
