@@ -22,7 +22,7 @@ def _text(label: str, description: str, secret: bool = False) -> dict[str, Any]:
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Return the provider's hooks, operators, triggers, extra links and its connection type."""
+    """Return the provider's hooks, operators, sensors, triggers, extra links and its connection type."""
     return {
         "package-name": "airflow-provider-drivepipe",
         "name": "DrivePipe",
@@ -36,7 +36,9 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "operators": _modules("operators", "oss_manifest", "frame_extract", "label", "single_job"),
         "hooks": _modules("hooks", "drivepipe", "maxframe"),
-        "triggers": _modules("triggers", "maxframe"),
+        "sensors": _modules("sensors", "odps_partition"),
+        "triggers": _modules("triggers", "maxframe", "odps_partition"),
+        "asset-uris": [{"schemes": ["odps"], "handler": f"{_PACKAGE}.assets.sanitize_uri"}],
         "extra-links": [f"{_PACKAGE}.links.logview.LogViewLink"],
         "connection-types": [
             {

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pendulum
-from airflow.sdk import DAG, Asset, BaseOperator, Param
+from airflow.sdk import DAG, BaseOperator
 
+from airflow_provider_drivepipe.assets import table_asset
+from airflow_provider_drivepipe.factory.params import trigger_form
 from airflow_provider_drivepipe.operators.frame_extract import MaxFrameFrameExtractOperator
+from airflow_provider_drivepipe.operators.label import AiFuncLabelOperator
 from airflow_provider_drivepipe.operators.oss_manifest import OssManifestOperator
 from airflow_provider_drivepipe.operators.single_job import MaxFrameSingleJobOperator
 from airflow_provider_drivepipe.scenario.describe import dag_doc
@@ -22,25 +25,17 @@ DEFAULT_RETRIES = 2
 def build_dag(scenario: Scenario) -> DAG:
     """Return the DAG of a scenario; the same scenario always gives the same DAG."""
     steps = plan(scenario)
-    column = steps.partition.columns[0]
     with DAG(
         dag_id=scenario.dag_id,
         description=scenario.description or f"driving-video pipeline {scenario.scenario_name}",
         schedule=_timetable(scenario),
         start_date=pendulum.from_format(scenario.start_date, "YYYY-MM-DD", tz=scenario.timezone),
         catchup=False,
-        max_active_runs=1,
+        max_active_runs=scenario.max_active_runs,
         doc_md=dag_doc(scenario, steps),
         tags=["drivepipe", scenario.scenario_name, *scenario.tags],
         default_args={"owner": scenario.owner, "retries": DEFAULT_RETRIES},
-        params={
-            column: Param(
-                scenario.partition_value,
-                type=["null", "string"],
-                title=f"Partition value ({column})",
-                description="for example 20261120; empty: the run's partition key or logical date decides",
-            )
-        },
+        params=trigger_form(steps, scenario.partition_value),
     ) as dag:
         previous: BaseOperator | None = None
         for step in steps.tasks:
@@ -55,14 +50,12 @@ def _timetable(scenario: Scenario) -> OdpsPartitionTimetable | None:
     if scenario.schedule is None:
         return None
     return OdpsPartitionTimetable(
-        scenario.schedule, timezone=scenario.timezone, lag=scenario.partition_lag_days
+        scenario.schedule,
+        timezone=scenario.timezone,
+        granularity=scenario.partition_granularity,
+        lag=scenario.partition_lag,
+        key_format=scenario.key_format,
     )
-
-
-def table_asset(table: str) -> Asset:
-    """Return the asset of a table: ``odps://<project or default>/<table>``."""
-    project, _, name = table.rpartition(".")
-    return Asset(name=f"odps:{table}", uri=f"odps://{project or 'default'}/{name}")
 
 
 def _common(steps: Plan, step: StagePlan) -> dict[str, Any]:
@@ -82,18 +75,19 @@ def _manifest(steps: Plan, step: StagePlan) -> BaseOperator:
     return OssManifestOperator(**_common(steps, step), options=step.manifest)
 
 
+def _maxframe(steps: Plan, step: StagePlan) -> dict[str, Any]:
+    return {**_common(steps, step), "source_table": step.source, "selection": steps.selection}
+
+
 def _frames(steps: Plan, step: StagePlan) -> BaseOperator:
     assert step.oss is not None
-    return MaxFrameFrameExtractOperator(
-        **_common(steps, step), source_table=step.source, oss=step.oss, frames=step.frames
-    )
+    return MaxFrameFrameExtractOperator(**_maxframe(steps, step), oss=step.oss, frames=step.frames)
 
 
 def _single_job(steps: Plan, step: StagePlan) -> BaseOperator:
     assert step.oss is not None
     return MaxFrameSingleJobOperator(
-        **_common(steps, step),
-        source_table=step.source,
+        **_maxframe(steps, step),
         oss=step.oss,
         frames=step.frames,
         labels=step.labels,
@@ -101,8 +95,13 @@ def _single_job(steps: Plan, step: StagePlan) -> BaseOperator:
     )
 
 
+def _labels(steps: Plan, step: StagePlan) -> BaseOperator:
+    return AiFuncLabelOperator(**_maxframe(steps, step), labels=step.labels, embedding=step.embedding)
+
+
 _BUILDERS: dict[StageKind, Callable[[Plan, StagePlan], BaseOperator]] = {
     StageKind.MANIFEST: _manifest,
     StageKind.FRAMES: _frames,
     StageKind.SINGLE_JOB: _single_job,
+    StageKind.LABELS: _labels,
 }

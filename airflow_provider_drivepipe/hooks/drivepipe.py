@@ -140,7 +140,7 @@ class DrivepipeHook(BaseHook):
             return found.comment or ""
 
     def list_tables(self, prefix: str) -> list[str]:
-        """Return the tables whose names start with ``prefix`` (``name`` or ``project.name``), as it is written."""
+        """Return the tables whose names start with ``prefix`` (``name`` or ``project.name``)."""
         project, _, start = prefix.rpartition(".")
         with self.errors():
             found = [table.name for table in self.odps.list_tables(project=project or None, prefix=start)]

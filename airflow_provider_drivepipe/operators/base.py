@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator
 
 from airflow_provider_drivepipe import exceptions
+from airflow_provider_drivepipe.assets import publish_asset_events
 from airflow_provider_drivepipe.contracts import Column, StageReport
 from airflow_provider_drivepipe.exceptions import (
     ConfigurationError,
@@ -62,13 +63,11 @@ from airflow_provider_drivepipe.scenario.options import (
 )
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 from airflow_provider_drivepipe.scenario.run_params import RunParams
+from airflow_provider_drivepipe.triggers import FIRST_POLL_DELAY
 from airflow_provider_drivepipe.triggers.maxframe import TIMED_OUT, MaxFrameJobTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-FIRST_POLL_DELAY = 10.0
-"""Seconds; a task that resumes within a few seconds of deferring can be taken for a failed one."""
 
 
 @dataclass(frozen=True)
@@ -480,6 +479,7 @@ class MaxFrameStageOperator(BaseOperator):
             logview=logview,
         )
         push_report(context, report)
+        publish_asset_events(context, self.outlets, report.to_json(), run.partition)
         self._check_gate(books)
         return report.to_json()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_drivepipe.assets import publish_asset_events
 from airflow_provider_drivepipe.contracts import (
     MANIFEST_COLUMNS,
     OssUri,
@@ -103,6 +104,7 @@ class OssManifestOperator(BaseOperator):
             leave_partition(hook, working, owner)
         report = self._report(partition, counts, time.time() - started)
         push_report(context, report)
+        publish_asset_events(context, self.outlets, report.to_json(), partition)
         if report.ok < self.gate.min_rows:
             raise DataGateError(f"{report.ok} videos found, at least {self.gate.min_rows} are wanted")
         return report.to_json()

@@ -5,20 +5,28 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from enum import StrEnum
-from fractions import Fraction
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from airflow_provider_drivepipe.scenario.frame_rate import check_frame_rate
 from airflow_provider_drivepipe.scenario.label_schemas import BUILT_IN as LABEL_SCHEMAS
 from airflow_provider_drivepipe.scenario.options import (
     FrameOptions,
+    Granularity,
     ManifestOptions,
     PartitionOptions,
+    Reprocess,
     SamplingRule,
+    SelectionOptions,
 )
-from airflow_provider_drivepipe.scenario.partition import check_partition_value
+from airflow_provider_drivepipe.scenario.partition import (
+    check_key_format,
+    check_partition_value,
+    parse_partition_key,
+)
+from airflow_provider_drivepipe.scenario.partition_calendar import default_key_format
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 _TABLE = re.compile(r"([a-z_][a-z0-9_]*\.)?[a-z_][a-z0-9_]*")
@@ -46,6 +54,16 @@ class Target(StrEnum):
 TableName = Annotated[str, Field(pattern=_TABLE.pattern.join(("^", "$")))]
 _DEFAULT_FRAMES = FrameOptions()
 _DEFAULT_PARTITION = PartitionOptions()
+_DEFAULT_SELECTION = SelectionOptions()
+
+
+class OutputTables(BaseModel):
+    """Names of the two tables of split-video."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    frames: TableName = Field(description="table of frames")
+    final: TableName | None = Field(None, description="final table, instead of output_table")
 
 
 class Scenario(BaseModel):
@@ -66,11 +84,26 @@ class Scenario(BaseModel):
     schedule: str | None = Field(None, description="cron expression, or null for manual runs only")
     start_date: str = Field("2026-01-01", description="first day that a schedule covers, YYYY-MM-DD")
     timezone: str = Field(_DEFAULT_PARTITION.timezone, description="time zone of schedule and partitions")
-    partition_lag_days: int = Field(
-        1, ge=0, le=366, description="a scheduled run owns the partition of so many days before it"
+    partition_granularity: Granularity = Field(
+        Granularity.DAILY, description="how long a partition is: daily or hourly"
+    )
+    partition_lag: int = Field(
+        1,
+        ge=0,
+        le=8784,
+        description="a scheduled run owns the partition of so many days or hours before",
+    )
+    partition_key_format: str | None = Field(
+        None, description="strftime format of partition values (default %Y%m%d, hourly %Y%m%d%H)"
     )
     partition_col: str = Field("ds", description="partition column of all tables")
+    partition_fixed: dict[str, str] = Field(
+        {}, description="further partition columns with fixed values, for example {region: east}"
+    )
     partition_value: str | None = Field(None, description="default partition of manual runs")
+    max_active_runs: int = Field(
+        1, ge=1, le=1000, description="runs of the DAG at once; a backfill has a limit of its own"
+    )
 
     oss_bucket: str | None = Field(None, description="bucket that holds the videos and receives the frames")
     oss_prefix: str = Field("", description="key prefix to list; {ds} in it becomes the partition's value")
@@ -84,6 +117,13 @@ class Scenario(BaseModel):
     video_input_table: TableName | None = Field(None, description="manifest table that the listing writes")
     source_table: TableName | None = Field(None, description="existing table with a column video_path")
     output_table: TableName | None = Field(None, description="final table")
+    split_video: bool | None = Field(
+        None, description="frames and models as two tasks with a frames table in between"
+    )
+    need_intermediate_table: bool | None = Field(None, description="another word for split_video")
+    output_tables: OutputTables | None = Field(
+        None, description="split-video with named tables: {frames: my_frames, final: my_labels}"
+    )
     meta_lifecycle: int | None = Field(None, ge=1, description="days until partitions of our tables expire")
 
     frame_fps: str | None = Field(None, description="frames per second: 2, 0.5 or 1/2 (default 1)")
@@ -112,6 +152,15 @@ class Scenario(BaseModel):
     embedding_model: str | None = Field(None, description="multi-modal model that embeds images")
     embedding_dim: int | None = Field(None, ge=1, le=8192, description="length of the embedding")
 
+    reprocess: Reprocess = Field(
+        Reprocess.CHANGED, description="which rows a run works on: changed, failed or all"
+    )
+    max_row_attempts: int = Field(
+        _DEFAULT_SELECTION.max_row_attempts,
+        ge=1,
+        le=1000,
+        description="tries after which a row stays failed, until its configuration or its input changes",
+    )
     max_failure_rate: float = Field(1.0, ge=0, le=1, description="largest tolerated share of failures")
     min_rows: int = Field(0, ge=0, description="fewest ok rows that are tolerated")
 
@@ -142,8 +191,31 @@ class Scenario(BaseModel):
 
     @field_validator("partition_value", mode="before")
     @classmethod
-    def _check_partition_value(cls, value: Any) -> Any:
-        return value if value is None else check_partition_value(str(value))
+    def _check_partition_value(cls, value: Any, info: ValidationInfo) -> Any:
+        granularity = info.data.get("partition_granularity")
+        if value is None or granularity is None:
+            return value
+        key_format = info.data.get("partition_key_format") or default_key_format(granularity)
+        parse_partition_key(str(value), key_format)
+        return str(value)
+
+    @field_validator("partition_fixed", mode="before")
+    @classmethod
+    def _check_partition_fixed(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, dict):
+            return value
+        for column in value:
+            if not isinstance(column, str) or not _COLUMN.fullmatch(column):
+                raise ValueError(f"{column!r}: use lower-case letters, digits and underscores for columns")
+        if info.data.get("partition_col") in value:
+            raise ValueError(f"{info.data['partition_col']} takes the run's value, so it cannot be fixed")
+        return {column: check_partition_value(str(fixed)) for column, fixed in value.items()}
+
+    @field_validator("partition_key_format")
+    @classmethod
+    def _check_key_format(cls, value: str | None, info: ValidationInfo) -> str | None:
+        granularity = info.data.get("partition_granularity")
+        return value if value is None or granularity is None else check_key_format(value, granularity)
 
     @field_validator("timezone")
     @classmethod
@@ -199,15 +271,7 @@ class Scenario(BaseModel):
     @field_validator("frame_fps", mode="before")
     @classmethod
     def _check_fps(cls, value: Any) -> str | None:
-        if value is None:
-            return None
-        try:
-            rate = Fraction(str(value).replace(" ", ""))
-        except (ValueError, ZeroDivisionError):
-            rate = Fraction(0)
-        if isinstance(value, bool) or not 0 < rate <= 240:
-            raise ValueError("frames per second between 0 and 240: 2, 0.5 or 1/2")
-        return str(rate)
+        return None if value is None else check_frame_rate(value)
 
     @field_validator("label_schema")
     @classmethod
@@ -220,6 +284,29 @@ class Scenario(BaseModel):
     def dag_id(self) -> str:
         """Id of the DAG: ``drivepipe_<scenario_name>``."""
         return f"drivepipe_{self.scenario_name}"
+
+    @property
+    def key_format(self) -> str:
+        """``strftime`` format of partition values."""
+        return self.partition_key_format or default_key_format(self.partition_granularity)
+
+    @property
+    def is_split(self) -> bool:
+        """Whether frames and models are two tasks with a table in between."""
+        return bool(self.split_video or self.need_intermediate_table or self.output_tables)
+
+    @property
+    def frames_table(self) -> str:
+        """Table of frames of split-video, ``<scenario>_video_frame_extraction`` unless it is named."""
+        if self.output_tables is not None:
+            return self.output_tables.frames
+        return f"{self.scenario_name}_video_frame_extraction"
+
+    @property
+    def final_table(self) -> str:
+        """Table of the last task."""
+        named = self.output_tables.final if self.output_tables else None
+        return self.output_table or named or ""
 
     def wants(self, target: Target) -> bool:
         """Whether ``target`` is asked for."""

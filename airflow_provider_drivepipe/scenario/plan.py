@@ -6,8 +6,14 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from airflow_provider_drivepipe.contracts import FRAME_COLUMNS, MANIFEST_COLUMNS, Column, Stage
-from airflow_provider_drivepipe.scenario.columns import output_columns
+from airflow_provider_drivepipe.contracts import (
+    FRAME_COLUMNS,
+    MANIFEST_COLUMNS,
+    STATUS_COLUMNS,
+    Column,
+    Stage,
+)
+from airflow_provider_drivepipe.scenario.columns import model_columns, output_columns
 from airflow_provider_drivepipe.scenario.label_schemas import load_label_schema
 from airflow_provider_drivepipe.scenario.model import InputShape, Scenario, Target
 from airflow_provider_drivepipe.scenario.options import (
@@ -18,6 +24,8 @@ from airflow_provider_drivepipe.scenario.options import (
     ManifestOptions,
     OssOptions,
     PartitionOptions,
+    SelectionOptions,
+    StageOptions,
     TableOptions,
 )
 from airflow_provider_drivepipe.scenario.prompts import load_prompt
@@ -29,6 +37,7 @@ class StageKind(StrEnum):
     MANIFEST = "manifest"
     FRAMES = "frames"
     SINGLE_JOB = "single_job"
+    LABELS = "labels"
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,7 @@ class Plan:
     dag_id: str
     conn_id: str
     partition: PartitionOptions
+    selection: SelectionOptions
     tasks: tuple[StagePlan, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -80,15 +90,26 @@ def plan(scenario: Scenario) -> Plan:
     """Return the plan of a validated scenario.
 
     ``oss_prefix`` starts with a manifest task. Frames with labels or embeddings are one single job with one
-    final table.
+    final table, or with split-video two tasks with a frames table in between.
     """
     tasks = []
     if scenario.input_shape is InputShape.OSS_PREFIX:
         tasks.append(_manifest_task(scenario))
     if scenario.wants(Target.FRAME_EXTRACTION):
-        tasks.append(_video_task(scenario))
-    partition = PartitionOptions(columns=(scenario.partition_col,), timezone=scenario.timezone)
-    return Plan(scenario.scenario_name, scenario.dag_id, scenario.conn_id, partition, tuple(tasks))
+        tasks += _video_tasks(scenario)
+    partition = PartitionOptions(
+        columns=_partition_columns(scenario),
+        timezone=scenario.timezone,
+        key_format=scenario.key_format,
+        fixed_values=tuple(scenario.partition_fixed.values()),
+        granularity=scenario.partition_granularity,
+    )
+    selection = SelectionOptions(scenario.reprocess, scenario.max_row_attempts)
+    return Plan(scenario.scenario_name, scenario.dag_id, scenario.conn_id, partition, selection, tuple(tasks))
+
+
+def _partition_columns(scenario: Scenario) -> tuple[str, ...]:
+    return (scenario.partition_col, *scenario.partition_fixed)
 
 
 def _bucket(scenario: Scenario) -> str:
@@ -106,48 +127,73 @@ def _manifest_task(scenario: Scenario) -> StagePlan:
         kind=StageKind.MANIFEST,
         stages=(Stage.MANIFEST,),
         source=f"oss://{options.bucket}/{options.prefix}",
-        output_table=TableOptions(
-            scenario.video_input_table or "",
-            MANIFEST_COLUMNS,
-            (scenario.partition_col,),
-            scenario.meta_lifecycle,
-        ),
+        output_table=_output(scenario, scenario.video_input_table or "", MANIFEST_COLUMNS),
         lineage_known=True,
         gate=_gate(scenario),
         manifest=options,
     )
 
 
-def _video_task(scenario: Scenario) -> StagePlan:
+def _video_tasks(scenario: Scenario) -> list[StagePlan]:
     labels = _labels(scenario)
     embedding = _embedding(scenario)
-    stages = [Stage.FRAME_EXTRACTION]
-    stages += [Stage.LABEL] if labels else []
-    stages += [Stage.IMAGE_EMBEDDING] if embedding else []
-    single_job = bool(labels or embedding)
+    if not labels and not embedding:
+        return [_video_task(scenario, StageKind.FRAMES, "frames", scenario.final_table, StageOptions())]
+    models = StageOptions(labels=labels, embedding=embedding)
+    if not scenario.is_split:
+        return [_video_task(scenario, StageKind.SINGLE_JOB, "video_labels", scenario.final_table, models)]
+    frames = _video_task(scenario, StageKind.FRAMES, "frames", scenario.frames_table, StageOptions())
+    return [frames, _labels_task(scenario, frames, models)]
+
+
+def _video_task(
+    scenario: Scenario, kind: StageKind, task_id: str, output: str, models: StageOptions
+) -> StagePlan:
     our_manifest = scenario.input_shape is InputShape.OSS_PREFIX
     lineage: tuple[Column, ...] = ()
     if our_manifest:
         own = {c.name for c in FRAME_COLUMNS}
         lineage = tuple(c for c in MANIFEST_COLUMNS if c.name not in own)
     return StagePlan(
-        task_id="video_labels" if single_job else "frames",
-        kind=StageKind.SINGLE_JOB if single_job else StageKind.FRAMES,
-        stages=tuple(stages),
+        task_id=task_id,
+        kind=kind,
+        stages=(Stage.FRAME_EXTRACTION, *_model_stages(models)),
         source=(scenario.video_input_table if our_manifest else scenario.source_table) or "",
-        output_table=TableOptions(
-            scenario.output_table or "",
-            output_columns(lineage, labels, embedding),
-            (scenario.partition_col,),
-            scenario.meta_lifecycle,
-        ),
+        output_table=_output(scenario, output, output_columns(lineage, models.labels, models.embedding)),
         lineage_known=our_manifest,
         gate=_gate(scenario),
         oss=OssOptions(_bucket(scenario), scenario.oss_root, scenario.oss_mount_path),
         frames=_frames(scenario),
-        labels=labels,
-        embedding=embedding,
+        labels=models.labels,
+        embedding=models.embedding,
     )
+
+
+def _labels_task(scenario: Scenario, frames: StagePlan, models: StageOptions) -> StagePlan:
+    """The second task of split-video: reads only what the first published."""
+    status = {c.name for c in STATUS_COLUMNS}
+    travelling = tuple(c for c in frames.output_table.columns if c.name not in status)
+    columns = (*travelling, *model_columns(models.labels, models.embedding), *STATUS_COLUMNS)
+    return StagePlan(
+        task_id="labels" if models.labels else "embeddings",
+        kind=StageKind.LABELS,
+        stages=_model_stages(models),
+        source=frames.output_table.name,
+        output_table=_output(scenario, scenario.final_table, columns),
+        lineage_known=frames.lineage_known,
+        gate=_gate(scenario),
+        labels=models.labels,
+        embedding=models.embedding,
+    )
+
+
+def _model_stages(models: StageOptions) -> tuple[Stage, ...]:
+    stages = [Stage.LABEL] if models.labels else []
+    return (*stages, Stage.IMAGE_EMBEDDING) if models.embedding else tuple(stages)
+
+
+def _output(scenario: Scenario, name: str, columns: tuple[Column, ...]) -> TableOptions:
+    return TableOptions(name, columns, _partition_columns(scenario), scenario.meta_lifecycle)
 
 
 def _frames(scenario: Scenario) -> FrameOptions:

@@ -21,9 +21,6 @@ EXAMPLES = {
 }
 
 NOT_YET = {
-    "output_tables": "split-video is not supported yet; name one final table as output_table",
-    "need_intermediate_table": "split-video is not supported yet; leave it out to get one final table",
-    "split_video": "split-video is not supported yet; leave it out to get one final table",
     "gpu_quota": "GPU quotas are not supported; AI functions manage their own service-side quota",
     "gpu_count": "GPU quotas are not supported; AI functions manage their own service-side quota",
     "need_oss_writeback": "frames are always written back to OSS; leave it out",
@@ -115,8 +112,7 @@ def combination_problems(values: Mapping[str, Any]) -> Iterator[Finding]:
             yield "source_table", _missing("source_table")
     if shape and not values.get("oss_bucket") and not values.get("oss_root"):
         yield "oss_bucket", _missing("oss_bucket")
-    if "frame-extraction" in targets and not values.get("output_table"):
-        yield "output_table", _missing("output_table")
+    yield from _output_problems(values, targets, bool(models))
     if "labeling" in targets and not values.get("vlm_model"):
         yield "vlm_model", _missing("vlm_model")
     if "embedding" in targets and not values.get("embedding_model"):
@@ -124,6 +120,43 @@ def combination_problems(values: Mapping[str, Any]) -> Iterator[Finding]:
     if values.get("frame_fps") is not None and values.get("frame_sample_count") is not None:
         yield "frame_sample_count", "give either frame_fps or frame_sample_count, not both"
     yield from _useless_keys(values, targets)
+
+
+def _output_problems(values: Mapping[str, Any], targets: set[str], models: bool) -> Iterator[Finding]:
+    tables = values.get("output_tables")
+    named = tables if isinstance(tables, Mapping) else {}
+    asked = [key for key in ("split_video", "need_intermediate_table") if values.get(key) is True]
+    refused = [key for key in ("split_video", "need_intermediate_table") if values.get(key) is False]
+    final = values.get("output_table") or named.get("final")
+    if "frame-extraction" in targets and not final:
+        yield "output_table", _missing("output_table")
+    if tables and refused:
+        yield (
+            "output_tables",
+            f"asks for split-video, but {refused[0]} says false; remove one",
+        )
+    if (tables or asked) and targets and not (models and "frame-extraction" in targets):
+        yield (
+            "output_tables" if tables else asked[0],
+            (
+                "split-video puts a table between frames and models: add frame-extraction and labeling or "
+                "embedding to targets, or remove it"
+            ),
+        )
+    both = values.get("output_table"), named.get("final")
+    if all(both) and both[0] != both[1]:
+        yield "output_table", f"output_tables.final says {both[1]}; name the final table once"
+    seen: dict[Any, str] = {}
+    for key, table in (
+        ("video_input_table", values.get("video_input_table")),
+        ("source_table", values.get("source_table")),
+        ("output_tables", named.get("frames")),
+        ("output_table", final),
+    ):
+        if table and table in seen:
+            yield key, f"{table} is named by {seen[table]} too; every task needs a table of its own"
+        elif table:
+            seen[table] = key
 
 
 def _useless_keys(values: Mapping[str, Any], targets: set[str]) -> Iterator[Finding]:

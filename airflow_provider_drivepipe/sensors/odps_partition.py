@@ -18,13 +18,12 @@ from airflow_provider_drivepipe.operators.partition import partition_spec_from_c
 from airflow_provider_drivepipe.operators.retry import drivepipe_retry_policy
 from airflow_provider_drivepipe.scenario.options import PartitionOptions
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
+from airflow_provider_drivepipe.triggers import FIRST_POLL_DELAY
 from airflow_provider_drivepipe.triggers.odps_partition import OdpsPartitionTrigger, WaitEnd
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-FIRST_POLL_DELAY = 10.0
-"""Seconds; a task that resumes within a few seconds of deferring can be taken for a failed one."""
 
 TRIGGERER_GRACE = timedelta(minutes=10)
 """How long after ``timeout`` Airflow ends the wait when no triggerer has done so."""

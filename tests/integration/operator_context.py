@@ -38,8 +38,10 @@ class RunningTask:
 class Run:
     """Executes operators for one partition, keeping state between tries as Airflow does."""
 
-    def __init__(self, ds: str = "20261120", run_id: str = "run1") -> None:
-        self.ds = ds
+    def __init__(
+        self, ds: str = "20261120", run_id: str = "run1", params: dict[str, Any] | None = None
+    ) -> None:
+        self.params = {"ds": ds, **(params or {})}
         self.run_id = run_id
         self.stores: dict[str, StateStore] = {}
         self.tasks: dict[str, RunningTask] = {}
@@ -50,7 +52,7 @@ class Run:
         return {
             "ti": ti,
             "task_instance": ti,
-            "params": {"ds": self.ds},
+            "params": self.params,
             "dag_run": None,
             "task_state_store": self.stores.setdefault(operator.task_id, StateStore()),
         }

@@ -1,0 +1,64 @@
+"""The trigger form of a scenario's DAG: what a person may choose for one run."""
+
+from __future__ import annotations
+
+from airflow.sdk import Param
+
+from airflow_provider_drivepipe.scenario.options import Reprocess
+from airflow_provider_drivepipe.scenario.partition import example_key
+from airflow_provider_drivepipe.scenario.plan import Plan
+from airflow_provider_drivepipe.scenario.run_params import MAX_LIMIT
+
+
+def trigger_form(plan: Plan, partition_value: str | None) -> dict[str, Param]:
+    """Return the DAG's params: the partition, and those that its tasks can make something of.
+
+    :param partition_value: what the form proposes as partition.
+    """
+    column = plan.partition.columns[0]
+    example = example_key(plan.partition.key_format)
+    form = {
+        column: Param(
+            partition_value,
+            type=["null", "string"],
+            title=f"Partition value ({column})",
+            description=f"for example {example}; empty: the run's partition key or logical date decides",
+        )
+    }
+    if any(task.frames or task.models for task in plan.tasks):
+        form["reprocess"] = Param(
+            None,
+            type=["null", "string"],
+            enum=[None, *(str(mode) for mode in Reprocess)],
+            title="Which rows to work on",
+            description=(
+                "changed: what is new, failed or made by another configuration. failed: what is new or "
+                "failed, however often; what is ok stays. all: everything, paid again. "
+                f"Empty: as the scenario says ({plan.selection.reprocess})"
+            ),
+        )
+        form["limit"] = Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            maximum=MAX_LIMIT,
+            title="Row limit (pilot run)",
+            description="each task works on its first so many input units only; the others are skipped",
+        )
+    if any(task.frames for task in plan.tasks):
+        form["frame_fps"] = Param(
+            None,
+            type=["null", "string"],
+            pattern=r"^\s*\d+(\.\d+)?(\s*/\s*\d+(\.\d+)?)?\s*$",
+            title="Frames per second",
+            description="for this run: 2, 0.5 or 1/2. Empty: as the scenario says",
+        )
+    if any(task.labels for task in plan.tasks):
+        form["label_prompt"] = Param(
+            None,
+            type=["null", "string"],
+            format="multiline",
+            title="Prompt",
+            description="for this run. Empty: as the scenario says",
+        )
+    return form

@@ -1,0 +1,402 @@
+"""Runs of one partition again and again: who pays for what, counted by the local cloud."""
+
+import alibabacloud_oss_v2 as oss
+import pytest
+from airflow.sdk.exceptions import AirflowRescheduleException
+
+from airflow_provider_drivepipe.exceptions import ConfigurationError
+from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
+from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
+from airflow_provider_drivepipe.hooks.sessions import SessionTags
+from airflow_provider_drivepipe.operators.frame_extract import MaxFrameFrameExtractOperator
+from airflow_provider_drivepipe.operators.label import AiFuncLabelOperator
+from airflow_provider_drivepipe.operators.oss_manifest import OssManifestOperator
+from airflow_provider_drivepipe.operators.partition_lock import PartitionLock
+from airflow_provider_drivepipe.operators.single_job import MaxFrameSingleJobOperator
+from airflow_provider_drivepipe.pipelines.stage_tables import WorkingTables
+from airflow_provider_drivepipe.scenario.options import (
+    FrameOptions,
+    ImageEmbeddingOptions,
+    LabelOptions,
+    ManifestOptions,
+    OssOptions,
+    PartitionOptions,
+    SelectionOptions,
+    TableOptions,
+)
+from airflow_provider_drivepipe.scenario.partition import PartitionSpec
+from tests.integration.operator_context import Run, RunningTask
+from tests.unit.video_samples import write_video
+
+VLM = "qwen3-vl-plus"
+LABELS = LabelOptions(model=VLM, prompt="Label this", label_schema="driving-scene/v1")
+EMBEDDING = ImageEmbeddingOptions(model="qwen3-vl-embedding", dimension=16)
+
+
+class Work:
+    """What the local cloud did while a block ran."""
+
+    def __init__(self, local_cloud):
+        self._control = local_cloud.control
+
+    def __enter__(self):
+        self._before = self._control.stats()
+        return self
+
+    def __exit__(self, *_):
+        after = self._control.stats()
+        self.done = {k: after.get(k, 0) - self._before.get(k, 0) for k in {*after, *self._before}}
+
+    def __getitem__(self, kind):
+        return self.done.get(kind, 0)
+
+    @property
+    def calls(self):
+        """Calls of the label model, calls of the embedding model, videos handed to the decoder."""
+        return self["model.chat"], self["model.embed"], self["maxframe.mounted_udf.rows_in"]
+
+
+@pytest.fixture
+def work(local_cloud):
+    return lambda: Work(local_cloud)
+
+
+@pytest.fixture
+def hook(airflow_connection):
+    return DrivepipeHook()
+
+
+@pytest.fixture
+def fail(local_cloud):
+    """Makes label calls for pictures fail whose address holds one of these texts."""
+    models = local_cloud.control.models
+    yield lambda *images, **step: models.script(VLM, images=list(images), **{"status": 400, **step})
+    models.clear()
+
+
+@pytest.fixture
+def videos(oss_client, bucket, tmp_path):
+    """Two good videos, with 2 and 3 frames at one per second, and a broken one."""
+    for key, frames in (("v/a.mp4", 50), ("v/b.mp4", 75)):
+        body = write_video(tmp_path / "x.mp4", frames=frames).read_bytes()
+        oss_client.put_object(oss.PutObjectRequest(bucket=bucket, key=key, body=body))
+    oss_client.put_object(oss.PutObjectRequest(bucket=bucket, key="v/c.mp4", body=b"no video " * 20))
+    return bucket
+
+
+class Pipeline:
+    """The operators of a scenario, on tables of their own."""
+
+    def __init__(self, bucket, table):
+        self.bucket = bucket
+        self.table = table
+
+    def _common(self, task_id, output, **more):
+        return {
+            "task_id": task_id,
+            "scenario": "s",
+            "partition": PartitionOptions(),
+            "output_table": TableOptions(f"{self.table}_{output}"),
+            **more,
+        }
+
+    def _maxframe(self, task_id, output, source, **more):
+        waiting = {"deferrable": False, "poll_interval": 0.2}
+        return {**self._common(task_id, output, **waiting, **more), "source_table": f"{self.table}_{source}"}
+
+    def manifest(self):
+        return OssManifestOperator(
+            **self._common("manifest", "m"), options=ManifestOptions(self.bucket, "v/")
+        )
+
+    def single_job(self, labels=LABELS, embedding=EMBEDDING, fps="1", **more):
+        return MaxFrameSingleJobOperator(
+            **self._maxframe("single", "o", "m", **more),
+            oss=OssOptions(self.bucket),
+            frames=FrameOptions(fps=fps),
+            labels=labels,
+            embedding=embedding,
+        )
+
+    def frames(self, **more):
+        return MaxFrameFrameExtractOperator(
+            **self._maxframe("frames", "f", "m", **more), oss=OssOptions(self.bucket), frames=FrameOptions()
+        )
+
+    def labels(self, labels=LABELS, embedding=EMBEDDING, **more):
+        return AiFuncLabelOperator(
+            **self._maxframe("labels", "l", "f", **more), labels=labels, embedding=embedding
+        )
+
+
+@pytest.fixture
+def pipeline(hook, videos, table):
+    found = Pipeline(videos, table)
+    Run().execute(found.manifest())
+    return found
+
+
+def rows(hook, table, columns, where="1 = 1"):
+    return hook.execute_sql(f"SELECT {columns} FROM {table} WHERE ds='20261120' AND {where}")
+
+
+def test_single_job_pays_again_only_for_the_label_that_failed(pipeline, hook, work, fail, local_cloud):
+    fail("a_0001.jpg", "b_0000.jpg")
+    run = Run()
+    with work() as first:
+        report = run.execute(pipeline.single_job())
+    assert report["stages"]["label"]["failed"] == 2
+    assert report["stages"]["image_embedding"]["ok"] == 5
+    assert first["model.embed"] == 5
+    local_cloud.control.models.clear()
+    fail("b_0000.jpg")
+    with work() as second:
+        report = run.execute(pipeline.single_job(), try_number=2)
+    assert second["model.embed"] == 0
+    assert second["maxframe.submit_dag"] == 1
+    assert report["carried_over"] == 3
+    assert report["failures"]["label"] == {"model_error": 1}
+    table = f"{pipeline.table}_o"
+    tried = rows(hook, table, "COALESCE(image_id, '-'), attempt, status", "status <> 'ok' OR attempt > 1")
+    assert sorted(tried) == [
+        ["-", 2, "failed"],
+        ["a_0001", 2, "ok"],
+        ["b_0000", 2, "failed"],
+    ]
+    assert rows(hook, table, "COUNT(*)", "image_embedding IS NULL AND frame_idx >= 0") == [[0]]
+
+
+def test_a_repair_makes_exactly_the_missing_calls_and_counts_only_their_tokens(
+    pipeline, hook, work, fail, local_cloud
+):
+    fail("a_0001.jpg")
+    run = Run()
+    run.execute(pipeline.single_job())
+    local_cloud.control.models.clear()
+    with work() as repair:
+        report = run.execute(
+            pipeline.single_job(selection=SelectionOptions(max_row_attempts=1)), try_number=2
+        )
+    assert repair.calls == (0, 0, 0)
+    with work() as repair:
+        report = run.execute(pipeline.single_job(), try_number=3)
+    # The broken video is tried again too; it makes no frames.
+    assert repair.calls == (1, 0, 1)
+    assert report["tokens"]["embedding"] == 0
+    paid = rows(hook, f"{pipeline.table}_o", "label_input_token", "image_id = 'a_0001'")
+    assert report["tokens"]["input"] == paid[0][0] > 0
+
+
+def test_changed_prompt_labels_again_and_nothing_else(pipeline, hook, work):
+    run = Run()
+    run.execute(pipeline.single_job(selection=SelectionOptions(max_row_attempts=1)))
+    with work() as changed:
+        report = Run(run_id="r2").execute(
+            pipeline.single_job(
+                labels=LabelOptions(model=VLM, prompt="Other", label_schema="driving-scene/v1"),
+                selection=SelectionOptions(max_row_attempts=1),
+            )
+        )
+    assert changed.calls == (5, 0, 0)
+    assert report["tokens"]["embedding"] == 0
+    assert rows(hook, f"{pipeline.table}_o", "COUNT(*)", "image_embedding IS NULL AND status = 'ok'") == [[0]]
+    with work() as same:
+        Run(run_id="r3").execute(
+            pipeline.single_job(
+                labels=LabelOptions(model=VLM, prompt="Other", label_schema="driving-scene/v1"),
+                selection=SelectionOptions(max_row_attempts=1),
+            )
+        )
+    assert same.calls == (0, 0, 0)
+    assert same["maxframe.submit_dag"] == same["maxframe.create_session"] == 0
+
+
+def test_params_of_a_run_change_frame_rate_and_prompt_and_are_reported(pipeline, hook, work):
+    Run().execute(pipeline.single_job())
+    with work() as faster:
+        report = Run(run_id="r2", params={"frame_fps": "2", "label_prompt": "Now {this}"}).execute(
+            pipeline.single_job()
+        )
+    assert faster.calls == (10, 10, 3)
+    assert report["params"] == {"frame_fps": "2", "label_prompt": "Now {this}"}
+    assert (report["ok"], report["carried_over"]) == (10, 0)
+    with pytest.raises(ConfigurationError, match=r"limit=0.*frame_fps='fast'"):
+        Run(run_id="r3", params={"frame_fps": "fast", "limit": 0}).execute(pipeline.single_job())
+
+
+def test_split_video_repairs_labels_without_touching_frames(pipeline, hook, work, fail, local_cloud):
+    run = Run()
+    with work() as frames:
+        run.execute(pipeline.frames())
+    assert frames.calls == (0, 0, 3)
+    fail("b_000")
+    report = run.execute(pipeline.labels())
+    assert report["failures"] == {"label": {"model_error": 3}}
+    local_cloud.control.models.clear()
+    with work() as repair:
+        report = run.execute(pipeline.labels(), try_number=2)
+    assert repair.calls == (3, 0, 0)
+    assert (report["ok"], report["failed"], report["carried_over"]) == (5, 1, 2)
+    with work() as changed:
+        Run(run_id="r2").execute(
+            pipeline.labels(embedding=ImageEmbeddingOptions("qwen3-vl-embedding", dimension=8))
+        )
+    assert changed.calls == (0, 5, 0)
+    with work() as again:
+        Run(run_id="r3").execute(
+            pipeline.labels(embedding=ImageEmbeddingOptions("qwen3-vl-embedding", dimension=8))
+        )
+    assert again.calls == (0, 0, 0)
+
+
+def test_reprocess_failed_leaves_ok_rows_of_another_configuration_alone(
+    pipeline, hook, work, fail, local_cloud
+):
+    run = Run()
+    run.execute(pipeline.frames())
+    fail("a_0000")
+    run.execute(pipeline.labels())
+    local_cloud.control.models.clear()
+    other = LabelOptions(model=VLM, prompt="Other", label_schema="driving-scene/v1")
+    with work() as repair:
+        Run(run_id="r2", params={"reprocess": "failed"}).execute(pipeline.labels(labels=other))
+    assert repair.calls == (1, 0, 0)
+    with work() as changed:
+        Run(run_id="r3").execute(pipeline.labels(labels=other))
+    assert changed.calls == (4, 0, 0)
+
+
+def test_reprocess_all_pays_once_per_run(pipeline, work):
+    run = Run(params={"reprocess": "all"})
+    run.execute(pipeline.single_job())
+    with work() as other_run:
+        Run(run_id="r2", params={"reprocess": "all"}).execute(pipeline.single_job())
+    assert other_run.calls == (5, 5, 3)
+    with work() as retry:
+        run.execute(pipeline.single_job(selection=SelectionOptions(max_row_attempts=1)), try_number=2)
+    assert retry.calls == (0, 0, 0)
+
+
+def test_row_stays_failed_after_its_attempts_until_someone_asks(pipeline, hook, work, fail):
+    fail("a_0000")
+    run = Run()
+    run.execute(pipeline.frames(selection=SelectionOptions(max_row_attempts=1)))
+    for number in range(1, 4):
+        with work() as tried:
+            run.execute(
+                pipeline.labels(embedding=None, selection=SelectionOptions(max_row_attempts=2)), number
+            )
+        assert (tried["maxframe.submit_dag"] > 0) is (number <= 2)
+    assert rows(hook, f"{pipeline.table}_l", "attempt", "status = 'failed' AND error_stage = 'label'") == [
+        [2]
+    ]
+    with work() as asked:
+        Run(run_id="r2", params={"reprocess": "failed"}).execute(
+            pipeline.labels(embedding=None, selection=SelectionOptions(max_row_attempts=2))
+        )
+    assert asked["maxframe.submit_dag"] == 1
+
+
+def test_pilot_run_skips_the_rest_and_a_full_run_goes_on_from_there(pipeline, hook, work):
+    with work() as pilot:
+        report = Run(params={"limit": 1}).execute(pipeline.single_job())
+    assert pilot.calls == (2, 2, 1)
+    assert (report["ok"], report["skipped"], report["rows_in"]) == (2, 2, 4)
+    assert report["stages"]["frame_extraction"] == {
+        "rows_in": 3,
+        "ok": 1,
+        "failed": 0,
+        "filtered": 0,
+        "skipped": 2,
+    }
+    assert (
+        rows(hook, f"{pipeline.table}_o", "error_type, attempt, frame_idx", "status = 'skipped'")
+        == [["limit", 0, -1]] * 2
+    )
+    with work() as full:
+        report = Run(run_id="r2").execute(pipeline.single_job())
+    assert full.calls == (3, 3, 2)
+    assert (report["ok"], report["failed"], report["skipped"], report["carried_over"]) == (5, 1, 0, 2)
+    with work() as pilot:
+        report = Run(run_id="r3", params={"limit": 1}).execute(pipeline.single_job())
+    assert pilot.calls == (0, 0, 0)
+    assert (report["ok"], report["failed"]) == (5, 1)
+
+
+def test_limit_counts_images_where_images_come_in(pipeline, hook, work):
+    Run().execute(pipeline.frames())
+    with work() as pilot:
+        report = Run(params={"limit": 2}).execute(pipeline.labels(embedding=None))
+    assert pilot.calls == (2, 0, 0)
+    assert report["stages"]["label"] == {"rows_in": 5, "ok": 2, "failed": 0, "filtered": 0, "skipped": 3}
+    with work() as full:
+        report = Run(run_id="r2").execute(pipeline.labels(embedding=None))
+    assert full.calls == (3, 0, 0)
+    assert (report["ok"], report["failed"]) == (5, 1)
+
+
+def test_input_named_twice_is_paid_once_and_counted(pipeline, hook, work):
+    hook.execute_sql(
+        f"INSERT INTO TABLE {pipeline.table}_m PARTITION (ds='20261120') SELECT video_path, size_bytes, "
+        f"last_modified, etag, crc64, storage_class FROM {pipeline.table}_m WHERE ds='20261120'"
+    )
+    with work() as twice:
+        report = Run().execute(pipeline.single_job(embedding=None))
+    assert twice.calls == (5, 0, 3)
+    assert report["stages"]["frame_extraction"]["filtered"] == 3
+    assert report["filtered_reasons"] == {"duplicate": 3}
+    assert (report["ok"], report["failed"]) == (5, 1)
+
+
+def test_input_that_changes_while_the_job_runs_changes_nothing_until_the_next_run(
+    pipeline, hook, work, monkeypatch
+):
+    operator = pipeline.single_job(embedding=None)
+    poll = operator._poll
+
+    def change_and_poll(*arguments):
+        hook.execute_sql(
+            f"INSERT OVERWRITE TABLE {pipeline.table}_m PARTITION (ds='20261120') SELECT video_path, "
+            f"size_bytes, last_modified, etag, crc64, storage_class FROM {pipeline.table}_m "
+            "WHERE ds='20261120' AND video_path LIKE '%a.mp4'"
+        )
+        return poll(*arguments)
+
+    monkeypatch.setattr(operator, "_poll", change_and_poll)
+    report = Run().execute(operator)
+    assert (report["ok"], report["failed"]) == (5, 1)
+    with work() as following:
+        report = Run(run_id="r2").execute(pipeline.single_job(embedding=None))
+    assert following.calls == (0, 0, 0)
+    assert (report["ok"], report["failed"]) == (2, 0)
+
+
+def held_by(hook, table, run_id):
+    owner = SessionTags("other", run_id, "single", -1, 1)
+    working = WorkingTables.of(f"{table}_o", PartitionSpec(("ds",), ("20261120",)), owner.text())
+    PartitionLock(hook, working, owner).acquire(lambda _: True)
+    hook.execute_sql(f"CREATE TABLE {working.staging} (a STRING)")
+    return owner, working
+
+
+def test_second_run_of_a_partition_waits_while_the_first_is_alive(pipeline, hook, monkeypatch, work):
+    _, working = held_by(hook, pipeline.table, "alive")
+    monkeypatch.setitem(RunningTask.task_states, "other", {"alive": {"single": "deferred"}})
+    with work() as waited, pytest.raises(AirflowRescheduleException):
+        Run().execute(pipeline.single_job())
+    assert waited["maxframe.create_session"] == 0
+    assert hook.table_comment(working.staging) is not None
+    # Another partition of the same table is nobody's business.
+    other = Run(ds="20261121")
+    other.execute(pipeline.manifest())
+    assert other.execute(pipeline.single_job(labels=None))["ok"] == 5
+
+
+def test_partition_of_a_dead_run_is_taken_over_with_all_that_it_left(pipeline, hook):
+    owner, working = held_by(hook, pipeline.table, "dead")
+    sessions = MaxFrameHook()
+    session = sessions.open_session(owner)
+    assert Run().execute(pipeline.single_job(labels=None))["ok"] == 5
+    assert hook.list_tables(f"{pipeline.table}_o__") == []
+    assert session not in {s.session_id for s in sessions.list_sessions()}
+    assert hook.table_comment(working.lock) is None
