@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import alibabacloud_oss_v2 as oss
 import cv2
 import maxframe.dataframe as md
 import numpy as np
@@ -41,21 +42,17 @@ def jpeg(grey: int) -> bytes:
 
 def label(odps: ODPS, pictures: list[bytes]) -> list[tuple[str, bool]]:
     """Label pictures in a MaxFrame job; return the answers in order."""
+    encoded = [base64.b64encode(picture).decode() for picture in pictures]
+    image = ContentPart.image(data="{picture}", type=ImageContentType.BASE64, mime_type="image/jpeg")
+    return _label(odps, encoded, image)
+
+
+def _label(odps: ODPS, values: list[str], image: ContentPart) -> list[tuple[str, bool]]:
     session = new_session(odps)
     try:
-        frame = md.DataFrame(
-            pd.DataFrame({"jpeg": [base64.b64encode(picture).decode() for picture in pictures]})
-        )
+        frame = md.DataFrame(pd.DataFrame({"picture": values}))
         answers = ManagedMultiModalGenLLM(name=MODEL).generate(
-            frame,
-            messages=[
-                {
-                    "role": "user",
-                    "content": [
-                        ContentPart.image(data="{jpeg}", type=ImageContentType.BASE64, mime_type="image/jpeg")
-                    ],
-                }
-            ],
+            frame, messages=[{"role": "user", "content": [image]}]
         )
         found = answers.execute(session=session).fetch()
         return list(zip(found["response"], map(bool, found["success"]), strict=True))
@@ -83,6 +80,30 @@ def test_nine_pictures_fail_and_nothing_else_does(odps_client: ODPS, control: Lo
     assert all(success for _, success in answers)
     assert (counted["model.chat"], counted["model.chat.ok"]) == (9, 9)
     assert f"model.images.{MODEL}" not in counted, "all these pictures had been shown before"
+
+
+def test_pictures_are_chosen_by_their_address(
+    odps_client: ODPS,
+    oss_client: oss.Client,
+    bucket: str,
+    control: LocalCloudControl,
+    local_cloud: LocalCloud,
+) -> None:
+    keys = [f"cam{number}/frame.jpg" for number in range(3)]
+    for key in keys:
+        oss_client.put_object(oss.PutObjectRequest(bucket=bucket, key=key, body=jpeg(9)))
+    host = local_cloud.oss_endpoint.removeprefix("http://")
+    image = ContentPart.image(
+        data="{picture}",
+        type=ImageContentType.IMAGE_URL,
+        storage_options={
+            "access_key_id": local_cloud.access_key_id,
+            "access_key_secret": local_cloud.access_key_secret,
+        },
+    )
+    control.models.script(MODEL, images=[f"{bucket}/cam1/"], status=400)
+    answers = _label(odps_client, [f"oss://{host}/{bucket}/{key}" for key in keys], image)
+    assert [success for _, success in answers] == [True, False, True]
 
 
 def test_overload_is_tried_again_by_the_operator(odps_client: ODPS, control: LocalCloudControl) -> None:
@@ -139,3 +160,19 @@ def test_refusals_are_readable(control: LocalCloudControl, tmp_path: Path) -> No
         control.models.script(MODEL, rate=3)
     with pytest.raises(LocalCloudError, match="no local cloud has run"):
         LocalCloudControl(tmp_path).stats()
+
+
+def test_a_handle_outlives_the_server_and_faults_do_not(tmp_path: Path) -> None:
+    control = LocalCloudControl(tmp_path)
+    for _ in range(2):
+        cloud = LocalCloud(tmp_path, odps_port=None, oss_port=None).start()
+        try:
+            assert control.faults.list() == []
+            assert control.models.list() == []
+            control.faults.add("oss.*", "http")
+            control.models.script(MODEL, status=500)
+            assert control.faults.list() == cloud.control.faults.list() != []
+        finally:
+            cloud.stop()
+    with pytest.raises(LocalCloudError, match="no good answer"):
+        control.stats()

@@ -236,7 +236,9 @@ def test_orderly_stop_keeps_results_and_leaves_no_process(
     assert first.odps.valid == set()
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
-    assert first.stats.snapshot() == {
+    counted = first.stats.snapshot()
+    assert counted.pop("maxframe.get_dag_info") > 0
+    assert counted == {
         "maxframe.cancel_dag": 1,
         "maxframe.create_session": 1,
         "maxframe.dag_cancelled": 1,
