@@ -1,16 +1,19 @@
-"""The Airflow plugin: registers the timetable and the macros, which provider discovery alone does not."""
+"""The Airflow plugin: registers the timetables and the macros, which provider discovery alone does not."""
 
 from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 
 from airflow_provider_drivepipe.macros import partition_spec, partition_value
-from airflow_provider_drivepipe.timetables.odps_partition import OdpsPartitionTimetable
+from airflow_provider_drivepipe.timetables.odps_partition import (
+    OdpsPartitionTimetable,
+    OnDemandPartitionTimetable,
+)
 
 
 class DrivepipePlugin(AirflowPlugin):
     """Loaded through the ``airflow.plugins`` entry point; templates see it as ``macros.drivepipe``."""
 
     name = "drivepipe"
-    timetables = [OdpsPartitionTimetable]  # noqa: RUF012 - Airflow's attribute
+    timetables = [OdpsPartitionTimetable, OnDemandPartitionTimetable]  # noqa: RUF012 - Airflow's attribute
     macros = [partition_value, partition_spec]  # noqa: RUF012 - Airflow's attribute

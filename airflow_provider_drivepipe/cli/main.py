@@ -15,7 +15,7 @@ from airflow_provider_drivepipe import __version__
 COMMANDS: dict[str, tuple[str, str]] = {
     "validate": ("validate:main", "check scenario files and report every mistake with its line"),
     "plan": ("plan:main", "print the tasks, tables, columns and models of a scenario"),
-    "local": ("local:main", "the local cloud: up, status, env, stats, down"),
+    "local": ("local:main", "the local cloud: up, status, env, stats, faults, down"),
     "sessions": ("sessions:main", "the live MaxFrame sessions of DAGs: list, find orphans, stop"),
     "demo": ("demo:main", "run the demo pipeline in Airflow against the local cloud"),
     "up": ("up:main", "start the local cloud and Airflow with its UI"),

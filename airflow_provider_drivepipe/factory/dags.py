@@ -17,7 +17,10 @@ from airflow_provider_drivepipe.operators.single_job import MaxFrameSingleJobOpe
 from airflow_provider_drivepipe.scenario.describe import dag_doc
 from airflow_provider_drivepipe.scenario.model import Scenario
 from airflow_provider_drivepipe.scenario.plan import Plan, StageKind, StagePlan, plan
-from airflow_provider_drivepipe.timetables.odps_partition import OdpsPartitionTimetable
+from airflow_provider_drivepipe.timetables.odps_partition import (
+    OdpsPartitionTimetable,
+    OnDemandPartitionTimetable,
+)
 
 DEFAULT_RETRIES = 2
 
@@ -46,9 +49,13 @@ def build_dag(scenario: Scenario) -> DAG:
     return dag
 
 
-def _timetable(scenario: Scenario) -> OdpsPartitionTimetable | None:
+def _timetable(scenario: Scenario) -> OdpsPartitionTimetable:
     if scenario.schedule is None:
-        return None
+        return OnDemandPartitionTimetable(
+            timezone=scenario.timezone,
+            granularity=scenario.partition_granularity,
+            key_format=scenario.key_format,
+        )
     return OdpsPartitionTimetable(
         scenario.schedule,
         timezone=scenario.timezone,

@@ -159,9 +159,10 @@ def _validate(path: str, entries: dict[str, _Entry], problems: list[Problem]) ->
     except ValidationError as error:
         for detail in error.errors():
             key = str(detail["loc"][0])
-            if detail["type"] == "missing" or (key in reported and key in ("input_shape", "targets")):
+            nested = "".join(f"{part}: " for part in detail["loc"][1:] if isinstance(part, str))
+            if (detail["type"] == "missing" and not nested) or (key in reported and key in ("input_shape", "targets")):
                 continue
             shown = "" if looks_like_credential(key) else f", got {values.get(key)!r}"
             message = detail["msg"].removeprefix("Value error, ")
-            add(key, f"{message[0].lower()}{message[1:]}{shown}")
+            add(key, f"{nested}{message[0].lower()}{message[1:]}{shown}")
         return None

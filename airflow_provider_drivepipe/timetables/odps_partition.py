@@ -28,6 +28,9 @@ from airflow_provider_drivepipe.scenario.partition_calendar import (
     unit_name,
 )
 
+_NEVER_ASKED = "0 0 * * *"
+"""Airflow's base class wants a cron expression; this one never decides when a run starts."""
+
 
 class OdpsPartitionTimetable(CronPartitionTimetable):
     """Runs at ``cron``; a run owns the partition of the local day or hour ``lag`` before it.
@@ -181,3 +184,57 @@ class OdpsPartitionTimetable(CronPartitionTimetable):
                 f"in {self._zone_name}, where the clock was put forward over it"
             )
         return self.localize_partition_datetime(period)
+
+
+class OnDemandPartitionTimetable(OdpsPartitionTimetable):
+    """Never runs by itself; a person names the partition of a run, or back-fills a range of them.
+
+    Without a timetable, Airflow refuses partition keys and backfills of a DAG.
+
+    :param timezone: as :class:`OdpsPartitionTimetable`.
+    :param granularity: as :class:`OdpsPartitionTimetable`.
+    :param key_format: as :class:`OdpsPartitionTimetable`.
+    """
+
+    can_be_scheduled = False
+
+    def __init__(
+        self,
+        *,
+        timezone: str | Timezone,
+        granularity: str = Granularity.DAILY,
+        key_format: str | None = None,
+    ) -> None:
+        super().__init__(
+            _NEVER_ASKED, timezone=timezone, granularity=granularity, lag=0, key_format=key_format
+        )
+        self.description = (
+            f"by hand, one {unit_name(self._granularity)} (such as {example_key(self._key_format)})"
+        )
+
+    @property
+    def summary(self) -> str:
+        """What the UI shows as the schedule."""
+        return f"by hand, {self._granularity}"
+
+    def serialize(self) -> dict[str, Any]:
+        """Return what :meth:`deserialize` needs."""
+        return {
+            "timezone": self._zone_name,
+            "granularity": self._granularity.value,
+            "key_format": self._key_format,
+        }
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> OnDemandPartitionTimetable:
+        """Rebuild the timetable from its serialized form."""
+        return cls(**data)
+
+    def next_dagrun_info_v2(
+        self,
+        *,
+        last_dagrun_info: DagRunInfo | None,  # noqa: ARG002 - Airflow's signature
+        restriction: TimeRestriction,  # noqa: ARG002 - Airflow's signature
+    ) -> DagRunInfo | None:
+        """Return None: there is no next run."""
+        return None

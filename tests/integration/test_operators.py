@@ -14,8 +14,8 @@ from airflow_provider_drivepipe.exceptions import (
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.hooks.maxframe import Job, JobState, MaxFrameHook
 from airflow_provider_drivepipe.local import lifecycle
-from airflow_provider_drivepipe.operators.job_record import RECORD_KEY
 from airflow_provider_drivepipe.operators.frame_extract import MaxFrameFrameExtractOperator
+from airflow_provider_drivepipe.operators.job_record import RECORD_KEY
 from airflow_provider_drivepipe.operators.label import AiFuncLabelOperator
 from airflow_provider_drivepipe.operators.oss_manifest import OssManifestOperator
 from airflow_provider_drivepipe.operators.single_job import MaxFrameSingleJobOperator

@@ -2,27 +2,52 @@
 
 import pytest
 
-from airflow_provider_drivepipe.contracts import Stage, Verdict
-from airflow_provider_drivepipe.exceptions import UnbalancedBooksError
+from airflow_provider_drivepipe.contracts import FRAME_COLUMNS, STATUS_COLUMNS, Stage, Verdict
+from airflow_provider_drivepipe.exceptions import ConfigurationError, UnbalancedBooksError
 from airflow_provider_drivepipe.pipelines.books import MASKED_BY_LABEL, AuditRow, balance
+from airflow_provider_drivepipe.pipelines.publishing import WorkCounts, require_complete
+from airflow_provider_drivepipe.pipelines.stage_tables import StageTables, WorkingTables
+from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 
 STAGES = (Stage.FRAME_EXTRACTION, Stage.LABEL, Stage.IMAGE_EMBEDDING)
-TOKENS = ("label_input_token", "label_output_token", "image_embedding_total_token")
+DAY = PartitionSpec(("ds",), ("20261120",))
 
 
-def group(origin="new", status="ok", stage="", reason="", embedded=True, rows=1, units=1, tokens=(0, 0, 0)):
-    return AuditRow(origin, status, stage, reason, embedded, rows, units, tokens)
+def tables(stages=STAGES, expands=True):
+    return StageTables(
+        source="m",
+        output="o",
+        working=WorkingTables.of("o", DAY, "d/r/t/-1/1"),
+        partition=DAY,
+        expands=expands,
+        unit_key=("video_path",),
+        row_key=("video_path", "frame_idx"),
+        identity=("video_path",),
+        source_columns=FRAME_COLUMNS[:1],
+        output_columns=(*FRAME_COLUMNS, *STATUS_COLUMNS),
+        stages=stages,
+    )
+
+
+def group(origin="new", status="ok", stage="", reason="", embedded=True, rows=1):
+    return AuditRow(origin, status, stage, reason, embedded, rows)
+
+
+def books_of(groups, units, stages=STAGES, tokens=(0, 0, 0), published=None, **work):
+    rows = sum(g.rows for g in groups)
+    counts = WorkCounts({"run": units, **work}, {})
+    return balance(tables(stages), counts, published or (units, rows, rows), groups, tokens)
 
 
 def test_each_stage_counts_in_its_own_units():
     groups = [
-        group(rows=20, units=4, tokens=(200, 40, 60)),
+        group(rows=20),
         group(status="failed", stage="frame_extraction", reason="truncated", embedded=False),
-        group(status="failed", stage="label", reason="refusal", rows=2, tokens=(20, 2, 6)),
+        group(status="failed", stage="label", reason="refusal", rows=2),
         group(status="failed", stage="label", reason="model_error", embedded=False, rows=1),
         group(status="failed", stage="image_embedding", reason="dimension_mismatch", embedded=False, rows=3),
     ]
-    books = balance(groups, STAGES, units_in=5, token_columns=TOKENS)
+    books = books_of(groups, 5, tokens=(220, 42, 66))
     frames, label, embedding = (books.stages[s] for s in STAGES)
     assert (frames.rows_in, frames.ok, frames.failed) == (5, 4, 1)
     assert (label.rows_in, label.ok, label.failed) == (26, 23, 3)
@@ -38,34 +63,78 @@ def test_each_stage_counts_in_its_own_units():
     assert books.failure_rate == pytest.approx(0.2)
 
 
-def test_carried_rows_count_but_are_not_paid_again():
-    groups = [group(origin="carried", rows=9, tokens=(90, 9, 9)), group(rows=1, tokens=(10, 1, 1))]
-    books = balance(groups, STAGES, units_in=2, token_columns=TOKENS)
-    assert books.carried_over == 9
-    assert books.tokens.input == 10
-    assert books.verdict is Verdict.COMPLETED
+def test_skipped_videos_are_counted_where_they_were_skipped_and_reach_no_model():
+    groups = [group(rows=4), group("other", "skipped", "frame_extraction", "limit", False, 3)]
+    books = books_of(groups, 5, published=(5, 7, 7))
+    frames, label, _ = (books.stages[s] for s in STAGES)
+    assert (frames.rows_in, frames.ok, frames.skipped) == (5, 2, 3)
+    assert (label.rows_in, label.skipped) == (4, 0)
+
+
+def test_skipped_images_are_skipped_by_both_models():
+    groups = [group(rows=4), group("other", "skipped", "label", "limit", False, 3)]
+    books = books_of(groups, 7, STAGES[1:], published=(7, 7, 7))
+    assert [(c.rows_in, c.ok, c.skipped) for c in books.stages.values()] == [(7, 4, 3), (7, 4, 3)]
+
+
+def test_duplicates_are_filtered_input_of_the_first_stage():
+    books = books_of([group(rows=4)], 2, duplicate=3)
+    assert (books.stages["frame_extraction"].rows_in, books.stages["frame_extraction"].filtered) == (5, 3)
+    assert books.stages["label"].filtered == 0
+    assert books.filtered_reasons == {"duplicate": 3}
+
+
+def test_units_that_vanished_or_rows_that_came_twice_are_errors():
+    with pytest.raises(UnbalancedBooksError, match="the input has 3 units, the partition would have 2"):
+        books_of([group(rows=4)], 3, published=(2, 4, 4))
+    with pytest.raises(UnbalancedBooksError, match="1 are there twice"):
+        books_of([group(rows=4)], 3, published=(3, 4, 3))
 
 
 def test_more_failed_videos_than_came_in_is_an_error():
-    groups = [group(status="failed", stage="frame_extraction", reason="timeout", rows=3, units=3)]
+    groups = [group(status="failed", stage="frame_extraction", reason="timeout", rows=3)]
     with pytest.raises(UnbalancedBooksError, match="frame_extraction"):
-        balance(groups, STAGES, units_in=2, token_columns=TOKENS)
+        books_of(groups, 2)
 
 
 def test_unknown_status_does_not_vanish():
     with pytest.raises(UnbalancedBooksError, match="table"):
-        balance([group(status="odd")], STAGES, units_in=1, token_columns=TOKENS)
+        books_of([group(status="odd")], 1)
 
 
 def test_nothing_in_is_an_empty_input():
-    assert balance([], STAGES, units_in=0, token_columns=TOKENS).verdict is Verdict.EMPTY_INPUT
+    assert books_of([], 0).verdict is Verdict.EMPTY_INPUT
 
 
 def test_frames_that_failed_earlier_are_not_rows_of_the_label_stage():
-    groups = [
-        group(origin="earlier", status="failed", stage="frame_extraction", reason="timeout", tokens=()),
-        group(rows=4, tokens=()),
-    ]
-    books = balance(groups, (Stage.LABEL,), units_in=4, token_columns=())
+    groups = [group("other", "failed", "frame_extraction", "timeout"), group(rows=4)]
+    books = books_of(groups, 5, (Stage.LABEL,), tokens=(0, 0))
     assert books.stages[Stage.LABEL].rows_in == 4
     assert books.table.rows_in == 5
+
+
+@pytest.mark.parametrize(
+    "staged",
+    [
+        (9, 8, 1, 1, 1),  # a video is missing
+        (10, 8, 2, 2, 1),  # a repaired row came twice
+        (9, 8, 2, 1, 1),  # a repaired row is missing
+        (11, 8, 2, 2, 2),  # a row that nobody asked for
+    ],
+)
+def test_staging_must_hold_exactly_what_was_asked_for(staged):
+    counts = WorkCounts({"run": 2, "keep": 5}, {"todo_l": 1, "todo_li": 1})
+    require_complete(tables(), counts, (10, 8, 2, 2, 2))
+    with pytest.raises(UnbalancedBooksError, match="Nothing was published to o ds=20261120"):
+        require_complete(tables(), counts, staged)
+
+
+def test_working_tables_of_tries_differ_but_share_the_partitions_prefix():
+    one, two = (WorkingTables.of("p.o", DAY, owner) for owner in ("d/r/t/-1/1", "d/r/t/-1/2"))
+    other = WorkingTables.of("p.o", PartitionSpec(("ds",), ("20261121",)), "d/r/t/-1/1")
+    assert one.lock == two.lock != other.lock
+    assert not {*one.all()} & {*two.all()}
+    assert all(name.startswith(one.prefix) for name in (*one.all(), *two.all(), one.lock))
+    assert not any(name.startswith(one.prefix) for name in other.all())
+    with pytest.raises(ConfigurationError, match="Use at most 97"):
+        WorkingTables.of("x" * 98, DAY, "d")

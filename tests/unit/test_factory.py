@@ -1,5 +1,6 @@
 """DAGs from scenario files: light, deterministic, and independent of each other."""
 
+import json
 import os
 import subprocess
 import sys
@@ -125,3 +126,42 @@ def test_hundred_scenarios_and_only_the_changed_one_is_read_again(airflow_env, t
             text.replace("scenario_name: driving_demo", f"scenario_name: s{i}")
         )
     assert run(HUNDRED, airflow_env, str(tmp_path)).splitlines()[-2:] == ["100", "1 changed"]
+
+
+FORM = """
+import sys, json
+from airflow_provider_drivepipe.factory import build_dag
+from airflow_provider_drivepipe.scenario.model import Scenario
+dag = build_dag(Scenario(**json.loads(sys.argv[1])))
+print(json.dumps({
+    "params": sorted(dag.params),
+    "tasks": {t.task_id: sorted(t.downstream_task_ids) for t in dag.tasks},
+    "timetable": type(dag.timetable).__name__,
+    "fields": {t.task_id: list(t.template_fields) for t in dag.tasks},
+    "policies": sorted({type(t.retry_policy).__name__ for t in dag.tasks}),
+}))
+"""
+
+
+def test_split_video_dag_has_a_trigger_form_and_partitions_without_a_schedule(airflow_env):
+    scenario = {
+        "scenario_name": "s",
+        "input_shape": "oss_prefix",
+        "targets": ["manifest", "frame-extraction", "labeling"],
+        "oss_bucket": "bucket",
+        "video_input_table": "m",
+        "output_table": "o",
+        "vlm_model": "v",
+        "split_video": True,
+    }
+    found = json.loads(run(FORM, airflow_env, json.dumps(scenario)).splitlines()[-1])
+    assert found["params"] == ["ds", "frame_fps", "label_prompt", "limit", "reprocess"]
+    assert found["tasks"] == {"manifest": ["frames"], "frames": ["labels"], "labels": []}
+    assert found["timetable"] == "OnDemandPartitionTimetable"
+    assert all("partition_spec" in fields for fields in found["fields"].values())
+    assert found["policies"] == ["ExceptionRetryPolicy"]
+    scenario.update(
+        targets=["manifest"], output_table=None, vlm_model=None, split_video=None, schedule="@daily"
+    )
+    found = json.loads(run(FORM, airflow_env, json.dumps(scenario)).splitlines()[-1])
+    assert (found["params"], found["timetable"]) == (["ds"], "OdpsPartitionTimetable")

@@ -5,12 +5,17 @@ from dataclasses import replace
 import pytest
 
 from airflow_provider_drivepipe.pipelines.fingerprint import (
-    combined,
+    fingerprint_of,
     frames_fingerprint,
     image_embedding_fingerprint,
     label_fingerprint,
 )
-from airflow_provider_drivepipe.scenario.options import FrameOptions, ImageEmbeddingOptions, LabelOptions
+from airflow_provider_drivepipe.scenario.options import (
+    FrameOptions,
+    ImageEmbeddingOptions,
+    LabelOptions,
+    StageOptions,
+)
 
 FRAMES = FrameOptions(fps="1")
 LABELS = LabelOptions(model="m", prompt="p")
@@ -44,5 +49,8 @@ def test_model_project_counts():
     assert image_embedding_fingerprint(options, "a") != image_embedding_fingerprint(options, "b")
 
 
-def test_combined_leaves_absent_stages_out():
-    assert combined("a", None, "b") == "a.b"
+def test_a_row_says_which_part_of_it_is_current():
+    both = fingerprint_of(StageOptions(FRAMES, LABELS), "r", "p")
+    other_prompt = fingerprint_of(StageOptions(FRAMES, replace(LABELS, prompt="q")), "r", "p")
+    assert both.prefix() == f"{frames_fingerprint(FRAMES, 'r')}.{label_fingerprint(LABELS, 'p')}.-"
+    assert [both.at(n) == other_prompt.at(n) for n in (1, 2, 3)] == [True, False, True]

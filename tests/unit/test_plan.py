@@ -119,3 +119,43 @@ def test_plan_command_prints_tasks_tables_columns_models(capsys):
     ]
     assert plan_command(["dags/scenarios/driving_demo.yaml", "--partition", "../x"]) == 1
     assert "not allowed" in capsys.readouterr().err
+
+
+SPLIT = {
+    "input_shape": "video_table",
+    "targets": ["frame-extraction", "labeling", "embedding"],
+    "source_table": "v",
+    "output_table": "o",
+    "vlm_model": "v",
+    "embedding_model": "e",
+}
+
+
+@pytest.mark.parametrize("ask", [{"split_video": True}, {"need_intermediate_table": True}])
+def test_split_video_hands_frames_over_in_a_table(ask):
+    frames, labels = plan(scenario(**SPLIT, **ask)).tasks
+    assert (frames.task_id, frames.kind, frames.labels) == ("frames", StageKind.FRAMES, None)
+    assert frames.output_table.name == labels.source == "s_video_frame_extraction"
+    assert (labels.task_id, labels.kind, labels.frames) == ("labels", StageKind.LABELS, None)
+    assert labels.models == {"label": "v", "image_embedding": "e"}
+    [single] = plan(scenario(**SPLIT)).tasks
+    assert names(labels) == names(single)
+
+
+def test_split_video_with_named_tables_and_embedding_alone():
+    values = {
+        **SPLIT,
+        "targets": ["frame-extraction", "embedding"],
+        "output_table": None,
+        "output_tables": {"frames": "f", "final": "l"},
+    }
+    frames, embeddings = plan(scenario(**values)).tasks
+    assert (frames.output_table.name, embeddings.output_table.name) == ("f", "l")
+    assert embeddings.task_id == "embeddings"
+
+
+def test_fixed_partition_columns_reach_every_table():
+    steps = plan(scenario(**SPLIT, split_video=True, partition_fixed={"region": "east", "fleet": "3"}))
+    assert steps.partition.columns == ("ds", "region", "fleet")
+    assert steps.partition.fixed_values == ("east", "3")
+    assert {t.output_table.partition_columns for t in steps.tasks} == {("ds", "region", "fleet")}

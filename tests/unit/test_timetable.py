@@ -9,7 +9,10 @@ from airflow.timetables.base import DagRunInfo, TimeRestriction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_drivepipe.timetables.odps_partition import OdpsPartitionTimetable
+from airflow_provider_drivepipe.timetables.odps_partition import (
+    OdpsPartitionTimetable,
+    OnDemandPartitionTimetable,
+)
 
 SHANGHAI = "Asia/Shanghai"
 BERLIN = "Europe/Berlin"  # clocks change at 02:00 on 2026-03-29 and at 03:00 on 2026-10-25
@@ -272,3 +275,16 @@ def test_what_the_ui_shows():
     assert DAILY.description == "At 02:30, Asia/Shanghai: partition of the day before (such as 20261120)"
     assert "partition of 3 hours before (such as 2026112007)" in hourly(SHANGHAI, lag=3).description
     assert "partition of its own hour" in hourly(SHANGHAI, lag=0).description
+
+
+def test_partitions_by_hand_have_keys_and_backfills_but_no_next_run():
+    timetable = OnDemandPartitionTimetable(timezone="Asia/Shanghai")
+    restriction = TimeRestriction(None, None, True)
+    assert timetable.next_dagrun_info_v2(last_dagrun_info=None, restriction=restriction) is None
+    assert timetable.periodic
+    assert not timetable.can_be_scheduled
+    days = timetable.iter_partition_dagrun_infos(
+        earliest=datetime(2026, 3, 1, tzinfo=UTC), latest=datetime(2026, 3, 3, tzinfo=UTC)
+    )
+    assert [day.partition_key for day in days] == ["20260301", "20260302", "20260303"]
+    assert OnDemandPartitionTimetable.deserialize(timetable.serialize()) == timetable
