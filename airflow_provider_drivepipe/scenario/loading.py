@@ -160,7 +160,9 @@ def _validate(path: str, entries: dict[str, _Entry], problems: list[Problem]) ->
         for detail in error.errors():
             key = str(detail["loc"][0])
             nested = "".join(f"{part}: " for part in detail["loc"][1:] if isinstance(part, str))
-            if (detail["type"] == "missing" and not nested) or (key in reported and key in ("input_shape", "targets")):
+            if detail["type"] == "missing" and not nested:
+                continue
+            if key in reported and key in ("input_shape", "targets"):
                 continue
             shown = "" if looks_like_credential(key) else f", got {values.get(key)!r}"
             message = detail["msg"].removeprefix("Value error, ")
