@@ -14,6 +14,8 @@ ENDED = ("success", "failed")
 
 _POLL_SECONDS = 0.25
 _LOG_END = 3000
+_LOG_FIRST = ("timestamp", "level", "event")
+_LOG_PLAIN = (*_LOG_FIRST, "logger", "filename", "lineno")
 
 Json = dict[str, Any]
 
@@ -115,7 +117,7 @@ class AirflowApi:
         return run
 
     def describe(self, dag_id: str, run_id: str) -> str:
-        """Return the state of each task of a run and the end of its last log, for messages of failed tests."""
+        """Return the state of each task of a run and the end of its log, for messages of failed tests."""
         parts = []
         for task in self.tasks(dag_id, run_id):
             log = self.log(dag_id, run_id, task["task_id"], task["try_number"])
@@ -246,7 +248,5 @@ def _run_path(dag_id: str, run_id: str) -> str:
 
 
 def _log_line(event: Json) -> str:
-    rest = {k: v for k, v in event.items() if k not in ("timestamp", "level", "event", "logger", "filename")}
-    return (
-        f"{event.get('timestamp', '')} {event.get('level', '')} {event.get('event', '')} {rest or ''}".strip()
-    )
+    rest = {name: value for name, value in event.items() if name not in _LOG_PLAIN}
+    return " ".join([*(str(event.get(name, "")) for name in _LOG_FIRST), str(rest) if rest else ""]).strip()

@@ -1,4 +1,4 @@
-"""The local cloud as a process of its own, which tests can kill, with what they put in and what they count."""
+"""The local cloud as a process of its own, which tests fill, count and kill."""
 
 from __future__ import annotations
 
@@ -121,9 +121,8 @@ class Cloud:
 
     def image_table(self, table: str, partitions: Mapping[str, int]) -> dict[str, list[Picture]]:
         """Make a table of pictures, so many in each partition of ``ds``, and return them."""
-        self.sql(
-            f"CREATE TABLE IF NOT EXISTS {table} (image_id STRING, image_url STRING) PARTITIONED BY (ds STRING)"
-        )
+        columns = "(image_id STRING, image_url STRING) PARTITIONED BY (ds STRING)"
+        self.sql(f"CREATE TABLE IF NOT EXISTS {table} {columns}")
         made = {}
         for ds, count in partitions.items():
             made[ds] = self.pictures(f"{table}/{ds}", count)

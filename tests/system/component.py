@@ -1,4 +1,4 @@
-"""A process that leads a session of its own, so that all it started is found and ended, also after its death."""
+"""A process that leads a session of its own, by which all that it started can be ended after its death."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A vision-language model in the test's own process: every call is seen, held, answered or failed by the test.
+"""A vision-language model in the test's own process: the test sees, holds, answers or fails each call.
 
 The local cloud asks it through a ``models.json`` entry, as it would ask any OpenAI-compatible server.
 """
@@ -136,7 +136,7 @@ def _handler(endpoint: ModelEndpoint) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_POST(self) -> None:  # noqa: N802  (the base class's name)
+        def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             answer = endpoint.serve(_call(body))
             usage = {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}

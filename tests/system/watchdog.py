@@ -1,7 +1,7 @@
 """Ends everything that a test session started, however the session ended.
 
-Run as ``python -m tests.system.watchdog FOLDER``. It waits until its standard input closes, which the session's
-end does, also by SIGKILL; then it ends what is left of the processes of ``FOLDER``.
+Run as ``python -m tests.system.watchdog FOLDER``. It waits until its standard input closes, which
+the session's end does, also by SIGKILL; then it ends what is left of the processes of ``FOLDER``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DATABASE = "database"
 
 @contextmanager
 def watched(folder: Path) -> Iterator[Path]:
-    """Start a watchdog over ``folder`` and yield the folder for PostgreSQL; on leaving wait until it is done."""
+    """Start a watchdog over ``folder`` and yield the folder for PostgreSQL; on leaving end everything."""
     database = Path(tempfile.mkdtemp(prefix="drivepipe-postgres-"))
     (folder / DATABASE).symlink_to(database)
     watchdog = subprocess.Popen(

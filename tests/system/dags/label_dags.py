@@ -1,4 +1,4 @@
-"""DAGs that label a table of pictures, one for each test. Table names and the prompt come from the DAG's name."""
+"""DAGs that label a table of pictures, one for each test. Tables and prompt are called after the DAG."""
 
 from __future__ import annotations
 
