@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import requests
@@ -18,6 +18,7 @@ _LOG_FIRST = ("timestamp", "level", "event")
 _LOG_PLAIN = (*_LOG_FIRST, "logger", "filename", "lineno")
 
 Json = dict[str, Any]
+Seen = TypeVar("Seen")
 
 
 class ApiError(AssertionError):
@@ -212,27 +213,33 @@ class AirflowApi:
     ) -> list[Json]:
         """Back-fill the days from ``first`` to ``last`` (ISO dates), wait, and return the runs it made."""
         known = {run["dag_run_id"] for run in self.runs(dag_id)}
+
+        def made() -> list[Json]:
+            return [run for run in self.runs(dag_id) if run["dag_run_id"] not in known]
+
         body = {"dag_id": dag_id, "from_date": f"{first}T00:00:00Z", "to_date": f"{last}T00:00:00Z"}
         more = {"reprocess_behavior": reprocess, "max_active_runs": 8, "dag_run_conf": conf or {}}
         backfill = self.call("POST", "/backfills", {**body, **more})
         self._wait(
-            f"backfill {backfill['id']} of {dag_id} to complete",
-            lambda: self.call("GET", f"/backfills/{backfill['id']}"),
-            lambda found: found["completed_at"] is not None,
+            f"the runs of backfill {backfill['id']} of {dag_id} to end",
+            made,
+            lambda runs: all(run["state"] in ENDED for run in runs),
             timeout,
         )
-        return [run for run in self.runs(dag_id) if run["dag_run_id"] not in known]
+        # The scheduler notices only every 30 s that nothing is left to do.
+        self.call("PUT", f"/backfills/{backfill['id']}/cancel")
+        return made()
 
     # Waiting.
 
     def _wait(
         self,
         what: str,
-        look: Callable[[], Json],
-        good: Callable[[Json], bool],
+        look: Callable[[], Seen],
+        good: Callable[[Seen], bool],
         timeout: float,
         explain: Callable[[], str] = str,
-    ) -> Json:
+    ) -> Seen:
         deadline = time.monotonic() + timeout
         while True:
             seen = look()

@@ -17,11 +17,14 @@ ROWS = 3
 def start(system):
     """Return a function that starts a DAG and waits until its job asks the model, which holds its answers."""
 
-    def run(dag_id: str, state: str = "deferred") -> str:
+    def run(dag_id: str, state: str = "deferred", watched: bool = False) -> str:
         system.ready(dag_id, {DS: ROWS})
         run_id = system.api.trigger(dag_id, partition_key=DS)
         system.model.wait_until_held(dag_id, ROWS)
         system.api.wait_task(dag_id, run_id, "label", (state,))
+        if watched:
+            # From its first look at the job on, the trigger is sure to run.
+            eventually(lambda: "% done" in system.api.log(dag_id, run_id, "label", 1))
         return run_id
 
     return run
@@ -38,7 +41,7 @@ def assert_done_once(system, dag_id: str, run_id: str, known) -> None:
 def test_mark_failed_while_deferred_cancels_job_and_session(system, start):
     known, before = system.cloud.jobs(), system.cloud.counters()
     with system.model.held("mark_failed"):
-        run = start("mark_failed")
+        run = start("mark_failed", watched=True)
         system.api.set_task_state("mark_failed", run, "label", "failed")
         eventually(lambda: system.own_jobs(known) == {"CANCELLED": 1})
         eventually(lambda: system.cloud.live_sessions() == [])
@@ -52,7 +55,7 @@ def test_clear_while_deferred_cancels_the_job_and_runs_another_without_a_failure
     dag_id = "cleared_while_deferred"
     known = system.cloud.jobs()
     with system.model.held(dag_id):
-        run = start(dag_id)
+        run = start(dag_id, watched=True)
         system.api.clear_task(dag_id, run, "label")
         # The calls of the cancelled job and those of the new one.
         system.model.wait_until_held(dag_id, 2 * ROWS)
@@ -63,10 +66,23 @@ def test_clear_while_deferred_cancels_the_job_and_runs_another_without_a_failure
     assert system.api.task(dag_id, run, "label")["try_number"] == 2
 
 
+def test_clear_before_any_triggerer_has_the_task_goes_on_with_the_same_job(system, start):
+    dag_id = "cleared_before_watched"
+    known = system.cloud.jobs()
+    system.cluster.kill("triggerer")
+    with system.model.held(dag_id):
+        run = start(dag_id)
+        system.api.clear_task(dag_id, run, "label")
+        system.api.wait_task(dag_id, run, "label", ("deferred",), try_number=2)
+    system.cluster.start("triggerer")
+    system.api.wait_run(dag_id, run)
+    assert_done_once(system, dag_id, run, known)
+
+
 def test_killed_triggerer_neither_cancels_nor_doubles_the_job(system, start):
     known, before = system.cloud.jobs(), system.cloud.counters()
     with system.model.held("triggerer_killed"):
-        run = start("triggerer_killed")
+        run = start("triggerer_killed", watched=True)
         system.cluster.kill("triggerer")
         system.cluster.start("triggerer")
         assert system.own_jobs(known) == {"RUNNING": 1}
@@ -108,11 +124,8 @@ def test_killed_local_cloud_comes_back_and_the_run_succeeds(system, start):
         system.cloud.kill()
         system.cloud.start()
     system.api.wait_run("cloud_killed", run)
-    print(
-        system.own_jobs(known),
-        system.api.task("cloud_killed", run, "label")["try_number"],
-        len(system.images_asked("cloud_killed")),
-    )
+    assert system.own_jobs(known) == {"SUCCEEDED": 1}
+    assert system.api.task("cloud_killed", run, "label")["try_number"] == 1
     assert system.cloud.statuses("cloud_killed_labels", DS) == {"ok": ROWS}
     assert system.cloud.live_sessions() == []
 

@@ -16,15 +16,17 @@ from airflow_provider_drivepipe.timetables.odps_partition import OdpsPartitionTi
 
 MODEL = "system-test-labeller"
 DAILY = OdpsPartitionTimetable("30 2 * * *", timezone="Asia/Shanghai")
-DUE_NOW = OdpsPartitionTimetable("30 2 * * *", timezone="Asia/Shanghai", run_immediately=True)
+NEVER_DUE = OdpsPartitionTimetable("30 2 29 2 *", timezone="Asia/Shanghai")
+"""Daily partitions as well, but not due from the start date of the DAGs until 2028."""
 
 DAGS = {
-    "scheduled": {"schedule": DUE_NOW, "deferrable": False},
+    "scheduled": {"schedule": DAILY, "deferrable": False},
     "by_key": {"deferrable": False},
     "backfilled": {"deferrable": False, "gate": GateOptions(max_failure_rate=0), "retries": 0},
     "cleared_partition": {"deferrable": False},
     "mark_failed": {},
     "cleared_while_deferred": {},
+    "cleared_before_watched": {},
     "triggerer_killed": {},
     "scheduler_killed": {},
     "cloud_killed": {"retries": 2},
@@ -33,7 +35,7 @@ DAGS = {
 }
 
 for name, options in DAGS.items():
-    schedule = options.pop("schedule", DAILY)
+    schedule = options.pop("schedule", NEVER_DUE)
     with DAG(
         dag_id=name,
         schedule=schedule,
