@@ -1,0 +1,191 @@
+"""A whole Airflow on PostgreSQL in a folder of its own: API server, scheduler, DAG processor, triggerer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import requests
+
+from airflow_provider_drivepipe.cli.airflow_home import HOST, USER, AirflowHome
+from tests.system.airflow_api import AirflowApi
+from tests.system.component import Component
+from tests.system.postgres import PostgresServer, free_port
+from tests.system.watchdog import RUN
+
+HEALTHY_SECONDS = 180.0
+_POLL_SECONDS = 0.2
+
+_HEALTH_PARTS = {"scheduler": "scheduler", "triggerer": "triggerer", "dag-processor": "dag_processor"}
+"""What the health report calls the components."""
+
+_SETTINGS = {
+    "CORE__PARALLELISM": "8",
+    "CORE__MAX_ACTIVE_TASKS_PER_DAG": "64",
+    "CORE__MAX_ACTIVE_RUNS_PER_DAG": "64",
+    # New files and edits are seen within seconds.
+    "DAG_PROCESSOR__REFRESH_INTERVAL": "1",
+    "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
+    "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3",
+    "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+    "SCHEDULER__JOB_HEARTBEAT_SEC": "1",
+    "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+    # A killed scheduler or triggerer is given up after seconds instead of minutes.
+    "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",
+    "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
+    "TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+    "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
+}
+
+
+@dataclass(frozen=True)
+class PostgresAirflowHome(AirflowHome):
+    """An Airflow whose database is on a PostgreSQL server.
+
+    :param database: ``user@host:port/name``.
+    """
+
+    database: str = ""
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of every Airflow process. It holds secrets: never log it."""
+        settings = {
+            **_SETTINGS,
+            "DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{self.database}",
+        }
+        return {**super().environment(), **{f"AIRFLOW__{name}": value for name, value in settings.items()}}
+
+
+class AirflowCluster:
+    """Starts, kills and starts again the four processes of an Airflow; everything listens on loopback only.
+
+    :param folder: of logs, pid files and DAGs.
+    :param connection: value of ``AIRFLOW_CONN_DRIVEPIPE_DEFAULT``.
+    """
+
+    def __init__(self, folder: Path, database: PostgresServer, connection: str) -> None:
+        self.dags = folder / "dags"
+        self.dags.mkdir(parents=True)
+        self._run = folder / RUN
+        self._run.mkdir(parents=True)
+        self._home = PostgresAirflowHome(
+            path=folder / "airflow",
+            dags=self.dags,
+            connection=connection,
+            api_port=free_port(),
+            database=database.address,
+        )
+        self._commands = {
+            "api-server": [
+                "api-server",
+                "--host",
+                HOST,
+                "--port",
+                str(self._home.api_port),
+                "--workers",
+                "1",
+            ],
+            "scheduler": ["scheduler", "--skip-serve-logs"],
+            "dag-processor": ["dag-processor"],
+            "triggerer": ["triggerer", "--skip-serve-logs"],
+        }
+
+    @property
+    def url(self) -> str:
+        """Address of the UI."""
+        return self._home.url
+
+    def prepare(self) -> None:
+        """Make secrets and the database's tables."""
+        self._home.prepare()
+        self.api = AirflowApi(self.url, USER, self._home.password())
+
+    def start(self, *names: str) -> None:
+        """Start the components named, or all, and wait until they are healthy."""
+        environment = self._home.environment()
+        for name in names or self._commands:
+            component = self._component(name)
+            # What a killed one has left behind, as a service manager would.
+            component.end()
+            component.start(self._home.command(*self._commands[name]), environment)
+        self._wait_until_healthy(names or tuple(self._commands))
+
+    def kill(self, name: str) -> None:
+        """End a component with SIGKILL. What it started lives on until the component starts again."""
+        self._component(name).kill()
+
+    def listening(self) -> set[str]:
+        """Return the addresses on which the components and their children listen."""
+        found = set()
+        for name in self._commands:
+            for process in _tree(self._component(name).pid):
+                try:
+                    connections = process.net_connections("tcp")
+                except psutil.NoSuchProcess:
+                    continue
+                found |= {c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN}
+        return found
+
+    def write_dag(self, file: str, text: str, dag_ids: Iterable[str]) -> None:
+        """Write a file below the DAG folder and wait until Airflow serves these DAGs as the file has them."""
+        path = self.dags / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        before = {dag_id: self._parsed(dag_id) for dag_id in dag_ids}
+        temporary = path.with_name(f".{path.name}.new")
+        temporary.write_text(text)
+        temporary.replace(path)
+        for dag_id, parsed in before.items():
+            # The first parse to end may have begun before the file was written.
+            for _ in range(2 if parsed else 1):
+                parsed = self._wait_until_parsed(dag_id, parsed)
+
+    def wait_until_served(self, *dag_ids: str) -> None:
+        """Wait until Airflow has loaded DAGs."""
+        for dag_id in dag_ids:
+            self._wait_until_parsed(dag_id, None)
+
+    def _wait_until_parsed(self, dag_id: str, before: str | None) -> str:
+        deadline = time.monotonic() + HEALTHY_SECONDS
+        while time.monotonic() < deadline:
+            parsed = self._parsed(dag_id)
+            if parsed is not None and parsed != before:
+                return parsed
+            errors = self.api.import_errors()
+            if errors:
+                raise AssertionError(f"DAG {dag_id} is not served:\n" + "\n".join(errors))
+            time.sleep(_POLL_SECONDS)
+        raise AssertionError(f"DAG {dag_id} is not served; see {self._component('dag-processor').log}")
+
+    def _parsed(self, dag_id: str) -> str | None:
+        dag = self.api.dag(dag_id)
+        return dag["last_parsed_time"] if dag else None
+
+    def _component(self, name: str) -> Component:
+        return Component(name, self._run)
+
+    def _wait_until_healthy(self, names: Iterable[str]) -> None:
+        parts = {"metadatabase", *(_HEALTH_PARTS[name] for name in names if name in _HEALTH_PARTS)}
+        deadline = time.monotonic() + HEALTHY_SECONDS
+        said: object = "no answer"
+        while time.monotonic() < deadline:
+            for name in names:
+                component = self._component(name)
+                if not component.alive():
+                    raise AssertionError(f"Airflow's {name} has ended: {component.log.read_text()[-3000:]}")
+            try:
+                health = self.api.health()
+                said = {part: health.get(part) for part in parts}
+                if all(status == "healthy" for status in said.values()):
+                    return
+            except requests.RequestException as error:
+                said = error
+            time.sleep(_POLL_SECONDS)
+        raise AssertionError(f"Airflow is not healthy after {HEALTHY_SECONDS:.0f} s: {said}")
+
+
+def _tree(pid: int) -> list[psutil.Process]:
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]

@@ -1,0 +1,68 @@
+"""Ends everything that a test session started, however the session ended.
+
+Run as ``python -m tests.system.watchdog FOLDER``. It waits until its standard input closes, which
+the session's end does, also by SIGKILL; then it ends what is left of the processes of ``FOLDER``.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from airflow_provider_drivepipe.local import lifecycle
+from airflow_provider_drivepipe.local.settings import LOCK_FILE
+from tests.system.component import Component
+from tests.system.postgres import stop_server
+
+RUN = "run"
+"""Folder of the pid files and logs of Airflow's components."""
+CLOUD = "cloud"
+"""Root of the local cloud."""
+DATABASE = "database"
+"""Link to PostgreSQL's folder, which lies where every account may walk."""
+
+
+@contextmanager
+def watched(folder: Path) -> Iterator[Path]:
+    """Start a watchdog over ``folder`` and yield the folder for PostgreSQL; on leaving end everything."""
+    database = Path(tempfile.mkdtemp(prefix="drivepipe-postgres-"))
+    (folder / DATABASE).symlink_to(database)
+    watchdog = subprocess.Popen(
+        [sys.executable, "-m", __spec__.name, str(folder)],
+        stdin=subprocess.PIPE,
+        # A Ctrl-C in the terminal is for the session only.
+        start_new_session=True,
+    )
+    try:
+        yield database
+    finally:
+        # Here rather than in the watchdog, because only a parent can see its children off.
+        end_all(folder)
+        assert watchdog.stdin is not None
+        watchdog.stdin.close()
+        watchdog.wait(60)
+
+
+def end_all(folder: Path) -> None:
+    """End every process that works for ``folder``; logs stay, PostgreSQL's folder goes."""
+    for pid_file in (folder / RUN).glob("*.pid"):
+        Component(pid_file.stem, pid_file.parent).end()
+    if (folder / CLOUD / LOCK_FILE).exists():
+        lifecycle.down(folder / CLOUD)
+    database = (folder / DATABASE).resolve()
+    stop_server(database)
+    shutil.rmtree(database, ignore_errors=True)
+
+
+def main() -> None:
+    sys.stdin.read()
+    end_all(Path(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()
