@@ -139,6 +139,9 @@ class StageOptions:
     frames: FrameOptions | None = None
     labels: LabelOptions | None = None
     embedding: ImageEmbeddingOptions | None = None
+    images: ImageOptions | None = None
+    quality: QualityOptions | None = None
+    """Which frames are left out before a model sees them; only together with ``frames``."""
 
     def only(self, stages: Collection[Stage]) -> StageOptions:
         """Return the options of some model stages alone."""
@@ -166,3 +169,55 @@ class GateOptions:
     max_failure_rate: float = 1.0
     """Largest tolerated share of failed input units, 0 to 1."""
     min_rows: int = 0
+
+
+class ResizeFilter(StrEnum):
+    """How pixels are combined when an image gets another size."""
+
+    NEAREST = "nearest"
+    BILINEAR = "bilinear"
+    BICUBIC = "bicubic"
+    LANCZOS = "lanczos"
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """How images are prepared. At most one of ``longest_side`` and ``exact_size`` is set; none keeps the size."""
+
+    longest_side: int | None = None
+    """Longest side in pixels, the aspect ratio is kept; smaller images stay as they are unless ``enlarge``."""
+    exact_size: tuple[int, int] | None = None
+    """Width and height in pixels, whatever the aspect ratio was."""
+    enlarge: bool = False
+    """Whether images with sides shorter than ``longest_side`` grow to it."""
+    resize_filter: ResizeFilter = ResizeFilter.LANCZOS
+    jpeg_quality: int = 85
+    write_back: bool = True
+    """Write the prepared image to OSS; else only its features are taken, and it stays where it is."""
+    prepared_prefix: str = "prepared"
+    """Key prefix of the prepared images below the OSS root."""
+    max_pixels: int = 100_000_000
+    """Larger images are refused before they are decoded."""
+    max_bytes: int = 256 * 1024 * 1024
+    """Larger files are refused before they are read."""
+    timeout_sec: int = 60
+    """Deadline per image, in seconds; enforced from outside the decoder."""
+    cpu: int = 1
+    memory_gb: int = 4
+    batch_rows: int = 256
+    """Images per ``apply_chunk`` call."""
+
+
+@dataclass(frozen=True)
+class QualityOptions:
+    """Which frames are not worth a model call. None switches a rule off; measures are written either way."""
+
+    min_brightness: float | None = None
+    """Mean luma, 0 to 255, below which a frame is ``too_dark``."""
+    min_sharpness: float | None = None
+    """Variance of the Laplacian below which a frame is ``too_blurred``."""
+    max_frozen_change: float | None = None
+    """Mean luma difference to the frame before, 0 to 255, up to which a frame is ``frozen``."""
+    near_duplicate_distance: int | None = None
+    """Bits, 0 to 64, by which the perceptual hash of a ``near_duplicate`` differs at most from the last
+    frame that was kept."""
