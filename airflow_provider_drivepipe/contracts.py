@@ -62,6 +62,11 @@ class Reason(StrEnum):
     SCHEMA_VIOLATION = "schema_violation"
     DIMENSION_MISMATCH = "dimension_mismatch"
     LIMIT = "limit"
+    NO_CLIP_ID = "no_clip_id"
+    INVALID_TIMESTAMPS = "invalid_timestamps"
+    NO_TIMESTAMPS = "no_timestamps"
+    INVALID_TIME_RANGE = "invalid_time_range"
+    TOO_MANY_FILES = "too_many_files"
 
 
 class Verdict(StrEnum):
@@ -108,6 +113,16 @@ FRAME_COLUMNS: tuple[Column, ...] = (
     Column("image_url", "string", "full OSS URI of the JPEG"),
     Column("width", "bigint", "frame width in pixels"),
     Column("height", "bigint", "frame height in pixels"),
+)
+
+KEYFRAME_COLUMNS: tuple[Column, ...] = (
+    Column("clip_id", "string", "identity of the clip, as the input has it"),
+    Column("keyframe_id", "string", "16 hex digits over clip and file name, NULL for a failed clip"),
+    Column("frame_idx", "bigint", "0-based index of the keyframe among those chosen, -1 for a failed clip"),
+    Column("frame_time_ms", "bigint", "time on the clock of the clip's timestamps, NULL where unknown"),
+    Column("image_id", "string", "file name without its extension, for people"),
+    Column("image_url", "string", "full OSS URI of the image"),
+    Column("clip_dir", "string", "directory of the clip, as the input has it"),
 )
 
 LABEL_COLUMNS: tuple[Column, ...] = (

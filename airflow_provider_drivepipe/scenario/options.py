@@ -221,3 +221,42 @@ class QualityOptions:
     near_duplicate_distance: int | None = None
     """Bits, 0 to 64, by which the perceptual hash of a ``near_duplicate`` differs at most from the last
     frame that was kept."""
+
+
+class TimestampUnit(StrEnum):
+    """Unit of the numbers in a clip's file of timestamps.
+
+    ``AUTO`` tells the unit of epoch times by their size, and refuses numbers of which it cannot be told.
+    """
+
+    AUTO = "auto"
+    SECONDS = "s"
+    MILLISECONDS = "ms"
+    MICROSECONDS = "us"
+    NANOSECONDS = "ns"
+
+
+@dataclass(frozen=True)
+class KeyframeOptions:
+    """Which images of a clip's directory are its keyframes. At most one of ``count`` and ``stride`` is set."""
+
+    count: int | None = None
+    """Keyframes per clip, spread evenly, the first and the last image included."""
+    stride: int | None = None
+    """Every so many-th image, from the first."""
+    clip_id_column: str = "clip_id"
+    clip_dir_column: str = "clip_dir"
+    """Holds a full OSS URI below the OSS root, or a path relative to it."""
+    start_column: str | None = "start_ms"
+    end_column: str | None = "end_ms"
+    """Time range in milliseconds, start included, end not; NULL is open. A table may lack the default ones."""
+    image_extensions: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".webp")
+    timestamp_unit: TimestampUnit = TimestampUnit.AUTO
+    max_files: int = 200_000
+    """A directory with more entries fails its clip."""
+    timeout_sec: int = 120
+    """Deadline per clip, in seconds."""
+    cpu: int = 1
+    memory_gb: int = 4
+    batch_rows: int = 8
+    """Clips per ``apply_chunk`` call."""
