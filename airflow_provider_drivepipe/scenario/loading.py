@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from airflow_provider_drivepipe.scenario.fill_in import open_field
 from airflow_provider_drivepipe.scenario.model import Scenario
 from airflow_provider_drivepipe.scenario.rules import (
+    Finding,
     combination_problems,
     looks_like_credential,
     unknown_keys,
@@ -150,8 +153,11 @@ def _validate(path: str, entries: dict[str, _Entry], problems: list[Problem]) ->
     for key, message in unknown_keys(list(entries)):
         add(key, message)
     values = {key: entry.value for key, entry in entries.items() if key in Scenario.model_fields}
-    reported = set()
-    for key, message in combination_problems(values):
+    still_open = {key: what for key in values if (what := open_field(values[key])) is not None}
+    for key, what in still_open.items():
+        add(key, f"still to fill in: {what or Scenario.model_fields[key].description}")
+    reported = set(still_open)
+    for key, message in _closed_problems(values, still_open):
         reported.add(key)
         add(key, message)
     try:
@@ -162,9 +168,22 @@ def _validate(path: str, entries: dict[str, _Entry], problems: list[Problem]) ->
             nested = "".join(f"{part}: " for part in detail["loc"][1:] if isinstance(part, str))
             if detail["type"] == "missing" and not nested:
                 continue
-            if key in reported and key in ("input_shape", "targets"):
+            if key in still_open or (key in reported and key in ("input_shape", "targets")):
                 continue
             shown = "" if looks_like_credential(key) else f", got {values.get(key)!r}"
             message = detail["msg"].removeprefix("Value error, ")
             add(key, f"{nested}{message[0].lower()}{message[1:]}{shown}")
         return None
+
+
+def _closed_problems(values: Mapping[str, Any], still_open: Collection[str]) -> Iterator[Finding]:
+    """Yield what is wrong with the keys that are filled in.
+
+    An open key counts as given, so that it is not called missing too. While input shape or targets are open,
+    nothing can be said of what they decide.
+    """
+    deciding = ("input_shape", "targets")
+    undecided = deciding if any(key in still_open for key in deciding) else ()
+    for key, message in combination_problems({k: v for k, v in values.items() if k not in undecided}):
+        if key not in (*still_open, *undecided):
+            yield key, message
