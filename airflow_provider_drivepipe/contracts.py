@@ -37,7 +37,7 @@ class Stage(StrEnum):
 
 
 class Reason(StrEnum):
-    """Typed cause of a failure (``error_type``), safe to group by."""
+    """Typed cause of a failure, or of leaving a row out (``error_type``), safe to group by."""
 
     PATH_OUTSIDE_ROOT = "path_outside_root"
     PATH_TRAVERSAL = "path_traversal"
@@ -53,6 +53,11 @@ class Reason(StrEnum):
     TIMEOUT = "timeout"
     WRITE_ERROR = "write_error"
     IMAGE_DECODE_ERROR = "image_decode_error"
+    IMAGE_TOO_LARGE = "image_too_large"
+    TOO_DARK = "too_dark"
+    TOO_BLURRED = "too_blurred"
+    FROZEN = "frozen"
+    NEAR_DUPLICATE = "near_duplicate"
     MODEL_ERROR = "model_error"
     RATE_LIMITED = "rate_limited"
     CONTENT_BLOCKED = "content_blocked"
@@ -123,6 +128,24 @@ KEYFRAME_COLUMNS: tuple[Column, ...] = (
     Column("image_id", "string", "file name without its extension, for people"),
     Column("image_url", "string", "full OSS URI of the image"),
     Column("clip_dir", "string", "directory of the clip, as the input has it"),
+)
+
+FRAME_QUALITY_COLUMNS: tuple[Column, ...] = (
+    Column("brightness", "double", "mean luma, 0 to 255"),
+    Column("sharpness", "double", "variance of the Laplacian at a normalised size"),
+    Column("frame_change", "double", "mean luma difference to the frame before, NULL for the first frame"),
+    Column("phash", "string", "perceptual hash, 16 hex digits"),
+)
+
+IMAGE_COLUMNS: tuple[Column, ...] = (
+    Column("width", "bigint", "width of the upright image in pixels, before it was resized"),
+    Column("height", "bigint", "height of the upright image in pixels, before it was resized"),
+    Column("format", "string", "format of the file: JPEG, PNG, WEBP, BMP, TIFF, GIF, MPO"),
+    Column("mode", "string", "pixel format of the file: RGB, L, CMYK, P, I;16 ..."),
+    Column("size_bytes", "bigint", "size of the file in bytes"),
+    Column("sha256", "string", "SHA-256 of the file, 64 hex digits"),
+    Column("phash", "string", "perceptual hash of the upright image, 16 hex digits"),
+    Column("prepared_url", "string", "full OSS URI of the prepared image"),
 )
 
 LABEL_COLUMNS: tuple[Column, ...] = (

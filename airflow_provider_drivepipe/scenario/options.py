@@ -182,10 +182,10 @@ class ResizeFilter(StrEnum):
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """How images are prepared. At most one of ``longest_side`` and ``exact_size`` is set; none keeps the size."""
+    """How images are prepared. Without ``longest_side`` and ``exact_size``, one at most, they keep their size."""
 
     longest_side: int | None = None
-    """Longest side in pixels, the aspect ratio is kept; smaller images stay as they are unless ``enlarge``."""
+    """Longest side in pixels; the aspect ratio is kept, and smaller images do not grow unless ``enlarge``."""
     exact_size: tuple[int, int] | None = None
     """Width and height in pixels, whatever the aspect ratio was."""
     enlarge: bool = False
