@@ -182,7 +182,7 @@ class ResizeFilter(StrEnum):
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """How images are prepared. Without ``longest_side`` and ``exact_size``, one at most, they keep their size."""
+    """How images are prepared; ``longest_side`` or ``exact_size`` or neither, which keeps the size."""
 
     longest_side: int | None = None
     """Longest side in pixels; the aspect ratio is kept, and smaller images do not grow unless ``enlarge``."""
@@ -238,7 +238,7 @@ class TimestampUnit(StrEnum):
 
 @dataclass(frozen=True)
 class KeyframeOptions:
-    """Which images of a clip's directory are its keyframes. At most one of ``count`` and ``stride`` is set."""
+    """Which images of a clip's directory are its keyframes; all, or by one of ``count`` and ``stride``."""
 
     count: int | None = None
     """Keyframes per clip, spread evenly, the first and the last image included."""
@@ -249,7 +249,7 @@ class KeyframeOptions:
     """Holds a full OSS URI below the OSS root, or a path relative to it."""
     start_column: str | None = "start_ms"
     end_column: str | None = "end_ms"
-    """Time range in milliseconds, start included, end not; NULL is open. A table may lack the default ones."""
+    """Time range in milliseconds, start included, end not; NULL is open. Default ones may be absent."""
     image_extensions: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".webp")
     timestamp_unit: TimestampUnit = TimestampUnit.AUTO
     max_files: int = 200_000
