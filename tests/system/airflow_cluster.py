@@ -98,6 +98,14 @@ class AirflowCluster:
         """Address of the UI."""
         return self._home.url
 
+    def command(self, *arguments: str) -> list[str]:
+        """Return an ``airflow`` command."""
+        return self._home.command(*arguments)
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of every Airflow process. It holds secrets: never log it."""
+        return self._home.environment()
+
     def prepare(self) -> None:
         """Make secrets and the database's tables."""
         self._home.prepare()

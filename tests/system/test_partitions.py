@@ -48,7 +48,7 @@ def test_run_by_key_writes_that_partition_only_and_a_wrong_key_is_refused(system
     report = system.api.xcom("by_key", run, "label")
     assert (report["partition"], report["ok"], report["verdict"]) == ("ds=20260301", 3, "completed")
 
-    with pytest.raises(ApiError, match="key_format"):
+    with pytest.raises(ApiError, match="does not fit the key format"):
         system.api.trigger("by_key", partition_key="2026-03-01")
 
 

@@ -1,0 +1,24 @@
+"""Scenarios as users write them: split-video and single-job, on videos of the test's own."""
+
+from __future__ import annotations
+
+from airflow_provider_drivepipe.factory import build_dag
+from airflow_provider_drivepipe.scenario.model import Scenario
+
+MODEL = "system-test-labeller"
+
+for name, split in (("split", True), ("single", False)):
+    scenario = Scenario(
+        scenario_name=name,
+        input_shape="oss_prefix",
+        targets=("manifest", "frame-extraction", "labeling"),
+        oss_bucket="system-tests",
+        oss_prefix=f"{name}_videos/{{ds}}/",
+        frames_prefix=f"{name}_frames",
+        video_input_table=f"{name}_manifest",
+        output_table=f"{name}_final",
+        split_video=split,
+        vlm_model=MODEL,
+        label_prompt=name,
+    )
+    globals()[scenario.dag_id] = build_dag(scenario)

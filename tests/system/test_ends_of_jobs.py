@@ -1,0 +1,78 @@
+"""Jobs that nobody waits for any more are cancelled, with their sessions and their tables."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from tests.system.conftest import eventually
+
+DS = "20260601"
+ROWS = 3
+
+
+@pytest.fixture
+def running(system):
+    """Starts a run whose job cannot end, and returns its id once the task waits for it."""
+
+    def start(dag_id, state="deferred"):
+        system.ready(dag_id, {DS: ROWS})
+        run = system.api.trigger(dag_id, partition_key=DS)
+        system.model.wait_until_held(dag_id, ROWS)
+        system.api.wait_task(dag_id, run, "label", (state,))
+        return run
+
+    return start
+
+
+def assert_nothing_left(system, dag_id, known):
+    eventually(lambda: system.own_jobs(known) == {"CANCELLED": 1}, 90)
+    eventually(lambda: system.cloud.live_sessions() == [])
+    eventually(lambda: [name for name in system.cloud.working_tables() if name.startswith(dag_id)] == [])
+    assert system.cloud.statuses(f"{dag_id}_labels", DS) == {}
+
+
+@pytest.mark.parametrize(("dag_id", "state"), [("timed_out", "deferred"), ("timed_out_in_worker", "running")])
+def test_execution_timeout_cancels_the_job(system, running, dag_id, state):
+    known = system.cloud.jobs()
+    with system.model.held(dag_id):
+        run = running(dag_id, state)
+        system.api.wait_run(dag_id, run, state="failed")
+        assert_nothing_left(system, dag_id, known)
+    log = system.api.log(dag_id, run, "label", 1)
+    assert "execution_timeout" in log or "AirflowTaskTimeout" in log
+
+
+def test_deleted_run_cancels_the_job(system, running):
+    known = system.cloud.jobs()
+    with system.model.held("run_deleted"):
+        run = running("run_deleted")
+        system.api.delete_run("run_deleted", run)
+        assert_nothing_left(system, "run_deleted", known)
+
+
+def test_run_marked_as_failed_cancels_the_job(system, running):
+    known = system.cloud.jobs()
+    with system.model.held("run_failed"):
+        run = running("run_failed")
+        system.api.call("PATCH", f"/dags/run_failed/dagRuns/{run}", {"state": "failed"})
+        assert_nothing_left(system, "run_failed", known)
+
+
+def test_dags_test_takes_the_partition_from_the_logical_date(system):
+    system.ready("by_key", {"20260602": 2})
+    # 17:00 UTC is the next day in Shanghai.
+    done = subprocess.run(
+        system.cluster.command("dags", "test", "by_key", "2026-06-01T17:00:00+00:00"),
+        env=system.cluster.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=system.cluster.dags.parent,
+        check=False,
+        timeout=180,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert system.cloud.statuses("by_key_labels", "20260602") == {"ok": 2}
