@@ -8,12 +8,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from urllib3.exceptions import NewConnectionError
 
 from .content import RowError
 
 _ATTEMPTS = 4
 _FIRST_BACKOFF_SECONDS = 0.2
 _DEFAULT_TIMEOUT_SECONDS = 600.0
+_RESTART_SECONDS = 90.0
+"""How long a server that does not listen is waited for: it may be starting again."""
+_RESTART_POLL_SECONDS = 0.5
 
 
 class ModelClient:
@@ -32,13 +36,22 @@ class ModelClient:
         Overload, server errors and lost connections are tried again with backoff; what remains is a RowError
         whose text is the service's own error.
         """
-        for attempt in range(_ATTEMPTS):
+        give_up = time.monotonic() + _RESTART_SECONDS
+        attempt = 0
+        while attempt < _ATTEMPTS:
             if attempt:
                 time.sleep(_FIRST_BACKOFF_SECONDS * 2 ** (attempt - 1))
+            attempt += 1
             try:
                 response = self._session().post(
                     f"{self._base}/{what}", json=request, headers=self._headers, timeout=self._timeout
                 )
+            except requests.ConnectionError as error:
+                failure = RowError("connection_error", f"model service: {type(error).__name__}")
+                if _is_refused(error) and time.monotonic() < give_up:
+                    attempt -= 1
+                    time.sleep(_RESTART_POLL_SECONDS)
+                continue
             except requests.RequestException as error:
                 failure = RowError("connection_error", f"model service: {type(error).__name__}")
                 continue
@@ -57,6 +70,12 @@ class ModelClient:
             self._local.session.trust_env = False
         session: requests.Session = self._local.session
         return session
+
+
+def _is_refused(error: requests.ConnectionError) -> bool:
+    """Whether nobody listens: no call has been made."""
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    return isinstance(reason, NewConnectionError)
 
 
 def _failure(response: requests.Response) -> RowError:
