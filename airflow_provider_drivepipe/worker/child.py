@@ -50,14 +50,14 @@ def run_in_child(work: Callable[[], Any], timeout_sec: float) -> Any:
     os.close(writer)
     status: int | None = None
     try:
-        answer = _receive(reader, time.monotonic() + timeout_sec)
-        status = _reap(child)
+        answer = receive(reader, time.monotonic() + timeout_sec)
+        status = reap(child)
     finally:
         os.close(reader)
         if status is None:
-            _kill(child)
+            kill(child)
     if answer is None:
-        raise ChildDiedError(_describe(status))
+        raise ChildDiedError(describe_end(status))
     return json.loads(answer)
 
 
@@ -67,7 +67,7 @@ def _child_main(work: Callable[[], Any], writer: int, timeout_sec: float) -> NoR
             signal.signal(number, signal.SIG_DFL)
         # Ends this process also when the parent, which keeps the deadline, is gone.
         signal.alarm(math.ceil(timeout_sec) + 1)
-        _silence()
+        silence()
         answer = json.dumps(work()).encode()
         with os.fdopen(writer, "wb") as pipe:
             pipe.write(len(answer).to_bytes(_LENGTH_BYTES, "big") + answer)
@@ -76,14 +76,14 @@ def _child_main(work: Callable[[], Any], writer: int, timeout_sec: float) -> NoR
         os._exit(1)
 
 
-def _silence() -> None:
+def silence() -> None:
     """Native libraries write to the standard streams as they like."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
     os.dup2(nothing, 2)
 
 
-def _receive(reader: int, deadline: float) -> bytes | None:
+def receive(reader: int, deadline: float) -> bytes | None:
     """Return the answer, or None when the child ended without one; raise ChildTimeoutError."""
     received = bytearray()
     poll = select.poll()
@@ -103,7 +103,7 @@ def _receive(reader: int, deadline: float) -> bytes | None:
                 return bytes(received[_LENGTH_BYTES : _LENGTH_BYTES + length])
 
 
-def _reap(child: int) -> int | None:
+def reap(child: int) -> int | None:
     """Return the wait status of an ending child; None when it does not end, or was reaped elsewhere."""
     give_up = time.monotonic() + _GRACE_SEC
     while time.monotonic() < give_up:
@@ -117,14 +117,15 @@ def _reap(child: int) -> int | None:
     return None
 
 
-def _kill(child: int) -> None:
+def kill(child: int) -> None:
     """Kill and reap; one that hangs in the kernel, as on a dead network mount, is left behind."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(child, signal.SIGKILL)
-    _reap(child)
+    reap(child)
 
 
-def _describe(wait_status: int | None) -> str:
+def describe_end(wait_status: int | None) -> str:
+    """Say how a process ended; None when nobody knows."""
     if wait_status is None:
         return "ended for an unknown reason"
     code = os.waitstatus_to_exitcode(wait_status)

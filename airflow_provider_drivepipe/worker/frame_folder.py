@@ -6,19 +6,18 @@ Runs in DPE workers: standard library and Pillow only.
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import pathlib
 import re
 from typing import Any
 
 from airflow_provider_drivepipe.worker.errors import VideoError
+from airflow_provider_drivepipe.worker.whole_file import write_whole
 
 MAX_NAME_BYTES = 255
 """Longest file name, in bytes, of the file systems that mounts are made of."""
 
 _OURS = re.compile(r".*\.jpg|\.frame-\d+\.tmp", re.DOTALL)
-_CANNOT_RENAME = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL)
 
 
 class FrameFolder:
@@ -35,16 +34,7 @@ class FrameFolder:
         image.save(encoded, "JPEG", quality=self._quality)
         self._folder.mkdir(parents=True, exist_ok=True)
         target = self._folder / name
-        unfinished = self._folder / f".frame-{index:04d}.tmp"
-        unfinished.write_bytes(encoded.getvalue())
-        try:
-            unfinished.replace(target)
-        except OSError as error:
-            if error.errno not in _CANNOT_RENAME:
-                raise
-            unfinished.unlink()
-            target.unlink(missing_ok=True)
-            target.write_bytes(encoded.getvalue())
+        write_whole(target, self._folder / f".frame-{index:04d}.tmp", encoded.getvalue())
         self._written.add(name)
 
     def remove_others(self) -> None:

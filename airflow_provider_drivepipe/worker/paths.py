@@ -15,19 +15,22 @@ from airflow_provider_drivepipe.worker.errors import VideoError
 _MAX_DECODINGS = 8
 
 
-def key_below_root(video_path: object, oss_root: str) -> str:
-    """Return the key relative to ``oss_root``; raise VideoError for a path that leads elsewhere."""
+def key_below_root(path: object, oss_root: str, column: str = "video_path") -> str:
+    """Return the key relative to ``oss_root``; raise VideoError for a path that leads elsewhere.
+
+    ``column`` is where the path comes from, for messages.
+    """
     root = oss_root.rstrip("/") + "/"
-    if not isinstance(video_path, str) or not video_path.startswith(root) or video_path == root:
-        raise VideoError("path_outside_root", "video_path is not below the declared OSS root")
-    key = video_path[len(root) :]
+    if not isinstance(path, str) or not path.startswith(root) or path == root:
+        raise VideoError("path_outside_root", f"{column} is not below the declared OSS root")
+    key = path[len(root) :]
     for spelling in _spellings(key):
         segments = spelling.replace("\\", "/").split("/")
         if any(segment in ("", ".", "..") for segment in segments):
-            raise VideoError("path_traversal", "video_path has empty, '.' or '..' segments")
+            raise VideoError("path_traversal", f"{column} has empty, '.' or '..' segments")
         # Controls, and halves of surrogate pairs, which no file name can hold.
         if any(unicodedata.category(character) in ("Cc", "Cs") for character in spelling):
-            raise VideoError("path_traversal", "video_path holds control characters")
+            raise VideoError("path_traversal", f"{column} holds control characters")
     return key
 
 

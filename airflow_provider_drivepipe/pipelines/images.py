@@ -1,0 +1,64 @@
+"""Image preparation as a lazy MaxFrame graph: rows with an ``image_url`` in, the same with features out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cloudpickle
+from maxframe.udf import with_fs_mount, with_python_requirements, with_running_options
+
+from airflow_provider_drivepipe import worker
+from airflow_provider_drivepipe.pipelines.context import PILLOW_REQUIREMENT, MountOptions, declared_dtypes
+from airflow_provider_drivepipe.scenario.options import ImageOptions
+from airflow_provider_drivepipe.worker.image_preparation import ImageJob, image_dtypes, prepare_images
+from airflow_provider_drivepipe.worker.images import TargetSize
+
+# DPE workers do not have this package: its worker functions travel as code, not as names.
+cloudpickle.register_pickle_by_value(worker)
+
+
+def image_job(
+    options: ImageOptions, mount: MountOptions, partition_path: str, lineage: tuple[str, ...]
+) -> ImageJob:
+    """Return what the worker needs to know; images go to ``<root>/<prepared_prefix>/<partition_path>/``.
+
+    Raises ValueError for options that no image can fulfil.
+    """
+    prefix = f"{options.prepared_prefix.strip('/')}/{partition_path}"
+    job = ImageJob(
+        oss_root=mount.root,
+        mount_path=mount.path,
+        output_prefix=prefix if options.write_back else None,
+        size=TargetSize(options.longest_side, options.exact_size, options.enlarge),
+        resize_filter=str(options.resize_filter),
+        jpeg_quality=options.jpeg_quality,
+        max_pixels=options.max_pixels,
+        max_bytes=options.max_bytes,
+        timeout_sec=options.timeout_sec,
+        lineage=lineage,
+    )
+    job.check()
+    return job
+
+
+def prepare(images: Any, options: ImageOptions, mount: MountOptions, job: ImageJob) -> Any:
+    """Return the lazy rows of ``images`` (a lazy DataFrame of selected input rows) with their features.
+
+    Rows have a fresh index, unique over all chunks, so that later stages can be joined to them.
+    """
+
+    def prepare_chunk(chunk: Any) -> Any:
+        return prepare_images(chunk, job)
+
+    udf = with_running_options(engine="dpe", cpu=options.cpu, memory=options.memory_gb)(prepare_chunk)
+    udf = with_python_requirements(PILLOW_REQUIREMENT)(udf)
+    udf = with_fs_mount(mount.root, mount.path, storage_options={"role_arn": mount.role_arn})(udf)
+    lineage_dtypes = {name: images.dtypes[name] for name in job.lineage}
+    rows = images.mf.apply_chunk(
+        udf,
+        batch_rows=options.batch_rows,
+        output_type="dataframe",
+        dtypes=declared_dtypes(image_dtypes(lineage_dtypes)),
+        skip_infer=True,
+    )
+    return rows.reset_index(drop=True)
