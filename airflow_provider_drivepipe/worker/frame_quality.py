@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from airflow_provider_drivepipe.worker.phash import hamming_distance, perceptual_hash
@@ -88,10 +89,12 @@ def measure(image: Any) -> Look:
 
 def in_video_order(looks: Sequence[Look]) -> list[FrameMeasures]:
     """Return the measures of a video's frames, each with its change to the one before."""
-    changes = [None, *(_change(before, after) for before, after in zip(looks, looks[1:], strict=False))]
+    if not looks:
+        return []
+    changes = [None, *(_change(before, after) for before, after in pairwise(looks))]
     return [
         FrameMeasures(look.brightness, look.sharpness, change, look.phash)
-        for look, change in zip(looks, changes, strict=False)
+        for look, change in zip(looks, changes, strict=True)
     ]
 
 

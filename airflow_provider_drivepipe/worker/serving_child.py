@@ -1,4 +1,4 @@
-"""A forked child process that answers request after request, each with a deadline, and is replaced when it dies.
+"""A forked child process that answers request after request, each with a deadline; replaced when it dies.
 
 One child for many small pieces of work: as safe as a child for each (the one request that crashes or hangs
 it fails alone, for only one is ever under way), without the cost of forking every time. Runs in DPE workers:
@@ -21,7 +21,6 @@ from typing import Any, NoReturn
 
 from airflow_provider_drivepipe.worker.child import (
     ChildDiedError,
-    ChildTimeoutError,
     describe_end,
     kill,
     reap,

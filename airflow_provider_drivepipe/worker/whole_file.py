@@ -1,4 +1,7 @@
-"""Writes a file so that readers see the old content or the new one. Runs in DPE workers: standard library only."""
+"""Writes a file so that readers see the old content or the new one.
+
+Runs in DPE workers: standard library only.
+"""
 
 from __future__ import annotations
 
