@@ -18,7 +18,7 @@ from airflow_provider_drivepipe.scenario.columns import model_columns
 from airflow_provider_drivepipe.scenario.options import ImageEmbeddingOptions, LabelOptions, StageOptions
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 
-_KEY = ("video_path", "frame_idx", "image_id", "image_url")
+_KEY = ("video_path", "clip_id", "clip_dir", "frame_idx", "image_id", "image_url")
 
 
 class AiFuncLabelOperator(MaxFrameStageOperator):

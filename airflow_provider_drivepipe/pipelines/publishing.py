@@ -11,6 +11,8 @@ from airflow_provider_drivepipe.pipelines.stage_sql import column_list, null_of,
 from airflow_provider_drivepipe.pipelines.stage_tables import TODO, WORK_COLUMN, StageTables, Work
 
 _FAILED_VIDEO_FRAME = "CAST(-1 AS BIGINT) AS `frame_idx`"
+_CLIP_KEY = ("clip_id", "clip_dir")
+"""Columns that the keyframes table has under these names, whatever the input calls them."""
 
 
 @dataclass(frozen=True)
@@ -206,6 +208,9 @@ def _not_tried(tables: StageTables) -> str:
             columns.append(quote_name(column.name))
         elif column.name == "frame_idx":
             columns.append(_FAILED_VIDEO_FRAME)
+        elif column.name in _CLIP_KEY:
+            source = tables.unit_key[_CLIP_KEY.index(column.name)]
+            columns.append(f"{quote_name(source)} AS {quote_name(column.name)}")
         else:
             columns.append(null_of(column))
     return (
