@@ -327,11 +327,13 @@ class MaxFrameStageOperator(BaseOperator):
         have = {c.name: c.type for c in existing}
         want = {c.name: c.type for c in tables.output_columns}
         if have != want:
-            missing = ", ".join(f"{n} {t}" for n, t in want.items() if have.get(n) != t)
-            extra = ", ".join(f"{n} {t}" for n, t in have.items() if want.get(n) != t)
+            missing = [f"{n} {kind}" for n, kind in want.items() if have.get(n) != kind]
+            extra = [f"{n} {kind}" for n, kind in have.items() if want.get(n) != kind]
+            said = [f"it lacks {', '.join(missing)}"] if missing else []
+            said += [f"it has {', '.join(extra)}, which the scenario does not write"] if extra else []
             raise ConfigurationError(
-                f"table {tables.output} does not fit this scenario: it lacks ({missing}), and has "
-                f"({extra}) that the scenario does not write. Name another output table, or change the table"
+                f"table {tables.output} does not fit this scenario: {'; '.join(said)}. "
+                "Name another output table, or change the table"
             )
         if partition_columns != list(self.partition.columns):
             raise ConfigurationError(

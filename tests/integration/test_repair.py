@@ -4,7 +4,12 @@ import alibabacloud_oss_v2 as oss
 import pytest
 from airflow.sdk.exceptions import AirflowRescheduleException
 
-from airflow_provider_drivepipe.exceptions import ConfigurationError
+from airflow_provider_drivepipe.exceptions import (
+    ConfigurationError,
+    RemoteJobError,
+    TransientError,
+    UnbalancedBooksError,
+)
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
 from airflow_provider_drivepipe.hooks.sessions import SessionTags
@@ -400,3 +405,100 @@ def test_partition_of_a_dead_run_is_taken_over_with_all_that_it_left(pipeline, h
     assert hook.list_tables(f"{pipeline.table}_o__") == []
     assert session not in {s.session_id for s in sessions.list_sessions()}
     assert hook.table_comment(working.lock) is None
+
+
+def test_publishing_that_fails_is_done_by_the_retry_without_paying_again(pipeline, hook, work, monkeypatch):
+    run = Run()
+    operator = pipeline.single_job()
+    execute_sql = DrivepipeHook.execute_sql
+
+    def lose_the_publication(self, sql, hints=None):
+        if sql.startswith("INSERT OVERWRITE"):
+            raise TransientError("connection lost")
+        return execute_sql(self, sql, hints)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(DrivepipeHook, "execute_sql", lose_the_publication)
+        with pytest.raises(TransientError):
+            run.execute(operator)
+    assert rows(hook, f"{pipeline.table}_o", "COUNT(*)") == [[0]]
+    with work() as retry:
+        report = run.execute(pipeline.single_job(), try_number=2)
+    assert retry.calls == (0, 0, 0)
+    assert retry["maxframe.submit_dag"] == 0
+    assert (report["ok"], report["failed"]) == (5, 1)
+    assert hook.list_tables(f"{pipeline.table}_o__") == []
+
+
+def test_job_that_fails_says_why_how_far_it_came_and_where_to_look(pipeline, hook, local_cloud):
+    Run().execute(pipeline.single_job(labels=None))
+    local_cloud.control.faults.add("maxframe.operator.*", "kill_worker", count=1)
+    changed = pipeline.single_job(labels=None, embedding=ImageEmbeddingOptions("qwen3-vl-embedding", 8))
+    try:
+        with pytest.raises(RemoteJobError) as caught:
+            Run(run_id="r2").execute(changed)
+    finally:
+        local_cloud.control.faults.clear()
+    said = str(caught.value)
+    assert "3 input units: 1 to do from the start, 2 kept, 5 rows that lack results of models" in said
+    assert "unchanged by it: " in said
+    assert "5 ok" in said
+    assert "/logview/" in said
+    assert hook.list_tables(f"{pipeline.table}_o__") == []
+    assert MaxFrameHook().list_sessions() == []
+
+
+def test_unbalanced_books_publish_nothing_and_leave_nothing(pipeline, hook, monkeypatch):
+    operator = pipeline.single_job(labels=None)
+    poll = operator._poll
+
+    def lose_rows_and_poll(context, hook, run, record):
+        finish = operator._finish
+
+        def finish_with_fewer_rows(*arguments):
+            staging = run.tables.working.staging
+            hook.execute_sql(
+                f"INSERT OVERWRITE TABLE {staging} SELECT * FROM {staging} WHERE video_path NOT LIKE '%a.mp4'"
+            )
+            return finish(*arguments)
+
+        monkeypatch.setattr(operator, "_finish", finish_with_fewer_rows)
+        return poll(context, hook, run, record)
+
+    monkeypatch.setattr(operator, "_poll", lose_rows_and_poll)
+    with pytest.raises(UnbalancedBooksError, match=r"3 input units .* 2 units"):
+        Run().execute(operator)
+    assert rows(hook, f"{pipeline.table}_o", "COUNT(*)") == [[0]]
+    assert hook.list_tables(f"{pipeline.table}_o__") == []
+    assert MaxFrameHook().list_sessions() == []
+
+
+def test_further_partition_columns_with_fixed_values(hook, videos, table, work):
+    partition = PartitionOptions(columns=("ds", "region"), fixed_values=("east",))
+    pipeline = Pipeline(videos, table)
+
+    def at(operator):
+        operator.partition = partition
+        return operator
+
+    report = Run().execute(at(pipeline.manifest()))
+    assert report["partition"] == "ds=20261120/region=east"
+    hook.execute_sql(
+        f"INSERT INTO TABLE {table}_m PARTITION (ds='20261120', region='west') SELECT video_path, "
+        f"size_bytes, last_modified, etag, crc64, storage_class FROM {table}_m WHERE region='east' LIMIT 1"
+    )
+    report = Run().execute(at(pipeline.single_job(labels=None)))
+    assert (report["ok"], report["failed"]) == (5, 1)
+    found = hook.execute_sql(f"SELECT ds, region, COUNT(*) FROM {table}_o GROUP BY ds, region")
+    assert found == [["20261120", "east", 6]]
+    urls = rows(hook, f"{table}_o", "image_url", "status = 'ok'")
+    assert all("/ds=20261120/region=east/" in url for [url] in urls)
+    with work() as again:
+        Run(run_id="r2").execute(at(pipeline.single_job(labels=None)))
+    assert again["model.embed"] == 0
+    columns = "video_path STRING, size_bytes BIGINT, last_modified STRING, etag STRING, crc64 STRING"
+    hook.execute_sql(f"CREATE TABLE {table}_s ({columns}, storage_class STRING) PARTITIONED BY (ds STRING)")
+    plain = pipeline.single_job(labels=None)
+    plain.source_table = f"{table}_s"
+    with pytest.raises(ConfigurationError, match=r"is partitioned by \(ds, region\), .* of \(ds\)"):
+        Run().execute(plain)
