@@ -79,9 +79,8 @@ class ImageJob:
         said = [message for wrong, message in problems if wrong]
         if self.output_prefix is not None:
             try:
-                key_below_root(
-                    f"{self.oss_root.rstrip('/')}/{self.output_prefix}", self.oss_root, "the prefix"
-                )
+                target = f"{self.oss_root.rstrip('/')}/{self.output_prefix}"
+                key_below_root(target, self.oss_root, "the output prefix")
             except VideoError as error:
                 said.append(str(error))
         if said:
