@@ -8,7 +8,8 @@ Runs in DPE workers: standard library only. A file of timestamps lies in the cli
 - ``timestamps.json``: an array of times in the natural order of the images, or an object of file name to
   time.
 
-A time is a number, or ``YYYY-MM-DD HH:MM:SS[.fraction]`` in UTC (also with ``T`` and ``Z``).
+A time is a number, or ``YYYY-MM-DD HH:MM:SS[.fraction]`` in UTC (also with ``T`` and ``Z``). It is rounded to
+whole milliseconds.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, NoReturn
 
 from airflow_provider_drivepipe.worker.errors import VideoError
@@ -93,7 +94,7 @@ def times_in_names(names: Sequence[str]) -> dict[str, int]:
     if len(texts) < len(names) or len(digits) != 1 or any(text.startswith("0") for text in texts.values()):
         return {}
     per_millisecond = 10 ** (digits.pop() - 13)
-    return {name: int(text) // per_millisecond for name, text in texts.items()}
+    return {name: _rounded(Decimal(text) / per_millisecond) for name, text in texts.items()}
 
 
 def _invalid(message: str) -> VideoError:
@@ -193,7 +194,12 @@ def _milliseconds(texts: Sequence[str], unit: str) -> list[int]:
     scale = Decimal(1000) / per_second
     if max(numbers) * scale > _MAX_MS:
         raise _invalid("times are too large")
-    return [int(number * scale) for number in numbers]
+    return [_rounded(number * scale) for number in numbers]
+
+
+def _rounded(milliseconds: Decimal) -> int:
+    """Return the nearest whole number: seconds that were once a float are a little less than they were."""
+    return int(milliseconds.to_integral_value(ROUND_HALF_UP))
 
 
 def _guess(numbers: Sequence[Decimal]) -> int:
@@ -214,4 +220,4 @@ def _date_ms(number: int, text: str) -> int:
         seconds = int(datetime.fromisoformat(f"{day} {clock}").replace(tzinfo=UTC).timestamp())
     except ValueError as error:
         raise _invalid(f"time {number} does not exist") from error
-    return seconds * 1000 + int((fraction or "").ljust(3, "0")[:3])
+    return seconds * 1000 + _rounded(Decimal(f"0.{fraction or 0}") * 1000)
