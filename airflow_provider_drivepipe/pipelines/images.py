@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from dataclasses import asdict
 from typing import Any
 
 import cloudpickle
@@ -15,6 +18,31 @@ from airflow_provider_drivepipe.worker.images import TargetSize
 
 # DPE workers do not have this package: its worker functions travel as code, not as names.
 cloudpickle.register_pickle_by_value(worker)
+
+IMAGES_RESULT_VERSION = 1
+"""Raised by hand when the same options start to give other rows or images."""
+
+_NOT_CONTENT = ("timeout_sec", "cpu", "memory_gb", "batch_rows")
+"""Options that change how the work is done, not what comes out."""
+_OF_WRITTEN_IMAGES = (
+    "longest_side",
+    "exact_size",
+    "enlarge",
+    "resize_filter",
+    "jpeg_quality",
+    "prepared_prefix",
+)
+"""Options that do not matter when no image is written."""
+
+
+def images_fingerprint(options: ImageOptions, oss_root: str) -> str:
+    """Return 16 hex digits over what decides the rows; ``oss_root`` counts because rows hold full URIs."""
+    left_out = _NOT_CONTENT if options.write_back else (*_NOT_CONTENT, *_OF_WRITTEN_IMAGES)
+    content = {name: value for name, value in asdict(options).items() if name not in left_out}
+    text = json.dumps(
+        ["images", IMAGES_RESULT_VERSION, {**content, "oss_root": oss_root}], sort_keys=True, default=str
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def image_job(

@@ -155,11 +155,11 @@ def _fill_expanding_units(tables: StageTables, wanted: Fingerprint, options: Sel
         ),
     }[options.reprocess]
     source_columns = [c.name for c in tables.source_columns]
-    work = _work(
-        options, f"NOT ({published})", f"WHEN {needs} THEN {quote_text(Work.RUN)}", Work.KEEP, earlier=False
-    )
+    run = f"WHEN {needs} THEN {quote_text(Work.RUN)}"
+    work = _work(options, f"NOT ({published})", run, Work.KEEP, earlier=tables.source_has_status)
+    earlier = [f"drivepipe_earlier_{c}" for c in _STATUS] if tables.source_has_status else []
     sorted_units = (
-        f"SELECT {column_list(source_columns, 's.')}, "
+        f"SELECT {column_list([*source_columns, *earlier], 's.')}, "
         f"CONCAT({quote_text(wanted.prefix() + '.')}, s.drivepipe_identity) AS drivepipe_wanted, "
         f"CASE WHEN {same} THEN d.attempt + 1 ELSE 1 END AS drivepipe_attempt, {work} "
         f"FROM ({_source(tables, options)}) s LEFT JOIN ({_published_units(tables)}) d "
@@ -174,11 +174,18 @@ def _fill_expanding_units(tables: StageTables, wanted: Fingerprint, options: Sel
 
 
 def _published_units(tables: StageTables) -> str:
-    """One row per published unit: how its first stage went, how often it was tried, from which content."""
+    """One row per published unit: how its first stage went, how often it was tried, from which content.
+
+    A unit that an earlier stage held back was not tried here: it counts as skipped.
+    """
     first = quote_text(tables.stages[0])
+    stages = ", ".join(quote_text(stage) for stage in tables.stages)
 
     def is_status(status: Status) -> str:
         condition = f"`status` = {quote_text(status)} AND `error_stage` = {first}"
+        if status is Status.SKIPPED and tables.source_has_status:
+            held_back = f"`status` <> {quote_text(Status.OK)} AND `error_stage` NOT IN ({stages})"
+            condition = f"({condition}) OR ({held_back})"
         return f"CASE WHEN {condition} THEN 1 ELSE 0 END"
 
     frames, identity = (_part("`fingerprint`", at) for at in (FRAMES_POSITION, IDENTITY_POSITION))

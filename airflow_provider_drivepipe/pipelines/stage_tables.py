@@ -154,7 +154,8 @@ def _hash(text: str) -> str:
 class StageTables:
     """Where a stage reads, works and writes, and how its units and rows are told apart.
 
-    :param expands: whether a unit (a video) becomes many rows (its frames); else a unit is a row.
+    :param expands: whether units go through a stage of their own before any model: a video becomes many rows
+        (its frames), an image is prepared and stays one; else a unit is a row that models add to.
     :param unit_key: columns that tell one input unit from another; in the input and in the output.
     :param row_key: columns that tell one output row from another.
     :param identity: input columns that decide whether a unit's content is still the same.

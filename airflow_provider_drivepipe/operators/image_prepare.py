@@ -1,0 +1,117 @@
+"""Prepares the images of a table: features of each, and an upright RGB JPEG of a wanted size in OSS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from airflow_provider_drivepipe.contracts import IMAGE_COLUMNS, STATUS_COLUMNS, Column, Stage
+from airflow_provider_drivepipe.exceptions import ConfigurationError
+from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
+from airflow_provider_drivepipe.operators.base import MaxFrameStageOperator, StageRun
+from airflow_provider_drivepipe.operators.frame_extract import check_names
+from airflow_provider_drivepipe.pipelines.fingerprint import Fingerprint
+from airflow_provider_drivepipe.pipelines.publishing import WorkCounts
+from airflow_provider_drivepipe.pipelines.stage_tables import WORK_COLUMN, StageTables, Work, WorkingTables
+from airflow_provider_drivepipe.scenario.options import ImageOptions, OssOptions, StageOptions
+from airflow_provider_drivepipe.scenario.partition import PartitionSpec
+
+_KEY = ("video_path", "clip_id", "frame_idx", "image_id", "image_url")
+_SAME_OF_FRAMES = {"width", "height", "phash"}
+"""Columns of a stage's table that say the same of its images; this stage's values take their place."""
+
+
+class MaxFrameImagePrepareOperator(MaxFrameStageOperator):
+    """Writes the image features of a partition of images, one row for each input row.
+
+    The input needs a column ``image_url``; all its columns travel through. If it has a ``status`` column
+    (a frames table), rows that are not ``ok`` pass by unchanged. An image whose object changes under the same
+    URL is prepared again when the input has a column ``etag``, or with ``reprocess: all``.
+
+    :param oss: bucket (or full root URI) that holds the images and receives the prepared ones.
+    :param images: size, filter, quality, limits, deadline and resources.
+    """
+
+    stage_name: ClassVar[str] = str(Stage.IMAGE_PREPARATION)
+
+    def __init__(self, *, oss: OssOptions, images: ImageOptions | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.oss = oss
+        self.images = images or ImageOptions()
+
+    def stage_options(self) -> StageOptions:
+        """Return what the operator was built to do."""
+        return StageOptions(images=self.images)
+
+    def layout(
+        self,
+        partition: PartitionSpec,
+        source: Sequence[Column],
+        working: WorkingTables,
+        options: StageOptions,  # noqa: ARG002
+    ) -> StageTables:
+        """Return the tables of a run; input units are the rows of the input."""
+        names = [c.name for c in source]
+        if "image_url" not in names:
+            raise ConfigurationError(
+                f"table {self.source_table} has no column image_url (its columns: {', '.join(names)})"
+            )
+        status = {c.name for c in STATUS_COLUMNS}
+        has_status = status <= set(names)
+        travelling = tuple(c for c in source if not (has_status and c.name in status))
+        replaced = _SAME_OF_FRAMES if has_status else set()
+        own = {c.name for c in IMAGE_COLUMNS}
+        check_names([c for c in travelling if c.name not in replaced], status | own)
+        key = tuple(c for c in _KEY if c in names)
+        identity = ("image_url", *(c for c in ("etag", "fingerprint") if c in names))
+        return StageTables(
+            source=self.source_table,
+            output=self.output_table.name,
+            working=working,
+            partition=partition,
+            expands=True,
+            unit_key=key,
+            row_key=key,
+            identity=identity,
+            source_columns=travelling,
+            output_columns=(*_lineage(travelling), *IMAGE_COLUMNS, *STATUS_COLUMNS),
+            stages=(Stage.IMAGE_PREPARATION,),
+            source_has_status=has_status,
+        )
+
+    def fingerprint(self, hook: MaxFrameHook, options: StageOptions) -> Fingerprint:
+        """Return what the rows of a run are made with."""
+        from airflow_provider_drivepipe.pipelines.images import images_fingerprint
+
+        assert options.images is not None
+        return Fingerprint(frames=images_fingerprint(options.images, self._root(hook)))
+
+    def build(self, hook: MaxFrameHook, run: StageRun, counts: WorkCounts) -> Any:  # noqa: ARG002
+        """Return the lazy rows of the selected images, prepared."""
+        import maxframe.dataframe as md
+
+        from airflow_provider_drivepipe.pipelines.context import MountOptions
+        from airflow_provider_drivepipe.pipelines.images import image_job, prepare
+
+        assert run.options.images is not None
+        mount = MountOptions(self._root(hook), self.oss.mount_path, hook.oss_settings.require_role_arn())
+        lineage = tuple(c.name for c in _lineage(run.tables.source_columns))
+        try:
+            job = image_job(run.options.images, mount, run.partition.path(), lineage)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from error
+        images = md.read_odps_table(
+            run.tables.working.units,
+            partitions=[f"{WORK_COLUMN.name}={Work.RUN}"],
+            odps_entry=hook.odps,
+        )
+        return prepare(images, run.options.images, mount, job)
+
+    def _root(self, hook: MaxFrameHook) -> str:
+        return str(hook.oss_root(self.oss.bucket, self.oss.root))
+
+
+def _lineage(travelling: Sequence[Column]) -> tuple[Column, ...]:
+    """Return the input columns that are not this stage's own."""
+    own = {c.name for c in IMAGE_COLUMNS}
+    return tuple(c for c in travelling if c.name not in own)
