@@ -27,14 +27,13 @@ def trigger_form(plan: Plan, partition_value: str | None) -> dict[str, Param]:
     }
     if any(task.frames or task.models for task in plan.tasks):
         form["reprocess"] = Param(
-            None,
-            type=["null", "string"],
-            enum=[None, *(str(mode) for mode in Reprocess)],
+            str(plan.selection.reprocess),
+            type="string",
+            enum=[str(mode) for mode in Reprocess],
             title="Which rows to work on",
             description=(
                 "changed: what is new, failed or made by another configuration. failed: what is new or "
-                "failed, however often; what is ok stays. all: everything, paid again. "
-                f"Empty: as the scenario says ({plan.selection.reprocess})"
+                "failed, however often; what is ok stays. all: everything, paid again"
             ),
         )
         form["limit"] = Param(

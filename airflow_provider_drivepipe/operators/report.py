@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from airflow_provider_drivepipe.contracts import StageReport
@@ -9,10 +10,30 @@ from airflow_provider_drivepipe.contracts import StageReport
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+logger = logging.getLogger(__name__)
+
+
+def summary(report: StageReport) -> str:
+    """Return a report as one line for the log."""
+    said = [f"{report.ok} ok"]
+    for name in ("failed", "filtered", "skipped", "carried_over"):
+        count = getattr(report, name)
+        said += [f"{count} {name.replace('_', ' ')}"] if count else []
+    reasons = [
+        f"{stage} {reason} {count}"
+        for stage, counts in report.failures.items()
+        for reason, count in counts.items()
+    ]
+    tokens = report.tokens.input + report.tokens.output + report.tokens.embedding
+    text = f"{report.table} {report.partition}: {report.rows_in} rows, {', '.join(said)}"
+    text += f"; failures: {', '.join(reasons)}" if reasons else ""
+    return text + (f"; {tokens} tokens paid" if tokens else "")
+
 
 def push_report(context: Context, report: StageReport) -> None:
     """Push the report before a gate can fail the task: a failed task's return value is not kept."""
     ti = context["ti"]
+    logger.info("%s", summary(report))
     ti.xcom_push(key="return_value", value=report.to_json())
     ti.xcom_push(key="failure_counts", value=report.failure_counts())
     ti.xcom_push(key="verdict", value=str(report.verdict))
