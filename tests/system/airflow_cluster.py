@@ -159,6 +159,8 @@ class AirflowCluster:
     def write_dag(self, file: str, text: str, dag_ids: Iterable[str]) -> None:
         """Write a file below the DAG folder and wait until Airflow serves these DAGs as the file has them."""
         path = self.dags / file
+        if path.exists() and path.read_text() == text:
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         before = {dag_id: self._parsed(dag_id) for dag_id in dag_ids}
         temporary = path.with_name(f".{path.name}.new")

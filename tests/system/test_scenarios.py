@@ -24,7 +24,7 @@ def run(system, fps: int) -> tuple[int, int]:
     system.cluster.write_dag("scenarios/tally.yaml", SCENARIO.format(fps=fps), [DAG])
     system.api.unpause(DAG)
     before = system.cloud.counters()
-    system.api.wait_run(DAG, system.api.trigger(DAG, partition_key=DS))
+    system.api.wait_run(DAG, system.api.trigger(DAG, conf={"ds": DS}))
     submitted = (system.cloud.counters() - before)["maxframe.submit_dag"]
     frames = len(system.cloud.objects("tally/frames/"))
     assert system.cloud.statuses("tally_frames", DS) == {"ok": frames}
