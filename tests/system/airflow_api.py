@@ -200,6 +200,17 @@ class AirflowApi:
         body = {"dry_run": False, "partition_key": partition_key}
         self.call("POST", f"/dags/{dag_id}/clearDagRuns", body)
 
+    # Pools.
+
+    def set_pool(self, name: str, slots: int) -> None:
+        """Make a pool, or change how many tasks run in it at once; 0 holds them back."""
+        try:
+            self.call("PATCH", f"/pools/{name}", {"pool": name, "slots": slots, "include_deferred": False})
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            self.call("POST", "/pools", {"name": name, "slots": slots})
+
     # Backfills.
 
     def backfill(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,6 +128,16 @@ class AirflowCluster:
         """End a component with SIGKILL. What it started lives on until the component starts again."""
         self._component(name).kill()
 
+    @contextmanager
+    def paused(self, name: str) -> Iterator[None]:
+        """Let a component and everything that it started stand still inside the ``with`` block."""
+        component = self._component(name)
+        component.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            component.signal(signal.SIGCONT)
+
     def listening(self) -> set[str]:
         """Return the addresses on which the components and their children listen."""
         found = set()
@@ -137,9 +150,25 @@ class AirflowCluster:
                 found |= {c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN}
         return found
 
+    def airflow(self, *arguments: str) -> str:
+        """Run an ``airflow`` command and return what it printed. Raises AssertionError when it fails."""
+        done = subprocess.run(
+            self._home.command(*arguments),
+            env=self._home.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"airflow {' '.join(arguments)}:\n{done.stdout}"
+        return done.stdout
+
     def write_dag(self, file: str, text: str, dag_ids: Iterable[str]) -> None:
         """Write a file below the DAG folder and wait until Airflow serves these DAGs as the file has them."""
         path = self.dags / file
+        if path.exists() and path.read_text() == text:
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         before = {dag_id: self._parsed(dag_id) for dag_id in dag_ids}
         temporary = path.with_name(f".{path.name}.new")

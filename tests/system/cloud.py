@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from airflow_provider_drivepipe.cli.demo_data import oss_client
 from airflow_provider_drivepipe.local import lifecycle
 from airflow_provider_drivepipe.local.settings import PROJECT
 from tests.system.model_endpoint import digest
+from tests.unit.video_samples import write_video
 
 BUCKET = "system-tests"
 
@@ -130,6 +132,22 @@ class Cloud:
             partition = f"ds='{ds}'"
             self.odps.write_table(table, rows, partition=partition, create_partition=True)
         return made
+
+    def videos(self, prefix: str, lengths: Iterable[int]) -> list[str]:
+        """Store small real videos below ``prefix``, one for each length in seconds, and return their URIs."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "video.mp4"
+            return [
+                self.put(
+                    f"{prefix}/{number:02d}.mp4", write_video(file, frames=5 * length, rate=5).read_bytes()
+                )
+                for number, length in enumerate(lengths)
+            ]
+
+    def objects(self, prefix: str) -> list[str]:
+        """Return the keys of the objects below ``prefix``."""
+        request = oss.ListObjectsV2Request(bucket=BUCKET, prefix=prefix)
+        return [str(each.key) for each in self.oss.list_objects_v2(request).contents or []]
 
     def sql(self, text: str) -> list[list[Any]]:
         """Run a statement and return its rows."""

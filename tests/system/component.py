@@ -62,14 +62,18 @@ class Component:
         if leader is None and psutil.pid_exists(self.pid):
             # The id belongs to someone else now, so the session has ended.
             return
+        psutil.wait_procs(self.signal(signal.SIGKILL), timeout=5)
+
+    def signal(self, number: signal.Signals) -> list[psutil.Process]:
+        """Send a signal to the process and everything that it started, and return them all."""
         session = [each for each in psutil.process_iter() if _session_id(each) == self.pid]
         # The leader first, so that it starts nothing anew.
         for process in sorted(session, key=lambda each: each.pid != self.pid):
             try:
-                process.kill()
+                process.send_signal(number)
             except psutil.NoSuchProcess:
                 continue
-        psutil.wait_procs(session, timeout=5)
+        return session
 
     @property
     def _pid_file(self) -> Path:

@@ -21,6 +21,10 @@ from tests.system.watchdog import CLOUD, watched
 _DAGS = Path(__file__).with_name("dags")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: a minute or longer; leave it out with -m 'not slow'")
+
+
 @dataclass(frozen=True)
 class System:
     """Everything that runs: Airflow, the local cloud, and the model that the test plays itself."""

@@ -23,8 +23,7 @@ def start(system):
         system.model.wait_until_held(dag_id, ROWS)
         system.api.wait_task(dag_id, run_id, "label", (state,))
         if watched:
-            # From its first look at the job on, the trigger is sure to run.
-            eventually(lambda: "% done" in system.api.log(dag_id, run_id, "label", 1))
+            eventually(lambda: f"trigger {dag_id}/{run_id}" in system.api.log(dag_id, run_id, "label", 1))
         return run_id
 
     return run
@@ -51,19 +50,43 @@ def test_mark_failed_while_deferred_cancels_job_and_session(system, start):
     assert system.cloud.statuses("mark_failed_labels", DS) == {}
 
 
-def test_clear_while_deferred_cancels_the_job_and_runs_another_without_a_failure(system, start):
+def test_clear_while_deferred_cancels_the_job_and_the_next_try_runs_another(system, start):
     dag_id = "cleared_while_deferred"
+    known = system.cloud.jobs()
+    system.api.set_pool(dag_id, 1)
+    with system.model.held(dag_id):
+        run = start(dag_id, watched=True)
+        # The next try begins when the cancelling is over.
+        system.api.set_pool(dag_id, 0)
+        system.api.clear_task(dag_id, run, "label")
+        eventually(lambda: system.own_jobs(known) == {"CANCELLED": 1})
+        eventually(lambda: system.cloud.live_sessions() == [])
+        system.api.set_pool(dag_id, 1)
+        system.api.wait_task(dag_id, run, "label", ("deferred",), try_number=2)
+    assert_done_by_the_second_job(system, dag_id, run, known)
+
+
+def test_job_cancelled_by_a_late_clear_is_run_again_without_a_failure(system, start):
+    dag_id = "cleared_late"
     known = system.cloud.jobs()
     with system.model.held(dag_id):
         run = start(dag_id, watched=True)
-        system.api.clear_task(dag_id, run, "label")
-        # The calls of the cancelled job and those of the new one.
-        system.model.wait_until_held(dag_id, 2 * ROWS)
-    system.api.wait_run(dag_id, run)
+        with system.cluster.paused("triggerer"):
+            # The next try attaches to the job before the triggerer comes to cancel it.
+            system.api.clear_task(dag_id, run, "label")
+            system.api.wait_task(dag_id, run, "label", ("deferred",), try_number=2)
+            assert system.own_jobs(known) == {"RUNNING": 1}
+        eventually(lambda: system.own_jobs(known)["CANCELLED"] == 1)
+    assert_done_by_the_second_job(system, dag_id, run, known)
+
+
+def assert_done_by_the_second_job(system, dag_id: str, run_id: str, known) -> None:
+    """The first job was cancelled, the second one did everything, and no try has failed."""
+    system.api.wait_run(dag_id, run_id)
     assert system.own_jobs(known) == {"CANCELLED": 1, "SUCCEEDED": 1}
     assert system.cloud.statuses(f"{dag_id}_labels", DS) == {"ok": ROWS}
     assert system.cloud.live_sessions() == []
-    assert system.api.task(dag_id, run, "label")["try_number"] == 2
+    assert system.api.task(dag_id, run_id, "label")["try_number"] == 2
 
 
 def test_clear_before_any_triggerer_has_the_task_goes_on_with_the_same_job(system, start):
@@ -130,6 +153,8 @@ def test_killed_local_cloud_comes_back_and_the_run_succeeds(system, start):
     assert system.cloud.live_sessions() == []
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_thirty_tasks_that_defer_at_once_all_succeed_at_the_first_try(system):
     days = [f"202604{day:02d}" for day in range(1, 31)]
     pictures = system.ready("burst", dict.fromkeys(days, 1))

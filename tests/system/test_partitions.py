@@ -62,6 +62,14 @@ def test_run_without_a_key_fails_and_says_what_to_do(system):
     assert (system.cloud.counters() - before)["maxframe.create_session"] == 0
 
 
+def test_dags_test_takes_the_local_day_of_its_logical_date(system):
+    pictures = system.ready("tested_by_hand", {"20260302": 2})
+    # 20:00 in UTC is the next day in Shanghai already.
+    system.cluster.airflow("dags", "test", "tested_by_hand", "2026-03-01T20:00:00+00:00")
+    assert Counter(system.images_asked("tested_by_hand")) == digests(pictures["20260302"])
+    assert system.cloud.statuses("tested_by_hand_labels", "20260302") == {"ok": 2}
+
+
 def test_backfill_of_seven_partitions_none_failed_completed(system):
     days = [f"202602{day:02d}" for day in range(1, 8)]
     pictures = system.ready("backfilled", dict.fromkeys(days, 2))

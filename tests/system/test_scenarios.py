@@ -1,0 +1,40 @@
+"""A scenario file in a real Airflow: new, run again, and edited."""
+
+from __future__ import annotations
+
+DAG = "drivepipe_tally"
+DS = "20260501"
+
+SCENARIO = """
+scenario_name: tally
+input_shape: oss_prefix
+targets: [manifest, frame-extraction]
+conn_id: drivepipe_default
+oss_bucket: system-tests
+oss_prefix: tally/videos/
+video_input_table: tally_manifest
+output_table: tally_frames
+frames_prefix: tally/frames
+frame_fps: {fps}
+"""
+
+
+def run(system, fps: int) -> tuple[int, int]:
+    """Run the scenario; return how many jobs it submitted and how many frames there are now."""
+    system.cluster.write_dag("scenarios/tally.yaml", SCENARIO.format(fps=fps), [DAG])
+    system.api.unpause(DAG)
+    before = system.cloud.counters()
+    system.api.wait_run(DAG, system.api.trigger(DAG, conf={"ds": DS}))
+    submitted = (system.cloud.counters() - before)["maxframe.submit_dag"]
+    frames = len(system.cloud.objects("tally/frames/"))
+    assert system.cloud.statuses("tally_frames", DS) == {"ok": frames}
+    return submitted, frames
+
+
+def test_nothing_changed_runs_no_job_and_a_new_frame_rate_makes_all_frames_anew(system):
+    system.cloud.videos("tally/videos", [2, 3])
+    assert run(system, fps=1) == (1, 5)
+    assert run(system, fps=1) == (0, 5)
+    assert run(system, fps=2) == (1, 10)
+    assert system.cloud.working_tables() == []
+    assert system.cloud.live_sessions() == []
