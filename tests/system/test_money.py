@@ -133,7 +133,8 @@ def test_what_changes_is_paid_and_nothing_else(system, video, name):
         run_id = run(label_prompt=other)
     assert prompt.all == (4, 0, 1)
     last = "labels" if name == "split" else "video_labels"
-    assert system.api.xcom(dag_id, run_id, last)["params"] == {"label_prompt": other}
+    recorded = system.api.xcom(dag_id, run_id, last)["params"]
+    assert recorded == {"label_prompt": other, "reprocess": "changed"}
 
     with Paid(system, name, other) as rate:
         run(label_prompt=other, frame_fps="2")
