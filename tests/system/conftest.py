@@ -38,11 +38,14 @@ class System:
         """REST client of the Airflow."""
         return self.cluster.api
 
-    def ready(self, dag_id: str, partitions: Mapping[str, int]) -> dict[str, list[Picture]]:
+    def ready(
+        self, dag_id: str, partitions: Mapping[str, int], paused: bool = False
+    ) -> dict[str, list[Picture]]:
         """Make the pictures of a DAG of ``label_dags``, so many per partition, and switch the DAG on."""
         pictures = self.cloud.image_table(f"{dag_id}_images", partitions)
         self.cluster.wait_until_served(dag_id)
-        self.api.unpause(dag_id)
+        if not paused:
+            self.api.unpause(dag_id)
         return pictures
 
     def wait_for_run(self, dag_id: str) -> Json:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import pytest
 
 from tests.system.conftest import eventually
@@ -44,10 +42,20 @@ def test_execution_timeout_cancels_the_job(system, running, dag_id, state):
     assert "execution_timeout" in log or "AirflowTaskTimeout" in log
 
 
-def test_deleted_run_cancels_the_job(system, running):
+def test_deleted_dag_cancels_the_job(system, running):
+    known = system.cloud.jobs()
+    with system.model.held("dag_deleted"):
+        running("dag_deleted")
+        system.api.call("DELETE", "/dags/dag_deleted")
+        assert_nothing_left(system, "dag_deleted", known)
+
+
+def test_run_marked_as_failed_and_deleted_cancels_the_job(system, running):
     known = system.cloud.jobs()
     with system.model.held("run_deleted"):
         run = running("run_deleted")
+        # Airflow refuses to delete a run that is running.
+        system.api.call("PATCH", f"/dags/run_deleted/dagRuns/{run}", {"state": "failed"})
         system.api.delete_run("run_deleted", run)
         assert_nothing_left(system, "run_deleted", known)
 
@@ -58,21 +66,3 @@ def test_run_marked_as_failed_cancels_the_job(system, running):
         run = running("run_failed")
         system.api.call("PATCH", f"/dags/run_failed/dagRuns/{run}", {"state": "failed"})
         assert_nothing_left(system, "run_failed", known)
-
-
-def test_dags_test_takes_the_partition_from_the_logical_date(system):
-    system.ready("by_key", {"20260602": 2})
-    # 17:00 UTC is the next day in Shanghai.
-    done = subprocess.run(
-        system.cluster.command("dags", "test", "by_key", "2026-06-01T17:00:00+00:00"),
-        env=system.cluster.environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd=system.cluster.dags.parent,
-        check=False,
-        timeout=180,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert system.cloud.statuses("by_key_labels", "20260602") == {"ok": 2}

@@ -47,6 +47,7 @@ DAGS = {
     "watched_partition": {"deferrable": False},
     "timed_out": {"retries": 0, "execution_timeout": timedelta(seconds=15)},
     "timed_out_in_worker": {"deferrable": False, "retries": 0, "execution_timeout": timedelta(seconds=20)},
+    "dag_deleted": {"retries": 0},
     "run_deleted": {"retries": 0},
     "run_failed": {"retries": 0},
 }
