@@ -1,9 +1,10 @@
-"""The Airflow plugin: registers the timetables and the macros, which provider discovery alone does not."""
+"""The Airflow plugin: registers what provider discovery alone does not."""
 
 from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 
+from airflow_provider_drivepipe import listener
 from airflow_provider_drivepipe.macros import partition_spec, partition_value
 from airflow_provider_drivepipe.timetables.odps_partition import (
     OdpsPartitionTimetable,
@@ -17,3 +18,4 @@ class DrivepipePlugin(AirflowPlugin):
     name = "drivepipe"
     timetables = [OdpsPartitionTimetable, OnDemandPartitionTimetable]  # noqa: RUF012 - Airflow's attribute
     macros = [partition_value, partition_spec]  # noqa: RUF012 - Airflow's attribute
+    listeners = [listener]  # noqa: RUF012 - Airflow's attribute

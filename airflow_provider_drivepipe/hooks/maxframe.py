@@ -7,7 +7,7 @@ the SDK's lower layer, which is why ``maxframe`` is pinned to one minor version.
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -162,29 +162,17 @@ class MaxFrameHook(DrivepipeHook):
         # Ids begin with the time of their creation.
         return sorted(sessions, key=lambda session: session.session_id)
 
-    def stop_sessions_of(
-        self, dag_id: str, run_id: str, task_id: str, map_index: int, keep: str | None = None
-    ) -> list[str]:
-        """Stop the live sessions that this Airflow opened for any try of a task instance; return their ids.
+    def stop_sessions(self, unneeded: Callable[[SessionTags], bool]) -> list[str]:
+        """Stop the live sessions of this Airflow that nobody needs; return their ids.
 
-        To be called before a session is opened: a worker that died before it could store its session's id
-        leaves one that nobody else would stop.
-
-        :param keep: id of a session to leave alone.
+        :param unneeded: says so of the task instance that a session was opened for.
         """
         here = installation()
         stopped = []
         for session in self.list_sessions():
-            tags = session.tags
-            same = (tags.dag_id, tags.run_id, tags.task_id, tags.map_index) == (
-                dag_id,
-                run_id,
-                task_id,
-                map_index,
-            )
-            if same and session.installation == here and session.session_id != keep:
+            if session.installation == here and unneeded(session.tags):
                 self.log.info(
-                    "stopping session %s, left behind by try %d", session.session_id, tags.try_number
+                    "stopping session %s, left behind by %s", session.session_id, session.tags.text()
                 )
                 self.stop_session(session.session_id)
                 stopped.append(session.session_id)

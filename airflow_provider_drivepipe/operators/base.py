@@ -42,7 +42,9 @@ from airflow_provider_drivepipe.operators.partition import (
     partition_spec_from_context,
 )
 from airflow_provider_drivepipe.operators.partition_lock import (
+    is_alive,
     leave_partition,
+    same_task,
     tags_of,
     take_partition,
 )
@@ -278,14 +280,11 @@ class MaxFrameStageOperator(BaseOperator):
         """Own the partition, or wait for it; stop the sessions of a dead task that held it."""
         dead = take_partition(context, hook, run.tables.working, run.owner)
         if dead is not None:
-            hook.stop_sessions_of(dead.dag_id, dead.run_id, dead.task_id, dead.map_index, keep=None)
+            hook.stop_sessions(lambda tags: same_task(tags, dead))
 
     def _start(self, context: Context, hook: MaxFrameHook, run: StageRun) -> dict[str, Any]:
         self._take_partition(context, hook, run)
-        owner = run.owner
-        orphans = hook.stop_sessions_of(owner.dag_id, owner.run_id, owner.task_id, owner.map_index, keep=None)
-        if orphans:
-            self.log.info("stopped sessions that earlier tries left: %s", ", ".join(orphans))
+        hook.stop_sessions(lambda tags: self._is_left_over(context, run.owner, tags))
         try:
             counts = self._select(hook, run)
             record = self._submit(context, hook, run, counts) if counts.anything else None
@@ -295,6 +294,13 @@ class MaxFrameStageOperator(BaseOperator):
         if record is None:
             return self._finish(context, hook, run, None)
         return self._wait(context, hook, run, record)
+
+    @staticmethod
+    def _is_left_over(context: Context, owner: SessionTags, other: SessionTags) -> bool:
+        """Whether a session is this task's, from an earlier try, or from a run that has ended or is gone."""
+        if (other.dag_id, other.task_id) != (owner.dag_id, owner.task_id):
+            return False
+        return same_task(other, owner) or not is_alive(context, other)
 
     def _select(self, hook: MaxFrameHook, run: StageRun) -> WorkCounts:
         tables = run.tables

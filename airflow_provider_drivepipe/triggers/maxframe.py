@@ -110,9 +110,10 @@ class MaxFrameJobTrigger(BaseTrigger):
     async def on_kill(self) -> None:
         """Cancel the job, stop its session, drop its tables: the task was cleared, or failed by hand."""
         self.log.info("cancelling MaxFrame job %s of session %s", self.job.dag_id, self.job.session_id)
-        await asyncio.to_thread(self._abandon)
+        await asyncio.to_thread(self.abandon)
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
+        """Cancel the job, stop its session, drop the try's tables. Raises DrivepipeError."""
         hook = self._hook()
         hook.cancel(self.job)
         leave_partition(hook, self.working, self.owner)

@@ -182,11 +182,16 @@ def test_sessions_of_a_task_instance_are_stopped(
     others.append(hook.open_session(tags))
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", HERE)
 
-    instance = (tags.dag_id, tags.run_id, tags.task_id, tags.map_index)
-    assert hook.stop_sessions_of(*instance, keep=tries[1]) == [tries[0], tries[2]]
+    def earlier_try(other: SessionTags) -> bool:
+        return replace(other, try_number=4) == replace(tags, try_number=4)
+
+    assert hook.stop_sessions(lambda other: earlier_try(other) and other.try_number != 2) == [
+        tries[0],
+        tries[2],
+    ]
     assert live(hook, tags.run_id) == [tries[1], *others]
-    assert hook.stop_sessions_of(*instance) == [tries[1]]
-    assert hook.stop_sessions_of(*instance) == []
+    assert hook.stop_sessions(earlier_try) == [tries[1]]
+    assert hook.stop_sessions(earlier_try) == []
     assert live(hook, tags.run_id) == others
     assert is_running(hook.odps, foreign)
     for session_id in others:

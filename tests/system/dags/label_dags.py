@@ -50,6 +50,8 @@ DAGS = {
     "dag_deleted": {"retries": 0},
     "run_deleted": {"retries": 0},
     "run_failed": {"retries": 0},
+    "run_failed_in_worker": {"deferrable": False, "retries": 0},
+    "run_gone": {"retries": 0},
 }
 
 for name, options in DAGS.items():
