@@ -104,7 +104,7 @@ class AirflowApi:
     def delete_run(self, dag_id: str, run_id: str) -> None:
         self.call("DELETE", _run_path(dag_id, run_id))
 
-    def wait_run(self, dag_id: str, run_id: str, state: str | None = "success", timeout: float = 120) -> Json:
+    def wait_run(self, dag_id: str, run_id: str, state: str | None = "success", timeout: float = 300) -> Json:
         """Wait until a run has ended and return it; it must have ended in ``state``, or anyhow if None."""
         run = self._wait(
             f"run {run_id} of {dag_id} to end",
@@ -142,7 +142,7 @@ class AirflowApi:
         run_id: str,
         task_id: str,
         states: Collection[str],
-        timeout: float = 120,
+        timeout: float = 300,
         try_number: int | None = None,
     ) -> Json:
         """Wait until a task is in one of ``states`` (in a certain try, if given) and return it."""

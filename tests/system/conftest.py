@@ -25,6 +25,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: a minute or longer; leave it out with -m 'not slow'")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give these tests more time than others: minutes of real scheduling on a machine that may be busy."""
+    for item in items:
+        if _DAGS.parent in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(1200))
+
+
 @dataclass(frozen=True)
 class System:
     """Everything that runs: Airflow, the local cloud, and the model that the test plays itself."""
