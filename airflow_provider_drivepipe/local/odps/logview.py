@@ -8,7 +8,8 @@ from pathlib import PurePath
 
 from starlette.responses import HTMLResponse, Response
 
-from airflow_provider_drivepipe.local.odps.auth import LOGVIEW_PURPOSE, Tokens
+from airflow_provider_drivepipe.local.odps import errors
+from airflow_provider_drivepipe.local.odps.auth import ACCESS_PURPOSE, LOGVIEW_PURPOSE, Tokens
 from airflow_provider_drivepipe.local.odps.instances import Instances
 from airflow_provider_drivepipe.local.odps.tasks import Instance
 
@@ -26,16 +27,25 @@ def logview_purpose(project: str, instance_id: str) -> str:
 
 
 def purpose_of_policy(policy: object) -> str:
-    """Return the purpose of a token with the policy that the SDK asks for; only LogView tokens are signed."""
+    """Return the purpose of a token with a policy: the page of one instance, or every call there is.
+
+    Raises an InvalidArgument error for a policy that grants something in between.
+    """
     resource = ""
     if isinstance(policy, dict):
         statements = policy.get("Statement")
         if isinstance(statements, list) and statements and isinstance(statements[0], dict):
             resource = str(statements[0].get("Resource", ""))
-    parts = PurePath(resource.rpartition(":")[2]).parts
+    name = resource.rpartition(":")[2]
+    if name == "*":
+        return ACCESS_PURPOSE
+    parts = PurePath(name).parts
     if len(parts) == 4 and parts[0] == "projects" and parts[2] == "instances":
         return logview_purpose(parts[1], parts[3])
-    return f"{LOGVIEW_PURPOSE}:"
+    raise errors.invalid_argument(
+        f"a token for the resource {resource!r} is not supported by the local cloud, which signs tokens for "
+        "the LogView of one instance and for everything ('acs:odps:*:*')"
+    )
 
 
 def page(

@@ -313,8 +313,7 @@ def _tenant() -> Response:
 
 
 def _not_implemented(call: wire.Call, segments: Sequence[str]) -> errors.OdpsError:
-    what = f"{call.method} /{'/'.join(segments)}"
-    return errors.OdpsError(404, "NoSuchObject", f"not supported by the local cloud: {what}", "ODPS-0420061")
+    return errors.not_supported(f"{call.method} /{'/'.join(segments)}")
 
 
 async def _internal_error(_request: Request, _error: Exception) -> Response:

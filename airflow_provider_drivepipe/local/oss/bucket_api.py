@@ -38,6 +38,8 @@ class BucketApi:
             "GetBucketInfo": self._info,
             "GetBucketLocation": self._location,
             "GetBucketAcl": self._acl,
+            "PutBucketAcl": self._put_acl,
+            "GetBucketVersioning": self._versioning,
             "GetBucketStat": self._stat,
         }
 
@@ -101,6 +103,17 @@ class BucketApi:
     async def _acl(self, request: OssRequest) -> Response:
         await run_in_threadpool(self._store.bucket, request.bucket_name)
         return xml_response(node("AccessControlPolicy", OWNER, _GRANTS))
+
+    async def _put_acl(self, request: OssRequest) -> Response:
+        # What is not private was refused with the request's headers.
+        if "x-oss-acl" not in request.headers:
+            raise errors.invalid_argument("The header is missing.", "x-oss-acl", "")
+        await run_in_threadpool(self._store.bucket, request.bucket_name)
+        return Response()
+
+    async def _versioning(self, request: OssRequest) -> Response:
+        await run_in_threadpool(self._store.bucket, request.bucket_name)
+        return xml_response(node("VersioningConfiguration"))  # without a status: never enabled
 
     async def _stat(self, request: OssRequest) -> Response:
         size, count = await run_in_threadpool(self._measure, request.bucket_name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from itertools import pairwise
 
@@ -62,7 +63,8 @@ class MultipartApi:
         with self._store.stage() as staged:
             await transfer.receive(request, staged)
             part = await run_in_threadpool(self._uploads.put_part, upload, number, staged)
-        return Response(headers=checksum_headers(part.etag, part.crc64))
+        md5 = base64.b64encode(bytes.fromhex(part.etag)).decode()
+        return Response(headers={**checksum_headers(part.etag, part.crc64), "Content-MD5": md5})
 
     async def _copy_part(self, request: OssRequest) -> Response:
         upload = await self._upload(request)

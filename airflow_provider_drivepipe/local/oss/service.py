@@ -77,7 +77,11 @@ class OssService:
             operation = request.operation()
         except OssError as error:
             self._stats.count(f"oss.{error.code}")
+            self._verify(request)
             raise
         self._stats.count(f"oss.{operation.name}")
-        verify(request.signed, self._credentials, self._region, datetime.now(UTC) + clock_skew())
+        self._verify(request)
         return await self._handlers[operation.name](request)
+
+    def _verify(self, request: OssRequest) -> None:
+        verify(request.signed, self._credentials, self._region, datetime.now(UTC) + clock_skew())

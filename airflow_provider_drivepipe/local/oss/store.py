@@ -205,6 +205,13 @@ class OssStore:
             self.metadata.put_object(bucket, key, record)
         return _info(key, record)
 
+    def change_headers(self, bucket: str, key: str, headers: Mapping[str, str]) -> None:
+        """Replace the headers kept with an object; raises NoSuchKey."""
+        with self.lock:
+            info = self.head(bucket, key)
+            record = ObjectRecord(info.size, info.modified_ns, info.etag, info.crc64, info.kind, dict(headers))
+            self.metadata.put_object(bucket, key, record)
+
     def delete(self, bucket: str, key: str) -> None:
         """Remove an object; does nothing when there is none."""
         with self.lock:

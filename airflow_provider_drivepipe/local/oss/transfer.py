@@ -10,10 +10,14 @@ from urllib.parse import unquote
 
 from starlette.concurrency import run_in_threadpool
 
-from airflow_provider_drivepipe.local.oss import errors
+from airflow_provider_drivepipe.local.oss import errors, tagging
 from airflow_provider_drivepipe.local.oss.checksums import CHUNK_BYTES, StagedFile
 from airflow_provider_drivepipe.local.oss.protocol import COPY_SOURCE, OssRequest
-from airflow_provider_drivepipe.local.oss.responses import DEFAULT_STORAGE_CLASS, STORAGE_CLASS_HEADER
+from airflow_provider_drivepipe.local.oss.responses import (
+    ACL_HEADER,
+    DEFAULT_STORAGE_CLASS,
+    STORAGE_CLASS_HEADER,
+)
 
 _KEPT_HEADERS = (
     "cache-control",
@@ -56,9 +60,14 @@ def kept_headers(request: OssRequest) -> dict[str, str]:
     kept = {
         name: value
         for name, value in request.headers.items()
-        if name in _KEPT_HEADERS or name.startswith(_USER_METADATA)
+        if name in (*_KEPT_HEADERS, ACL_HEADER) or name.startswith(_USER_METADATA)
     }
-    return {**kept, **kept_storage_class(request)}
+    return {**kept, **kept_storage_class(request), **kept_tags(request)}
+
+
+def kept_tags(request: OssRequest) -> dict[str, str]:
+    """Return the tagging header of a write, if it has one; raises InvalidTag."""
+    return tagging.to_header(tagging.from_header(request.headers.get(tagging.TAGGING_HEADER, "")))
 
 
 def kept_storage_class(request: OssRequest) -> dict[str, str]:
@@ -73,14 +82,21 @@ def kept_storage_class(request: OssRequest) -> dict[str, str]:
 
 def copied_headers(request: OssRequest, source_headers: Mapping[str, str]) -> dict[str, str]:
     """Return the headers that a copy keeps: those of its source, or with REPLACE those of the request."""
-    directive = request.headers.get("x-oss-metadata-directive", "COPY").upper()
-    if directive == "REPLACE":
-        return kept_headers(request)
-    if directive != "COPY":
-        message = "The metadata directive must be COPY or REPLACE."
-        raise errors.invalid_argument(message, "x-oss-metadata-directive", directive)
-    kept = {name: value for name, value in source_headers.items() if name != STORAGE_CLASS_HEADER}
-    return {**kept, **kept_storage_class(request)}
+    source_tags = {name: source_headers[name] for name in source_headers if name == tagging.TAGGING_HEADER}
+    tags = kept_tags(request) if _replaces(request, "x-oss-tagging-directive") else source_tags
+    if _replaces(request, "x-oss-metadata-directive"):
+        kept = kept_headers(request)
+    else:
+        kept = {**source_headers, STORAGE_CLASS_HEADER: DEFAULT_STORAGE_CLASS, **kept_storage_class(request)}
+    kept.pop(tagging.TAGGING_HEADER, None)
+    return {**kept, **tags}
+
+
+def _replaces(request: OssRequest, directive: str) -> bool:
+    value = request.headers.get(directive, "COPY").upper()
+    if value not in ("COPY", "REPLACE"):
+        raise errors.invalid_argument("The directive must be COPY or REPLACE.", directive, value)
+    return value == "REPLACE"
 
 
 def copy_source(request: OssRequest) -> CopySource:
