@@ -66,6 +66,9 @@ OPERATIONS = (
     _operation("GetBucketLocation", "bucket", "GET", "location"),
     _operation("GetBucketAcl", "bucket", "GET", "acl"),
     _operation("GetBucketStat", "bucket", "GET", "stat"),
+    _operation("GetBucketVersioning", "bucket", "GET", "versioning"),
+    _operation("ListObjectVersions", "bucket", "GET", "versions", f"{_LISTING} key-marker version-id-marker"),
+    _operation("PutBucketAcl", "bucket", "PUT", "acl"),
     _operation(
         "ListMultipartUploads",
         "bucket",
@@ -81,9 +84,6 @@ OPERATIONS = (
         f"{_LISTING} start-after continuation-token fetch-owner",
     ),
     _operation("ListObjects", "bucket", "GET", "", f"{_LISTING} marker"),
-    _operation("GetBucketVersioning", "bucket", "GET", "versioning"),
-    _operation("ListObjectVersions", "bucket", "GET", "versions", f"{_LISTING} key-marker version-id-marker"),
-    _operation("PutBucketAcl", "bucket", "PUT", "acl"),
     _operation("PutBucket", "bucket", "PUT"),
     _operation("DeleteBucket", "bucket", "DELETE"),
     _operation("DeleteMultipleObjects", "bucket", "POST", "delete", "encoding-type"),
@@ -212,6 +212,11 @@ class OssRequest:
     def forbids_overwrite(self) -> bool:
         """Return whether an existing object must stay."""
         return self.headers.get("x-oss-forbid-overwrite", "").lower() == "true"
+
+    def may_create_bucket(self) -> bool:
+        """Return whether the bucket need not exist: PutBucket, with or without an access control list."""
+        given = self.query.keys() - SIGNING_PARAMETERS
+        return self.key is None and self.http.method == "PUT" and given <= {"acl"}
 
     async def document(self) -> bytes:
         """Return a body that holds an XML document."""

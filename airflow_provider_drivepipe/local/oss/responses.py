@@ -14,14 +14,13 @@ from airflow_provider_drivepipe.local.oss.checksums import CHUNK_BYTES
 from airflow_provider_drivepipe.local.oss.conditions import ByteRange, http_date
 from airflow_provider_drivepipe.local.oss.errors import OssError
 from airflow_provider_drivepipe.local.oss.markup import leaf, node
+from airflow_provider_drivepipe.local.oss.metadata import DEFAULT_STORAGE_CLASS, STORAGE_CLASS_HEADER
 from airflow_provider_drivepipe.local.oss.protocol import OssRequest
 from airflow_provider_drivepipe.local.oss.store import ObjectInfo
 
 Handler = Callable[[OssRequest], Awaitable[Response]]
 
 OWNER = node("Owner", leaf("ID", "local"), leaf("DisplayName", "local"))
-STORAGE_CLASS_HEADER = "x-oss-storage-class"
-DEFAULT_STORAGE_CLASS = "Standard"
 ACL_HEADER = "x-oss-object-acl"
 
 _NO_ERROR_CLASS = "0000-00000000"

@@ -12,12 +12,9 @@ from starlette.concurrency import run_in_threadpool
 
 from airflow_provider_drivepipe.local.oss import errors, tagging
 from airflow_provider_drivepipe.local.oss.checksums import CHUNK_BYTES, StagedFile
+from airflow_provider_drivepipe.local.oss.metadata import STORAGE_CLASS_HEADER, STORAGE_CLASSES
 from airflow_provider_drivepipe.local.oss.protocol import COPY_SOURCE, OssRequest
-from airflow_provider_drivepipe.local.oss.responses import (
-    ACL_HEADER,
-    DEFAULT_STORAGE_CLASS,
-    STORAGE_CLASS_HEADER,
-)
+from airflow_provider_drivepipe.local.oss.responses import ACL_HEADER
 
 _KEPT_HEADERS = (
     "cache-control",
@@ -28,7 +25,9 @@ _KEPT_HEADERS = (
     "expires",
 )
 _USER_METADATA = "x-oss-meta-"
-_STORAGE_CLASSES = (DEFAULT_STORAGE_CLASS, "IA")
+_STAYING_HEADERS = ("content-type", f"{_USER_METADATA}client-side-encryption-")
+"""What a copy takes from its source even when it replaces the metadata, unless it brings its own."""
+
 
 
 @dataclass(frozen=True)
@@ -60,9 +59,14 @@ def kept_headers(request: OssRequest) -> dict[str, str]:
     kept = {
         name: value
         for name, value in request.headers.items()
-        if name in (*_KEPT_HEADERS, ACL_HEADER) or name.startswith(_USER_METADATA)
+        if name in _KEPT_HEADERS or name.startswith(_USER_METADATA)
     }
-    return {**kept, **kept_storage_class(request), **kept_tags(request)}
+    return {**kept, **kept_storage_class(request), **kept_tags(request), **kept_acl(request)}
+
+
+def kept_acl(request: OssRequest) -> dict[str, str]:
+    """Return the header with the object's access control list, if a write has it."""
+    return {name: value for name, value in request.headers.items() if name == ACL_HEADER}
 
 
 def kept_tags(request: OssRequest) -> dict[str, str]:
@@ -75,7 +79,7 @@ def kept_storage_class(request: OssRequest) -> dict[str, str]:
     storage_class = request.headers.get(STORAGE_CLASS_HEADER)
     if storage_class is None:
         return {}
-    if storage_class not in _STORAGE_CLASSES:
+    if storage_class not in STORAGE_CLASSES:
         raise errors.not_implemented(f"the storage class {storage_class}, whose objects must be restored")
     return {STORAGE_CLASS_HEADER: storage_class}
 
@@ -85,11 +89,13 @@ def copied_headers(request: OssRequest, source_headers: Mapping[str, str]) -> di
     source_tags = {name: source_headers[name] for name in source_headers if name == tagging.TAGGING_HEADER}
     tags = kept_tags(request) if _replaces(request, "x-oss-tagging-directive") else source_tags
     if _replaces(request, "x-oss-metadata-directive"):
-        kept = kept_headers(request)
+        stays = {name: value for name, value in source_headers.items() if name.startswith(_STAYING_HEADERS)}
+        kept = {**stays, **kept_headers(request)}
     else:
-        kept = {**source_headers, STORAGE_CLASS_HEADER: DEFAULT_STORAGE_CLASS, **kept_storage_class(request)}
-    kept.pop(tagging.TAGGING_HEADER, None)
-    return {**kept, **tags}
+        kept = dict(source_headers)
+    for name in (STORAGE_CLASS_HEADER, tagging.TAGGING_HEADER, ACL_HEADER):
+        kept.pop(name, None)
+    return {**kept, **tags, **kept_storage_class(request), **kept_acl(request)}
 
 
 def _replaces(request: OssRequest, directive: str) -> bool:
