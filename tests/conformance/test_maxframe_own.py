@@ -37,7 +37,7 @@ def configuration(local_cloud: LocalCloud, tmp_path: Path) -> Path:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("package", "least"), [("maxframe", 2700), ("maxframe_client", 29)])
+@pytest.mark.parametrize(("package", "least"), [("maxframe", 2700), ("maxframe_client", 25)])
 def test_own_tests(package: str, least: int, configuration: Path, tmp_path: Path) -> None:
     arguments = ["-c", str(_FOLDER / "maxframe_pytest.ini"), "-p", "tests.conformance.maxframe_plugin"]
     run = subprocess.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from html import escape
 from pathlib import PurePath
 
@@ -31,21 +32,26 @@ def purpose_of_policy(policy: object) -> str:
 
     Raises an InvalidArgument error for a policy that grants something in between.
     """
-    resource = ""
-    if isinstance(policy, dict):
-        statements = policy.get("Statement")
-        if isinstance(statements, list) and statements and isinstance(statements[0], dict):
-            resource = str(statements[0].get("Resource", ""))
+    statement = _single_statement(policy)
+    resource = str(statement.get("Resource", ""))
     name = resource.rpartition(":")[2]
-    if name == "*":
+    grants_all = statement.get("Effect") == "Allow" and statement.get("Action") in ("odps:*", ["odps:*"])
+    if name == "*" and grants_all:
         return ACCESS_PURPOSE
     parts = PurePath(name).parts
     if len(parts) == 4 and parts[0] == "projects" and parts[2] == "instances":
         return logview_purpose(parts[1], parts[3])
     raise errors.invalid_argument(
-        f"a token for the resource {resource!r} is not supported by the local cloud, which signs tokens for "
-        "the LogView of one instance and for everything ('acs:odps:*:*')"
+        f"a token for the resource {resource!r} with these actions is not supported by the local cloud, which "
+        "signs tokens for the LogView of one instance, and for all actions on everything ('acs:odps:*:*')"
     )
+
+
+def _single_statement(policy: object) -> Mapping[str, object]:
+    statements = policy.get("Statement") if isinstance(policy, dict) else None
+    if isinstance(statements, list) and len(statements) == 1 and isinstance(statements[0], dict):
+        return statements[0]
+    raise errors.invalid_argument("a token's policy must have one statement")
 
 
 def page(
