@@ -4,8 +4,8 @@ A pytest plugin for a process of its own (see test_maxframe_own.py), loaded befo
 The SDK is not changed. What its tests import from the closed part of MaxFrame is provided here:
 
 * ``maxframe.serialization.deserializer``, by the local cloud's own implementation;
-* ``framedriver_app``, a service of its own for sessions ``mf://``. Here such a session is one of the MaxCompute
-  service (``mfo://``), which is the one that the SDK uses by default.
+* ``framedriver_app``, a service of its own for sessions ``mf://``. Here such a session is one of the
+  MaxCompute service (``mfo://``), which is the one that the SDK uses by default.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What scripts for MaxCompute rely on, stated through the unmodified SDK: names, lists, data, results, errors."""
+"""What scripts for MaxCompute rely on, stated through the unmodified SDK: lists, data, results, errors."""
 
 from __future__ import annotations
 
@@ -130,7 +130,12 @@ def test_lists_of_tables_are_filtered_and_paged(odps_client: ODPS, table: str) -
     url = odps_client.get_project().tables.resource()
     pages, marker = [], None
     while marker != "":
-        query = {"expectmarker": "true", "name": table, "maxitems": 5, **({"marker": marker} if marker else {})}
+        query = {
+            "expectmarker": "true",
+            "name": table,
+            "maxitems": 5,
+            **({"marker": marker} if marker else {}),
+        }
         answer = Tables.parse(odps_client.rest, odps_client.rest.get(url, params=query))
         pages.append([found.name for found in answer.tables])
         marker = answer.marker or ""
@@ -265,7 +270,7 @@ def test_blocks_sessions_and_overwriting(odps_client: ODPS, partitioned: types.A
     first.commit([0, 1])
     with partitioned.open_reader(spec) as reader:
         assert reader.count == 11
-    with pytest.raises(Exception, match="(?i)block"):
+    with pytest.raises(Exception, match=r"(?i)block"):
         tunnel.create_upload_session(partitioned.name, partition_spec=spec).commit([5])
     frame = pd.DataFrame({"a": [7, 8], "b": ["x", None]})
     odps_client.write_table(partitioned, frame, partition=spec, overwrite=True)
@@ -277,7 +282,7 @@ def test_blocks_sessions_and_overwriting(odps_client: ODPS, partitioned: types.A
 
 
 def test_writing_without_a_partition_says_so(partitioned: types.Any) -> None:
-    with pytest.raises((errors.ODPSError, ValueError), match="(?i)partition"):
+    with pytest.raises((errors.ODPSError, ValueError), match=r"(?i)partition"):
         partitioned.open_writer()
 
 
@@ -301,14 +306,18 @@ def test_results_by_both_readers(odps_client: ODPS, tunnel: bool) -> None:
 
 
 def test_limited_results(odps_client: ODPS, table: str) -> None:
-    odps_client.write_table(odps_client.create_table(table, "a bigint"), [[number] for number in range(10_005)])
+    odps_client.write_table(
+        odps_client.create_table(table, "a bigint"), [[number] for number in range(10_005)]
+    )
     instance = odps_client.execute_sql(f"SELECT * FROM {table}")
     with instance.open_reader(tunnel=True, limit=True) as reader:
         assert reader.count == 10_000
     with instance.open_reader(tunnel=True, limit=False, reopen=True) as reader:
         assert reader.count == 10_005
-    with instance.open_reader(tunnel=False) as reader:
+    with instance.open_reader(tunnel=False, limit=True) as reader:
         assert len(list(reader)) == 10_000
+    with pytest.raises(errors.NotSupportedError, match="truncated"):
+        instance.open_reader(tunnel=False, limit=False)
     odps_client.delete_table(table)
 
 

@@ -259,7 +259,7 @@ def test_a_signed_policy_opens_one_page_or_everything() -> None:
         "text",
         None,
     ):
-        with pytest.raises(OdpsError, match="policy|not supported by the local cloud"):
+        with pytest.raises(OdpsError, match=r"policy|not supported by the local cloud"):
             purpose_of_policy(other)
 
 

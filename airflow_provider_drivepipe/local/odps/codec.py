@@ -9,6 +9,7 @@ import decimal
 import io
 import json
 import struct
+import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -88,10 +89,7 @@ def read_records(body: IO[bytes], columns: Sequence[Column]) -> Iterator[pa.Reco
     """Yield the records of an uploaded block as batches of stored types."""
     schema = storage_schema(columns)
     converters = [_to_arrow(odps_type(c.type)) for c in columns]
-    # The reader would read the stream once more after a failure; the stream can be read once only.
-    reader = TunnelRecordReader(
-        wire_schema(columns), lambda *_args, **_kwargs: body, on_exception=_refuse_block
-    )
+    reader = TunnelRecordReader(wire_schema(columns), _once(body))
     rows: list[Sequence[Any]] = []
     while (record := _next_record(reader)) is not None:
         rows.append(record.values)
@@ -108,6 +106,18 @@ def _next_record(reader: TunnelRecordReader) -> Any:
     except (OSError, ValueError, DecodeError) as error:
         # The reader reports bad bytes as input/output errors.
         _refuse_block(error)
+
+
+def _once(body: IO[bytes]) -> Callable[..., IO[bytes]]:
+    """Return what opens a body for the SDK's reader, which after a failure wants to read it once more."""
+
+    def open_body(*_args: object, **_kwargs: object) -> IO[bytes]:
+        failure = sys.exception()
+        if isinstance(failure, Exception):
+            _refuse_block(failure)
+        return body
+
+    return open_body
 
 
 def _refuse_block(error: Exception) -> NoReturn:

@@ -74,4 +74,5 @@ def semantic_error(message: str) -> OdpsError:
 
 def not_supported(what: str) -> OdpsError:
     """Return the error for a call that MaxCompute has and the local cloud has not."""
-    return OdpsError(501, "NotImplemented", f"not supported by the local cloud: {what}", "ODPS-0420061")
+    # Not 501: clients of the tunnel try calls again for minutes after any status from 500 on.
+    return OdpsError(400, "NotImplemented", f"not supported by the local cloud: {what}", "ODPS-0420061")

@@ -103,7 +103,8 @@ class Instances:
     def create(self, project: str, job: ElementTree.Element) -> Instance:
         """Start a job; InvalidArgument when it has no task or one of a type that nobody runs."""
         tasks = tuple(
-            replace(_task(node), guid=job.findtext("./Job/Guid") or "") for node in job.findall("./Job/Tasks/*")
+            replace(_task(node), guid=job.findtext("./Job/Guid") or "")
+            for node in job.findall("./Job/Tasks/*")
         )
         if len(tasks) != 1:
             raise errors.invalid_argument(f"a job has exactly one task, this one has {len(tasks)}")

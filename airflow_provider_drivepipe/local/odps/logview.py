@@ -42,8 +42,8 @@ def purpose_of_policy(policy: object) -> str:
     if len(parts) == 4 and parts[0] == "projects" and parts[2] == "instances":
         return logview_purpose(parts[1], parts[3])
     raise errors.invalid_argument(
-        f"a token for the resource {resource!r} with these actions is not supported by the local cloud, which "
-        "signs tokens for the LogView of one instance, and for all actions on everything ('acs:odps:*:*')"
+        f"a token for the resource {resource!r} with these actions is not supported by the local cloud, "
+        "which signs tokens for the LogView of an instance and for all actions on everything ('acs:odps:*:*')"
     )
 
 

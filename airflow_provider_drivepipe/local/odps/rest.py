@@ -81,7 +81,9 @@ class MetaApi:
             return Response(status_code=201)
         self._stats.count("odps.list_schemas")
         prefix, owner = call.query.get("name", "").lower(), call.query.get("owner")
-        names = [n for n in self._catalog.schemas(project) if n.startswith(prefix) and owner in (None, "", OWNER)]
+        names = [
+            n for n in self._catalog.schemas(project) if n.startswith(prefix) and owner in (None, "", OWNER)
+        ]
         shown, marker = page(call, sorted(names), str)
         items = "".join(f"<Schema>{element('Name', n)}{element('Owner', OWNER)}</Schema>" for n in shown)
         return xml(f"<Schemas>{marker}{items}</Schemas>")

@@ -58,7 +58,9 @@ class BucketApi:
                 leaf("MaxKeys", limit),
                 markup.flag("IsTruncated", truncated),
                 leaf("NextMarker", page[-1].name) if truncated else "",
-                node("Buckets", *(node("Bucket", *self._facts(bucket, _endpoint(request))) for bucket in page)),
+                node(
+                    "Buckets", *(node("Bucket", *self._facts(bucket, _endpoint(request))) for bucket in page)
+                ),
             )
         )
 

@@ -40,7 +40,6 @@ _CLIENT_ENCRYPTION = {
 """Elements of a list of parts by the headers that they repeat."""
 
 
-
 class MultipartApi:
     """Handlers of the operations of multipart uploads."""
 

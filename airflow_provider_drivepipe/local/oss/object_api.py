@@ -161,7 +161,6 @@ class ObjectApi:
         for key in keys:
             self._store.delete(bucket, key)
 
-
     async def _get_acl(self, request: OssRequest) -> Response:
         info = await run_in_threadpool(self._store.head, request.bucket_name, request.object_key)
         grant = leaf("Grant", info.headers.get(ACL_HEADER, "default"))

@@ -222,7 +222,9 @@ class OssStore:
         """Replace the headers kept with an object; raises NoSuchKey."""
         with self.lock:
             info = self.head(bucket, key)
-            record = ObjectRecord(info.size, info.modified_ns, info.etag, info.crc64, info.kind, dict(headers))
+            record = ObjectRecord(
+                info.size, info.modified_ns, info.etag, info.crc64, info.kind, dict(headers)
+            )
             self.metadata.put_object(bucket, key, record)
 
     def delete(self, bucket: str, key: str) -> None:

@@ -29,7 +29,6 @@ _STAYING_HEADERS = ("content-type", f"{_USER_METADATA}client-side-encryption-")
 """What a copy takes from its source even when it replaces the metadata, unless it brings its own."""
 
 
-
 @dataclass(frozen=True)
 class CopySource:
     """The object that a request copies from."""
