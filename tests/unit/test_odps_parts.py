@@ -13,7 +13,7 @@ from odps.tunnel.io.reader import ArrowStreamReader, TunnelRecordReader
 from odps.tunnel.io.types import odps_schema_to_arrow_schema
 
 from airflow_provider_drivepipe.local.odps import codec
-from airflow_provider_drivepipe.local.odps.auth import Tokens
+from airflow_provider_drivepipe.local.odps.auth import ACCESS_PURPOSE, Tokens
 from airflow_provider_drivepipe.local.odps.catalog import Catalog, Column, DataFile, Table, TableDefinition
 from airflow_provider_drivepipe.local.odps.database import Database
 from airflow_provider_drivepipe.local.odps.errors import OdpsError
@@ -245,11 +245,22 @@ def test_tokens(tmp_path: Path) -> None:
     assert tokens.purpose(token) is None
 
 
-def test_a_signed_policy_opens_one_page() -> None:
+def test_a_signed_policy_opens_one_page_or_everything() -> None:
     policy = {"Statement": [{"Resource": "acs:odps:*:projects/p/instances/i"}]}
     assert purpose_of_policy(policy) == logview_purpose("p", "i")
-    for other in ({}, {"Statement": [{"Resource": "acs:odps:*:projects/p"}]}, "text", None):
-        assert purpose_of_policy(other) == "logview:"
+    everything = {"Action": ["odps:*"], "Resource": "acs:odps:*:*", "Effect": "Allow"}
+    assert purpose_of_policy({"Statement": [everything]}) == ACCESS_PURPOSE
+    for other in (
+        {},
+        {"Statement": [{"Resource": "acs:odps:*:projects/p"}]},
+        {"Statement": [{**everything, "Action": ["odps:Read"]}]},
+        {"Statement": [{**everything, "Effect": "Deny"}]},
+        {"Statement": [everything, everything]},
+        "text",
+        None,
+    ):
+        with pytest.raises(OdpsError, match=r"policy|not supported by the local cloud"):
+            purpose_of_policy(other)
 
 
 # Cursor

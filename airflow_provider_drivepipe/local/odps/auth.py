@@ -19,6 +19,7 @@ from airflow_provider_drivepipe.local.odps.database import Database
 from airflow_provider_drivepipe.local.odps.errors import OdpsError
 
 LOGVIEW_PURPOSE = "logview"
+ACCESS_PURPOSE = "access"
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS tokens (

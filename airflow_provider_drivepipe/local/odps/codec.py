@@ -9,10 +9,11 @@ import decimal
 import io
 import json
 import struct
+import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import pandas as pd
 import pyarrow as pa
@@ -88,7 +89,7 @@ def read_records(body: IO[bytes], columns: Sequence[Column]) -> Iterator[pa.Reco
     """Yield the records of an uploaded block as batches of stored types."""
     schema = storage_schema(columns)
     converters = [_to_arrow(odps_type(c.type)) for c in columns]
-    reader = TunnelRecordReader(wire_schema(columns), lambda *_args, **_kwargs: body)
+    reader = TunnelRecordReader(wire_schema(columns), _once(body))
     rows: list[Sequence[Any]] = []
     while (record := _next_record(reader)) is not None:
         rows.append(record.values)
@@ -103,8 +104,28 @@ def _next_record(reader: TunnelRecordReader) -> Any:
     try:
         return reader.read()
     except (OSError, ValueError, DecodeError) as error:
-        # The reader reports bad bytes as input/output errors, or fails to read the stream a second time.
-        raise errors.invalid_argument(f"the block cannot be read: {error}") from error
+        # The reader reports bad bytes as input/output errors.
+        _refuse_block(error)
+
+
+def _once(body: IO[bytes]) -> Callable[..., IO[bytes]]:
+    """Return what opens a body for the SDK's reader, which after a failure wants to read it once more."""
+
+    def open_body(*_args: object, **_kwargs: object) -> IO[bytes]:
+        failure = sys.exception()
+        if isinstance(failure, Exception):
+            _refuse_block(failure)
+        return body
+
+    return open_body
+
+
+def _refuse_block(error: Exception) -> NoReturn:
+    if isinstance(error, UnicodeDecodeError):
+        raise errors.invalid_argument(
+            f"strings that are not UTF-8 are not supported by the local cloud: {error}"
+        ) from error
+    raise errors.invalid_argument(f"the block cannot be read: {error}") from error
 
 
 def _rows_to_batch(

@@ -70,3 +70,9 @@ def parse_error(message: str, offset: int = 0) -> OdpsError:
 def semantic_error(message: str) -> OdpsError:
     """Return the error for SQL that reads well but means nothing, e.g. an unknown column."""
     return OdpsError(400, "InvalidArgument", f"[1,1] Semantic analysis exception - {message}", "ODPS-0130071")
+
+
+def not_supported(what: str) -> OdpsError:
+    """Return the error for a call that MaxCompute has and the local cloud has not."""
+    # Not 501: clients of the tunnel try calls again for minutes after any status from 500 on.
+    return OdpsError(400, "NotImplemented", f"not supported by the local cloud: {what}", "ODPS-0420061")

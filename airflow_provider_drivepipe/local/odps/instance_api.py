@@ -169,8 +169,9 @@ def _source(instance: Instance) -> Response:
         f"{f'<Query>{cdata(task.query)}</Query>' if task.query else ''}</{task.type}>"
         for task in instance.tasks
     )
+    guid = "".join(element("Guid", task.guid) for task in instance.tasks if task.guid)
     return xml(
-        f"<Job><Priority>9</Priority><Tasks>{tasks}</Tasks><DAG><RunMode>Sequence</RunMode></DAG></Job>"
+        f"<Job><Priority>9</Priority>{guid}<Tasks>{tasks}</Tasks><DAG><RunMode>Sequence</RunMode></DAG></Job>"
     )
 
 

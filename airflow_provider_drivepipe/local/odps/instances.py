@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -102,7 +102,10 @@ class Instances:
 
     def create(self, project: str, job: ElementTree.Element) -> Instance:
         """Start a job; InvalidArgument when it has no task or one of a type that nobody runs."""
-        tasks = tuple(_task(node) for node in job.findall("./Job/Tasks/*"))
+        tasks = tuple(
+            replace(_task(node), guid=job.findtext("./Job/Guid") or "")
+            for node in job.findall("./Job/Tasks/*")
+        )
         if len(tasks) != 1:
             raise errors.invalid_argument(f"a job has exactly one task, this one has {len(tasks)}")
         task = tasks[0]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from html import escape
 from pathlib import PurePath
 
 from starlette.responses import HTMLResponse, Response
 
-from airflow_provider_drivepipe.local.odps.auth import LOGVIEW_PURPOSE, Tokens
+from airflow_provider_drivepipe.local.odps import errors
+from airflow_provider_drivepipe.local.odps.auth import ACCESS_PURPOSE, LOGVIEW_PURPOSE, Tokens
 from airflow_provider_drivepipe.local.odps.instances import Instances
 from airflow_provider_drivepipe.local.odps.tasks import Instance
 
@@ -26,16 +28,30 @@ def logview_purpose(project: str, instance_id: str) -> str:
 
 
 def purpose_of_policy(policy: object) -> str:
-    """Return the purpose of a token with the policy that the SDK asks for; only LogView tokens are signed."""
-    resource = ""
-    if isinstance(policy, dict):
-        statements = policy.get("Statement")
-        if isinstance(statements, list) and statements and isinstance(statements[0], dict):
-            resource = str(statements[0].get("Resource", ""))
-    parts = PurePath(resource.rpartition(":")[2]).parts
+    """Return the purpose of a token with a policy: the page of one instance, or every call there is.
+
+    Raises an InvalidArgument error for a policy that grants something in between.
+    """
+    statement = _single_statement(policy)
+    resource = str(statement.get("Resource", ""))
+    name = resource.rpartition(":")[2]
+    grants_all = statement.get("Effect") == "Allow" and statement.get("Action") in ("odps:*", ["odps:*"])
+    if name == "*" and grants_all:
+        return ACCESS_PURPOSE
+    parts = PurePath(name).parts
     if len(parts) == 4 and parts[0] == "projects" and parts[2] == "instances":
         return logview_purpose(parts[1], parts[3])
-    return f"{LOGVIEW_PURPOSE}:"
+    raise errors.invalid_argument(
+        f"a token for the resource {resource!r} with these actions is not supported by the local cloud, "
+        "which signs tokens for the LogView of an instance and for all actions on everything ('acs:odps:*:*')"
+    )
+
+
+def _single_statement(policy: object) -> Mapping[str, object]:
+    statements = policy.get("Statement") if isinstance(policy, dict) else None
+    if isinstance(statements, list) and len(statements) == 1 and isinstance(statements[0], dict):
+        return statements[0]
+    raise errors.invalid_argument("a token's policy must have one statement")
 
 
 def page(

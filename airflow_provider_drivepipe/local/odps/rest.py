@@ -20,6 +20,7 @@ from airflow_provider_drivepipe.local.odps.catalog import (
     parse_partition_spec,
 )
 from airflow_provider_drivepipe.local.odps.codec import wire_batch
+from airflow_provider_drivepipe.local.odps.paging import page
 from airflow_provider_drivepipe.local.odps.sql.result import to_csv
 from airflow_provider_drivepipe.local.odps.storage import Storage, cast_array
 from airflow_provider_drivepipe.local.odps.types import odps_type, storage_type
@@ -48,8 +49,9 @@ class MetaApi:
         """List projects."""
         self._stats.count("odps.list_projects")
         names = [n for n in self._catalog.projects() if n.startswith(call.query.get("name", ""))]
-        items = "".join(f"<Project>{element('Name', n)}{element('Owner', OWNER)}</Project>" for n in names)
-        return xml(f"<Projects><Marker/><MaxItems>{len(names)}</MaxItems>{items}</Projects>")
+        shown, marker = page(call, sorted(names), str)
+        items = "".join(f"<Project>{element('Name', n)}{element('Owner', OWNER)}</Project>" for n in shown)
+        return xml(f"<Projects>{marker}{items}</Projects>")
 
     def project(self, call: Call, name: str) -> Response:
         """Describe a project."""
@@ -78,9 +80,13 @@ class MetaApi:
             self._catalog.create_schema(project, call.xml().findtext("Name") or "")
             return Response(status_code=201)
         self._stats.count("odps.list_schemas")
-        names = self._catalog.schemas(project)
-        items = "".join(f"<Schema>{element('Name', n)}{element('Owner', OWNER)}</Schema>" for n in names)
-        return xml(f"<Schemas><Marker/><MaxItems>{len(names)}</MaxItems>{items}</Schemas>")
+        prefix, owner = call.query.get("name", "").lower(), call.query.get("owner")
+        names = [
+            n for n in self._catalog.schemas(project) if n.startswith(prefix) and owner in (None, "", OWNER)
+        ]
+        shown, marker = page(call, sorted(names), str)
+        items = "".join(f"<Schema>{element('Name', n)}{element('Owner', OWNER)}</Schema>" for n in shown)
+        return xml(f"<Schemas>{marker}{items}</Schemas>")
 
     def schema(self, call: Call, project: str, name: str) -> Response:
         """Describe a schema, or drop it."""
@@ -100,24 +106,22 @@ class MetaApi:
     def tables(self, call: Call, project: str, schema: str) -> Response:
         """List tables."""
         self._stats.count("odps.list_tables")
-        tables = self._catalog.tables(project, schema, call.query.get("name", ""))
-        wanted_kind, wanted_owner = call.query.get("type"), call.query.get("owner")
+        kind, owner = call.query.get("type"), call.query.get("owner")
+        found = [
+            table
+            for table in self._catalog.tables(project, schema, call.query.get("name", ""))
+            if kind in (None, "", table.definition.kind) and owner in (None, "", table.definition.owner)
+        ]
+        shown, marker = page(call, sorted(found, key=lambda table: table.name), lambda table: table.name)
         items = ""
-        for table in tables:
-            definition = table.definition
-            if wanted_kind not in (None, "", definition.kind) or wanted_owner not in (
-                None,
-                "",
-                definition.owner,
-            ):
-                continue
+        for table in shown:
             extended = self._schema_json(table, extended=True) if "extended" in call.query else ""
             schema_xml = f'<Schema format="Json">{cdata(extended)}</Schema>' if extended else ""
             items += (
-                f"<Table>{element('Name', table.name)}{element('Type', definition.kind)}"
-                f"{element('Owner', definition.owner)}{schema_xml}</Table>"
+                f"<Table>{element('Name', table.name)}{element('Type', table.definition.kind)}"
+                f"{element('Owner', table.definition.owner)}{schema_xml}</Table>"
             )
-        return xml(f"<Tables><Marker/><MaxItems>{len(tables)}</MaxItems>{items}</Tables>")
+        return xml(f"<Tables>{marker}{items}</Tables>")
 
     def table(self, call: Call, table: Table) -> Response:
         """Answer a GET on a table: what it is, its partitions, or its first rows."""
@@ -180,10 +184,11 @@ class MetaApi:
 
     def _partitions(self, call: Call, table: Table) -> Response:
         found = self._matching(table, call.query.get("partition"))
-        if "reverse" in call.query:
-            found.reverse()
+        reverse = "reverse" in call.query
+        found.sort(key=lambda partition: partition.spec, reverse=reverse)
+        shown, marker = page(call, found, lambda partition: partition.spec, reverse)
         items = ""
-        for partition in found:
+        for partition in shown:
             values = zip(table.partition_columns, partition.values, strict=True)
             columns = "".join(f"<Column Name={attribute(c.name)} Value={attribute(v)}/>" for c, v in values)
             items += (
@@ -193,7 +198,7 @@ class MetaApi:
                 f"{element('PartitionSize', partition.size)}"
                 f"{element('PartitionRecordCount', partition.rows)}</Partition>"
             )
-        return xml(f"<Partitions><Marker/><MaxItems>{len(found)}</MaxItems>{items}</Partitions>")
+        return xml(f"<Partitions>{marker}{items}</Partitions>")
 
     def _partition(self, call: Call, table: Table) -> Response:
         values = table.partition_values(call.query.get("partition"))

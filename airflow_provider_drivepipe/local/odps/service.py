@@ -39,6 +39,7 @@ _SPOOL_BYTES = 8 * 1024 * 1024
 _RESULT_WAIT_SECONDS = 60.0
 _PREFIX = "/api"
 _CATALOG_PATH = "/api/catalog/"
+_STORAGE_API_PATH = "/api/storage/"
 
 
 class OdpsService:
@@ -153,7 +154,7 @@ class OdpsService:
 
     async def _dispatch(self, request: Request, path: str) -> Response:
         raw_path = request.scope["raw_path"].decode("latin-1").partition("?")[0]
-        if path.startswith(f"{_PREFIX}/") and not path.startswith(_CATALOG_PATH):
+        if path.startswith(f"{_PREFIX}/") and not path.startswith((_CATALOG_PATH, _STORAGE_API_PATH)):
             path = path.removeprefix(_PREFIX)
             raw_path = raw_path.removeprefix(_PREFIX)
         segments = [unquote(part) for part in raw_path.strip("/").split("/")]
@@ -313,8 +314,7 @@ def _tenant() -> Response:
 
 
 def _not_implemented(call: wire.Call, segments: Sequence[str]) -> errors.OdpsError:
-    what = f"{call.method} /{'/'.join(segments)}"
-    return errors.OdpsError(404, "NoSuchObject", f"not supported by the local cloud: {what}", "ODPS-0420061")
+    return errors.not_supported(f"{call.method} /{'/'.join(segments)}")
 
 
 async def _internal_error(_request: Request, _error: Exception) -> Response:

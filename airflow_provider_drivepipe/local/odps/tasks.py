@@ -20,7 +20,8 @@ class Task:
     """One task of a submitted job.
 
     ``type`` is the XML tag (``SQL``, ``MaxFrame``), ``settings`` the decoded ``settings`` property,
-    ``command`` the ``<Command>`` of a MaxFrame task and ``query`` the text of a SQL task.
+    ``command`` the ``<Command>`` of a MaxFrame task and ``query`` the text of a SQL task. ``guid`` is the
+    identifier that the client gave the job.
     """
 
     type: str
@@ -28,6 +29,7 @@ class Task:
     settings: Mapping[str, Any] = field(default_factory=dict)
     command: str = ""
     query: str = ""
+    guid: str = ""
 
 
 @dataclass

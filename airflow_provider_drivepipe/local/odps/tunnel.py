@@ -164,6 +164,10 @@ class Tunnel:
             file = self._storage.write(
                 table, json.loads(upload["partition_values"]), read(body, table.columns)
             )
+        except UnicodeDecodeError as error:
+            raise errors.invalid_argument(
+                f"strings that are not UTF-8 are not supported by the local cloud: {error}"
+            ) from error
         except (ChecksumError, DecodeError, pa.ArrowException, ValueError, OverflowError) as error:
             raise errors.invalid_argument(f"the block cannot be read: {error}") from error
         with self._db.write() as db:
@@ -234,7 +238,10 @@ class Tunnel:
             raise errors.invalid_argument(f"the instance failed: {instance.error}")
         rows = self._instances.rows(instance)
         if rows is None:
-            raise errors.invalid_argument("the instance has no rows")
+            # By this class clients know that they have to read the text result instead.
+            raise errors.OdpsError(
+                400, "InstanceTypeNotSupported", "the instance is no SELECT: it has a text result and no rows"
+            )
         limited = "instance_tunnel_limit_enabled" in call.query
         count = min(rows.count, MAX_CSV_ROWS) if limited else rows.count
         return self._remember(ResultDownload(_new_id(), rows, count))

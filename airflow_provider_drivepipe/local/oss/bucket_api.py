@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from airflow_provider_drivepipe.local.oss import errors, markup
 from airflow_provider_drivepipe.local.oss.markup import leaf, node
+from airflow_provider_drivepipe.local.oss.metadata import DEFAULT_STORAGE_CLASS, STORAGE_CLASSES
 from airflow_provider_drivepipe.local.oss.protocol import OssRequest
 from airflow_provider_drivepipe.local.oss.responses import OWNER, Handler, xml_response
 from airflow_provider_drivepipe.local.oss.store import Bucket, OssStore
@@ -16,7 +17,6 @@ from airflow_provider_drivepipe.local.oss.uploads import MultipartUploads
 
 _DEFAULT_PAGE = 100
 _MAX_PAGE = 1000
-_STORAGE_CLASS = "Standard"
 _GRANTS = node("AccessControlList", leaf("Grant", "private"))
 
 
@@ -38,6 +38,8 @@ class BucketApi:
             "GetBucketInfo": self._info,
             "GetBucketLocation": self._location,
             "GetBucketAcl": self._acl,
+            "PutBucketAcl": self._put_acl,
+            "GetBucketVersioning": self._versioning,
             "GetBucketStat": self._stat,
         }
 
@@ -56,18 +58,21 @@ class BucketApi:
                 leaf("MaxKeys", limit),
                 markup.flag("IsTruncated", truncated),
                 leaf("NextMarker", page[-1].name) if truncated else "",
-                node("Buckets", *(node("Bucket", *self._facts(bucket)) for bucket in page)),
+                node(
+                    "Buckets", *(node("Bucket", *self._facts(bucket, _endpoint(request))) for bucket in page)
+                ),
             )
         )
 
     async def _put(self, request: OssRequest) -> Response:
         body = await request.document()
+        storage_class = DEFAULT_STORAGE_CLASS
         if body:
             configuration = markup.parse(body, "CreateBucketConfiguration")
-            storage_class = configuration.findtext("StorageClass") or _STORAGE_CLASS
-            if storage_class != _STORAGE_CLASS:
+            storage_class = configuration.findtext("StorageClass") or storage_class
+            if storage_class not in STORAGE_CLASSES:
                 raise errors.not_implemented(f"buckets of the storage class {storage_class}")
-        await run_in_threadpool(self._store.create_bucket, request.bucket_name)
+        await run_in_threadpool(self._store.create_bucket, request.bucket_name, storage_class)
         return Response(headers={"Location": f"/{request.bucket_name}"})
 
     async def _delete(self, request: OssRequest) -> Response:
@@ -81,7 +86,7 @@ class BucketApi:
                 "BucketInfo",
                 node(
                     "Bucket",
-                    *self._facts(bucket),
+                    *self._facts(bucket, _endpoint(request)),
                     OWNER,
                     _GRANTS,
                     leaf("DataRedundancyType", "LRS"),
@@ -102,6 +107,17 @@ class BucketApi:
         await run_in_threadpool(self._store.bucket, request.bucket_name)
         return xml_response(node("AccessControlPolicy", OWNER, _GRANTS))
 
+    async def _put_acl(self, request: OssRequest) -> Response:
+        # What is not private was refused with the request's headers.
+        if "x-oss-acl" not in request.headers:
+            raise errors.invalid_argument("The header is missing.", "x-oss-acl", "")
+        await run_in_threadpool(self._store.bucket, request.bucket_name)
+        return Response()
+
+    async def _versioning(self, request: OssRequest) -> Response:
+        await run_in_threadpool(self._store.bucket, request.bucket_name)
+        return xml_response(node("VersioningConfiguration"))  # without a status: never enabled
+
     async def _stat(self, request: OssRequest) -> Response:
         size, count = await run_in_threadpool(self._measure, request.bucket_name)
         uploads = await run_in_threadpool(self._uploads.count, request.bucket_name)
@@ -111,6 +127,7 @@ class BucketApi:
                 leaf("Storage", size),
                 leaf("ObjectCount", count),
                 leaf("MultipartUploadCount", uploads),
+                leaf("LiveChannelCount", 0),
                 leaf("StandardStorage", size),
                 leaf("StandardObjectCount", count),
             )
@@ -127,13 +144,19 @@ class BucketApi:
     def _location_name(self) -> str:
         return f"oss-{self._region}"
 
-    def _facts(self, bucket: Bucket) -> list[str]:
+    def _facts(self, bucket: Bucket, endpoint: str) -> list[str]:
         return [
             leaf("Name", bucket.name),
             leaf("CreationDate", markup.timestamp(bucket.created)),
             leaf("Location", self._location_name),
             leaf("Region", self._region),
-            leaf("StorageClass", _STORAGE_CLASS),
-            leaf("ExtranetEndpoint", f"{self._location_name}.aliyuncs.com"),
-            leaf("IntranetEndpoint", f"{self._location_name}-internal.aliyuncs.com"),
+            leaf("StorageClass", bucket.storage_class),
+            leaf("ResourceGroupId", "rg-local"),
+            # With its scheme, which clients need to come back here and not to ask for HTTPS.
+            leaf("ExtranetEndpoint", endpoint),
+            leaf("IntranetEndpoint", endpoint),
         ]
+
+
+def _endpoint(request: OssRequest) -> str:
+    return str(request.http.base_url).rstrip("/")

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from airflow_provider_drivepipe.local.oss import errors, markup
 from airflow_provider_drivepipe.local.oss.markup import leaf, node
-from airflow_provider_drivepipe.local.oss.protocol import OssRequest
+from airflow_provider_drivepipe.local.oss.protocol import NULL_VERSION, OssRequest
 from airflow_provider_drivepipe.local.oss.responses import OWNER, Handler, storage_class, xml_response
 from airflow_provider_drivepipe.local.oss.store import ObjectInfo, OssStore
 from airflow_provider_drivepipe.local.oss.walk import first_key_after, first_key_beyond
@@ -71,7 +71,7 @@ class ListingApi:
     @property
     def handlers(self) -> Mapping[str, Handler]:
         """Handler by operation."""
-        return {"ListObjects": self._v1, "ListObjectsV2": self._v2}
+        return {"ListObjects": self._v1, "ListObjectsV2": self._v2, "ListObjectVersions": self._versions}
 
     async def _v2(self, request: OssRequest) -> Response:
         query = request.query
@@ -96,16 +96,37 @@ class ListingApi:
 
     async def _v1(self, request: OssRequest) -> Response:
         marker = request.query.get("marker", "")
-        start = first_key_after(marker.encode()) if marker else b""
-        if _is_common_prefix(marker, request.query.get("prefix", ""), request.query.get("delimiter", "")):
-            start = first_key_beyond(marker.encode())  # all of it is behind us
-        limit, page = await self._page(request, start)
+        limit, page = await self._page(request, _start_after_marker(request, marker))
         encode = _encoder(request)
         more = [
             leaf("Marker", encode(marker)),
             leaf("NextMarker", encode(page.last)) if page.next_start else "",
         ]
         return _answer(request, page, limit, more, owner=True)
+
+    async def _versions(self, request: OssRequest) -> Response:
+        """List the one version that every object has."""
+        marker = request.query.get("key-marker", "")
+        limit, page = await self._page(request, _start_after_marker(request, marker))
+        encode = _encoder(request)
+        truncated = page.next_start is not None
+        return xml_response(
+            node(
+                "ListVersionsResult",
+                leaf("Name", request.bucket_name),
+                leaf("Prefix", encode(request.query.get("prefix", ""))),
+                leaf("KeyMarker", encode(marker)),
+                leaf("VersionIdMarker", request.query.get("version-id-marker", "")),
+                leaf("NextKeyMarker", encode(page.last)) if truncated else "",
+                leaf("NextVersionIdMarker", NULL_VERSION) if truncated else "",
+                leaf("MaxKeys", limit),
+                leaf("Delimiter", encode(request.query.get("delimiter", ""))),
+                leaf("EncodingType", "url") if request.wants_url_encoding() else "",
+                markup.flag("IsTruncated", truncated),
+                *(_version(info, encode(info.key)) for info in page.objects),
+                *(node("CommonPrefixes", leaf("Prefix", encode(prefix))) for prefix in page.prefixes),
+            )
+        )
 
     async def _page(self, request: OssRequest, start: bytes) -> tuple[int, Page]:
         limit = request.integer("max-keys", _DEFAULT_PAGE, 1, _MAX_PAGE)
@@ -136,6 +157,27 @@ def _answer(request: OssRequest, page: Page, limit: int, more: list[str], *, own
             *(_contents(info, encode(info.key), owner) for info in page.objects),
             *(node("CommonPrefixes", leaf("Prefix", encode(prefix))) for prefix in page.prefixes),
         )
+    )
+
+
+def _start_after_marker(request: OssRequest, marker: str) -> bytes:
+    if _is_common_prefix(marker, request.query.get("prefix", ""), request.query.get("delimiter", "")):
+        return first_key_beyond(marker.encode())  # all of it is behind us
+    return first_key_after(marker.encode()) if marker else b""
+
+
+def _version(info: ObjectInfo, shown_key: str) -> str:
+    return node(
+        "Version",
+        leaf("Key", shown_key),
+        leaf("VersionId", NULL_VERSION),
+        markup.flag("IsLatest", True),
+        leaf("LastModified", markup.timestamp(info.modified)),
+        leaf("ETag", f'"{info.etag}"'),
+        leaf("Type", info.kind),
+        leaf("Size", info.size),
+        leaf("StorageClass", storage_class(info)),
+        OWNER,
     )
 
 

@@ -17,6 +17,14 @@ Encoder = Callable[[str], str]
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
+_CONTROL_REFERENCE = re.compile(rb"&#([0-9]{1,7}|[xX][0-9a-fA-F]{1,6});")
+_ALLOWED_CONTROLS = (0x09, 0x0A, 0x0D)
+_STAND_IN = chr(0x10FFFD)
+"""Put, with two hexadecimal digits, where a document refers to a control character."""
+
+_STOOD_IN = re.compile(f"{_STAND_IN}([01][0-9a-f])")
+
+
 def leaf(tag: str, value: object) -> str:
     """Return ``<tag>value</tag>``; characters that XML cannot hold become U+FFFD (ask for url encoding)."""
     return f"<{tag}>{escape(_NOT_XML.sub(chr(0xFFFD), str(value)))}</{tag}>"
@@ -48,13 +56,26 @@ def url_encoded(text: str) -> str:
 
 
 def parse(body: bytes, root: str) -> ElementTree.Element:
-    """Return the root element of a request body, which must have the tag ``root``; raises MalformedXML."""
+    """Return the root element of a request body, which must have the tag ``root``; raises MalformedXML.
+
+    References to control characters (``&#x1;``), which XML 1.0 forbids and OSS takes, are understood.
+    """
     if b"<!DOCTYPE" in body:  # no entities: they could blow up a small body
         raise errors.malformed_xml("document types are not allowed")
+    stand_ins = _STAND_IN.encode() not in body
     try:
-        element = ElementTree.fromstring(body)
+        element = ElementTree.fromstring(_CONTROL_REFERENCE.sub(_stand_in, body) if stand_ins else body)
     except (ElementTree.ParseError, LookupError, ValueError) as error:
         raise errors.malformed_xml(str(error)) from error
     if element.tag != root:
         raise errors.malformed_xml(f"expected the root element {root}")
+    if stand_ins:
+        for part in element.iter():
+            part.text = part.text and _STOOD_IN.sub(lambda found: chr(int(found[1], 16)), part.text)
     return element
+
+
+def _stand_in(reference: re.Match[bytes]) -> bytes:
+    digits = reference[1].decode()
+    code = int(digits[1:], 16) if digits[0] in "xX" else int(digits)
+    return reference[0] if code in _ALLOWED_CONTROLS or code >= 0x20 else f"{_STAND_IN}{code:02x}".encode()

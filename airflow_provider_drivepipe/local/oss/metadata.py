@@ -11,12 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+STORAGE_CLASS_HEADER = "x-oss-storage-class"
+DEFAULT_STORAGE_CLASS = "Standard"
+STORAGE_CLASSES = (DEFAULT_STORAGE_CLASS, "IA")
+"""Those whose objects can be read at once; objects of the others would have to be restored first."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (
   bucket TEXT NOT NULL, key TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
   etag TEXT NOT NULL, crc64 TEXT NOT NULL, kind TEXT NOT NULL, headers TEXT NOT NULL,
   PRIMARY KEY (bucket, key)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS buckets (name TEXT PRIMARY KEY, storage_class TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS uploads (
   id TEXT PRIMARY KEY, bucket TEXT NOT NULL, key TEXT NOT NULL, initiated REAL NOT NULL, headers TEXT NOT NULL
 );
@@ -111,9 +117,19 @@ class Metadata:
         sql = "SELECT 1 FROM objects WHERE bucket = ? AND key >= ? AND key < ? AND key LIKE '%/' LIMIT 1"
         return self._one(sql, bucket, folder, folder[:-1] + "0") is not None
 
+    def put_bucket(self, bucket: str, storage_class: str) -> None:
+        """Record the storage class that objects of a bucket have by default."""
+        self._run("INSERT OR REPLACE INTO buckets VALUES (?, ?)", bucket, storage_class)
+
+    def bucket_storage_class(self, bucket: str) -> str | None:
+        """Return what was recorded, None for a bucket that came as a mere folder."""
+        row = self._one("SELECT storage_class FROM buckets WHERE name = ?", bucket)
+        return str(row[0]) if row else None
+
     def delete_bucket(self, bucket: str) -> None:
-        """Forget all objects of a bucket."""
+        """Forget a bucket and all its objects."""
         self._run("DELETE FROM objects WHERE bucket = ?", bucket)
+        self._run("DELETE FROM buckets WHERE name = ?", bucket)
 
     def add_upload(self, upload: Upload) -> None:
         """Record a new multipart upload."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 
 from starlette.concurrency import run_in_threadpool
@@ -11,11 +13,14 @@ from starlette.responses import Response
 from airflow_provider_drivepipe.local.oss import conditions, errors, markup, transfer
 from airflow_provider_drivepipe.local.oss.conditions import ByteRange
 from airflow_provider_drivepipe.local.oss.markup import leaf, node
-from airflow_provider_drivepipe.local.oss.metadata import Part, Upload
-from airflow_provider_drivepipe.local.oss.protocol import COPY_SOURCE, OssRequest
-from airflow_provider_drivepipe.local.oss.responses import (
+from airflow_provider_drivepipe.local.oss.metadata import (
     DEFAULT_STORAGE_CLASS,
     STORAGE_CLASS_HEADER,
+    Part,
+    Upload,
+)
+from airflow_provider_drivepipe.local.oss.protocol import COPY_SOURCE, OssRequest
+from airflow_provider_drivepipe.local.oss.responses import (
     Handler,
     checksum_headers,
     xml_response,
@@ -24,6 +29,15 @@ from airflow_provider_drivepipe.local.oss.store import ObjectInfo, OssStore
 from airflow_provider_drivepipe.local.oss.uploads import MAX_PART_NUMBER, MultipartUploads, WantedPart
 
 _MAX_PAGE = 1000
+_CLIENT_ENCRYPTION = {
+    "x-oss-meta-client-side-encryption-key": "ClientEncryptionKey",
+    "x-oss-meta-client-side-encryption-start": "ClientEncryptionStart",
+    "x-oss-meta-client-side-encryption-cek-alg": "ClientEncryptionCekAlg",
+    "x-oss-meta-client-side-encryption-wrap-alg": "ClientEncryptionWrapAlg",
+    "x-oss-meta-client-side-encryption-data-size": "ClientEncryptionDataSize",
+    "x-oss-meta-client-side-encryption-part-size": "ClientEncryptionPartSize",
+}
+"""Elements of a list of parts by the headers that they repeat."""
 
 
 class MultipartApi:
@@ -62,7 +76,8 @@ class MultipartApi:
         with self._store.stage() as staged:
             await transfer.receive(request, staged)
             part = await run_in_threadpool(self._uploads.put_part, upload, number, staged)
-        return Response(headers=checksum_headers(part.etag, part.crc64))
+        md5 = base64.b64encode(bytes.fromhex(part.etag)).decode()
+        return Response(headers={**checksum_headers(part.etag, part.crc64), "Content-MD5": md5})
 
     async def _copy_part(self, request: OssRequest) -> Response:
         upload = await self._upload(request)
@@ -101,6 +116,7 @@ class MultipartApi:
         )
 
     def _finish(self, request: OssRequest, upload: Upload, wanted: list[WantedPart] | None) -> ObjectInfo:
+        upload = replace(upload, headers={**upload.headers, **transfer.kept_acl(request)})
         return self._uploads.complete(upload, wanted, forbid_overwrite=request.forbids_overwrite())
 
     async def _abort(self, request: OssRequest) -> Response:
@@ -124,6 +140,7 @@ class MultipartApi:
                 leaf("MaxParts", limit),
                 leaf("StorageClass", upload.headers.get(STORAGE_CLASS_HEADER, DEFAULT_STORAGE_CLASS)),
                 markup.flag("IsTruncated", truncated),
+                *_client_encryption(upload),
                 *(_part(part) for part in page),
             )
         )
@@ -144,8 +161,8 @@ class MultipartApi:
                 leaf("EncodingType", "url") if request.wants_url_encoding() else "",
                 leaf("KeyMarker", encode(query.get("key-marker", ""))),
                 leaf("UploadIdMarker", query.get("upload-id-marker", "")),
-                leaf("NextKeyMarker", encode(page[-1].key)) if truncated else "",
-                leaf("NextUploadIdMarker", page[-1].id) if truncated else "",
+                leaf("NextKeyMarker", encode(page[-1].key)) if page else "",
+                leaf("NextUploadIdMarker", page[-1].id) if page else "",
                 leaf("Prefix", encode(query.get("prefix", ""))),
                 leaf("MaxUploads", limit),
                 markup.flag("IsTruncated", truncated),
@@ -166,6 +183,13 @@ def _names(request: OssRequest) -> list[str]:
     else:
         key = [leaf("Key", request.object_key)]
     return [leaf("Bucket", request.bucket_name), *key]
+
+
+def _client_encryption(upload: Upload) -> list[str]:
+    """Return what a client that encrypts needs to go on with its upload."""
+    return [
+        leaf(tag, upload.headers[name]) for name, tag in _CLIENT_ENCRYPTION.items() if name in upload.headers
+    ]
 
 
 def _part(part: Part) -> str:

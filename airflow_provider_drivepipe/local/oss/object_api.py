@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from airflow_provider_drivepipe.local.oss import conditions, errors, markup, transfer
+from airflow_provider_drivepipe.local.oss import conditions, errors, markup, tagging, transfer
 from airflow_provider_drivepipe.local.oss.append import append
 from airflow_provider_drivepipe.local.oss.checksums import StagedFile
 from airflow_provider_drivepipe.local.oss.conditions import ByteRange
 from airflow_provider_drivepipe.local.oss.markup import leaf, node
-from airflow_provider_drivepipe.local.oss.protocol import COPY_SOURCE, OssRequest
+from airflow_provider_drivepipe.local.oss.protocol import COPY_SOURCE, NULL_VERSION, OssRequest
 from airflow_provider_drivepipe.local.oss.responses import (
+    ACL_HEADER,
+    OWNER,
     Handler,
     checksum_headers,
     content_response,
@@ -46,6 +48,11 @@ class ObjectApi:
             "GetObjectMeta": self._meta,
             "DeleteObject": self._delete,
             "DeleteMultipleObjects": self._delete_many,
+            "GetObjectAcl": self._get_acl,
+            "PutObjectAcl": self._put_acl,
+            "GetObjectTagging": self._get_tags,
+            "PutObjectTagging": self._put_tags,
+            "DeleteObjectTagging": self._delete_tags,
         }
 
     async def _put(self, request: OssRequest) -> Response:
@@ -154,13 +161,45 @@ class ObjectApi:
         for key in keys:
             self._store.delete(bucket, key)
 
+    async def _get_acl(self, request: OssRequest) -> Response:
+        info = await run_in_threadpool(self._store.head, request.bucket_name, request.object_key)
+        grant = leaf("Grant", info.headers.get(ACL_HEADER, "default"))
+        return xml_response(node("AccessControlPolicy", OWNER, node("AccessControlList", grant)))
+
+    async def _put_acl(self, request: OssRequest) -> Response:
+        acl = request.headers.get(ACL_HEADER)
+        if acl is None:
+            raise errors.invalid_argument("The header is missing.", ACL_HEADER, "")
+        await run_in_threadpool(self._change_headers, request, {ACL_HEADER: acl}, ACL_HEADER)
+        return Response()
+
+    async def _get_tags(self, request: OssRequest) -> Response:
+        info = await run_in_threadpool(self._store.head, request.bucket_name, request.object_key)
+        tags = tagging.from_header(info.headers.get(tagging.TAGGING_HEADER, ""))
+        return xml_response(tagging.to_document(tags))
+
+    async def _put_tags(self, request: OssRequest) -> Response:
+        tags = tagging.to_header(tagging.from_document(await request.document()))
+        await run_in_threadpool(self._change_headers, request, tags, tagging.TAGGING_HEADER)
+        return Response()
+
+    async def _delete_tags(self, request: OssRequest) -> Response:
+        await run_in_threadpool(self._change_headers, request, {}, tagging.TAGGING_HEADER)
+        return Response(status_code=204)
+
+    def _change_headers(self, request: OssRequest, added: Mapping[str, str], removed: str) -> None:
+        with self._store.lock:
+            info = self._store.head(request.bucket_name, request.object_key)
+            kept = {name: value for name, value in info.headers.items() if name != removed}
+            self._store.change_headers(request.bucket_name, request.object_key, {**kept, **added})
+
 
 def _deletions(body: bytes) -> tuple[bool, list[str]]:
     """Return whether the answer shall be quiet, and the keys to delete."""
     root = markup.parse(body, "Delete")
     keys = []
     for element in root.findall("Object"):
-        if element.findtext("VersionId"):
+        if element.findtext("VersionId", NULL_VERSION) != NULL_VERSION:
             raise errors.not_implemented("versions of objects")
         keys.append(element.findtext("Key") or "")
     if not 1 <= len(keys) <= _MAX_DELETIONS or "" in keys:

@@ -17,6 +17,9 @@ MAX_XML_BYTES = 4 << 20
 
 COPY_SOURCE = "x-oss-copy-source"
 
+NULL_VERSION = "null"
+"""The version of every object of a bucket without versions."""
+
 Level = Literal["service", "bucket", "object"]
 
 
@@ -30,6 +33,11 @@ class Operation:
     marks: frozenset[str] = frozenset()
     parameters: frozenset[str] = frozenset()
     copies: bool = False
+
+    @property
+    def versioned(self) -> bool:
+        """Return whether a request may name the version of the object that it means."""
+        return self.level == "object" and self.method in ("GET", "HEAD", "DELETE")
 
 
 def _operation(
@@ -58,6 +66,9 @@ OPERATIONS = (
     _operation("GetBucketLocation", "bucket", "GET", "location"),
     _operation("GetBucketAcl", "bucket", "GET", "acl"),
     _operation("GetBucketStat", "bucket", "GET", "stat"),
+    _operation("GetBucketVersioning", "bucket", "GET", "versioning"),
+    _operation("ListObjectVersions", "bucket", "GET", "versions", f"{_LISTING} key-marker version-id-marker"),
+    _operation("PutBucketAcl", "bucket", "PUT", "acl"),
     _operation(
         "ListMultipartUploads",
         "bucket",
@@ -76,6 +87,11 @@ OPERATIONS = (
     _operation("PutBucket", "bucket", "PUT"),
     _operation("DeleteBucket", "bucket", "DELETE"),
     _operation("DeleteMultipleObjects", "bucket", "POST", "delete", "encoding-type"),
+    _operation("PutObjectAcl", "object", "PUT", "acl"),
+    _operation("GetObjectAcl", "object", "GET", "acl"),
+    _operation("PutObjectTagging", "object", "PUT", "tagging"),
+    _operation("GetObjectTagging", "object", "GET", "tagging"),
+    _operation("DeleteObjectTagging", "object", "DELETE", "tagging"),
     _operation("UploadPartCopy", "object", "PUT", "uploadId partNumber", copies=True),
     _operation("UploadPart", "object", "PUT", "uploadId partNumber"),
     _operation("CopyObject", "object", "PUT", copies=True),
@@ -97,7 +113,6 @@ _UNSUPPORTED_HEADERS = (
     "x-oss-object-worm",
     "x-oss-server-side-encryption",
     "x-oss-server-side-data-encryption",
-    "x-oss-tagging",
 )
 _PRIVATE_ACLS = ("default", "private")
 
@@ -167,6 +182,8 @@ class OssRequest:
         raise errors.not_implemented(f"{self.http.method} of a {level} with the parameters '{shown}'")
 
     def _require_supported(self, operation: Operation, unknown: set[str]) -> None:
+        if "versionId" in unknown and operation.versioned and self.query["versionId"] == NULL_VERSION:
+            unknown = unknown - {"versionId"}
         if unknown:
             raise errors.not_implemented(f"the parameter '{min(unknown)}' of {operation.name}")
         for name, value in self.headers.items():
@@ -195,6 +212,11 @@ class OssRequest:
     def forbids_overwrite(self) -> bool:
         """Return whether an existing object must stay."""
         return self.headers.get("x-oss-forbid-overwrite", "").lower() == "true"
+
+    def may_create_bucket(self) -> bool:
+        """Return whether the bucket need not exist: PutBucket, with or without an access control list."""
+        given = self.query.keys() - SIGNING_PARAMETERS
+        return self.key is None and self.http.method == "PUT" and given <= {"acl"}
 
     async def document(self) -> bytes:
         """Return a body that holds an XML document."""

@@ -9,19 +9,19 @@ from typing import BinaryIO
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from airflow_provider_drivepipe.local.oss import markup
+from airflow_provider_drivepipe.local.oss import markup, tagging
 from airflow_provider_drivepipe.local.oss.checksums import CHUNK_BYTES
 from airflow_provider_drivepipe.local.oss.conditions import ByteRange, http_date
 from airflow_provider_drivepipe.local.oss.errors import OssError
 from airflow_provider_drivepipe.local.oss.markup import leaf, node
+from airflow_provider_drivepipe.local.oss.metadata import DEFAULT_STORAGE_CLASS, STORAGE_CLASS_HEADER
 from airflow_provider_drivepipe.local.oss.protocol import OssRequest
 from airflow_provider_drivepipe.local.oss.store import ObjectInfo
 
 Handler = Callable[[OssRequest], Awaitable[Response]]
 
 OWNER = node("Owner", leaf("ID", "local"), leaf("DisplayName", "local"))
-STORAGE_CLASS_HEADER = "x-oss-storage-class"
-DEFAULT_STORAGE_CLASS = "Standard"
+ACL_HEADER = "x-oss-object-acl"
 
 _NO_ERROR_CLASS = "0000-00000000"
 """The ``EC`` of OSS points to a page about the error; the local cloud has none."""
@@ -44,10 +44,14 @@ def storage_class(info: ObjectInfo) -> str:
 
 def object_headers(info: ObjectInfo) -> dict[str, str]:
     """Return the headers, names in lower case, that describe an object in answers to GET and HEAD."""
+    kept = dict(info.headers)
+    kept.pop(ACL_HEADER, None)
+    tags = tagging.from_header(kept.pop(tagging.TAGGING_HEADER, ""))
     return {
         "content-type": "application/octet-stream",
         STORAGE_CLASS_HEADER: DEFAULT_STORAGE_CLASS,
-        **info.headers,
+        **kept,
+        **({"x-oss-tagging-count": str(len(tags))} if tags else {}),
         "accept-ranges": "bytes",
         "content-length": str(info.size),
         "etag": f'"{info.etag}"',

@@ -14,9 +14,10 @@ from starlette.types import Receive, Scope, Send
 
 from airflow_provider_drivepipe.local.faults.current import clock_skew
 from airflow_provider_drivepipe.local.oss.bucket_api import BucketApi
-from airflow_provider_drivepipe.local.oss.errors import OssError
+from airflow_provider_drivepipe.local.oss.errors import OssError, no_such_bucket
 from airflow_provider_drivepipe.local.oss.listing_api import ListingApi
 from airflow_provider_drivepipe.local.oss.multipart_api import MultipartApi
+from airflow_provider_drivepipe.local.oss.names import is_bucket_name
 from airflow_provider_drivepipe.local.oss.object_api import ObjectApi
 from airflow_provider_drivepipe.local.oss.protocol import OssRequest
 from airflow_provider_drivepipe.local.oss.responses import Handler, error_response
@@ -38,6 +39,7 @@ class OssService:
     """
 
     def __init__(self, store: OssStore, credentials: Mapping[str, str], region: str, stats: Stats) -> None:
+        self._store = store
         self._credentials = credentials
         self._region = region
         self._stats = stats
@@ -77,7 +79,22 @@ class OssService:
             operation = request.operation()
         except OssError as error:
             self._stats.count(f"oss.{error.code}")
+            self._verify(request)
             raise
         self._stats.count(f"oss.{operation.name}")
-        verify(request.signed, self._credentials, self._region, datetime.now(UTC) + clock_skew())
+        self._verify(request)
         return await self._handlers[operation.name](request)
+
+    def _verify(self, request: OssRequest) -> None:
+        try:
+            verify(request.signed, self._credentials, self._region, datetime.now(UTC) + clock_skew())
+        except OssError as error:
+            # OSS finds the bucket before it looks at the key, which is how clients tell whether one exists.
+            if error.code == "InvalidAccessKeyId" and self._names_no_bucket(request):
+                raise no_such_bucket(request.bucket_name) from error
+            raise
+
+    def _names_no_bucket(self, request: OssRequest) -> bool:
+        if request.bucket is None or not is_bucket_name(request.bucket) or request.may_create_bucket():
+            return False
+        return all(bucket.name != request.bucket for bucket in self._store.buckets())

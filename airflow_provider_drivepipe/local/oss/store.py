@@ -14,7 +14,12 @@ from typing import BinaryIO
 
 from airflow_provider_drivepipe.local.oss import errors, names
 from airflow_provider_drivepipe.local.oss.checksums import StagedFile, checksums_of
-from airflow_provider_drivepipe.local.oss.metadata import Metadata, ObjectRecord
+from airflow_provider_drivepipe.local.oss.metadata import (
+    DEFAULT_STORAGE_CLASS,
+    STORAGE_CLASS_HEADER,
+    Metadata,
+    ObjectRecord,
+)
 from airflow_provider_drivepipe.local.oss.walk import KeyWalk
 
 NORMAL = "Normal"
@@ -26,10 +31,11 @@ _HASH_ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket; ``created`` in seconds since the epoch."""
+    """A bucket; ``created`` in seconds since the epoch. Its objects have its storage class by default."""
 
     name: str
     created: float
+    storage_class: str = DEFAULT_STORAGE_CLASS
 
 
 @dataclass(frozen=True)
@@ -95,20 +101,26 @@ class OssStore:
         found = []
         for path in self.root.iterdir():
             if names.is_bucket_name(path.name) and path.is_dir() and not path.is_symlink():
-                found.append(Bucket(path.name, path.stat().st_ctime))
+                found.append(self._describe(path))
         return sorted(found, key=lambda bucket: bucket.name)
 
     def bucket(self, name: str) -> Bucket:
         """Return a bucket; raises NoSuchBucket."""
-        return Bucket(name, self._bucket_root(name).stat().st_ctime)
+        return self._describe(self._bucket_root(name))
 
-    def create_bucket(self, name: str) -> None:
+    def _describe(self, path: Path) -> Bucket:
+        storage_class = self.metadata.bucket_storage_class(path.name) or DEFAULT_STORAGE_CLASS
+        return Bucket(path.name, path.stat().st_ctime, storage_class)
+
+    def create_bucket(self, name: str, storage_class: str = DEFAULT_STORAGE_CLASS) -> None:
         """Make a bucket; does nothing when it exists."""
         path = names.bucket_path(self.root, name)
         with self.lock:
             if path.is_symlink() or (path.exists() and not path.is_dir()):
                 raise errors.path_conflict(name)
-            path.mkdir(exist_ok=True)
+            if not path.exists():
+                path.mkdir()
+                self.metadata.put_bucket(name, storage_class)
 
     def delete_bucket(self, name: str) -> None:
         """Remove an empty bucket; raises BucketNotEmpty also for unfinished multipart uploads."""
@@ -201,9 +213,19 @@ class OssStore:
                 self._make_room(bucket, key, path)
                 staged.path.replace(path)
             modified_ns = path.stat().st_mtime_ns
-            record = ObjectRecord(sums.size, modified_ns, etag or sums.etag, sums.crc64, kind, dict(headers))
+            kept = {STORAGE_CLASS_HEADER: self.bucket(bucket).storage_class, **headers}
+            record = ObjectRecord(sums.size, modified_ns, etag or sums.etag, sums.crc64, kind, kept)
             self.metadata.put_object(bucket, key, record)
         return _info(key, record)
+
+    def change_headers(self, bucket: str, key: str, headers: Mapping[str, str]) -> None:
+        """Replace the headers kept with an object; raises NoSuchKey."""
+        with self.lock:
+            info = self.head(bucket, key)
+            record = ObjectRecord(
+                info.size, info.modified_ns, info.etag, info.crc64, info.kind, dict(headers)
+            )
+            self.metadata.put_object(bucket, key, record)
 
     def delete(self, bucket: str, key: str) -> None:
         """Remove an object; does nothing when there is none."""

@@ -10,10 +10,11 @@ from urllib.parse import unquote
 
 from starlette.concurrency import run_in_threadpool
 
-from airflow_provider_drivepipe.local.oss import errors
+from airflow_provider_drivepipe.local.oss import errors, tagging
 from airflow_provider_drivepipe.local.oss.checksums import CHUNK_BYTES, StagedFile
+from airflow_provider_drivepipe.local.oss.metadata import STORAGE_CLASS_HEADER, STORAGE_CLASSES
 from airflow_provider_drivepipe.local.oss.protocol import COPY_SOURCE, OssRequest
-from airflow_provider_drivepipe.local.oss.responses import DEFAULT_STORAGE_CLASS, STORAGE_CLASS_HEADER
+from airflow_provider_drivepipe.local.oss.responses import ACL_HEADER
 
 _KEPT_HEADERS = (
     "cache-control",
@@ -24,7 +25,8 @@ _KEPT_HEADERS = (
     "expires",
 )
 _USER_METADATA = "x-oss-meta-"
-_STORAGE_CLASSES = (DEFAULT_STORAGE_CLASS, "IA")
+_STAYING_HEADERS = ("content-type", f"{_USER_METADATA}client-side-encryption-")
+"""What a copy takes from its source even when it replaces the metadata, unless it brings its own."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,17 @@ def kept_headers(request: OssRequest) -> dict[str, str]:
         for name, value in request.headers.items()
         if name in _KEPT_HEADERS or name.startswith(_USER_METADATA)
     }
-    return {**kept, **kept_storage_class(request)}
+    return {**kept, **kept_storage_class(request), **kept_tags(request), **kept_acl(request)}
+
+
+def kept_acl(request: OssRequest) -> dict[str, str]:
+    """Return the header with the object's access control list, if a write has it."""
+    return {name: value for name, value in request.headers.items() if name == ACL_HEADER}
+
+
+def kept_tags(request: OssRequest) -> dict[str, str]:
+    """Return the tagging header of a write, if it has one; raises InvalidTag."""
+    return tagging.to_header(tagging.from_header(request.headers.get(tagging.TAGGING_HEADER, "")))
 
 
 def kept_storage_class(request: OssRequest) -> dict[str, str]:
@@ -66,21 +78,30 @@ def kept_storage_class(request: OssRequest) -> dict[str, str]:
     storage_class = request.headers.get(STORAGE_CLASS_HEADER)
     if storage_class is None:
         return {}
-    if storage_class not in _STORAGE_CLASSES:
+    if storage_class not in STORAGE_CLASSES:
         raise errors.not_implemented(f"the storage class {storage_class}, whose objects must be restored")
     return {STORAGE_CLASS_HEADER: storage_class}
 
 
 def copied_headers(request: OssRequest, source_headers: Mapping[str, str]) -> dict[str, str]:
     """Return the headers that a copy keeps: those of its source, or with REPLACE those of the request."""
-    directive = request.headers.get("x-oss-metadata-directive", "COPY").upper()
-    if directive == "REPLACE":
-        return kept_headers(request)
-    if directive != "COPY":
-        message = "The metadata directive must be COPY or REPLACE."
-        raise errors.invalid_argument(message, "x-oss-metadata-directive", directive)
-    kept = {name: value for name, value in source_headers.items() if name != STORAGE_CLASS_HEADER}
-    return {**kept, **kept_storage_class(request)}
+    source_tags = {name: source_headers[name] for name in source_headers if name == tagging.TAGGING_HEADER}
+    tags = kept_tags(request) if _replaces(request, "x-oss-tagging-directive") else source_tags
+    if _replaces(request, "x-oss-metadata-directive"):
+        stays = {name: value for name, value in source_headers.items() if name.startswith(_STAYING_HEADERS)}
+        kept = {**stays, **kept_headers(request)}
+    else:
+        kept = dict(source_headers)
+    for name in (STORAGE_CLASS_HEADER, tagging.TAGGING_HEADER, ACL_HEADER):
+        kept.pop(name, None)
+    return {**kept, **tags, **kept_storage_class(request), **kept_acl(request)}
+
+
+def _replaces(request: OssRequest, directive: str) -> bool:
+    value = request.headers.get(directive, "COPY").upper()
+    if value not in ("COPY", "REPLACE"):
+        raise errors.invalid_argument("The directive must be COPY or REPLACE.", directive, value)
+    return value == "REPLACE"
 
 
 def copy_source(request: OssRequest) -> CopySource:

@@ -84,7 +84,11 @@ class MultipartUploads:
 
         Raises InvalidPart, EntityTooSmall, NoSuchUpload or FileAlreadyExists.
         """
-        parts = self._choose(upload, wanted)
+        try:
+            parts = self._choose(upload, wanted)
+        except errors.OssError:
+            self.get(upload.bucket, upload.key, upload.id)  # its parts are gone because the upload is
+            raise
         with self._store.stage() as staged:
             for part in parts:
                 self._append_part(upload, part, staged)

@@ -1,0 +1,208 @@
+"""docs/UNSUPPORTED.md, row by row: every call that it lists fails as it says, and none is untried."""
+
+from __future__ import annotations
+
+import re
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.error import HTTPError
+
+import alibabacloud_oss_v2 as oss
+import pytest
+from alibabacloud_oss_v2.retry import NopRetryer
+from odps import ODPS, errors, options
+from odps.apis.storage_api import StorageApiClient, TableBatchScanRequest
+from odps.tunnel import TableTunnel
+
+from airflow_provider_drivepipe.local.server import LocalCloud
+
+_PAGE = Path(__file__).parents[2] / "docs" / "UNSUPPORTED.md"
+_ROW = re.compile(r"^\| (.+?) \| (\S+) \| (.+?) \|$", re.MULTILINE)
+
+
+def rows() -> dict[str, tuple[str, str]]:
+    found = _ROW.findall(_PAGE.read_text("utf-8"))
+    return {what: (error, says) for what, error, says in found if (error, says) != ("Error", "Says")}
+
+
+class Unsupported:
+    """The calls, by the first cell of their row."""
+
+    def __init__(self, cloud: LocalCloud, odps: ODPS, client: oss.Client, bucket: str, table: str) -> None:
+        self.cloud, self.odps, self.client, self.bucket = cloud, odps, client, bucket
+        self.table = odps.create_table(table, "a bigint, b string")
+
+    def sql(self, statement: str) -> Callable[[], object]:
+        return lambda: self.odps.execute_sql(statement)
+
+    def put(self, key: str = "k", **more: str) -> Callable[[], object]:
+        return lambda: self.client.put_object(oss.PutObjectRequest(self.bucket, key, body=b"x", **more))
+
+    def narrow_token(self) -> object:
+        statement = {"Action": ["odps:Read"], "Resource": "acs:odps:*:*", "Effect": "Allow"}
+        policy = {"Version": "1", "Statement": [statement]}
+        return self.odps.get_project().generate_auth_token(policy, "bearer", 1)
+
+    def view(self) -> object:
+        self.odps.execute_sql(
+            f"CREATE VIEW IF NOT EXISTS {self.table.name}_v AS SELECT a FROM {self.table.name}"
+        )
+        return self.odps.get_table(f"{self.table.name}_v").open_reader()
+
+    def binary_strings(self) -> None:
+        options.tunnel.string_as_binary = True
+        with self.table.open_writer() as writer:
+            writer.write([[1, b"\xff\xfe"]])
+
+    def storage_api(self) -> object:
+        api = StorageApiClient(self.odps, self.table)
+        return api.create_read_session(TableBatchScanRequest(required_partitions=[]))
+
+    def signed_v1(self) -> object:
+        config = oss.config.load_default()
+        config.credentials_provider = oss.credentials.StaticCredentialsProvider(
+            self.cloud.access_key_id, self.cloud.access_key_secret
+        )
+        config.endpoint, config.region = self.cloud.settings.oss_endpoint, "cn-local"
+        config.signature_version = "v1"
+        return without_retries(oss.Client(config)).get_object(oss.GetObjectRequest(self.bucket, "k"))
+
+    def anonymous(self) -> object:
+        return urllib.request.urlopen(f"{self.cloud.settings.oss_endpoint}/{self.bucket}/k")
+
+    def key_and_folder(self) -> object:
+        self.put("a/b")()
+        return self.put("a")()
+
+    def calls(self) -> dict[str, Callable[[], object]]:
+        odps, table, client, bucket = self.odps, self.table, self.client, self.bucket
+        tunnel = TableTunnel(odps)
+        return {
+            "`odps.create_resource`": lambda: odps.create_resource("r.py", "py", fileobj=b"pass"),
+            "`odps.get_function`": lambda: odps.get_function("f").reload(),
+            "`odps.create_parted_volume`": lambda: odps.create_parted_volume("v"),
+            "`odps.list_xflows`": lambda: list(odps.list_xflows()),
+            "`odps.list_offline_models`": lambda: list(odps.list_offline_models()),
+            "`odps.list_instance_queueing_infos`": lambda: list(odps.list_instance_queueing_infos()),
+            "`odps.run_security_query`": lambda: odps.run_security_query("list users"),
+            "`odps.execute_sql_cost`": lambda: odps.execute_sql_cost(f"SELECT * FROM {table.name}"),
+            "`odps.run_merge_files`": lambda: odps.run_merge_files(table.name),
+            "`project.generate_auth_token` for less than everything": self.narrow_token,
+            "`tunnel.create_stream_upload_session`": lambda: tunnel.create_stream_upload_session(table.name),
+            "`tunnel.create_upsert_session`": lambda: tunnel.create_upsert_session(table.name),
+            "`table.open_writer` with strings that are not UTF-8": self.binary_strings,
+            "`table.open_reader` of a view": self.view,
+            "the storage API (`options.use_common_table` of MaxFrame)": self.storage_api,
+            "columns of the type `vector`": self.sql("CREATE TABLE nope (a vector(float, 3))"),
+            "columns of the type `blob`": self.sql("CREATE TABLE nope (a blob)"),
+            "tables with a primary key": self.sql("CREATE TABLE nope (a bigint NOT NULL, PRIMARY KEY (a))"),
+            "transactional tables": self.sql(
+                "CREATE TABLE nope (a bigint) TBLPROPERTIES ('transactional'='true')"
+            ),
+            "clustered tables": self.sql("CREATE TABLE nope (a bigint) CLUSTERED BY (a) INTO 8 BUCKETS"),
+            "`AUTO PARTITIONED` tables": self.sql(
+                "CREATE TABLE nope (a datetime) AUTO PARTITIONED BY (TRUNC_TIME(a, 'day') AS d)"
+            ),
+            "external tables": self.sql("CREATE EXTERNAL TABLE nope (a bigint) LOCATION 'oss://b/k/'"),
+            "materialized views": self.sql("CREATE MATERIALIZED VIEW nope AS SELECT 1 AS a"),
+            "`UPDATE`, `DELETE`, `MERGE`": self.sql(f"UPDATE {table.name} SET a = 1"),
+            "`client.put_bucket_versioning`": lambda: client.put_bucket_versioning(
+                oss.PutBucketVersioningRequest(
+                    bucket, versioning_configuration=oss.VersioningConfiguration(status="Enabled")
+                )
+            ),
+            "`client.get_object` with a `version_id`": lambda: client.get_object(
+                oss.GetObjectRequest(bucket, "k", version_id="v1")
+            ),
+            "`client.put_bucket_acl` other than private": lambda: client.put_bucket_acl(
+                oss.PutBucketAclRequest(bucket, acl="public-read")
+            ),
+            "`client.put_object_acl` other than private or default": lambda: client.put_object_acl(
+                oss.PutObjectAclRequest(bucket, "k", acl="public-read")
+            ),
+            "`client.put_bucket` of the class Archive": lambda: client.put_bucket(
+                oss.PutBucketRequest(
+                    "nope-archive",
+                    create_bucket_configuration=oss.CreateBucketConfiguration(storage_class="Archive"),
+                )
+            ),
+            "`client.put_object` of the class Archive": self.put(storage_class="Archive"),
+            "`client.put_object` with server-side encryption": self.put(server_side_encryption="AES256"),
+            "`client.put_object` with a callback": self.put(callback="e30="),
+            "`client.get_object` with `process`": lambda: client.get_object(
+                oss.GetObjectRequest(bucket, "k", process="image/resize,w_1")
+            ),
+            "`client.restore_object`": lambda: client.restore_object(oss.RestoreObjectRequest(bucket, "k")),
+            "`client.put_symlink`": lambda: client.put_symlink(
+                oss.PutSymlinkRequest(bucket, "s", symlink_target="k")
+            ),
+            "`client.put_bucket_tags`": lambda: client.put_bucket_tags(
+                oss.PutBucketTagsRequest(
+                    bucket, tagging=oss.Tagging(tag_set=oss.TagSet(tags=[oss.Tag(key="a", value="b")]))
+                )
+            ),
+            "`client.put_bucket_lifecycle`, and every other configuration of a bucket": lambda: (
+                client.put_bucket_lifecycle(
+                    oss.PutBucketLifecycleRequest(
+                        bucket, lifecycle_configuration=oss.LifecycleConfiguration(rules=[])
+                    )
+                )
+            ),
+            "`client.describe_regions`": lambda: client.describe_regions(oss.DescribeRegionsRequest()),
+            "signatures of version 1": self.signed_v1,
+            "anonymous requests": self.anonymous,
+            "keys with empty segments (`a//b`), `.` or `..`": self.put("a//b"),
+            "keys with a segment of more than 255 bytes": self.put("x" * 256),
+            "a key that is the folder of another (`a` beside `a/b`)": self.key_and_folder,
+        }
+
+
+def without_retries(client: oss.Client) -> oss.Client:
+    client._client._options.retryer = NopRetryer()
+    return client
+
+
+@pytest.fixture
+def unsupported(
+    local_cloud: LocalCloud, odps_client: ODPS, oss_client: oss.Client, bucket: str, table: str
+) -> Iterator[Unsupported]:
+    made = Unsupported(local_cloud, odps_client, without_retries(oss_client), bucket, table)
+    made.put()()
+    yield made
+    odps_client.execute_sql(f"DROP VIEW IF EXISTS {table}_v")
+    made.table.drop()
+
+
+def failure(call: Callable[[], object]) -> tuple[str, str]:
+    """Return the code and the text of the error that a call ends in."""
+    try:
+        call()
+    except errors.BaseODPSError as error:
+        return error.code or type(error).__name__, str(error)
+    except oss.exceptions.OperationError as error:
+        inner = error.unwrap()
+        assert isinstance(inner, oss.exceptions.ServiceError), inner
+        return inner.code, inner.message
+    except HTTPError as error:
+        text = error.read().decode()
+        return text.partition("<Code>")[2].partition("</Code>")[0], text
+    raise AssertionError("the call did not fail")
+
+
+@pytest.mark.parametrize("what", rows())
+def test_every_listed_call_fails_as_the_page_says(unsupported: Unsupported, what: str) -> None:
+    error, says = rows()[what]
+    code, text = failure(unsupported.calls()[what])
+    assert (code, says in text) == (error, True), text
+
+
+def test_every_call_tried_here_is_listed(unsupported: Unsupported) -> None:
+    assert set(unsupported.calls()) == set(rows())
+
+
+def test_refused_calls_leave_nothing_behind(unsupported: Unsupported) -> None:
+    for name in ("nope",):
+        assert not unsupported.odps.exist_table(name)
+    names = [found.name for found in unsupported.client.list_buckets(oss.ListBucketsRequest()).buckets]
+    assert "nope-archive" not in names
