@@ -70,3 +70,13 @@ def parse_error(message: str, offset: int = 0) -> OdpsError:
 def semantic_error(message: str) -> OdpsError:
     """Return the error for SQL that reads well but means nothing, e.g. an unknown column."""
     return OdpsError(400, "InvalidArgument", f"[1,1] Semantic analysis exception - {message}", "ODPS-0130071")
+
+
+def illegal_conversion(message: str) -> OdpsError:
+    """Return the error for SQL that needs a conversion between types which does not exist."""
+    return OdpsError(400, "InvalidArgument", f"[1,1] Illegal implicit type cast - {message}", "ODPS-0130141")
+
+
+def illegal_union(message: str) -> OdpsError:
+    """Return the error for a UNION, INTERSECT or EXCEPT of queries whose columns do not fit together."""
+    return OdpsError(400, "InvalidArgument", f"[1,1] Illegal union operation - {message}", "ODPS-0130241")
