@@ -283,6 +283,8 @@ class _Run:
         table = self._catalog.table(*resolved)
         if table.definition.view_text is not None:
             raise errors.semantic_error(f"{table.full_name} is a view")
+        if table.partition_columns and partition is None:
+            raise errors.semantic_error(f"{table.full_name} is partitioned, INSERT needs PARTITION (...)")
         static = _static_partition(partition, table)
         columns = _target_columns(table, static, column_names)
         query = self._compile(_source_query(tree))
@@ -412,6 +414,9 @@ def _target_columns(
     if column_names is None:
         return [*table.columns, *dynamic]
     by_name = {c.name: c for c in (*table.columns, *dynamic)}
+    twice = [name for name in column_names if column_names.count(name) > 1]
+    if twice:
+        raise errors.semantic_error(f"column {twice[0]} is named twice")
     unknown = [name for name in column_names if name not in by_name]
     if unknown:
         raise errors.semantic_error(f"column {unknown[0]} cannot be resolved")

@@ -24,7 +24,7 @@ _WITHOUT_ODPS2 = {"tinyint": "bigint", "smallint": "bigint", "int": "bigint", "f
 
 def canonical(text: str) -> str:
     """Return the canonical name of a type as it stands in SQL or in the catalog."""
-    name = str(odps_type(text)).lower().replace(" ", "")
+    name = str(odps_type(text)).lower().replace(" ", "").replace("`", "")
     return DEFAULT_DECIMAL if name == "decimal" else name
 
 

@@ -101,7 +101,12 @@ def _regexp_replace(call: Call) -> Typed:
         raise call.refusal("replaces the first or all occurrences only in the local cloud")
     source, pattern, new = call.text(0), _pattern(call, 1), call.text(2)
     every = ", 'g'" if occurrence == "0" else ""
-    return Typed(f"regexp_replace({source}, {pattern}, {new}{every})", "string")
+    replaced = f"regexp_replace({source}, {pattern}, {new}{every})"
+    if call.args[2].constant is None:
+        # A replacement of NULL only matters where there is something to replace.
+        untouched = f"{new} IS NULL AND NOT regexp_matches({source}, {pattern})"
+        replaced = f"CASE WHEN {untouched} THEN {source} ELSE {replaced} END"
+    return Typed(replaced, "string")
 
 
 @declare("REGEXP_COUNT", 2, 2)
