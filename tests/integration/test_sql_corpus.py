@@ -18,6 +18,7 @@ from airflow_provider_drivepipe.local.odps.database import Database
 from airflow_provider_drivepipe.local.odps.errors import OdpsError
 from airflow_provider_drivepipe.local.odps.sql.engine import Cancellation, Engine
 from airflow_provider_drivepipe.local.odps.sql.functions import FUNCTIONS
+from airflow_provider_drivepipe.local.odps.sql.functions.registry import Role
 from airflow_provider_drivepipe.local.odps.storage import Storage
 from airflow_provider_drivepipe.local.stats import Stats
 
@@ -135,4 +136,21 @@ def test_every_function_has_a_case_that_succeeds() -> None:
 
 
 def test_every_case_says_where_its_rule_comes_from() -> None:
-    assert [case.place for case in CASES if not re.match(r"-- (page|unverified|refused): \S", case.source)] == []
+    assert [
+        case.place for case in CASES if not re.match(r"-- (page|unverified|refused): \S", case.source)
+    ] == []
+
+
+def test_the_page_lists_every_function() -> None:
+    page = (Path(__file__).parents[2] / "docs/local-sql.md").read_text()
+    listed = page.partition("<!-- functions: begin -->")[2].partition("<!-- functions: end -->")[0]
+    assert listed.strip().split("\n")[2:] == list(function_rows())
+
+
+def function_rows() -> Iterator[str]:
+    """Yield the rows of the page's table."""
+    kinds = {Role.SCALAR: "scalar", Role.AGGREGATE: "aggregates", Role.WINDOW: "windows", Role.TABLE: "rows"}
+    for role, kind in kinds.items():
+        names = sorted(name for name, function in FUNCTIONS.items() if function.role is role)
+        names += ["MAX_PT"] if role is Role.SCALAR else []
+        yield f"| {kind} | {' '.join(f'`{name}`' for name in names)} |"

@@ -1,7 +1,7 @@
--- page: COALESCE, NVL, IFNULL, NVL2, NULLIF, ISNULL
-SELECT COALESCE(NULL, NULL, 3), COALESCE(NULL, 'a', 'b'), COALESCE(NULL), NVL(NULL, 2), NVL('a', 'b'), NVL2(NULL, 'a', 'b'), NVL2(1, 'a', 'b'), NULLIF(2, 3), NULLIF(2, 2), IFNULL(NULL, 1), ISNULL(NULL), ISNOTNULL(NULL);
---: bigint, string, string, bigint, string, string, string, bigint, bigint, bigint, boolean, boolean
---> 3 | 'a' | NULL | 2 | 'a' | 'b' | 'a' | 2 | NULL | 1 | true | false
+-- page: COALESCE, NVL, NULLIF
+SELECT COALESCE(NULL, NULL, 3), COALESCE(NULL, 'a', 'b'), COALESCE(NULL), NVL(NULL, 2), NVL('a', 'b'), NULLIF(2, 3), NULLIF(2, 2);
+--: bigint, string, string, bigint, string, bigint, bigint
+--> 3 | 'a' | NULL | 2 | 'a' | 2 | NULL
 
 SELECT COALESCE(age, -1), NVL(name, '-') FROM people ORDER BY NVL(name, '-');
 --: bigint, string

@@ -381,10 +381,10 @@ SELECT TRANSFORM(ARRAY(1), x -> x + 1);
 --! ODPS-0130161 [1,1] Parse exception - TRANSFORM (TRANSFORM(ARRAY(1), x -> x + 1)) is not supported by the local cloud
 
 SELECT mc_substr('abc', 1);
---! ODPS-0130071 [1,1] Semantic analysis exception - function MC_SUBSTR is not supported by the local cloud
+--! ODPS-0130071 [1,1] Semantic analysis exception - function mc_substr is not supported by the local cloud
 
 SELECT py_multiply('1', '2', 0);
---! ODPS-0130071 [1,1] Semantic analysis exception - function PY_MULTIPLY is not supported by the local cloud
+--! ODPS-0130071 [1,1] Semantic analysis exception - function py_multiply is not supported by the local cloud
 
 SELECT * FROM duckdb_tables();
 --! ODPS-0130161 [1,1] Parse exception - table function DUCKDB_TABLES() is not supported

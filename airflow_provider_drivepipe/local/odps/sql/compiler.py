@@ -62,7 +62,8 @@ _SET_OPERATIONS: dict[type[exp.Expr], str] = {
 class CompiledQuery:
     """A DuckDB query, the views it needs in the order in which to create them, and its columns.
 
-    The query's own columns are called c0, c1 and so on; ``columns`` has their names and types, VOID for a NULL.
+    The query's own columns are called c0, c1 and so on; ``columns`` has their names and types, which is VOID
+    for a NULL.
     """
 
     sql: str
@@ -149,7 +150,8 @@ class _Compiler:
             kind = self.session.conversions.common_kind([one, other], with_text=False)
             if kind is None:
                 raise errors.illegal_union(
-                    f"type mismatch for column {i} of UNION, left is {one.upper()} while right is {other.upper()}"
+                    f"type mismatch for column {i} of UNION, "
+                    f"left is {one.upper()} while right is {other.upper()}"
                 )
             target.append(kind)
         word = _SET_OPERATIONS[type(node)] + ("" if node.args.get("distinct") else " ALL")
@@ -318,9 +320,9 @@ class _Compiler:
         return any(self.session.flag(name, False) for name in _POSITION_FLAGS[clause])
 
     def _limits(self, node: exp.Expr) -> str:
-        if node.args.get("order") and not node.args.get("limit"):
-            if self.session.flag("odps.sql.validate.orderby.limit", False):
-                raise errors.parse_error("ORDER BY must be used with a LIMIT clause")
+        needs_limit = self.session.flag("odps.sql.validate.orderby.limit", False)
+        if needs_limit and node.args.get("order") and not node.args.get("limit"):
+            raise errors.parse_error("ORDER BY must be used with a LIMIT clause")
         found = []
         for word in ("limit", "offset"):
             clause = node.args.get(word)
@@ -345,7 +347,9 @@ class _Compiler:
         for join in joins:
             text += self._join(join, scope, common)
         if laterals and any(join.side in ("RIGHT", "FULL") for join in joins):
-            raise errors.parse_error("LATERAL VIEW with a RIGHT or FULL JOIN is not supported by the local cloud")
+            raise errors.parse_error(
+                "LATERAL VIEW with a RIGHT or FULL JOIN is not supported by the local cloud"
+            )
         for lateral in laterals:
             text += self._lateral(lateral, scope, common)
         return f"FROM {text}"
@@ -359,14 +363,18 @@ class _Compiler:
             text = self._table(node, scope, common)
         elif isinstance(node, exp.Values):
             text = self._derived(node, self._values(node), scope)
-        elif isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table | exp.Subquery) and not (
-            node.alias
+        elif (
+            isinstance(node, exp.Subquery)
+            and isinstance(node.this, exp.Table | exp.Subquery)
+            and not (node.alias)
         ):
             text = self._source(node.this, scope, common)
         elif isinstance(node, exp.Subquery):
             text = self._derived(node, self._query(node.this, None, self._with(node, common)), scope)
         else:
-            raise errors.parse_error(f"{type(node).__name__.upper()} in FROM is not supported by the local cloud")
+            raise errors.parse_error(
+                f"{type(node).__name__.upper()} in FROM is not supported by the local cloud"
+            )
         for join in node.args.get("joins") or ():
             text += self._join(join, scope, common)
         for lateral in node.args.get("laterals") or ():
@@ -434,11 +442,10 @@ class _Compiler:
             raise errors.parse_error(f"{join.side} {join.kind} JOIN is not supported by the local cloud")
         before = len(scope.relations)
         right = self._source(join.this, scope, common)
-        added = scope.relations[before:]
         condition = join.args.get("on")
         using = join.args.get("using")
         if using:
-            on = self._using([c.name.lower() for c in using], scope, added, word)
+            on = self._using([c.name.lower() for c in using], scope, word)
         elif condition is not None:
             on = self._expressions(scope, common).condition(condition, "ON")
         elif word in ("JOIN", "CROSS JOIN"):
@@ -449,7 +456,7 @@ class _Compiler:
             scope.relations = scope.relations[:before]
         return f" {word} {right} ON {on}"
 
-    def _using(self, names: Sequence[str], scope: Scope, added: Sequence[Relation], word: str) -> str:
+    def _using(self, names: Sequence[str], scope: Scope, word: str) -> str:
         if len(scope.relations) != 2 or word in ("SEMI JOIN", "ANTI JOIN"):
             raise errors.parse_error("USING is supported between two tables only")
         conditions = []
@@ -475,7 +482,9 @@ class _Compiler:
         names = [c.name.lower() for c in alias.args.get("columns") or ()] if alias is not None else []
         if names and len(names) != len(columns):
             raise errors.semantic_error(f"{name} makes {len(columns)} columns, not {len(names)}")
-        named = [(new, kind) for new, (_, kind) in zip(names or [c for c, _ in columns], columns, strict=True)]
+        named = [
+            (new, kind) for new, (_, kind) in zip(names or [c for c, _ in columns], columns, strict=True)
+        ]
         own = alias.name.lower() if alias is not None and alias.this else ""
         text = self._add(scope, f"LATERAL ({rows})", (own,), named)
         return f" LEFT JOIN {text} ON true" if lateral.args.get("outer") else f" CROSS JOIN {text}"
@@ -517,7 +526,11 @@ def _position(item: exp.Expr, count: int) -> int:
 
 
 def _row(node: exp.Expr) -> Sequence[exp.Expr]:
-    return node.expressions if isinstance(node, exp.Tuple) else [node.this if isinstance(node, exp.Paren) else node]
+    return (
+        node.expressions
+        if isinstance(node, exp.Tuple)
+        else [node.this if isinstance(node, exp.Paren) else node]
+    )
 
 
 def _generator_as_lateral(node: exp.Select) -> exp.Select:
@@ -533,7 +546,9 @@ def _generator_as_lateral(node: exp.Select) -> exp.Select:
     if not any(makes_rows):
         return node
     if len(items) != 1:
-        raise errors.semantic_error(f"{calls[makes_rows.index(True)].name.upper()} must stand alone in a SELECT")
+        raise errors.semantic_error(
+            f"{calls[makes_rows.index(True)].name.upper()} must stand alone in a SELECT"
+        )
     item = items[0]
     names = [item.args["alias"]] if isinstance(item, exp.Alias) else []
     names = item.expressions if isinstance(item, exp.Aliases) else names

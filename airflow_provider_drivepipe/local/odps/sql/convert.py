@@ -66,8 +66,8 @@ def mismatch(what: str, source: str, target: str) -> errors.OdpsError:
 class Conversions:
     """The conversions of a session.
 
-    ``odps2`` is the setting odps.sql.type.system.odps2, ``strict`` whether a value that cannot be converted is
-    an error; otherwise it becomes NULL, or the number that the text begins with.
+    ``odps2`` is the setting odps.sql.type.system.odps2, ``strict`` whether a value that cannot be converted
+    is an error; otherwise it becomes NULL, or the number that the text begins with.
     """
 
     odps2: bool
@@ -129,7 +129,9 @@ class Conversions:
         if target in kinds.INTEGERS:
             return duck_cast(f"{'mc_try_whole' if attempt else 'mc_whole'}({sql})", target, attempt)
         if target in kinds.FLOATS:
-            return duck_cast(f"{'mc_try_number' if attempt else 'mc_number'}({sql}, 'Double')", target, attempt)
+            return duck_cast(
+                f"{'mc_try_number' if attempt else 'mc_number'}({sql}, 'Double')", target, attempt
+            )
         if kinds.is_decimal(target):
             checked = f"{'mc_try_number' if attempt else 'mc_number'}({sql}, 'Decimal')"
             scale = kinds.decimal_size(target)[1]
@@ -183,7 +185,7 @@ class Conversions:
         return False
 
     def convert(self, value: Typed, target: str, what: str) -> Typed:
-        """Return a value converted without a CAST; ``what`` says in the error's text where that was needed."""
+        """Return a value converted without a CAST; ``what`` says in an error where that was needed."""
         if not self.can_convert(value.kind, target):
             raise mismatch(what, value.kind, target)
         return self.cast(value, target)
@@ -206,8 +208,10 @@ class Conversions:
         if all(kinds.is_number(k) for k in others):
             # A string is compared with numbers as a DOUBLE, with a DECIMAL among them as a DECIMAL.
             if any(kinds.is_decimal(k) for k in others):
-                return kinds.DEFAULT_DECIMAL if len(others) < len(distinct) or "double" in others else (
-                    kinds.widest_number(others)
+                return (
+                    kinds.DEFAULT_DECIMAL
+                    if len(others) < len(distinct) or "double" in others
+                    else (kinds.widest_number(others))
                 )
             return "double" if len(others) < len(distinct) else kinds.widest_number(others)
         if all(k in kinds.MOMENTS for k in others):
@@ -245,11 +249,6 @@ class Conversions:
         """Return a value converted for a table's column; an error when that needs a CAST."""
         what = f"column {column}"
         constant = value.constant
-        if (
-            self.odps2
-            and constant is not None
-            and value.kind in kinds.INTEGERS
-            and target in kinds.INTEGERS
-        ):
+        if self.odps2 and constant is not None and value.kind in kinds.INTEGERS and target in kinds.INTEGERS:
             return self.cast(value, target)
         return self.convert(value, target, what)

@@ -76,4 +76,3 @@ def parse(sql: str) -> exp.Expr:
     if len(trees) != 1 or trees[0] is None:
         raise errors.parse_error("one statement expected")
     return trees[0]
-

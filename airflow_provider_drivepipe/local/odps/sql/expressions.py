@@ -93,7 +93,7 @@ class Expressions:
     def _column(self, node: exp.Expr) -> Typed:
         if isinstance(node.this, exp.Star):
             raise errors.parse_error("* is not supported here")
-        parts = [part.name for part in node.parts]  # type: ignore[attr-defined]
+        parts = [part.name for part in node.parts]
         alias = self.aliases.get(parts[0].lower()) if len(parts) == 1 else None
         if alias is not None and (self.aliases_first or self.scope.find(parts[0]) is None):
             return alias
@@ -145,7 +145,7 @@ class Expressions:
         return Typed(f"(-{value.sql})", value.kind, constant)
 
     def _arithmetic(self, node: exp.Expr) -> Typed:
-        sign = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Mod: "%"}[type(node)]  # type: ignore[index]
+        sign = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Mod: "%"}[type(node)]
         left, right = self._numbers([node.this, node.expression], f"operator {sign}")
         kind = kinds.widest_number([left.kind, right.kind])
         if kinds.is_decimal(kind):
@@ -187,7 +187,9 @@ class Expressions:
             raise errors.semantic_error("operator DIV takes integers only in the local cloud")
         left, right = (self.conversions.cast(v, "bigint").sql for v in values)
         # The remainder has the dividend's sign, so that this cuts towards zero.
-        return Typed(f"CAST(({left} - {left} % nullif({right}, 0)) // nullif({right}, 0) AS BIGINT)", "bigint")
+        return Typed(
+            f"CAST(({left} - {left} % nullif({right}, 0)) // nullif({right}, 0) AS BIGINT)", "bigint"
+        )
 
     def _bits(self, node: exp.Expr) -> Typed:
         left, right = self._integer(node.this), self._integer(node.expression)
@@ -259,9 +261,7 @@ class Expressions:
         found = self.subquery(query, self.scope)
         if len(found.columns) != 1:
             raise errors.semantic_error("the query of IN must have one column")
-        value, item = self.conversions.compared(
-            [self.typed(node), Typed("q.c0", found.columns[0][1])], "IN"
-        )
+        value, item = self.conversions.compared([self.typed(node), Typed("q.c0", found.columns[0][1])], "IN")
         return Typed(f"({value.sql} IN (SELECT {item.sql} FROM ({found.sql}) AS q))", "boolean")
 
     def _like(self, node: exp.Expr) -> Typed:
@@ -358,7 +358,10 @@ class Expressions:
         return self._call("EXTRACT", [exp.Literal.string(node.name), node.expression])
 
     def _function(self, node: exp.Expr) -> Typed:
-        return self._call(node.name.upper(), node.expressions)
+        name = node.name.upper()
+        if name not in FUNCTIONS and name != "MAX_PT":
+            raise errors.semantic_error(f"function {node.name} is not supported by the local cloud")
+        return self._call(name, node.expressions)
 
     def _call(
         self, name: str, arguments: Sequence[exp.Expr], over: str | None = None, order: str = ""

@@ -1,11 +1,13 @@
-"""MaxCompute's types inside queries: canonical names such as ``bigint`` or ``array<string>``, and their families."""
+"""MaxCompute's types inside queries: canonical names such as ``array<string>``, and their families."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from odps import types as odps_types
 
+from airflow_provider_drivepipe.local.odps import errors
 from airflow_provider_drivepipe.local.odps.types import MAX_DECIMAL_DIGITS, odps_type
 
 VOID = "void"
@@ -24,7 +26,11 @@ _WITHOUT_ODPS2 = {"tinyint": "bigint", "smallint": "bigint", "int": "bigint", "f
 
 def canonical(text: str) -> str:
     """Return the canonical name of a type as it stands in SQL or in the catalog."""
-    name = str(odps_type(text)).lower().replace(" ", "").replace("`", "")
+    name = str(odps_type(text)).lower()
+    for field in re.findall("`([^`]*)`", name):
+        if not re.fullmatch(r"\w+", field):
+            raise errors.semantic_error(f"the field name {field!r} is not supported by the local cloud")
+    name = name.replace(" ", "").replace("`", "")
     return DEFAULT_DECIMAL if name == "decimal" else name
 
 

@@ -13,7 +13,9 @@ _DAY = r"\d{4}-\d{2}-\d{2}"
 
 
 def _illegal(value: str, target: str) -> str:
-    text = f"'ODPS-0123091:Illegal type cast - in function cast, value ''' || {value} || ''' cannot be casted "
+    text = (
+        f"'ODPS-0123091:Illegal type cast - in function cast, value ''' || {value} || ''' cannot be casted "
+    )
     return f"error({text}from String to ' || {target})"
 
 
@@ -43,10 +45,12 @@ CREATE MACRO mc_bigint(x) AS CASE WHEN x BETWEEN -9223372036854775807 AND 922337
 CREATE MACRO mc_finite(x) AS CASE WHEN isfinite(x) OR x IS NULL THEN x
     ELSE error('ODPS-0121095:Invalid arguments - not a finite number: ' || x) END;
 CREATE MACRO mc_element(x, i) AS CASE WHEN i < 0 THEN NULL ELSE x[i + 1] END;
-CREATE MACRO mc_substr(s, b) AS CASE WHEN s IS NULL OR b IS NULL THEN NULL WHEN b = 0 OR b < -length(s) THEN '' ELSE substr(s, b) END,
+CREATE MACRO mc_substr(s, b) AS CASE WHEN s IS NULL OR b IS NULL THEN NULL
+    WHEN b = 0 OR b < -length(s) THEN '' ELSE substr(s, b) END,
     (s, b, n) AS CASE WHEN s IS NULL OR b IS NULL OR n IS NULL THEN NULL
     WHEN n <= 0 OR b = 0 OR b < -length(s) THEN '' ELSE substr(s, b, n) END;
-CREATE MACRO mc_pad(s, n, p) AS substr(repeat(p, CAST(ceil(n / length(p)) AS BIGINT)), 1, greatest(n - length(s), 0));
+CREATE MACRO mc_pad(s, n, p) AS
+    substr(repeat(p, CAST(ceil(n / length(p)) AS BIGINT)), 1, greatest(n - length(s), 0));
 CREATE MACRO mc_lpad(s, n, p) AS CASE WHEN s IS NULL OR n IS NULL OR p IS NULL THEN NULL
     WHEN n <= 0 THEN '' WHEN length(s) >= n THEN left(s, n)
     WHEN p = '' THEN s ELSE mc_pad(s, n, p) || s END;

@@ -1,4 +1,4 @@
-"""The names that a query sees: its tables and subqueries with their columns, and those of the query around it."""
+"""The names that a query sees: the columns of its tables and subqueries, and of the query around it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Relation:
 
 @dataclass
 class Scope:
-    """The relations of one SELECT. ``merged`` are the columns of JOIN ... USING, found without a qualifier."""
+    """The relations of one SELECT. ``merged`` are the columns of JOIN ... USING, which need no qualifier."""
 
     outer: Scope | None = None
     relations: list[Relation] = field(default_factory=list)
@@ -77,7 +77,9 @@ class Scope:
         chosen = [r for r in self.relations if not qualifier or r.answers_to(qualifier)]
         if not chosen:
             what = ".".join(qualifier)
-            raise errors.semantic_error(f"table {what} cannot be resolved" if what else "SELECT * needs a FROM")
+            raise errors.semantic_error(
+                f"table {what} cannot be resolved" if what else "SELECT * needs a FROM"
+            )
         for relation in chosen:
             for name, column in relation.columns:
                 if qualifier or name not in self.merged:

@@ -36,7 +36,7 @@ class Session:
         return Conversions(self.odps2, self.strict)
 
     def check(self) -> None:
-        """Raise an error for a setting that changes what SQL means in ways that the local cloud does not know."""
+        """Raise an error for a setting that makes SQL mean what the local cloud does not know."""
         for name in _OTHER_DIALECTS:
             if self.flag(name, False):
                 raise errors.semantic_error(f"{name}=true is not supported by the local cloud")

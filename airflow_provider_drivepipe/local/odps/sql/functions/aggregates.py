@@ -65,7 +65,9 @@ def _avg(call: Call) -> Typed:
     precision, scale = kinds.decimal_size(value.kind)
     kind = kinds.decimal(precision + 4, scale + 4)
     digits = kinds.decimal_size(kind)[1]
-    total, count = (f"CAST({f}({_distinct(call)}{value.sql}){call.over} AS VARCHAR)" for f in ("sum", "count"))
+    total, count = (
+        f"CAST({f}({_distinct(call)}{value.sql}){call.over} AS VARCHAR)" for f in ("sum", "count")
+    )
     return Typed(duck_cast(f"py_divide({total}, nullif({count}, '0'), {digits})", kind), kind)
 
 

@@ -11,12 +11,13 @@ for _name in ("acos", "asin", "atan", "cbrt", "cos", "exp", "ln", "sin", "sqrt",
 define("LOG2", "double", "double", "log2({0})")
 define("LOG10", "double", "double", "log10({0})")
 define("LOG", "double double", "double", "ln({1}) / ln({0})")
-define("ATAN2", "double double", "double", "atan2({0}, {1})")
-define("POW POWER", "double double", "double", "mc_finite(pow({0}, {1}))")
+define("POW", "double double", "double", "mc_finite(pow({0}, {1}))")
 define("PI", "", "double", "pi()")
 define("E", "", "double", "exp(1)")
 define("SHIFTLEFT", "bigint int", "bigint", "CAST({0} AS BIGINT) << {1}")
-define("BIN", "bigint", "string", "CASE WHEN {0} < 0 THEN error('BIN of a negative number') ELSE bin({0}) END")
+define(
+    "BIN", "bigint", "string", "CASE WHEN {0} < 0 THEN error('BIN of a negative number') ELSE bin({0}) END"
+)
 
 
 @declare("ABS", 1, 1)
@@ -25,7 +26,7 @@ def _abs(call: Call) -> Typed:
     return Typed(f"abs({value.sql})", value.kind)
 
 
-@declare("SIGN SIGNUM", 1, 1)
+@declare("SIGN", 1, 1)
 def _sign(call: Call) -> Typed:
     return Typed(f"CAST(sign({call.double(0)}) AS DOUBLE)", "double")
 
@@ -36,7 +37,7 @@ def _negative(call: Call) -> Typed:
     return Typed(f"(-{value.sql})", value.kind) if call.name == "NEGATIVE" else value
 
 
-@declare("CEIL CEILING FLOOR", 1, 1)
+@declare("CEIL FLOOR", 1, 1)
 def _to_whole(call: Call) -> Typed:
     value = call.number(0)
     name = "floor" if call.name == "FLOOR" else "ceil"
@@ -62,12 +63,3 @@ def _trunc(call: Call) -> Typed:
     # Through DECIMAL, since 1.15 * 100 is a little less than 115 in binary.
     number = duck_cast(value.sql, "double")
     return Typed(f"CAST(trunc(CAST({number} AS DECIMAL(38,15)), {digits}) AS DOUBLE)", "double")
-
-
-@declare("PMOD", 2, 2)
-def _pmod(call: Call) -> Typed:
-    for i in (0, 1):
-        if call.args[i].kind not in kinds.INTEGERS:
-            raise call.refusal("takes integers only in the local cloud")
-    left, right = call.bigint(0), f"nullif({call.bigint(1)}, 0)"
-    return Typed(f"(({left} % {right} + {right}) % {right})", "bigint")

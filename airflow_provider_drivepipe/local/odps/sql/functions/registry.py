@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from airflow_provider_drivepipe.local.odps import errors
@@ -37,7 +37,6 @@ class Call:
     distinct: bool = False
     over: str = ""
     order: str = ""
-    settings: dict[str, str] = field(default_factory=dict)
 
     def has(self, i: int) -> bool:
         """Return whether argument ``i`` was given."""
@@ -56,7 +55,7 @@ class Call:
         return self.as_kind(i, "bigint")
 
     def double(self, i: int) -> str:
-        """Return an argument as DOUBLE; a DECIMAL too, since each of these functions has a DOUBLE form only."""
+        """Return an argument as DOUBLE; also a DECIMAL, as the functions that use this have no other form."""
         if kinds.is_decimal(self.args[i].kind):
             return duck_cast(self.args[i].sql, "double")
         return self.as_kind(i, "double")
@@ -122,8 +121,8 @@ def define(
     """Declare a function with fixed parameter types.
 
     :param parameters: types, separated by blanks; the last ``optional`` of them may be left out.
-    :param template: DuckDB's expression with ``{0}``, ``{1}`` for arguments. Of several templates, separated by
-        `` | ``, the first is for the fewest arguments. ``{over}`` stands behind an aggregate.
+    :param template: DuckDB's expression with ``{0}``, ``{1}`` for arguments. Of several templates, separated
+        by `` | ``, the first is for the fewest arguments. ``{over}`` stands behind an aggregate.
     """
     types = parameters.split()
     templates = template.split(" | ")

@@ -8,9 +8,9 @@ from airflow_provider_drivepipe.local.odps.sql import kinds
 from airflow_provider_drivepipe.local.odps.sql.convert import Typed, quote_text
 from airflow_provider_drivepipe.local.odps.sql.functions.registry import MANY, Call, Role, declare, define
 
-define("LOWER TOLOWER LCASE", "string", "string", "lower({0})")
-define("UPPER TOUPPER UCASE", "string", "string", "upper({0})")
-define("LENGTH CHAR_LENGTH", "string", "bigint", "length({0})")
+define("LOWER TOLOWER", "string", "string", "lower({0})")
+define("UPPER TOUPPER", "string", "string", "upper({0})")
+define("LENGTH", "string", "bigint", "length({0})")
 define("LENGTHB", "string", "bigint", "strlen({0})")
 define("REVERSE", "string", "string", "reverse({0})")
 define("TRIM", "string string", "string", "trim({0}, ' ') | trim({0}, {1})", optional=1)
@@ -22,7 +22,12 @@ define("REPEAT", "string bigint", "string", "repeat({0}, {1})")
 define("SPACE", "bigint", "string", "repeat(' ', {0})")
 define("REPLACE", "string string string", "string", "replace({0}, {1}, {2})")
 define("TRANSLATE", "string string string", "string", "translate({0}, {1}, {2})")
-define("ASCII", "string", "bigint", "CASE WHEN {0} = '' THEN 0 WHEN ord({0}) > 127 THEN error('ASCII of another character') ELSE ord({0}) END")
+define(
+    "ASCII",
+    "string",
+    "bigint",
+    "CASE WHEN {0} = '' THEN 0 WHEN ord({0}) > 127 THEN error('not an ASCII character') ELSE ord({0}) END",
+)
 define("CHR", "bigint", "string", "chr(CAST({0} AS INTEGER))")
 define("MD5", "string", "string", "md5({0})")
 define("SHA SHA1", "string", "string", "sha1({0})")
@@ -31,8 +36,8 @@ define("BASE64", "binary", "string", "base64({0})")
 define("UNBASE64", "string", "binary", "from_base64({0})")
 define("INSTR", "string string bigint", "bigint", "strpos({0}, {1}) | mc_instr({0}, {1}, {2})", optional=1)
 define("LOCATE", "string string bigint", "bigint", "strpos({1}, {0}) | mc_instr({1}, {0}, {2})", optional=1)
-define("STARTSWITH STARTS_WITH", "string string", "boolean", "starts_with({0}, {1})")
-define("ENDSWITH ENDS_WITH", "string string", "boolean", "ends_with({0}, {1})")
+define("STARTSWITH", "string string", "boolean", "starts_with({0}, {1})")
+define("ENDSWITH", "string string", "boolean", "ends_with({0}, {1})")
 
 
 @declare("SUBSTR SUBSTRING", 2, 3)
@@ -63,11 +68,6 @@ def _sha2(call: Call) -> Typed:
     if call.constant(1) not in ("256", "0"):
         raise call.refusal("supports only 256 bits in the local cloud")
     return Typed(f"sha256({call.text(0)})", "string")
-
-
-@declare("TO_BASE64", 1, 1)
-def _to_base64(call: Call) -> Typed:
-    return Typed(f"base64({call.as_kind(0, 'binary')})", "string")
 
 
 # Regular expressions. DuckDB's are RE2's; what RE2 does not know is an error there.
@@ -125,7 +125,9 @@ def _regexp_substr(call: Call) -> Typed:
 def _regexp_instr(call: Call) -> Typed:
     source, pattern = call.text(0), _pattern(call, 1)
     before = f"length(regexp_extract({source}, '(?s)^(.*?)(?:' || {pattern} || ')', 1)) + 1"
-    return Typed(f"CAST(CASE WHEN regexp_matches({source}, {pattern}) THEN {before} ELSE 0 END AS BIGINT)", "bigint")
+    return Typed(
+        f"CAST(CASE WHEN regexp_matches({source}, {pattern}) THEN {before} ELSE 0 END AS BIGINT)", "bigint"
+    )
 
 
 @declare("SPLIT", 2, 3)

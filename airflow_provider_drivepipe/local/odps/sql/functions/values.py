@@ -10,7 +10,7 @@ define("UUID", "", "string", "uuid()")
 define("RAND", "", "double", "random()")
 
 
-@declare("COALESCE NVL IFNULL", 1, MANY)
+@declare("COALESCE NVL", 1, MANY)
 def _coalesce(call: Call) -> Typed:
     if call.name != "COALESCE" and len(call.args) != 2:
         raise call.refusal("takes 2 arguments")
@@ -18,23 +18,11 @@ def _coalesce(call: Call) -> Typed:
     return Typed(f"coalesce({', '.join(v.sql for v in values)})", values[0].kind)
 
 
-@declare("NVL2", 3, 3)
-def _nvl2(call: Call) -> Typed:
-    first, second = call.convert.unified(call.args[1:], call.name, with_text=False)
-    return Typed(f"CASE WHEN {call.args[0].sql} IS NOT NULL THEN {first.sql} ELSE {second.sql} END", first.kind)
-
-
 @declare("NULLIF", 2, 2)
 def _nullif(call: Call) -> Typed:
     left, right = call.convert.compared(call.args, call.name)
     value = call.args[0]
     return Typed(f"CASE WHEN {left.sql} = {right.sql} THEN NULL ELSE {value.sql} END", value.kind)
-
-
-@declare("ISNULL ISNOTNULL", 1, 1)
-def _is_null(call: Call) -> Typed:
-    negation = "NOT " if call.name == "ISNOTNULL" else ""
-    return Typed(f"({call.args[0].sql} IS {negation}NULL)", "boolean")
 
 
 @declare("IF", 3, 3)
