@@ -78,12 +78,14 @@ SELECT age + 1 AS next, COUNT(*) AS n FROM people GROUP BY next ORDER BY next;
 --> 26 | 2
 --> 31 | 1
 
+-- unverified: GROUP BY a name means a column before a result of the SELECT
 SELECT age % 2 AS age, COUNT(*) AS n FROM people GROUP BY age ORDER BY age, n;
 --: bigint, bigint
 --> NULL | 1
 --> 0 | 1
 --> 1 | 2
 
+-- page: GROUP BY
 SET hive.groupby.position.alias=true; SELECT member, COUNT(*) AS n FROM people GROUP BY 1 ORDER BY member;
 --: boolean, bigint
 --> NULL | 1
@@ -121,6 +123,24 @@ SELECT age, COUNT(*) AS n FROM people GROUP BY age HAVING n > 1;
 SELECT COUNT(*) AS n FROM people HAVING COUNT(*) > 100;
 --: bigint
 --> nothing
+
+-- unverified: in an aggregate a name means a column before a result of the SELECT
+SELECT member, SUM(age) AS age FROM people GROUP BY member ORDER BY SUM(age);
+--: boolean, bigint
+--> NULL | NULL
+--> false | 25
+--> true | 55
+
+-- refused: names that mean a column and a result, other than alone in ORDER BY
+SELECT age % 2 AS age FROM people GROUP BY age HAVING age > 0;
+--! ODPS-0130071 [1,1] Semantic analysis exception - age names a column and a result of the SELECT here
+
+SELECT -age AS age FROM people ORDER BY age + 1;
+--! ODPS-0130071 [1,1] Semantic analysis exception - age names a column and a result of the SELECT here
+
+-- refused: DISTINCT in STDDEV and the like
+SELECT STDDEV(DISTINCT age) FROM people;
+--! ODPS-0130071 [1,1] Semantic analysis exception - function STDDEV: takes no DISTINCT in the local cloud
 
 -- refused: GROUPING SETS, CUBE, ROLLUP
 SELECT age, COUNT(*) FROM people GROUP BY age GROUPING SETS ((age), ());

@@ -229,7 +229,6 @@ class _Compiler:
         common: CommonTables,
         windows: Mapping[str, exp.Expr] | None = None,
         aliases: Mapping[str, Typed] | None = None,
-        aliases_first: bool = False,
     ) -> Expressions:
         return Expressions(
             self.session.conversions,
@@ -238,7 +237,6 @@ class _Compiler:
             self._max_partition,
             windows or {},
             aliases or {},
-            aliases_first,
         )
 
     def _outputs(self, node: exp.Select, translate: Expressions) -> Iterator[tuple[str, Typed, bool]]:
@@ -291,7 +289,7 @@ class _Compiler:
         results = {name: value for name, value, _ in reversed(outputs)}
         if node.args.get("distinct"):
             scope = Scope(relations=[Relation((), list(results.items()))])
-        translate = self._expressions(scope, common, windows, results, aliases_first=True)
+        translate = self._expressions(scope, common, windows, results)
         by_sql = {value.sql: i for i, (_, value, _) in reversed(list(enumerate(outputs)))}
         return self._order(order, translate, columns, by_sql)
 
@@ -309,7 +307,9 @@ class _Compiler:
             if by_position and isinstance(item, exp.Literal) and item.name.isdigit():
                 items.append(direction(str(_position(item, len(columns))), ordered))
                 continue
-            value = translate.typed(item)
+            # A name alone means a result of the SELECT before a column.
+            result = translate.aliases.get(item.name.lower()) if _is_bare(item) else None
+            value = translate.typed(item) if result is None else result
             if kinds.is_map(value.kind):
                 raise errors.semantic_error("ORDER BY a MAP is not possible")
             place = by_sql.get(value.sql)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 
@@ -61,7 +61,8 @@ MaxPartition = Callable[[str], str]
 class Expressions:
     """Translates the expressions of one SELECT.
 
-    ``aliases`` are results of the SELECT that expressions may name where no column has that name.
+    ``aliases`` are results of the SELECT that expressions may name. Where a column has the same name, the
+    column is meant inside of an aggregate, and elsewhere the name is refused as ambiguous.
     """
 
     conversions: Conversions
@@ -70,7 +71,7 @@ class Expressions:
     max_partition: MaxPartition
     windows: Mapping[str, exp.Expr] = field(default_factory=dict)
     aliases: Mapping[str, Typed] = field(default_factory=dict)
-    aliases_first: bool = False
+    _in_aggregate: bool = False
 
     def typed(self, node: exp.Expr) -> Typed:
         """Return the translation; an error naming what is not supported."""
@@ -95,9 +96,12 @@ class Expressions:
             raise errors.parse_error("* is not supported here")
         parts = [part.name for part in node.parts]
         alias = self.aliases.get(parts[0].lower()) if len(parts) == 1 else None
-        if alias is not None and (self.aliases_first or self.scope.find(parts[0]) is None):
-            return alias
-        return self.scope.resolve(parts)
+        if alias is None or self._in_aggregate:
+            return self.scope.resolve(parts)
+        column = self.scope.find(parts[0])
+        if column is not None and column.sql != alias.sql:
+            raise errors.semantic_error(f"{parts[0]} names a column and a result of the SELECT here")
+        return alias
 
     def _dot(self, node: exp.Expr) -> Typed:
         if not isinstance(node.expression, exp.Identifier):
@@ -381,7 +385,8 @@ class Expressions:
             raise errors.semantic_error(f"function {name} takes no OVER (...)")
         if function.role is not Role.AGGREGATE and order:
             raise errors.semantic_error(f"function {name} takes no WITHIN GROUP")
-        return function.translate(self.call(name, arguments, over or "", order))
+        inner = replace(self, _in_aggregate=True) if function.role is Role.AGGREGATE else self
+        return function.translate(inner.call(name, arguments, over or "", order))
 
     def call(self, name: str, arguments: Sequence[exp.Expr], over: str = "", order: str = "") -> Call:
         """Return a call with translated arguments."""

@@ -128,6 +128,8 @@ def define(
     templates = template.split(" | ")
 
     def build(call: Call) -> Typed:
+        if call.distinct:
+            raise call.refusal("takes no DISTINCT in the local cloud")
         values = [
             call.double(i) if kind == "double" else call.as_kind(i, kind)
             for i, kind in enumerate(types[: len(call.args)])
