@@ -24,9 +24,9 @@ SELECT "double", 'single', 'it\'s', "say \"hi\"", 'a' 'b';
 --: string, string, string, string, string
 --> 'double' | 'single' | "it's" | 'say "hi"' | 'ab'
 
-SELECT LENGTH('\t'), LENGTH('\n'), LENGTH('\\'), '\u4e2d', '\;', '\"', ASCII('\001');
---: bigint, bigint, bigint, string, string, string, bigint
---> 1 | 1 | 1 | '中' | ';' | '"' | 1
+SELECT ASCII('\t'), ASCII('\n'), ASCII('\r'), ASCII('\b'), ASCII('\\'), '\u4e2d', '\;', '\"', ASCII('\001');
+--: bigint, bigint, bigint, bigint, bigint, string, string, string, bigint
+--> 9 | 10 | 13 | 8 | 92 | '中' | ';' | '"' | 1
 
 -- unverified: escape sequences that no page names are refused
 SELECT '\d';
