@@ -22,6 +22,7 @@ from airflow_provider_drivepipe.local.odps.sql.functions.registry import Role
 from airflow_provider_drivepipe.local.odps.storage import Storage
 from airflow_provider_drivepipe.local.stats import Stats
 
+MARKS = ("-- page:", "-- recalled:", "-- unverified:", "-- refused:")
 CORPUS = Path(__file__).parent / "sql_corpus"
 ZONE = ZoneInfo("Asia/Shanghai")
 SETTINGS = {"odps.sql.timezone": ZONE.key}
@@ -48,7 +49,7 @@ def read_cases(path: Path) -> Iterator[Case]:
         lines = block.split("\n")
         script, expected = [], []
         for line in lines:
-            if line.startswith(("-- page:", "-- unverified:", "-- refused:")):
+            if line.startswith(MARKS):
                 source = line
             elif line.startswith(("-->", "--:", "--!")):
                 expected.append(line)
@@ -137,7 +138,9 @@ def test_every_function_has_a_case_that_succeeds() -> None:
 
 def test_every_case_says_where_its_rule_comes_from() -> None:
     assert [
-        case.place for case in CASES if not re.match(r"-- (page|unverified|refused): \S", case.source)
+        case.place
+        for case in CASES
+        if not re.match(r"-- (page|recalled|unverified|refused): \S", case.source)
     ] == []
 
 

@@ -1,9 +1,9 @@
--- page: COUNT
+-- recalled: COUNT
 SELECT COUNT(*), COUNT(1), COUNT(age), COUNT(DISTINCT age), COUNT(DISTINCT name, age), COUNT(DISTINCT member) FROM people;
 --: bigint, bigint, bigint, bigint, bigint, bigint
 --> 4 | 4 | 3 | 2 | 2 | 2
 
--- page: SUM, AVG, MAX, MIN
+-- recalled: SUM, AVG, MAX, MIN
 SELECT SUM(age), AVG(age), MAX(age), MIN(age), SUM(height), MAX(name), MIN(born) FROM people;
 --: bigint, double, bigint, bigint, double, string, datetime
 --> 80 | 26.666666666666668 | 30 | 25 | 5.1 | 'cid' | 1996-05-01 08:30:00
@@ -29,7 +29,7 @@ SELECT MAX(member) FROM people;
 SELECT SUM(name) FROM people;
 --! ODPS-0123091 Illegal type cast - in function cast, value 'ann' cannot be casted from String to Double
 
--- page: STDDEV, STDDEV_SAMP, VARIANCE, VAR_SAMP, MEDIAN, PERCENTILE, COVAR_POP, COVAR_SAMP, CORR
+-- recalled: STDDEV, STDDEV_SAMP, VARIANCE, VAR_SAMP, MEDIAN, PERCENTILE, COVAR_POP, COVAR_SAMP, CORR
 SELECT STDDEV(n), STDDEV_POP(n), STDDEV_SAMP(n), VARIANCE(n), VAR_POP(n), VAR_SAMP(n), MEDIAN(n), PERCENTILE(n, 0.5) FROM (SELECT 1 AS n UNION ALL SELECT 3) t;
 --: double, double, double, double, double, double, double, double
 --> 1.0 | 1.0 | 1.4142135623730951 | 1.0 | 1.0 | 2.0 | 2.0 | 2.0
@@ -38,7 +38,7 @@ SELECT COVAR_POP(x, y), COVAR_SAMP(x, y), CORR(x, y) FROM VALUES (1, 2), (2, 4),
 --: double, double, double
 --> 1.3333333333333333 | 2.0 | 1.0
 
--- page: WM_CONCAT
+-- recalled: WM_CONCAT
 SELECT WM_CONCAT(',', name) FROM (SELECT 'a' AS name UNION ALL SELECT NULL UNION ALL SELECT 'a') t;
 --: string
 --> 'a,a'
@@ -54,12 +54,12 @@ SELECT WM_CONCAT(',', name) FROM people WHERE false;
 SELECT WM_CONCAT(name, ',') FROM people;
 --! ODPS-0130071 [1,1] Semantic analysis exception - function WM_CONCAT: argument 1 must be a constant in the local cloud
 
--- page: ANY_VALUE, COUNT_IF
+-- recalled: ANY_VALUE, COUNT_IF
 SELECT ANY_VALUE(n), COUNT_IF(n = 1) FROM (SELECT 1 AS n UNION ALL SELECT 1) t;
 --: bigint, bigint
 --> 1 | 2
 
--- page: GROUP BY
+-- recalled: GROUP BY
 SELECT age, COUNT(*) FROM people GROUP BY age ORDER BY age;
 --: bigint, bigint
 --> NULL | 1
@@ -85,7 +85,7 @@ SELECT age % 2 AS age, COUNT(*) AS n FROM people GROUP BY age ORDER BY age, n;
 --> 0 | 1
 --> 1 | 2
 
--- page: GROUP BY
+-- recalled: GROUP BY
 SET hive.groupby.position.alias=true; SELECT member, COUNT(*) AS n FROM people GROUP BY 1 ORDER BY member;
 --: boolean, bigint
 --> NULL | 1
@@ -111,7 +111,7 @@ SELECT name FROM people WHERE COUNT(*) > 1;
 SELECT SUM(COUNT(*)) FROM people;
 --! ODPS-0130071 [1,1] Semantic analysis exception - Binder Error: aggregate function calls cannot be nested
 
--- page: HAVING
+-- recalled: HAVING
 SELECT age, COUNT(*) AS n FROM people GROUP BY age HAVING COUNT(*) > 1;
 --: bigint, bigint
 --> 25 | 2

@@ -1,4 +1,4 @@
--- page: COALESCE, NVL, NULLIF
+-- recalled: COALESCE, NVL, NULLIF
 SELECT COALESCE(NULL, NULL, 3), COALESCE(NULL, 'a', 'b'), COALESCE(NULL), NVL(NULL, 2), NVL('a', 'b'), NULLIF(2, 3), NULLIF(2, 2);
 --: bigint, string, string, bigint, string, bigint, bigint
 --> 3 | 'a' | NULL | 2 | 'a' | 2 | NULL
@@ -21,12 +21,12 @@ SELECT COALESCE(1, 'a');
 SELECT NVL(1, 'a');
 --! ODPS-0130141 [1,1] Illegal implicit type cast - NVL: BIGINT and STRING have no common type
 
--- page: IF
+-- recalled: IF
 SELECT IF(100 = 200, 100, 200), IF(NULL, 1, 2), IF(true, 1, NULL), IF(false, 1, 'a'), IF(1 > 0, 1, 2.5);
 --: bigint, bigint, bigint, string, double
 --> 200 | 2 | 1 | 'a' | 1.0
 
--- page: DECODE (NULL matches NULL)
+-- recalled: DECODE (NULL matches NULL)
 SELECT DECODE(2, 1, 'Taobao', 2, 'Alipay', 3, 'Aliyun', NULL, 'N/A', 'Others'), DECODE(NULL, 1, 'Taobao', NULL, 'N/A', 'Others'), DECODE(9, 1, 'Taobao', 'Others'), DECODE(9, 1, 'Taobao', 2, 'x');
 --: string, string, string, string
 --> 'Alipay' | 'N/A' | 'Others' | NULL
@@ -52,7 +52,7 @@ SELECT GREATEST(true, false);
 SELECT GREATEST(1, DATETIME '2025-09-01 00:00:00');
 --! ODPS-0130141 [1,1] Illegal implicit type cast - GREATEST: BIGINT and DATETIME cannot be compared
 
--- page: UUID, RAND
+-- recalled: UUID, RAND
 SELECT LENGTH(UUID()), RAND() BETWEEN 0 AND 1, UUID() = UUID();
 --: bigint, boolean, boolean
 --> 36 | true | false

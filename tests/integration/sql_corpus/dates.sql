@@ -40,7 +40,7 @@ SET odps.sql.type.system.odps2=true; SELECT DATEDIFF(DATE '2025-03-02', DATE '20
 --: int, bigint
 --> 1 | 1
 
--- page: DATEPART
+-- recalled: DATEPART
 SELECT DATEPART('2013-06-08 01:10:00', 'yyyy'), DATEPART('2013-06-08 01:10:00', 'mm'), DATEPART(DATETIME '2013-06-08 01:10:30', 'mi'), DATEPART(DATETIME '2013-06-08 01:10:30', 'ss');
 --: bigint, bigint, bigint, bigint
 --> 2013 | 6 | 10 | 30
@@ -98,7 +98,7 @@ SELECT DATE_FORMAT(TIMESTAMP '2026-11-20 01:02:03', 'yyyy-MM-dd hh:mi:ss');
 SELECT DATE_FORMAT(TIMESTAMP '2026-11-20 01:02:03', 'YYYY');
 --! ODPS-0130071 [1,1] Semantic analysis exception - function DATE_FORMAT: does not know the format 'YYYY'
 
--- page: FROM_UNIXTIME, UNIX_TIMESTAMP
+-- recalled: FROM_UNIXTIME, UNIX_TIMESTAMP
 SELECT FROM_UNIXTIME(123456789), FROM_UNIXTIME(0), UNIX_TIMESTAMP(DATETIME '2009-03-20 11:11:00'), UNIX_TIMESTAMP('2009-03-20 11:11:00'), UNIX_TIMESTAMP(DATETIME '1970-01-01 08:00:00');
 --: datetime, datetime, bigint, bigint, bigint
 --> 1973-11-30 05:33:09 | 1970-01-01 08:00:00 | 1237518660 | 1237518660 | 0
@@ -121,17 +121,17 @@ SELECT WEEKDAY(DATETIME '2009-03-20 11:11:00'), WEEKDAY('2026-11-22 00:00:00'), 
 --: bigint, bigint, bigint
 --> 4 | 6 | 0
 
--- page: WEEKOFYEAR
+-- recalled: WEEKOFYEAR
 SELECT WEEKOFYEAR('2014-12-29 00:00:00'), WEEKOFYEAR('2014-12-31 00:00:00'), WEEKOFYEAR('2013-12-28 00:00:00');
 --: bigint, bigint, bigint
 --> 1 | 1 | 52
 
--- page: DAYOFWEEK, DAYOFYEAR
+-- recalled: DAYOFWEEK, DAYOFYEAR
 SELECT DAYOFWEEK('2009-07-30'), DAYOFYEAR('2014-04-09');
 --: bigint, bigint
 --> 5 | 99
 
--- page: YEAR, QUARTER, MONTH, DAY, DAYOFMONTH, HOUR, MINUTE, SECOND
+-- recalled: YEAR, QUARTER, MONTH, DAY, DAYOFMONTH, HOUR, MINUTE, SECOND
 SELECT YEAR('1970-01-01'), QUARTER('1970-11-12 10:00:00'), MONTH('2014-09-01'), DAY('2014-09-01'), DAYOFMONTH('2014-09-30'), HOUR('2014-09-01 12:00:00'), MINUTE('2014-09-01 12:30:00'), SECOND('2014-09-01 12:30:45');
 --: bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint
 --> 1970 | 4 | 9 | 1 | 30 | 12 | 30 | 45
@@ -143,22 +143,22 @@ SET odps.sql.type.system.odps2=true; SELECT YEAR('1970-01-01'), MONTH(DATE '2014
 SELECT YEAR(NULL), YEAR('abc');
 --! ODPS-0123091 Illegal type cast - in function cast, value 'abc' cannot be casted from String to Datetime
 
--- page: EXTRACT
+-- recalled: EXTRACT
 SELECT EXTRACT(YEAR FROM DATETIME '2019-05-01 11:21:00'), EXTRACT(MONTH FROM DATETIME '2019-05-01 11:21:00'), EXTRACT(DAY FROM DATE '2019-05-03'), EXTRACT(HOUR FROM DATETIME '2019-05-01 11:21:00'), EXTRACT(MINUTE FROM DATETIME '2019-05-01 11:21:00');
 --: bigint, bigint, bigint, bigint, bigint
 --> 2019 | 5 | 3 | 11 | 21
 
--- page: DATE_ADD, DATE_SUB, ADD_MONTHS
+-- recalled: DATE_ADD, DATE_SUB, ADD_MONTHS
 SELECT DATE_ADD(DATETIME '2005-02-28 00:00:00', 1), DATE_SUB(DATETIME '2005-03-01 00:00:00', 1), DATE_ADD('2005-02-28', 1), ADD_MONTHS('2017-02-14', 3), ADD_MONTHS('2017-01-31', 1);
 --: date, date, date, string, string
 --> 2005-03-01 | 2005-02-28 | 2005-03-01 | '2017-05-14' | '2017-02-28'
 
--- page: ISDATE
+-- recalled: ISDATE
 SELECT ISDATE('2021-10-11', 'yyyy-mm-dd'), ISDATE('2021-13-11', 'yyyy-mm-dd'), ISDATE('20211011', 'yyyy-mm-dd');
 --: boolean, boolean, boolean
 --> true | false | false
 
--- page: Time zone configuration operations
+-- recalled: Time zone configuration operations
 SET odps.sql.timezone=UTC; SELECT CAST(FROM_UNIXTIME(0) AS STRING), HOUR(FROM_UNIXTIME(0)), UNIX_TIMESTAMP(DATETIME '1970-01-01 00:00:00');
 --: string, bigint, bigint
 --> '1970-01-01 00:00:00' | 0 | 0

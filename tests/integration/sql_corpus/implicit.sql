@@ -1,4 +1,4 @@
--- page: Type conversions (implicit conversion)
+-- recalled: Type conversions (implicit conversion)
 
 SELECT '10' < 9, '10' = 10, '10.0' = 10, 10 = 10.0, '2' > '10';
 --: boolean, boolean, boolean, boolean, boolean
@@ -88,7 +88,7 @@ SELECT n FROM days WHERE ds = 20261120;
 --: bigint
 --> 3
 
--- page: CASE WHEN expression (results of different types)
+-- recalled: CASE WHEN expression (results of different types)
 SELECT CASE WHEN true THEN 1 ELSE 2.5 END, CASE WHEN false THEN 1 ELSE 'a' END, CASE WHEN true THEN 1 ELSE NULL END;
 --: double, string, bigint
 --> 1.0 | 'a' | 1

@@ -32,7 +32,7 @@ SELECT ASCII('\t'), ASCII('\n'), ASCII('\r'), ASCII('\b'), ASCII('\\'), '\u4e2d'
 SELECT '\d';
 --! ODPS-0130161 [1,1] Parse exception - unknown escape sequence \d in a string, write \\d
 
--- page: Escape characters
+-- recalled: Escape characters
 SELECT 'semi;colon -- no comment /* none */';
 --: string
 --> 'semi;colon -- no comment /* none */'
@@ -50,7 +50,7 @@ SELECT Name, NAME, p.aGe FROM People P WHERE NAME = 'ann';
 --: string, string, bigint
 --> 'ann' | 'ann' | 30
 
--- page: SELECT syntax (columns without a name are _c0, _c1)
+-- recalled: SELECT syntax (columns without a name are _c0, _c1)
 CREATE TABLE named_by_position AS SELECT 1, name, age + 1 FROM people WHERE age > 25; SELECT _c0, name, _c2 FROM named_by_position;
 --: bigint, string, bigint
 --> 1 | 'ann' | 31

@@ -1,4 +1,4 @@
--- page: ARRAY, SIZE, ARRAY_CONTAINS, SORT_ARRAY, ARRAY_DISTINCT, ARRAY_JOIN
+-- recalled: ARRAY, SIZE, ARRAY_CONTAINS, SORT_ARRAY, ARRAY_DISTINCT, ARRAY_JOIN
 SELECT ARRAY(1, 2), ARRAY('a', NULL), ARRAY(1, 2.5), ARRAY(), SIZE(ARRAY('a', 'b')), SIZE(MAP('a', 1, 'b', 2)), ARRAY_CONTAINS(ARRAY('a', 'b'), 'a'), ARRAY_CONTAINS(ARRAY(1), 2);
 --: array<bigint>, array<string>, array<double>, array<string>, bigint, bigint, boolean, boolean
 --> [1, 2] | ['a', NULL] | [1.0, 2.5] | [] | 2 | 2 | true | false
@@ -25,7 +25,7 @@ SELECT SIZE('abc');
 SELECT ARRAY('a')['b'];
 --! ODPS-0130071 [1,1] Semantic analysis exception - an ARRAY has no element STRING
 
--- page: MAP, MAP_KEYS, MAP_VALUES, NAMED_STRUCT, STRUCT
+-- recalled: MAP, MAP_KEYS, MAP_VALUES, NAMED_STRUCT, STRUCT
 SELECT MAP('a', 1, 'b', 2), MAP('a', 1)['a'], MAP('a', 1)['z'], MAP(1, 'x')[1], MAP_KEYS(MAP('a', 1)), MAP_VALUES(MAP('a', 1));
 --: map<string,bigint>, bigint, bigint, string, array<string>, array<bigint>
 --> {'a': 1, 'b': 2} | 1 | NULL | 'x' | ['a'] | [1]
@@ -49,7 +49,7 @@ SELECT tags.x FROM orders;
 SELECT NAMED_STRUCT('a', 1)['a'];
 --! ODPS-0130071 [1,1] Semantic analysis exception - STRUCT<A:BIGINT> has no elements
 
--- page: LATERAL VIEW
+-- recalled: LATERAL VIEW
 SELECT id, tag FROM orders LATERAL VIEW EXPLODE(tags) t AS tag ORDER BY id, tag;
 --: bigint, string
 --> 1 | 'a'
@@ -93,7 +93,7 @@ SELECT w FROM (SELECT 'a b' AS s) q LATERAL VIEW EXPLODE(SPLIT(s, ' ')) e AS w O
 --> 'a'
 --> 'b'
 
--- page: EXPLODE, POSEXPLODE (alone in a SELECT)
+-- recalled: EXPLODE, POSEXPLODE (alone in a SELECT)
 SELECT EXPLODE(ARRAY(1, 2)) AS n ORDER BY n;
 --: bigint
 --> 1
@@ -120,7 +120,7 @@ SELECT id FROM orders LATERAL VIEW EXPLODE(tags) t AS a, b;
 SELECT id FROM orders LATERAL VIEW SIZE(tags) t AS a;
 --! ODPS-0130071 [1,1] Semantic analysis exception - SIZE makes no rows for a LATERAL VIEW
 
--- page: COLLECT_LIST, COLLECT_SET (NULLs are left out)
+-- recalled: COLLECT_LIST, COLLECT_SET (NULLs are left out)
 SELECT COLLECT_LIST(age), SORT_ARRAY(COLLECT_SET(age)) FROM people;
 --: array<bigint>, array<bigint>
 --> [30, 25, 25] | [25, 30]

@@ -1,4 +1,4 @@
--- page: ABS, CEIL, FLOOR, ROUND, TRUNC, SIGN
+-- recalled: ABS, CEIL, FLOOR, ROUND, TRUNC, SIGN
 SELECT ABS(-1), ABS(-1.2), ABS('-2'), CEIL(1.1), CEIL(-1.1), FLOOR(1.2), FLOOR(-1.2), FLOOR(0.3);
 --: bigint, double, double, bigint, bigint, bigint, bigint, bigint
 --> 1 | 1.2 | 2.0 | 2 | -1 | 1 | -2 | 0
@@ -15,7 +15,7 @@ SELECT ROUND(2.5), ROUND(-2.5), ROUND(7), SIGN(-2.5), SIGN(0), SIGN(3), NEGATIVE
 --: double, double, double, double, double, double, bigint, bigint
 --> 3.0 | -3.0 | 7.0 | -1.0 | 0.0 | 1.0 | -1 | -2
 
--- page: SQRT, CBRT, EXP, LN, LOG, LOG2, LOG10, POW
+-- recalled: SQRT, CBRT, EXP, LN, LOG, LOG2, LOG10, POW
 SELECT SQRT(4), CBRT(8), EXP(0), LN(1), LOG(10, 100), LOG2(8), LOG10(1000), POW(2, 4), POW(2, 0.5), PI(), E();
 --: double, double, double, double, double, double, double, double, double, double, double
 --> 2.0 | 2.0 | 1.0 | 0.0 | 2.0 | 3.0 | 3.0 | 16.0 | 1.4142135623730951 | 3.141592653589793 | 2.718281828459045
@@ -30,12 +30,12 @@ SELECT LN(0);
 SELECT EXP(1000);
 --! ODPS-0121095 Invalid arguments - not a finite number: inf
 
--- page: SIN, COS, TAN, ASIN, ACOS, ATAN, DEGREES, RADIANS
+-- recalled: SIN, COS, TAN, ASIN, ACOS, ATAN, DEGREES, RADIANS
 SELECT SIN(0), COS(0), TAN(0), ASIN(0), ACOS(1), ATAN(0), DEGREES(0), RADIANS(0);
 --: double, double, double, double, double, double, double, double
 --> 0.0 | 1.0 | 0.0 | 0.0 | 0.0 | 0.0 | 0.0 | 0.0
 
--- page: BIN, SHIFTLEFT
+-- recalled: BIN, SHIFTLEFT
 SELECT BIN(10), SHIFTLEFT(1, 3);
 --: string, bigint
 --> '1010' | 8

@@ -25,7 +25,7 @@ SELECT 1 / 0, 1 DIV 0, 1 % 0, 1.5 / 0, 0.0 / 0;
 --: double, bigint, bigint, double, double
 --> NULL | NULL | NULL | NULL | NULL
 
--- page: Operators (overflow is an error)
+-- recalled: Operators (overflow is an error)
 SELECT 9223372036854775807 + 1;
 --! ODPS-0121095 Invalid arguments - Out of Range Error: Overflow in addition of INT64 (9223372036854775807 + 1)!
 
@@ -79,7 +79,7 @@ SELECT 'a' || 'b', 'a' || 1, 'a' || NULL;
 --: string, string, string
 --> 'ab' | 'a1' | NULL
 
--- page: LIKE usage, RLIKE usage
+-- recalled: LIKE usage, RLIKE usage
 SELECT 'abc' LIKE 'a%', 'abc' LIKE 'a_c', 'abc' LIKE 'A%', 'a%c' LIKE 'a\\%c', 'abc' LIKE 'a\\%c', 'a_c' LIKE 'a\_c', 'abc' LIKE 'a\_c', 'abc' NOT LIKE 'b%', NULL LIKE 'a', 'a' LIKE NULL;
 --: boolean, boolean, boolean, boolean, boolean, boolean, boolean, boolean, boolean, boolean
 --> true | true | false | true | false | true | false | true | NULL | NULL
@@ -101,7 +101,7 @@ SELECT 'abc' RLIKE '';
 SELECT 'abc' RLIKE '(';
 --! ODPS-0121095 Invalid arguments - Invalid Input Error: missing ): (
 
--- page: CASE WHEN expression
+-- recalled: CASE WHEN expression
 SELECT CASE WHEN NULL THEN 1 WHEN false THEN 2 END, CASE 2 WHEN 1 THEN 'a' WHEN 2 THEN 'b' END, CASE NULL WHEN NULL THEN 'n' ELSE 'e' END;
 --: bigint, string, string
 --> NULL | 'b' | 'e'

@@ -1,4 +1,4 @@
--- page: SELECT syntax
+-- recalled: SELECT syntax
 SELECT * FROM days WHERE ds = '20261120';
 --: bigint, string
 --> 3 | '20261120'
@@ -45,7 +45,7 @@ SELECT *;
 SELECT `(ds)?+.+` FROM days;
 --! ODPS-0130071 [1,1] Semantic analysis exception - column (ds)?+.+ cannot be resolved
 
--- page: ORDER BY (NULL is the smallest value)
+-- recalled: ORDER BY (NULL is the smallest value)
 SELECT name FROM people ORDER BY name LIMIT 2;
 --: string
 --> NULL
@@ -98,7 +98,7 @@ SET hive.orderby.position.alias=true; SELECT name FROM people ORDER BY 2 LIMIT 3
 SET odps.sql.validate.orderby.limit=true; SELECT name FROM people ORDER BY name;
 --! ODPS-0130161 [1,1] Parse exception - ORDER BY must be used with a LIMIT clause
 
--- page: LIMIT
+-- recalled: LIMIT
 SELECT name FROM people ORDER BY name LIMIT 2 OFFSET 1;
 --: string
 --> 'ann'
@@ -116,7 +116,7 @@ SELECT name FROM people LIMIT 0;
 SELECT name FROM people LIMIT -1;
 --! ODPS-0130161 [1,1] Parse exception - LIMIT takes a whole number
 
--- page: DISTRIBUTE BY, SORT BY (they do not change which rows come out)
+-- recalled: DISTRIBUTE BY, SORT BY (they do not change which rows come out)
 SELECT COUNT(*) FROM (SELECT name FROM people DISTRIBUTE BY age SORT BY name) t;
 --: bigint
 --> 4
@@ -125,7 +125,7 @@ SELECT COUNT(*) FROM (SELECT name FROM people CLUSTER BY age) t;
 --: bigint
 --> 4
 
--- page: JOIN
+-- recalled: JOIN
 SELECT p.name, o.id FROM people p JOIN orders o ON p.name = o.who ORDER BY o.id;
 --: string, bigint
 --> 'ann' | 1
@@ -207,7 +207,7 @@ SELECT x.a, y.b FROM (SELECT 1 AS a) x LEFT JOIN (SELECT 1 AS a, 2 AS b) y ON x.
 --: bigint, bigint
 --> 1 | NULL
 
--- page: UNION, INTERSECT, MINUS
+-- recalled: UNION, INTERSECT, MINUS
 SELECT 1 AS n UNION ALL SELECT 1 UNION ALL SELECT 2 ORDER BY n;
 --: bigint
 --> 1
@@ -246,7 +246,7 @@ SELECT name FROM people WHERE age = 30 UNION ALL SELECT who FROM orders WHERE id
 --> 'ann'
 --> 'zoe'
 
--- page: Subqueries
+-- recalled: Subqueries
 SELECT t.total FROM (SELECT SUM(age) AS total FROM people) t;
 --: bigint
 --> 80
@@ -290,7 +290,7 @@ SELECT 1 IN (SELECT '1'), '2' IN (SELECT 1);
 --: boolean, boolean
 --> true | false
 
--- page: Common table expressions
+-- recalled: Common table expressions
 WITH a AS (SELECT 1 AS x), b AS (SELECT x + 1 AS y FROM a) SELECT a.x, b.y FROM a CROSS JOIN b;
 --: bigint, bigint
 --> 1 | 2
@@ -310,7 +310,7 @@ WITH people AS (SELECT name FROM people WHERE age = 30) SELECT * FROM people;
 WITH RECURSIVE a AS (SELECT 1) SELECT * FROM a;
 --! ODPS-0130161 [1,1] Parse exception - WITH RECURSIVE is not supported by the local cloud
 
--- page: VALUES
+-- recalled: VALUES
 SELECT * FROM VALUES (1, 'a'), (NULL, 'b') t(n, s) ORDER BY s;
 --: bigint, string
 --> 1 | 'a'
@@ -324,7 +324,7 @@ SELECT a + 1 AS b FROM VALUES (1), (2.5) t(a) ORDER BY b;
 SELECT * FROM VALUES (1), ('a') t(x);
 --! ODPS-0130141 [1,1] Illegal implicit type cast - VALUES: BIGINT and STRING have no common type
 
--- page: max_pt
+-- recalled: max_pt
 SELECT n FROM days WHERE ds = MAX_PT('days');
 --: bigint
 --> 3
@@ -336,7 +336,7 @@ SELECT MAX_PT('p.days');
 SELECT MAX_PT('people');
 --! ODPS-0130071 [1,1] Semantic analysis exception - table p.people has no partition with data
 
--- page: Script mode
+-- recalled: Script mode
 @a := SELECT 1 AS x; @b := SELECT x + 1 AS y FROM @a; SELECT y, '@a' FROM @b;
 --: bigint, string
 --> 2 | '@a'

@@ -29,47 +29,47 @@ SELECT INSTR('abc', 'c', -1);
 SELECT INSTR('Tech on the net', 'e', 3, 2);
 --! ODPS-0130071 [1,1] Semantic analysis exception - function INSTR: takes 2 to 3 arguments in the local cloud, not 4
 
--- page: LOCATE
+-- recalled: LOCATE
 SELECT LOCATE('ab', 'abchelloabc'), LOCATE('hi', 'hanmeimei'), LOCATE('ab', 'abhiab', 2);
 --: bigint, bigint, bigint
 --> 1 | 0 | 5
 
--- page: CONCAT
+-- recalled: CONCAT
 SELECT CONCAT('aabc', 'abcde'), CONCAT('a', 1, 2.5), CONCAT('aabc', NULL), CONCAT('a');
 --: string, string, string, string
 --> 'aabcabcde' | 'a12.5' | NULL | 'a'
 
--- page: CONCAT_WS (NULL values are left out)
+-- recalled: CONCAT_WS (NULL values are left out)
 SELECT CONCAT_WS(':', 'name', 'hanmeimei'), CONCAT_WS(':', 'avg', NULL, '34'), CONCAT_WS(NULL, 'a', 'b'), CONCAT_WS(':', ARRAY('name', 'lilei')), CONCAT_WS(',', ARRAY('a', NULL, 'b')), CONCAT_WS(',', 'a', 1);
 --: string, string, string, string, string, string
 --> 'name:hanmeimei' | 'avg:34' | NULL | 'name:lilei' | 'a,b' | 'a,1'
 
--- page: LENGTH, LENGTHB
+-- recalled: LENGTH, LENGTHB
 SELECT LENGTH('hi! 中国'), LENGTHB('hi! 中国'), LENGTH(''), LENGTH(NULL);
 --: bigint, bigint, bigint, bigint
 --> 6 | 10 | 0 | NULL
 
--- page: TOLOWER, TOUPPER, LOWER, UPPER
+-- recalled: TOLOWER, TOUPPER, LOWER, UPPER
 SELECT TOLOWER('aBcd'), TOUPPER('aBcd'), LOWER('ABC中文'), UPPER('abc'), LOWER(NULL);
 --: string, string, string, string, string
 --> 'abcd' | 'ABCD' | 'abc中文' | 'ABC' | NULL
 
--- page: TRIM, LTRIM, RTRIM
+-- recalled: TRIM, LTRIM, RTRIM
 SELECT TRIM(' a b '), LTRIM('  a '), RTRIM(' a  '), TRIM('xxaxx', 'x'), LTRIM('yxTxyom', 'xy'), RTRIM('yxTxyomxx', 'xy'), TRIM(NULL), LENGTH(TRIM('\ta'));
 --: string, string, string, string, string, string, string, bigint
 --> 'a b' | 'a ' | ' a' | 'a' | 'Txyom' | 'yxTxyom' | NULL | 2
 
--- page: LPAD, RPAD
+-- recalled: LPAD, RPAD
 SELECT LPAD('abcdefgh', 10, '12'), LPAD('abcdefgh', 5, '12'), LPAD('abcdefgh', 0, '12'), LPAD('abcdefgh', 0, NULL), RPAD('abcdefgh', 10, '12'), RPAD('abcdefgh', 5, '12'), RPAD('a', -1, 'b');
 --: string, string, string, string, string, string, string
 --> '12abcdefgh' | 'abcde' | '' | NULL | 'abcdefgh12' | 'abcde' | ''
 
--- page: REVERSE, REPEAT, SPACE, REPLACE, TRANSLATE
+-- recalled: REVERSE, REPEAT, SPACE, REPLACE, TRANSLATE
 SELECT REVERSE('abcdef'), REPEAT('abc', 3), REPEAT('abc', 0), LENGTH(SPACE(3)), REPLACE('ababab', 'abab', 'ab'), REPLACE('abc', '', 'x'), TRANSLATE('MaxComputer', 'puter', 'p'), TRANSLATE('aaa', 'b', 'c');
 --: string, string, string, bigint, string, string, string, string
 --> 'fedcba' | 'abcabcabc' | '' | 3 | 'abab' | 'abc' | 'MaxComp' | 'aaa'
 
--- page: ASCII, CHR
+-- recalled: ASCII, CHR
 SELECT ASCII('abcde'), ASCII(''), CHR(100), CHR(65);
 --: bigint, bigint, string, string
 --> 97 | 0 | 'd' | 'A'
@@ -77,7 +77,7 @@ SELECT ASCII('abcde'), ASCII(''), CHR(100), CHR(65);
 SELECT ASCII('中');
 --! ODPS-0121095 Invalid arguments - Invalid Input Error: not an ASCII character
 
--- page: MD5, SHA, SHA1, SHA2
+-- recalled: MD5, SHA, SHA1, SHA2
 SELECT MD5('ABC'), SHA('ABC'), SHA1('ABC'), SHA2('ABC', 256);
 --: string, string, string, string
 --> '902fbdd2b1df0c4f70b4a5d23525e932' | '3c01bdbb26f358bab27f267924aa2c9a03fcfdb8' | '3c01bdbb26f358bab27f267924aa2c9a03fcfdb8' | 'b5d4045c3f466fa91fe2cc6abe79232a1a57cdf104f7a26e716e0a1e2789df78'
@@ -85,12 +85,12 @@ SELECT MD5('ABC'), SHA('ABC'), SHA1('ABC'), SHA2('ABC', 256);
 SELECT SHA2('ABC', 512);
 --! ODPS-0130071 [1,1] Semantic analysis exception - function SHA2: supports only 256 bits in the local cloud
 
--- page: BASE64, UNBASE64
+-- recalled: BASE64, UNBASE64
 SELECT BASE64(CAST('alibaba' AS BINARY)), UNBASE64('YWxpYmFiYQ==');
 --: string, binary
 --> 'YWxpYmFiYQ==' | X'616c6962616261'
 
--- page: SPLIT_PART
+-- recalled: SPLIT_PART
 SELECT SPLIT_PART('aa,bb,cc,dd', ',', 1), SPLIT_PART('aa,bb,cc,dd', ',', 5), SPLIT_PART('aa,bb', '|', 1), SPLIT_PART(NULL, ',', 1);
 --: string, string, string, string
 --> 'aa' | '' | 'aa,bb' | NULL
@@ -111,7 +111,7 @@ SELECT SPLIT('a1b22c', '[0-9]+'), SPLIT('a.b', '\\.'), SPLIT('a|b', '\\|'), SPLI
 --: array<string>, array<string>, array<string>, array<string>, bigint, string
 --> ['a', 'b', 'c'] | ['a', 'b'] | ['a', 'b'] | ['a', 'b'] | 3 | 'b'
 
--- page: STARTSWITH, ENDSWITH
+-- recalled: STARTSWITH, ENDSWITH
 SELECT STARTSWITH('abc', 'ab'), STARTSWITH('abc', 'b'), ENDSWITH('abc', 'bc'), ENDSWITH('abc', 'a');
 --: boolean, boolean, boolean, boolean
 --> true | false | true | false
@@ -151,7 +151,7 @@ SELECT REGEXP_REPLACE(NULL, 'a', 'b'), REGEXP_REPLACE('abc', 'b', NULL), REGEXP_
 SELECT REGEXP_REPLACE('a1b2c3', '[0-9]', '', 3);
 --! ODPS-0130071 [1,1] Semantic analysis exception - function REGEXP_REPLACE: replaces the first or all occurrences only in the local cloud
 
--- page: REGEXP_COUNT, REGEXP_INSTR, REGEXP_SUBSTR
+-- recalled: REGEXP_COUNT, REGEXP_INSTR, REGEXP_SUBSTR
 SELECT REGEXP_COUNT('ababcde', 'a.c'), REGEXP_COUNT('ababcde', '[[:alpha:]]{2}'), REGEXP_COUNT('abab', 'z'), REGEXP_COUNT('aaaa', 'aa');
 --: bigint, bigint, bigint, bigint
 --> 1 | 3 | 0 | 2
@@ -192,7 +192,7 @@ SELECT GET_JSON_OBJECT('{"a":1}', "$['a']");
 SELECT GET_JSON_OBJECT('{"a":1}', CONCAT('$.', 'a'));
 --! ODPS-0130071 [1,1] Semantic analysis exception - function GET_JSON_OBJECT: argument 2 must be a constant in the local cloud
 
--- page: JSON_TUPLE
+-- recalled: JSON_TUPLE
 SELECT JSON_TUPLE('{"a":1,"b":"x","c":{"d":2}}', 'a', 'b', 'c', 'z') AS (a, b, c, z);
 --: string, string, string, string
 --> '1' | 'x' | '{"d":2}' | NULL

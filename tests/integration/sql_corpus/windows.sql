@@ -1,4 +1,4 @@
--- page: ROW_NUMBER, RANK, DENSE_RANK, PERCENT_RANK, CUME_DIST, NTILE
+-- recalled: ROW_NUMBER, RANK, DENSE_RANK, PERCENT_RANK, CUME_DIST, NTILE
 SELECT n, ROW_NUMBER() OVER (ORDER BY n), RANK() OVER (ORDER BY n), DENSE_RANK() OVER (ORDER BY n), PERCENT_RANK() OVER (ORDER BY n), CUME_DIST() OVER (ORDER BY n), NTILE(2) OVER (ORDER BY n) FROM VALUES (1), (2), (2), (3) t(n) ORDER BY n;
 --: bigint, bigint, bigint, bigint, double, double, bigint
 --> 1 | 1 | 1 | 1 | 0.0 | 0.25 | 1
@@ -19,7 +19,7 @@ SELECT n, NTILE(3) OVER (ORDER BY n) FROM VALUES (1), (2), (3), (4) t(n) ORDER B
 --> 3 | 2
 --> 4 | 3
 
--- page: LAG, LEAD
+-- recalled: LAG, LEAD
 SELECT n, LAG(n) OVER (ORDER BY n), LEAD(n) OVER (ORDER BY n), LAG(n, 2) OVER (ORDER BY n), LAG(n, 1, 0) OVER (ORDER BY n), LEAD(n, 1, -1) OVER (ORDER BY n) FROM VALUES (1), (2), (3) t(n) ORDER BY n;
 --: bigint, bigint, bigint, bigint, bigint, bigint
 --> 1 | NULL | 2 | NULL | 0 | 2
@@ -29,7 +29,7 @@ SELECT n, LAG(n) OVER (ORDER BY n), LEAD(n) OVER (ORDER BY n), LAG(n, 2) OVER (O
 SELECT n, LAG(n, -1) OVER (ORDER BY n) FROM VALUES (1) t(n);
 --! ODPS-0130071 [1,1] Semantic analysis exception - function LAG: the offset must not be negative
 
--- page: FIRST_VALUE, LAST_VALUE, NTH_VALUE
+-- recalled: FIRST_VALUE, LAST_VALUE, NTH_VALUE
 SELECT n, FIRST_VALUE(n) OVER (ORDER BY n), FIRST_VALUE(n, true) OVER (ORDER BY n), LAST_VALUE(n) OVER (ORDER BY n ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING), NTH_VALUE(n, 2) OVER (ORDER BY n ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) FROM VALUES (NULL), (2), (3) t(n) ORDER BY n;
 --: bigint, bigint, bigint, bigint, bigint
 --> NULL | NULL | NULL | 3 | 2
@@ -49,7 +49,7 @@ SELECT SUM(n) OVER (ORDER BY k) AS s FROM VALUES (1, 1), (1, 1), (1, 1) t(k, n) 
 --> 2
 --> 3
 
--- page: Window functions
+-- recalled: Window functions
 SELECT k, n, SUM(n) OVER (PARTITION BY k), COUNT(*) OVER (), SUM(1) OVER (PARTITION BY k ORDER BY n) FROM VALUES ('a', 1), ('a', 2), ('b', 3) t(k, n) ORDER BY k, n;
 --: string, bigint, bigint, bigint, bigint
 --> 'a' | 1 | 3 | 3 | 1
@@ -77,7 +77,7 @@ SELECT k, SUM(SUM(n)) OVER (ORDER BY k) FROM VALUES ('a', 1), ('b', 2) t(k, n) G
 --> 'a' | 1
 --> 'b' | 3
 
--- page: QUALIFY
+-- recalled: QUALIFY
 SELECT k, n FROM VALUES ('a', 1), ('a', 2), ('b', 3) t(k, n) QUALIFY ROW_NUMBER() OVER (PARTITION BY k ORDER BY n DESC) = 1 ORDER BY k;
 --: string, bigint
 --> 'a' | 2

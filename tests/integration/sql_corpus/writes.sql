@@ -1,4 +1,4 @@
--- page: INSERT INTO, INSERT OVERWRITE
+-- recalled: INSERT INTO, INSERT OVERWRITE
 CREATE TABLE w1 (a STRING, n BIGINT); INSERT INTO w1 VALUES ('x', 1), ('y', NULL); INSERT INTO TABLE w1 SELECT 'z', 3; SELECT * FROM w1 ORDER BY a;
 --: string, bigint
 --> 'x' | 1
@@ -50,7 +50,7 @@ INSERT INTO w1 SELECT 'bad', 'x1';
 INSERT INTO w1 SELECT ARRAY(1), 1;
 --! ODPS-0130141 [1,1] Illegal implicit type cast - column a: cannot convert ARRAY<BIGINT> to STRING
 
--- page: INSERT INTO, INSERT OVERWRITE (static partitions)
+-- recalled: INSERT INTO, INSERT OVERWRITE (static partitions)
 CREATE TABLE w2 (n BIGINT) PARTITIONED BY (ds STRING, hh STRING); INSERT INTO w2 PARTITION (ds='1', hh='a') VALUES (1); INSERT OVERWRITE TABLE w2 PARTITION (ds='1', hh='b') SELECT 2; SELECT * FROM w2 ORDER BY n;
 --: bigint, string, string
 --> 1 | '1' | 'a'
@@ -98,7 +98,7 @@ SELECT COUNT(*) FROM w2 WHERE ds = '3';
 --: bigint
 --> 1
 
--- page: CREATE TABLE (CREATE TABLE AS SELECT)
+-- recalled: CREATE TABLE (CREATE TABLE AS SELECT)
 CREATE TABLE w3 AS SELECT 1 AS a, 'x' AS b, 1.5 AS c, ARRAY(1) AS d; SELECT * FROM w3;
 --: bigint, string, double, array<bigint>
 --> 1 | 'x' | 1.5 | [1]
@@ -120,7 +120,7 @@ DROP TABLE w4; DROP TABLE IF EXISTS w4; SELECT * FROM w4;
 DROP TABLE w4;
 --! ODPS-0130131 [1,1] Table not found - table p.w4 cannot be resolved
 
--- page: Partition operations
+-- recalled: Partition operations
 ALTER TABLE w2 ADD IF NOT EXISTS PARTITION (ds='9', hh='9'); ALTER TABLE w2 DROP IF EXISTS PARTITION (ds='1', hh='a'); ALTER TABLE w2 DROP IF EXISTS PARTITION (ds='1', hh='a'); SHOW PARTITIONS w2;
 --> ds=1/hh=b
 --> ds=2/hh=x
@@ -147,7 +147,7 @@ TRUNCATE TABLE w1; SELECT COUNT(*) FROM w1;
 --: bigint
 --> 0
 
--- page: Views
+-- recalled: Views
 CREATE VIEW v1 AS SELECT name, age * 2 AS twice FROM people WHERE age > 26; SELECT * FROM v1;
 --: string, bigint
 --> 'ann' | 60
@@ -204,6 +204,6 @@ DELETE FROM w1;
 MERGE INTO w1 USING w3 ON w1.n = w3.a WHEN MATCHED THEN DELETE;
 --! ODPS-0130161 [1,1] Parse exception - statement MERGE is not supported by the local cloud
 
--- page: INSERT INTO, INSERT OVERWRITE (a partitioned table needs PARTITION)
+-- recalled: INSERT INTO, INSERT OVERWRITE (a partitioned table needs PARTITION)
 INSERT INTO w2 SELECT 1, '4', 'z';
 --! ODPS-0130071 [1,1] Semantic analysis exception - p.w2 is partitioned, INSERT needs PARTITION (...)
