@@ -312,7 +312,7 @@ def test_db_api(odps: ODPS, name: str) -> None:
         ("GRANT SELECT ON t TO u", errors.ParseError, "GRANT"),
         ("SELECT nope FROM (SELECT 1 AS a) t", errors.ODPSError, "nope"),
         ("SELECT crc32('x')", errors.ODPSError, "crc32"),
-        ("SELECT CAST('abc' AS BIGINT)", errors.ODPSError, "ODPS-0121095"),
+        ("SELECT CAST('abc' AS BIGINT)", errors.ODPSError, "ODPS-0123091"),
     ],
 )
 def test_failures_have_their_own_classes(

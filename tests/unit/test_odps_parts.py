@@ -18,9 +18,10 @@ from airflow_provider_drivepipe.local.odps.catalog import Catalog, Column, DataF
 from airflow_provider_drivepipe.local.odps.database import Database
 from airflow_provider_drivepipe.local.odps.errors import OdpsError
 from airflow_provider_drivepipe.local.odps.logview import logview_purpose, purpose_of_policy
+from airflow_provider_drivepipe.local.odps.sql import kinds
 from airflow_provider_drivepipe.local.odps.sql.tokens import Cursor
 from airflow_provider_drivepipe.local.odps.storage import Storage, cast_batch
-from airflow_provider_drivepipe.local.odps.types import odps_type_of_duck, storage_schema, type_name
+from airflow_provider_drivepipe.local.odps.types import storage_schema, type_name
 
 
 @pytest.fixture
@@ -148,12 +149,23 @@ def test_unknown_types(unknown: str) -> None:
         type_name(unknown)
 
 
-def test_types_of_results() -> None:
-    assert odps_type_of_duck('STRUCT(a INTEGER, "b c" MAP(VARCHAR, DECIMAL(10,2)))[]', True) == (
-        "array<struct<a:int,b c:map<string,decimal(10,2)>>>"
-    )
-    with pytest.raises(OdpsError, match="INTERVAL"):
-        odps_type_of_duck("INTERVAL", True)
+@pytest.mark.parametrize(
+    ("written", "kind", "without_odps2"),
+    [
+        ("DECIMAL", "decimal(38,18)", "decimal(38,18)"),
+        ("STRUCT<A:INT,b:MAP<STRING,FLOAT>>", "struct<a:int,b:map<string,float>>", None),
+        ("ARRAY<DECIMAL(10, 2)>", "array<decimal(10,2)>", "array<decimal(10,2)>"),
+        ("tinyint", "tinyint", "bigint"),
+    ],
+)
+def test_types_in_queries(written: str, kind: str, without_odps2: str | None) -> None:
+    assert kinds.canonical(written) == kind
+    assert kinds.widened(kind) == (without_odps2 or "struct<a:bigint,b:map<string,double>>")
+
+
+def test_fields_that_queries_cannot_name() -> None:
+    with pytest.raises(OdpsError, match="b c"):
+        kinds.canonical("struct<`b c`:bigint>")
 
 
 # Codecs

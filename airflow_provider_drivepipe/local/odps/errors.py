@@ -76,3 +76,13 @@ def not_supported(what: str) -> OdpsError:
     """Return the error for a call that MaxCompute has and the local cloud has not."""
     # Not 501: clients of the tunnel try calls again for minutes after any status from 500 on.
     return OdpsError(400, "NotImplemented", f"not supported by the local cloud: {what}", "ODPS-0420061")
+
+
+def illegal_conversion(message: str) -> OdpsError:
+    """Return the error for SQL that needs a conversion between types which does not exist."""
+    return OdpsError(400, "InvalidArgument", f"[1,1] Illegal implicit type cast - {message}", "ODPS-0130141")
+
+
+def illegal_union(message: str) -> OdpsError:
+    """Return the error for a UNION, INTERSECT or EXCEPT of queries whose columns do not fit together."""
+    return OdpsError(400, "InvalidArgument", f"[1,1] Illegal union operation - {message}", "ODPS-0130241")

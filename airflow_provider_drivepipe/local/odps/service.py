@@ -66,7 +66,7 @@ class OdpsService:
         self._database = Database(root / "catalog.sqlite")
         self._catalog = Catalog(self._database, projects)
         self._storage = Storage(root / "data")
-        engine = Engine(self._catalog, self._storage, root / "scratch", stats)
+        self._engine = engine = Engine(self._catalog, self._storage, root / "scratch", stats)
         self._instances = Instances(self._database, engine, root / "results")
         self.tokens = Tokens(self._database)
         self._authenticator = Authenticator(credentials, self.tokens)
@@ -123,6 +123,7 @@ class OdpsService:
         self._closed.set()
         self._collector.join()
         self._instances.close()
+        self._engine.close()
         self._database.close()
 
     # Garbage

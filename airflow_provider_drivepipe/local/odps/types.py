@@ -33,31 +33,6 @@ _DUCK_TYPES = {
     "binary": "BLOB",
 }
 
-_ODPS_TYPES = {
-    "VARCHAR": "string",
-    "UUID": "string",
-    '"NULL"': "string",
-    "BIGINT": "bigint",
-    "HUGEINT": "bigint",
-    "UBIGINT": "bigint",
-    "UHUGEINT": "bigint",
-    "UINTEGER": "bigint",
-    "INTEGER": "int",
-    "SMALLINT": "smallint",
-    "TINYINT": "tinyint",
-    "DOUBLE": "double",
-    "FLOAT": "float",
-    "BOOLEAN": "boolean",
-    "TIMESTAMP WITH TIME ZONE": "datetime",
-    "TIMESTAMPTZ_NS": "timestamp",
-    "TIMESTAMP": "timestamp_ntz",
-    "TIMESTAMP_NS": "timestamp_ntz",
-    "DATE": "date",
-    "BLOB": "binary",
-}
-
-_WIDENED_WITHOUT_ODPS2 = {"int": "bigint", "smallint": "bigint", "tinyint": "bigint", "float": "double"}
-
 
 @lru_cache(maxsize=1024)
 def odps_type(text: str) -> odps_types.DataType:
@@ -133,42 +108,3 @@ def duck_type(data_type: odps_types.DataType | str) -> str:
     if known is None:
         raise errors.semantic_error(f"type {data_type} is not supported by the local cloud")
     return known
-
-
-def odps_type_of_duck(duck: str, odps2: bool) -> str:
-    """Return the MaxCompute type of a DuckDB result column.
-
-    Without ``odps2`` (the setting ``odps.sql.type.system.odps2``) the small number types do not exist and
-    become bigint and double, as in MaxCompute.
-    """
-    if duck.endswith("[]"):
-        return f"array<{odps_type_of_duck(duck[:-2], odps2)}>"
-    if duck.startswith("DECIMAL("):
-        return duck.lower().replace(" ", "")
-    if duck.startswith("MAP("):
-        key, value = (odps_type_of_duck(part, odps2) for part in _split_arguments(duck[4:-1]))
-        return f"map<{key},{value}>"
-    if duck.startswith("STRUCT("):
-        fields = (_struct_field(part, odps2) for part in _split_arguments(duck[7:-1]))
-        return f"struct<{','.join(fields)}>"
-    known = _ODPS_TYPES.get(duck)
-    if known is None:
-        raise errors.semantic_error(f"results of type {duck} are not supported by the local cloud")
-    return known if odps2 else _WIDENED_WITHOUT_ODPS2.get(known, known)
-
-
-def _struct_field(text: str, odps2: bool) -> str:
-    match = re.fullmatch(r'(?s)("(?:[^"]|"")+"|\S+)\s+(.*)', text)
-    if match is None:
-        raise errors.semantic_error(f"cannot read the struct field {text!r}")
-    return f"{match[1].strip(chr(34))}:{odps_type_of_duck(match[2], odps2)}"
-
-
-def _split_arguments(text: str) -> list[str]:
-    parts, depth, start = [], 0, 0
-    for i, character in enumerate(text):
-        depth += {"(": 1, ")": -1}.get(character, 0)
-        if character == "," and depth == 0:
-            parts.append(text[start:i].strip())
-            start = i + 1
-    return [*parts, text[start:].strip()]

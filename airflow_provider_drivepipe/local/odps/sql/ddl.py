@@ -14,7 +14,7 @@ from airflow_provider_drivepipe.local.odps.catalog import (
     Table,
     TableDefinition,
 )
-from airflow_provider_drivepipe.local.odps.sql.compiler import Session
+from airflow_provider_drivepipe.local.odps.sql.session import Session
 from airflow_provider_drivepipe.local.odps.sql.tokens import Cursor
 from airflow_provider_drivepipe.local.odps.storage import Storage
 from airflow_provider_drivepipe.local.odps.types import type_name

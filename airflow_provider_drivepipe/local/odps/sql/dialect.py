@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from sqlglot import ErrorLevel, exp
+from sqlglot import exp
 from sqlglot.dialects.hive import Hive
 from sqlglot.errors import ParseError, SqlglotError, TokenError
 from sqlglot.parsers.hive import HiveParser
 from sqlglot.tokens import Token
 
 from airflow_provider_drivepipe.local.odps import errors
-from airflow_provider_drivepipe.local.odps.sql.functions import FUNCTIONS
 
-_FUNCTION_PARSERS = ("CAST", "CEIL", "DECODE", "EXTRACT", "FLOOR", "TRIM")
+_FUNCTION_PARSERS = ("CAST", "EXTRACT")
 
 
 class MaxComputeParser(HiveParser):
-    """Hive's parser, knowing only the functions that keep their meaning."""
+    """Hive's parser, to which a function is a name with arguments: what it means is decided later."""
 
     STRICT_CAST = True
-    FUNCTIONS = FUNCTIONS
+    FUNCTIONS: dict[str, object] = {}  # noqa: RUF012 - the base class declares it
+    ARRAY_CONSTRUCTORS: dict[str, object] = {}  # noqa: RUF012 - the base class declares it
+    NO_PAREN_FUNCTIONS: dict[object, object] = {}  # noqa: RUF012 - the base class declares it
     FUNCTION_PARSERS = {  # noqa: RUF012 - the base class declares it
         name: parse for name, parse in HiveParser.FUNCTION_PARSERS.items() if name in _FUNCTION_PARSERS
     }
@@ -75,12 +76,3 @@ def parse(sql: str) -> exp.Expr:
     if len(trees) != 1 or trees[0] is None:
         raise errors.parse_error("one statement expected")
     return trees[0]
-
-
-def to_duckdb(tree: exp.Expr) -> str:
-    """Return the DuckDB text of a translated tree; a ParseError for what DuckDB cannot do."""
-    try:
-        text: str = tree.sql(dialect="duckdb", unsupported_level=ErrorLevel.RAISE)
-    except SqlglotError as error:
-        raise errors.parse_error(f"not supported by the local cloud: {error}") from error
-    return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,24 +17,19 @@ from sqlglot import exp
 from airflow_provider_drivepipe.local.odps import errors
 from airflow_provider_drivepipe.local.odps.catalog import Catalog, Column, DataFile, Table
 from airflow_provider_drivepipe.local.odps.sql import dialect, script
-from airflow_provider_drivepipe.local.odps.sql.compiler import (
-    CompiledQuery,
-    Session,
-    compile_query,
-    quote_name,
-    quote_text,
-)
+from airflow_provider_drivepipe.local.odps.sql.compiler import CompiledQuery, compile_query
+from airflow_provider_drivepipe.local.odps.sql.convert import Typed, duck_cast, quote_name, quote_text
 from airflow_provider_drivepipe.local.odps.sql.ddl import Ddl
-from airflow_provider_drivepipe.local.odps.sql.functions import MACROS
+from airflow_provider_drivepipe.local.odps.sql.kinds import VOID, canonical
+from airflow_provider_drivepipe.local.odps.sql.macros import install
 from airflow_provider_drivepipe.local.odps.sql.result import Result, Rows
+from airflow_provider_drivepipe.local.odps.sql.session import Session
 from airflow_provider_drivepipe.local.odps.storage import Storage
-from airflow_provider_drivepipe.local.odps.types import duck_type, odps_type_of_duck
+from airflow_provider_drivepipe.local.odps.types import duck_type
 from airflow_provider_drivepipe.local.stats import Stats
 
 CANCELLED_CODE = "ODPS-0130252"
 _MEMORY_LIMIT = "2GB"
-_FRACTIONS = ("DOUBLE", "FLOAT", "DECIMAL", "VARCHAR")
-_INTEGERS = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT")
 _QUERY_WORDS = ("SELECT", "WITH", "(", "FROM", "VALUES")
 
 Written = dict[tuple[str, ...], list[DataFile]]
@@ -83,8 +79,21 @@ class Engine:
         scratch.mkdir(parents=True, exist_ok=True)
         self._catalog = catalog
         self._storage = storage
-        self._scratch = scratch
         self._stats = stats
+        self._database = duckdb.connect(
+            ":memory:",
+            config={
+                "memory_limit": _MEMORY_LIMIT,
+                "temp_directory": str(scratch),
+                "autoinstall_known_extensions": False,
+            },
+        )
+        self._lock = threading.Lock()
+        install(self._database)
+
+    def close(self) -> None:
+        """Give up what the engine holds; no statement may run any more."""
+        self._database.close()
 
     def execute(
         self,
@@ -133,20 +142,16 @@ class Engine:
         self, query: CompiledQuery, session: Session, cancellation: Cancellation
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         """Yield a connection that knows a query's tables; its errors become OdpsErrors."""
-        config = {
-            "memory_limit": _MEMORY_LIMIT,
-            "temp_directory": str(self._scratch),
-            "autoinstall_known_extensions": False,
-        }
-        with duckdb.connect(":memory:", config=config) as connection:
+        with self._lock:
+            cursor = self._database.cursor()
+        with cursor as connection:
             try:
                 zone = session.settings.get("odps.sql.timezone")
                 if zone:
                     connection.execute(f"SET TimeZone = {quote_text(zone)}")
-                connection.execute(MACROS)
                 with cancellation.guard(connection):
                     for name, body in query.views.items():
-                        connection.execute(f"CREATE VIEW {quote_name(name)} AS {body}")
+                        connection.execute(f"CREATE TEMP VIEW {quote_name(name)} AS {body}")
                     yield connection
             except duckdb.Error as error:
                 raise _translate(error) from error
@@ -157,6 +162,12 @@ def _translate(error: duckdb.Error) -> errors.OdpsError:
     first_line = str(error).splitlines()[0]
     if isinstance(error, duckdb.InterruptException):
         return _cancelled_error()
+    own = re.search(r"(ODPS-\d{7}):(.*)", first_line)
+    if own is not None:
+        return errors.OdpsError(400, "InvalidArgument", own[2], own[1])
+    ungrouped = "must appear in the GROUP BY clause" in first_line
+    if ungrouped:
+        return errors.semantic_error("an expression that is no aggregate should appear in GROUP BY key")
     if isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException):
         return errors.semantic_error(first_line)
     if isinstance(
@@ -209,22 +220,23 @@ class _Run:
     def _connect(self, query: CompiledQuery) -> Any:
         return self._engine.connect(query, self._session, self._cancellation)
 
-    def _columns(self, connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Column, ...]:
-        relation = connection.sql(query)
+    def _columns(self, query: CompiledQuery) -> tuple[Column, ...]:
         columns: list[Column] = []
         taken: set[str] = set()
-        for i, (name, duck) in enumerate(zip(relation.columns, relation.types, strict=True)):
-            unique, n = name.lower(), 1
+        for i, (name, found) in enumerate(query.columns):
+            kind = "string" if found == VOID else found
+            unique, n = name, 1
             while unique in taken:
-                unique, n = f"{name.lower()}_{n}", n + 1
+                unique, n = f"{name}_{n}", n + 1
             taken.add(unique)
-            columns.append(Column(unique, odps_type_of_duck(str(duck), self._session.odps2), id=f"c{i}"))
+            columns.append(Column(unique, kind, id=f"c{i}"))
         return tuple(columns)
 
     def _describe(self, sql: str) -> tuple[Column, ...]:
         query = self._compile(sql)
         with self._connect(query) as connection:
-            return self._columns(connection, query.sql)
+            connection.sql(query.sql)  # DuckDB checks what is left to check, e.g. GROUP BY.
+        return self._columns(query)
 
     def _explain(self, sql: str) -> str:
         rest = sql.strip()[len("EXPLAIN") :].strip()
@@ -242,11 +254,10 @@ class _Run:
 
     def _select(self, tree: exp.Expr, path: Path) -> Rows:
         query = self._compile(tree)
+        columns = self._columns(query)
         with self._connect(query) as connection:
-            columns = self._columns(connection, query.sql)
             items = ", ".join(f"CAST({c.id} AS {duck_type(c.type)}) AS {c.id}" for c in columns)
-            ids = ", ".join(c.id for c in columns)
-            _copy(connection, f"SELECT {items} FROM ({query.sql}) AS q({ids})", path)
+            _copy(connection, f"SELECT {items} FROM ({query.sql}) AS q", path)
         return Rows(path, pq.read_metadata(path).num_rows, columns)
 
     # Writing
@@ -256,7 +267,7 @@ class _Run:
             return
         query = self._compile(sql)
         with self._connect(query) as connection:
-            written = self._write(connection, query.sql, table, {}, table.columns)
+            written = self._write(connection, query, table, {}, table.columns)
         self._keep(written, lambda: self._catalog.create_table(table, written, if_not_exists))
 
     def _insert(self, tree: exp.Insert) -> None:
@@ -272,11 +283,13 @@ class _Run:
         table = self._catalog.table(*resolved)
         if table.definition.view_text is not None:
             raise errors.semantic_error(f"{table.full_name} is a view")
+        if table.partition_columns and partition is None:
+            raise errors.semantic_error(f"{table.full_name} is partitioned, INSERT needs PARTITION (...)")
         static = _static_partition(partition, table)
         columns = _target_columns(table, static, column_names)
         query = self._compile(_source_query(tree))
         with self._connect(query) as connection:
-            written = self._write(connection, query.sql, table, static, columns)
+            written = self._write(connection, query, table, static, columns)
         overwrite = bool(tree.args.get("overwrite"))
         self._keep(written, lambda: self._catalog.publish(table, written, overwrite))
 
@@ -297,24 +310,22 @@ class _Run:
     def _write(
         self,
         connection: duckdb.DuckDBPyConnection,
-        query: str,
+        query: CompiledQuery,
         table: Table,
         static: Mapping[str, str],
         columns: Sequence[Column],
     ) -> Written:
         """Write a query's rows as files of a table; ``columns`` are what the query gives, in its order."""
-        found = connection.sql(query)
-        if len(found.columns) != len(columns):
+        if len(query.columns) != len(columns):
             raise errors.semantic_error(
-                f"wrong columns count {len(found.columns)} in data source, requires {len(columns)} columns "
+                f"wrong columns count {len(query.columns)} in data source, requires {len(columns)} columns "
                 "(includes dynamic partitions if any)"
             )
         casts = ", ".join(
-            f"{_assignment(f's{i}', str(source), column)} AS {quote_name(column.name)}"
-            for i, (source, column) in enumerate(zip(found.types, columns, strict=True))
+            f"{self._assigned(f'c{i}', kind, column)} AS {quote_name(column.name)}"
+            for i, ((_, kind), column) in enumerate(zip(query.columns, columns, strict=True))
         )
-        aliases = ", ".join(f"s{i}" for i in range(len(columns)))
-        cast_query = f"SELECT {casts} FROM ({query}) AS q({aliases})"
+        cast_query = f"SELECT {casts} FROM ({query.sql}) AS q"
         given = {c.name for c in columns}
         by_id = ", ".join(
             f"{quote_name(c.name)} AS {quote_name(c.id)}"
@@ -341,6 +352,11 @@ class _Run:
             self._remove(written)
             raise
         return written
+
+    def _assigned(self, source: str, kind: str, column: Column) -> str:
+        target = canonical(column.type)
+        value = self._session.conversions.assigned(Typed(source, kind), target, column.name)
+        return duck_cast(value.sql, target)
 
     def _write_file(
         self, connection: duckdb.DuckDBPyConnection, select: str, table: Table, values: Sequence[str]
@@ -375,16 +391,6 @@ def _require_values(connection: duckdb.DuckDBPyConnection, path: Path, column: C
         )
 
 
-def _assignment(name: str, source: str, column: Column) -> str:
-    """Return the DuckDB expression that converts a query's column to a table's type."""
-    target = duck_type(column.type)
-    if target in _INTEGERS and source.startswith(_FRACTIONS):
-        return f"CAST(mc_integer({name}) AS {target})"
-    if target == "VARCHAR" and source != "VARCHAR":
-        return f"mc_text({name})"
-    return f"CAST({name} AS {target})"
-
-
 def _static_partition(partition: exp.Expr | None, table: Table) -> dict[str, str]:
     if partition is None:
         return {}
@@ -408,6 +414,9 @@ def _target_columns(
     if column_names is None:
         return [*table.columns, *dynamic]
     by_name = {c.name: c for c in (*table.columns, *dynamic)}
+    twice = [name for name in column_names if column_names.count(name) > 1]
+    if twice:
+        raise errors.semantic_error(f"column {twice[0]} is named twice")
     unknown = [name for name in column_names if name not in by_name]
     if unknown:
         raise errors.semantic_error(f"column {unknown[0]} cannot be resolved")
@@ -417,15 +426,10 @@ def _target_columns(
 
 def _source_query(tree: exp.Insert) -> exp.Expr:
     source = tree.expression
-    if isinstance(source, exp.Values):
-        source.set("alias", None)
-        aliased = exp.alias_(source, "inserted", table=True)
-        source = exp.select("*").from_(aliased)
-    if not isinstance(source, exp.Query):
+    if not isinstance(source, exp.Query | exp.Values):
         raise errors.parse_error("INSERT needs a query or VALUES")
-    for key in ("with_", "with"):
-        if tree.args.get(key) is not None:
-            source.set(key, tree.args[key])
+    if tree.args.get("with_") is not None:
+        source.set("with_", tree.args["with_"])
     return source
 
 

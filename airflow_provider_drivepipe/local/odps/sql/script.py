@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from airflow_provider_drivepipe.local.odps import errors
+
 _PIECES = re.compile(
     r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`[^`]*`|--[^\n]*|/\*(?!\+).*?\*/|;|@\w+""", re.DOTALL
 )
@@ -12,8 +14,18 @@ _SET = re.compile(r"set\s+([\w.\-]+)\s*=\s*(.*)", re.IGNORECASE | re.DOTALL)
 _ASSIGNMENT = re.compile(r"@(\w+)\s*(?:table\s*)?:=\s*(.*)", re.IGNORECASE | re.DOTALL)
 
 
+_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|[0-3][0-7]{2}|.)", re.DOTALL)
+_ESCAPES = {"b": "\b", "t": "\t", "n": "\n", "r": "\r", "0": "\0", "Z": "\x1a"}
+_ITSELF = "'\"\\;/"
+# What LIKE takes for a sign instead of a wildcard keeps its backslash.
+_FOR_LIKE = "%_"
+
+
 def split_statements(text: str) -> Iterator[str]:
-    """Yield the statements of a script without comments and semicolons; literals stay as they are."""
+    """Yield the statements of a script without comments and semicolons.
+
+    The escape sequences of literals are resolved; only quotes and backslashes in them stay escaped.
+    """
     parts: list[str] = []
     end = 0
     for match in _PIECES.finditer(text):
@@ -26,9 +38,29 @@ def split_statements(text: str) -> Iterator[str]:
         elif piece.startswith(("--", "/*")):
             parts.append(" ")
         else:
-            parts.append(piece)
+            parts.append(_plain_literal(piece) if piece[0] in "'\"" else piece)
     parts.append(text[end:])
     yield from _statement(parts)
+
+
+def _plain_literal(literal: str) -> str:
+    quote, content = literal[0], _ESCAPE.sub(_resolved, literal[1:-1])
+    return quote + content.replace("\\", "\\\\").replace(quote, f"\\{quote}") + quote
+
+
+def _resolved(match: re.Match[str]) -> str:
+    sequence = match[1]
+    if len(sequence) == 5:
+        return chr(int(sequence[1:], 16))
+    if len(sequence) == 3:
+        return chr(int(sequence, 8))
+    if sequence in _FOR_LIKE:
+        return match[0]
+    if sequence in _ITSELF:
+        return sequence
+    if sequence not in _ESCAPES:
+        raise errors.parse_error(f"unknown escape sequence {match[0]} in a string, write \\\\{sequence}")
+    return _ESCAPES[sequence]
 
 
 def _statement(parts: list[str]) -> Iterator[str]:

@@ -1,0 +1,202 @@
+-- page: SUBSTR (start 0 is an empty string in the editions 1.0 and 2.0)
+
+SELECT SUBSTR('abc', 2), SUBSTR('abc', 2, 1), SUBSTR('abc', -2, 2), SUBSTR('abc', 0), SUBSTR('abc', -4), SUBSTR('abc', 1, 0), SUBSTR('abc', 2, -1), SUBSTR('abc', 9), SUBSTR('abc', 2, 99);
+--: string, string, string, string, string, string, string, string, string
+--> 'bc' | 'b' | 'bc' | '' | '' | '' | '' | '' | 'bc'
+
+SELECT SUBSTR(NULL, 1), SUBSTR('abc', NULL), SUBSTR('abc', 1, NULL), SUBSTR(12345, 2, 3), SUBSTR('中文字', 2, 1);
+--: string, string, string, string, string
+--> NULL | NULL | NULL | '234' | '文'
+
+-- page: SUBSTRING
+SELECT SUBSTRING('abc', 2), SUBSTRING('abc', -3, 2);
+--: string, string
+--> 'bc' | 'ab'
+
+-- page: INSTR
+SELECT INSTR('Tech on the net', 'e'), INSTR('Tech on the net', 'on'), INSTR('abc', ''), INSTR('abc', 'z'), INSTR('Tech on the net', NULL), INSTR('Tech on the net', 'e', 3);
+--: bigint, bigint, bigint, bigint, bigint, bigint
+--> 2 | 6 | 1 | 0 | NULL | 11
+
+SELECT INSTR('abcabc', 'c', 4), INSTR('abc', 'c', 4), INSTR('中文字', '字');
+--: bigint, bigint, bigint
+--> 6 | 0 | 3
+
+-- refused: INSTR from the end, and the nth match
+SELECT INSTR('abc', 'c', -1);
+--! ODPS-0121095 Invalid arguments - the start position must be positive
+
+SELECT INSTR('Tech on the net', 'e', 3, 2);
+--! ODPS-0130071 [1,1] Semantic analysis exception - function INSTR: takes 2 to 3 arguments in the local cloud, not 4
+
+-- recalled: LOCATE
+SELECT LOCATE('ab', 'abchelloabc'), LOCATE('hi', 'hanmeimei'), LOCATE('ab', 'abhiab', 2);
+--: bigint, bigint, bigint
+--> 1 | 0 | 5
+
+-- recalled: CONCAT
+SELECT CONCAT('aabc', 'abcde'), CONCAT('a', 1, 2.5), CONCAT('aabc', NULL), CONCAT('a');
+--: string, string, string, string
+--> 'aabcabcde' | 'a12.5' | NULL | 'a'
+
+-- recalled: CONCAT_WS (NULL values are left out)
+SELECT CONCAT_WS(':', 'name', 'hanmeimei'), CONCAT_WS(':', 'avg', NULL, '34'), CONCAT_WS(NULL, 'a', 'b'), CONCAT_WS(':', ARRAY('name', 'lilei')), CONCAT_WS(',', ARRAY('a', NULL, 'b')), CONCAT_WS(',', 'a', 1);
+--: string, string, string, string, string, string
+--> 'name:hanmeimei' | 'avg:34' | NULL | 'name:lilei' | 'a,b' | 'a,1'
+
+-- recalled: LENGTH, LENGTHB
+SELECT LENGTH('hi! 中国'), LENGTHB('hi! 中国'), LENGTH(''), LENGTH(NULL);
+--: bigint, bigint, bigint, bigint
+--> 6 | 10 | 0 | NULL
+
+-- recalled: TOLOWER, TOUPPER, LOWER, UPPER
+SELECT TOLOWER('aBcd'), TOUPPER('aBcd'), LOWER('ABC中文'), UPPER('abc'), LOWER(NULL);
+--: string, string, string, string, string
+--> 'abcd' | 'ABCD' | 'abc中文' | 'ABC' | NULL
+
+-- recalled: TRIM, LTRIM, RTRIM
+SELECT TRIM(' a b '), LTRIM('  a '), RTRIM(' a  '), TRIM('xxaxx', 'x'), LTRIM('yxTxyom', 'xy'), RTRIM('yxTxyomxx', 'xy'), TRIM(NULL), LENGTH(TRIM('\ta'));
+--: string, string, string, string, string, string, string, bigint
+--> 'a b' | 'a ' | ' a' | 'a' | 'Txyom' | 'yxTxyom' | NULL | 2
+
+-- recalled: LPAD, RPAD
+SELECT LPAD('abcdefgh', 10, '12'), LPAD('abcdefgh', 5, '12'), LPAD('abcdefgh', 0, '12'), LPAD('abcdefgh', 0, NULL), RPAD('abcdefgh', 10, '12'), RPAD('abcdefgh', 5, '12'), RPAD('a', -1, 'b');
+--: string, string, string, string, string, string, string
+--> '12abcdefgh' | 'abcde' | '' | NULL | 'abcdefgh12' | 'abcde' | ''
+
+-- recalled: REVERSE, REPEAT, SPACE, REPLACE, TRANSLATE
+SELECT REVERSE('abcdef'), REPEAT('abc', 3), REPEAT('abc', 0), LENGTH(SPACE(3)), REPLACE('ababab', 'abab', 'ab'), REPLACE('abc', '', 'x'), TRANSLATE('MaxComputer', 'puter', 'p'), TRANSLATE('aaa', 'b', 'c');
+--: string, string, string, bigint, string, string, string, string
+--> 'fedcba' | 'abcabcabc' | '' | 3 | 'abab' | 'abc' | 'MaxComp' | 'aaa'
+
+-- recalled: ASCII, CHR
+SELECT ASCII('abcde'), ASCII(''), CHR(100), CHR(65);
+--: bigint, bigint, string, string
+--> 97 | 0 | 'd' | 'A'
+
+SELECT ASCII('中');
+--! ODPS-0121095 Invalid arguments - Invalid Input Error: not an ASCII character
+
+-- recalled: MD5, SHA, SHA1, SHA2
+SELECT MD5('ABC'), SHA('ABC'), SHA1('ABC'), SHA2('ABC', 256);
+--: string, string, string, string
+--> '902fbdd2b1df0c4f70b4a5d23525e932' | '3c01bdbb26f358bab27f267924aa2c9a03fcfdb8' | '3c01bdbb26f358bab27f267924aa2c9a03fcfdb8' | 'b5d4045c3f466fa91fe2cc6abe79232a1a57cdf104f7a26e716e0a1e2789df78'
+
+SELECT SHA2('ABC', 512);
+--! ODPS-0130071 [1,1] Semantic analysis exception - function SHA2: supports only 256 bits in the local cloud
+
+-- recalled: BASE64, UNBASE64
+SELECT BASE64(CAST('alibaba' AS BINARY)), UNBASE64('YWxpYmFiYQ==');
+--: string, binary
+--> 'YWxpYmFiYQ==' | X'616c6962616261'
+
+-- recalled: SPLIT_PART
+SELECT SPLIT_PART('aa,bb,cc,dd', ',', 1), SPLIT_PART('aa,bb,cc,dd', ',', 5), SPLIT_PART('aa,bb', '|', 1), SPLIT_PART(NULL, ',', 1);
+--: string, string, string, string
+--> 'aa' | '' | 'aa,bb' | NULL
+
+SELECT SPLIT_PART('a,b', ',', 0);
+--! ODPS-0121095 Invalid arguments - SPLIT_PART counts from 1
+
+-- refused: SPLIT_PART over a range of parts
+SELECT SPLIT_PART('aa,bb,cc,dd', ',', 1, 2);
+--! ODPS-0130071 [1,1] Semantic analysis exception - function SPLIT_PART: takes 3 arguments in the local cloud, not 4
+
+-- page: SPLIT (empty strings at the end go by default)
+SELECT SPLIT('a, b, c', ','), SPLIT('a,,b', ','), SPLIT('a,b,c,,', ','), SPLIT('a,b,c,,', ',', false), SPLIT('a::b::c', '::'), SPLIT(',,,', ','), SPLIT('a,b', ':'), SPLIT(NULL, ',');
+--: array<string>, array<string>, array<string>, array<string>, array<string>, array<string>, array<string>, array<string>
+--> ['a', ' b', ' c'] | ['a', '', 'b'] | ['a', 'b', 'c'] | ['a', 'b', 'c', '', ''] | ['a', 'b', 'c'] | [] | ['a,b'] | NULL
+
+SELECT SPLIT('a1b22c', '[0-9]+'), SPLIT('a.b', '\\.'), SPLIT('a|b', '\\|'), SPLIT('a\tb', '\t'), SIZE(SPLIT('a,b,c', ',')), SPLIT('a,b', ',')[1];
+--: array<string>, array<string>, array<string>, array<string>, bigint, string
+--> ['a', 'b', 'c'] | ['a', 'b'] | ['a', 'b'] | ['a', 'b'] | 3 | 'b'
+
+-- recalled: STARTSWITH, ENDSWITH
+SELECT STARTSWITH('abc', 'ab'), STARTSWITH('abc', 'b'), ENDSWITH('abc', 'bc'), ENDSWITH('abc', 'a');
+--: boolean, boolean, boolean, boolean
+--> true | false | true | false
+
+-- page: REGEXP_EXTRACT
+SELECT REGEXP_EXTRACT('basketball', 'bas(.*?)(ball)'), REGEXP_EXTRACT('basketball', 'bas(.*?)(ball)', 0), REGEXP_EXTRACT('basketball', 'bas(.*?)(ball)', 2), REGEXP_EXTRACT('8d99d8', '8d(\\d+)d8'), REGEXP_EXTRACT('foothebar', 'foo(.*?)(bar)'), REGEXP_EXTRACT(NULL, '(a)');
+--: string, string, string, string, string, string
+--> 'ket' | 'basketball' | 'ball' | '99' | 'the' | NULL
+
+SELECT REGEXP_EXTRACT('abc', 'b');
+--! ODPS-0130071 [1,1] Semantic analysis exception - function REGEXP_EXTRACT: the pattern 'b' has no group 1
+
+SELECT REGEXP_EXTRACT('abc', '');
+--! ODPS-0130071 [1,1] Semantic analysis exception - function REGEXP_EXTRACT: the pattern '' has no group 1
+
+SELECT REGEXP_EXTRACT('abc', '(b)', -1);
+--! ODPS-0121095 Invalid arguments - Invalid Input Error: Group index must be between 0 and 9!
+
+-- unverified: REGEXP_EXTRACT without a match is an empty string
+SELECT REGEXP_EXTRACT('abc', '(z)');
+--: string
+--> ''
+
+-- page: REGEXP_REPLACE
+SELECT REGEXP_REPLACE('abcd', 'a', 'A', 0), REGEXP_REPLACE('abcd', 'a', '', 0), REGEXP_REPLACE('1970-01-01', '-', '', 0), REGEXP_REPLACE('a1b2c3', '[0-9]', '', 0), REGEXP_REPLACE('123.456.7890', '([[:digit:]]{3})\\.([[:digit:]]{3})\\.([[:digit:]]{4})', '(\\1)\\2-\\3', 0), REGEXP_REPLACE('abcd', '(.)', '\\1 ', 0), REGEXP_REPLACE('abcd', '(.)', '\\1 ', 1), REGEXP_REPLACE('aaa', 'a', 'b');
+--: string, string, string, string, string, string, string, string
+--> 'Abcd' | 'bcd' | '19700101' | 'abc' | '(123)456-7890' | 'a b c d ' | 'a bcd' | 'bbb'
+
+SELECT REGEXP_REPLACE('abc', '', 'x');
+--! ODPS-0130071 [1,1] Semantic analysis exception - function REGEXP_REPLACE: the pattern must not be empty
+
+SELECT REGEXP_REPLACE(NULL, 'a', 'b'), REGEXP_REPLACE('abc', 'b', NULL), REGEXP_REPLACE('abc', 'z', NULL), REGEXP_REPLACE('a', '(a)', '\\0!');
+--: string, string, string, string
+--> NULL | NULL | 'abc' | 'a!'
+
+-- refused: REGEXP_REPLACE of the nth match
+SELECT REGEXP_REPLACE('a1b2c3', '[0-9]', '', 3);
+--! ODPS-0130071 [1,1] Semantic analysis exception - function REGEXP_REPLACE: replaces the first or all occurrences only in the local cloud
+
+-- recalled: REGEXP_COUNT, REGEXP_INSTR, REGEXP_SUBSTR
+SELECT REGEXP_COUNT('ababcde', 'a.c'), REGEXP_COUNT('ababcde', '[[:alpha:]]{2}'), REGEXP_COUNT('abab', 'z'), REGEXP_COUNT('aaaa', 'aa');
+--: bigint, bigint, bigint, bigint
+--> 1 | 3 | 0 | 2
+
+SELECT REGEXP_INSTR('i love www.taobao.com', 'o[[:alpha:]]{1}'), REGEXP_INSTR('abc', 'z'), REGEXP_INSTR('中文abc', 'b');
+--: bigint, bigint, bigint
+--> 4 | 0 | 4
+
+SELECT REGEXP_SUBSTR('I love aliyun very much', 'a[[:alpha:]]{5}'), REGEXP_SUBSTR('abc', 'z'), REGEXP_SUBSTR(NULL, 'a');
+--: string, string, string
+--> 'aliyun' | NULL | NULL
+
+-- page: GET_JSON_OBJECT
+SELECT GET_JSON_OBJECT('{"array":[["a",11],["b",22],["c",33]]}', '$.array[1][1]'), GET_JSON_OBJECT('{"a":"b","c":{"h":["h00","h11","h22"]},"i":"j"}', '$.c.h[1]'), GET_JSON_OBJECT('{"a":1, "b":2}', '$.c');
+--: string, string, string
+--> '22' | 'h11' | NULL
+
+SELECT GET_JSON_OBJECT('{"a":{"b":1,"c":true,"d":1.50,"e":null}}', '$.a.b'), GET_JSON_OBJECT('{"a":{"c":true}}', '$.a.c'), GET_JSON_OBJECT('{"a":{"e":null}}', '$.a.e'), GET_JSON_OBJECT('{"a":1}', '$.a.b'), GET_JSON_OBJECT('{"a":[1,2]}', '$.a[5]');
+--: string, string, string, string, string
+--> '1' | 'true' | NULL | NULL | NULL
+
+SELECT GET_JSON_OBJECT('not json', '$.a'), GET_JSON_OBJECT('', '$.a'), GET_JSON_OBJECT(NULL, '$.a'), GET_JSON_OBJECT('{"中":"文"}', '$.中'), GET_JSON_OBJECT('{"a":"x\\"y"}', '$.a'), GET_JSON_OBJECT('{"a":"\\u4e2d"}', '$.a'), GET_JSON_OBJECT('[1,2]', '$[1]');
+--: string, string, string, string, string, string, string
+--> NULL | NULL | NULL | '文' | 'x"y' | '中' | '2'
+
+-- unverified: objects and arrays come out without blanks
+SELECT GET_JSON_OBJECT('{"a": {"b": [1, 2]}}', '$.a'), GET_JSON_OBJECT('{"a": 1}', '$');
+--: string, string
+--> '{"b":[1,2]}' | '{"a":1}'
+
+-- refused: wildcards, quoted names and paths that are no constants
+SELECT GET_JSON_OBJECT('{"a":[1,2]}', '$.a[*]');
+--! ODPS-0130071 [1,1] Semantic analysis exception - function GET_JSON_OBJECT: does not know the path '$.a[*]' in the local cloud
+
+SELECT GET_JSON_OBJECT('{"a":1}', "$['a']");
+--! ODPS-0130071 [1,1] Semantic analysis exception - function GET_JSON_OBJECT: does not know the path "$['a']" in the local cloud
+
+SELECT GET_JSON_OBJECT('{"a":1}', CONCAT('$.', 'a'));
+--! ODPS-0130071 [1,1] Semantic analysis exception - function GET_JSON_OBJECT: argument 2 must be a constant in the local cloud
+
+-- recalled: JSON_TUPLE
+SELECT JSON_TUPLE('{"a":1,"b":"x","c":{"d":2}}', 'a', 'b', 'c', 'z') AS (a, b, c, z);
+--: string, string, string, string
+--> '1' | 'x' | '{"d":2}' | NULL
+
+SELECT o.id, j.x, j.y FROM (SELECT 1 AS id, '{"x":1,"y":"b"}' AS js) o LATERAL VIEW JSON_TUPLE(o.js, 'x', 'y') j AS x, y;
+--: bigint, string, string
+--> 1 | '1' | 'b'
