@@ -295,7 +295,10 @@ def test_log_options_and_operators_are_in_the_logview(session, odps: ODPS, numbe
     page = requests.get(caller.get_logview_address(info.dag_id), timeout=10).text
     assert "engine=DPE" in page
     assert "&lt;b&gt;seen&lt;/b&gt; in the log" in page
-    assert "DataFrameApplyChunk: done" in page
+    assert "cpu=2, memory=4" in page
+    row = page[page.index("<td>DataFrameApplyChunk") :]
+    assert '<td class="done">done</td><td class="number">10</td><td class="number">10</td>' in row
+    assert '<td class="number">10 of 10</td>' in row
     assert "SUCCEEDED" in page
 
 

@@ -19,8 +19,9 @@ from maxframe.dataframe.misc.rechunk import DataFrameRechunk
 from maxframe.udf import MarkedFunction
 
 from . import frames
-from .chunks import map_chunks, parallel_workers
+from .chunks import map_chunks
 from .events import Events
+from .limits import Limits, parallel_workers
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -57,14 +58,14 @@ class ApplyChunkAdapter(SPEOperatorAdapter):
 
     def generate_code(self, op: Any, context: EngineContext) -> list[str]:
         """Return the code of one operator."""
-        resources = op.expect_resources or {}
         run = functools.partial(
             apply_chunk,
             function=plain_function(op),
             batch_rows=op.batch_rows,
             declared=op.outputs[0],
             check=(op.extra_params or {}).get("check_output_dtypes") or "warns",
-            workers=parallel_workers(resources.get("cpu") or 1),
+            allowed=Limits.of(op.expect_resources),
+            operator=type(op).__name__,
             directory=Path(context.job.directory),
             progress=context.progress,
             events=context.events,
@@ -80,7 +81,8 @@ def apply_chunk(
     batch_rows: int | None,
     declared: Any,
     check: str,
-    workers: int,
+    allowed: Limits,
+    operator: str,
     directory: Path,
     progress: Progress,
     events: Events,
@@ -92,6 +94,7 @@ def apply_chunk(
         reads once more, apart.
     """
     chunks = frames.split(data, batch_rows)
+    progress.chunks(len(chunks))
     if not chunks:
         return frames.empty_like(declared)
 
@@ -102,9 +105,13 @@ def apply_chunk(
     parts = map_chunks(
         function,
         chunks,
-        workers=workers,
+        workers=parallel_workers(allowed),
         directory=directory,
         on_done=progress.step_fraction,
+        on_poll=progress.limit_output,
+        on_retry=progress.warn,
+        allowed=allowed,
+        operator=operator,
         on_begin=lambda: events.begin("udf.chunk"),
         on_read=lambda read: add("read_bytes", read),
     )
