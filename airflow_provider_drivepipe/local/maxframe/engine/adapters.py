@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from maxframe.codegen.spe import dataframe as _stock  # noqa: F401  (stock adapters must be registered first)
+from maxframe.codegen.spe.dataframe.misc import DataFrameApplyAdapter
 from maxframe.codegen.spe.core import SPEOperatorAdapter, register_op_adapter
 from maxframe.dataframe.extensions import DataFrameApplyChunk
 from maxframe.dataframe.extensions.flatmap import DataFrameFlatMapOperator
 from maxframe.dataframe.extensions.rebalance import DataFrameRebalance
 from maxframe.dataframe.indexing.set_axis import DataFrameSetAxis
 from maxframe.dataframe.indexing.setitem import DataFrameSetitem
+from maxframe.dataframe.misc.apply import DataFrameApply
 from maxframe.dataframe.misc.rechunk import DataFrameRechunk
 from maxframe.udf import MarkedFunction
 
-from . import frames
+from . import frames, operators
 from .chunks import map_chunks
 from .events import Events
 from .limits import Limits, parallel_workers
@@ -30,9 +32,11 @@ if TYPE_CHECKING:
 
 def register() -> None:
     """Let the code generator use these adapters."""
+    operators.register()
     register_op_adapter(DataFrameApplyChunk)(ApplyChunkAdapter)
     register_op_adapter(DataFrameFlatMapOperator)(FlatMapAdapter)
     register_op_adapter([DataFrameRebalance, DataFrameRechunk])(IdentityAdapter)
+    register_op_adapter(DataFrameApply)(ApplyAdapter)
     register_op_adapter(DataFrameSetAxis)(SetAxisAdapter)
     register_op_adapter(DataFrameSetitem)(SetItemAdapter)
 
@@ -175,6 +179,20 @@ class IdentityAdapter(SPEOperatorAdapter):
 
 def _identity(data: Any) -> Any:
     return data
+
+
+class ApplyAdapter(DataFrameApplyAdapter):  # type: ignore[misc]  # the SDK is not typed
+    """``apply``: the stock adapter drops the function's arguments, and hands a series' function one too many."""
+
+    @classmethod
+    def generate_call_args_with_attributes(
+        cls, op: Any, context: EngineContext, *args: str, **kwargs: Any
+    ) -> str:
+        """Return the arguments of pandas' ``apply``."""
+        kwargs["kw_keys"] = [key for key in kwargs["kw_keys"] if key != "convert_dtype"]
+        given = super().generate_call_args_with_attributes(op, context, *args, **kwargs)
+        own = cls._translate_call_args(context, args=tuple(op.args or ()), **(op.kwds or {}))
+        return ", ".join([given, *own])
 
 
 class SetAxisAdapter(SPEOperatorAdapter):

@@ -111,7 +111,7 @@ _MEANS_NOTHING: dict[str, tuple[Any, ...]] = {
     "dropna": (True,),
     "skipna": (True,),
     "fill_axis": (0, "index"),
-    "bins": (),
+    "infer_datetime_format": (False,),
 }
 """Values of arguments that say what pandas does without the argument. None always does."""
 
