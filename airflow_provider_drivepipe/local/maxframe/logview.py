@@ -31,11 +31,15 @@ def unknown_session() -> str:
 def render(dags: Iterable[Dag]) -> str:
     """Return a section per DAG, the latest first."""
     sections = [_dag(dag) for dag in sorted(dags, key=lambda dag: dag.id, reverse=True)]
-    return "\n".join([f"<style>{_STYLE}</style>", *sections]) if sections else "<p>No DAG has been submitted.</p>"
+    return (
+        "\n".join([f"<style>{_STYLE}</style>", *sections])
+        if sections
+        else "<p>No DAG has been submitted.</p>"
+    )
 
 
 def log_tail(dag: Dag, size: int, begin: int = 0, end: int | None = None) -> str:
-    """Return the last ``size`` bytes of a DAG's log between two offsets, from a line's start where there is one."""
+    """Return the last ``size`` bytes of a DAG's log between two offsets, from a line's start where possible."""
     path = dag.path(files.LOG_FILE)
     if not path.exists():
         return ""
@@ -82,9 +86,10 @@ def _error(error: dict[str, Any] | None) -> str:
 def _operators(dag: Dag, operators: Sequence[Mapping[str, Any]], current: int) -> str:
     if not operators:
         return ""
-    heads = (("", "#"), ("", "Operator"), ("", "State"), ("number", "Rows in"), ("number", "Rows out"))
-    heads += (("number", "Chunks"), ("number", "Seconds"))
-    head = "".join(f'<th class="{kind}">{title}</th>' for kind, title in heads)
+    head = "".join(f"<th>{title}</th>" for title in ("#", "Operator", "State"))
+    head += "".join(
+        f'<th class="number">{title}</th>' for title in ("Rows in", "Rows out", "Chunks", "Seconds")
+    )
     body = "".join(
         _operator(dag, position, operator, _state(dag.status, position, operator, current))
         for position, operator in enumerate(operators)

@@ -295,8 +295,8 @@ class MaxFrameService:
     def _release(self, session: Session, keys: Iterable[str]) -> None:
         """Drop what the client no longer needs, once it has had time to need it again.
 
-        Equal data has equal keys, so a client that lets go of a frame may have uploaded the same one anew just
-        before. After the session's ``recycle_delay_seconds`` tables go unless a DAG was submitted since; they
+        Equal data has equal keys, so a client that lets go of a frame may have uploaded the same one anew
+        just before. After the session's ``recycle_delay_seconds`` tables go unless a DAG was submitted since; they
         then go with the session.
         """
         names = {f"tmp_mf_{session.id.lower()}_{key.lower()}" for key in keys}

@@ -20,7 +20,7 @@ from typing import Any
 from . import family, limits
 from .errors import ChunkError, describe_exit, error_info
 from .events import Fault
-from .limits import Limits
+from .limits import UNLIMITED, Limits
 
 _SECRETS = ("ODPS_BEARER_TOKEN",)
 """What the engine itself needs, but a function in DPE would not see."""
@@ -50,7 +50,7 @@ def map_chunks(
     on_read: Callable[[int], None] = lambda _: None,
     on_poll: Callable[[], None] = lambda: None,
     on_retry: Callable[[str], None] = lambda _: None,
-    allowed: Limits = Limits(),
+    allowed: Limits = UNLIMITED,
     operator: str = "apply_chunk",
 ) -> list[Any]:
     """Return ``function(chunk)`` of every chunk, in order; at most ``workers`` run at once.
@@ -92,6 +92,7 @@ def map_chunks(
                         family.kill_tree(chunk.process.pid)
             for sentinel in ended:
                 chunk = running.pop(sentinel)
+                where = f"{operator}: the process of the function on chunk {chunk.index + 1} of {len(chunks)}"
                 chunk.process.join()
                 free.append(chunk.slot)
                 family.end_strays({other.process.pid for other in running.values()})
@@ -103,7 +104,6 @@ def map_chunks(
                     continue
                 if chunk.excess is not None:
                     raise chunk.excess
-                where = f"{operator}: the process that ran the function on chunk {chunk.index + 1} of {len(chunks)}"
                 results[chunk.index], read = _result(path, chunk.process.exitcode, where)
                 on_read(read)
                 finished += 1
@@ -123,8 +123,8 @@ def _excess(chunk: _Running, inherited: int, where: str) -> Exception | None:
     members = family.tree(chunk.process.pid)
     if len(members) > limits.MAX_PROCESSES:
         return RuntimeError(
-            f"{where} had {len(members)} processes at once; a worker allows {limits.MAX_PROCESSES}. Wait for "
-            "processes to end before starting more"
+            f"{where} had {len(members)} processes at once; a worker allows {limits.MAX_PROCESSES}. Let "
+            "processes end before others are started"
         )
     memory = chunk.allowed.memory
     if memory is None or family.resident_bytes(members) <= memory:
@@ -133,8 +133,8 @@ def _excess(chunk: _Running, inherited: int, where: str) -> Exception | None:
     if used <= memory:
         return None
     return MemoryError(
-        f"{where} used {limits.readable(used)} of memory; its limit is {limits.readable(memory)}. Give it more "
-        "with with_running_options(memory=…), or fewer rows at a time with batch_rows=…"
+        f"{where} used {limits.readable(used)} of memory; its limit is {limits.readable(memory)}. Give it "
+        "more with with_running_options(memory=…), or fewer rows at a time with batch_rows=…"
     )
 
 

@@ -23,7 +23,7 @@ from maxframe.utils import build_temp_table_name, deserialize_serializable
 from maxframe_client.fetcher import get_fetcher_cls
 from odps import ODPS
 
-from . import adapters, deserializer, model_adapters, mounts, requirements, results
+from . import adapters, deserializer, model_adapters, mounts, operators, requirements, results
 from .events import Events
 from .job import GRAPH_FILE, INPUTS_FILE, RESULT_FILE, Job, read_json
 from .limits import Limits
@@ -34,6 +34,14 @@ logger = logging.getLogger("drivepipe")
 
 _CUSTOM_CODE_WEIGHT = 10.0
 """Functions of the user and model calls take far longer than the engine's own operators."""
+
+
+class RequirementsUnmet(Exception):
+    """Functions require packages that this interpreter lacks; ``requirements`` are all that they require."""
+
+    def __init__(self, requirements: list[str]) -> None:
+        super().__init__("Python requirements are not met")
+        self.requirements = requirements
 
 
 def prepare() -> None:
@@ -49,14 +57,18 @@ def execute(job: Job) -> dict[str, Any]:
     Whatever the DAG raises passes through.
     """
     graph = deserialize_serializable(job.path(GRAPH_FILE).read_bytes())
-    operators = _operators(graph)
-    progress = Progress(job, [_step(op) for op in operators])
-    found = requirements.check(_wanted(operators))
+    ops = _operators(graph)
+    progress = Progress(job, [_step(op) for op in ops])
+    wanted = requirements.parse(_wanted(ops))
+    found, unmet = requirements.split(wanted)
+    if unmet:
+        raise RequirementsUnmet([str(requirement) for requirement in wanted])
     if found:
         logger.info("Python requirements: %s", ", ".join(found))
-    model_adapters.check(operators)
+    deserializer.raise_unreadable(ops)
+    model_adapters.check(ops)
     mounts.mount_all(
-        (mount for op in operators for mount in getattr(op, "fs_mount", None) or ()), job, warn=progress.warn
+        (mount for op in ops for mount in getattr(op, "fs_mount", None) or ()), job, warn=progress.warn
     )
     odps = ODPS.from_environments()
     odps.to_global()
@@ -122,14 +134,17 @@ class _StepAdapter(SPEOperatorAdapter):
         name = type(op).__name__
         lines = list(self._adapter.generate_code(op, context) or [])
         functions = [udf.name for udf in context.get_udfs()]
-        calls_user_code = any(function in line for line in lines for function in functions)
+        runs_user_code = operators.calls_user_code(op) or any(
+            function in line for line in lines for function in functions
+        )
+        apart = runs_user_code and not isinstance(self._adapter, adapters.ChunkedAdapter)
         number = self._steps.add(
             Operator(
                 name,
                 compiled(name, lines),
                 [context.get_input_tileable_variable(tileable) for tileable in op.inputs],
                 [context.get_output_tileable_variable(tileable) for tileable in op.outputs],
-                Limits.of(op.expect_resources) if calls_user_code else None,
+                Limits.of(op.expect_resources) if apart else None,
             )
         )
         return [f"run_step({number}, locals())"]
@@ -172,11 +187,11 @@ class _Runner(SPEDagRunner):
 
 def _operators(graph: Any) -> list[Any]:
     """Return the operators in the order in which the code generator emits them."""
-    operators: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for tileable in graph.topological_iter():
         if not isinstance(tileable.op, Fetch):
-            operators.setdefault(tileable.op.key, tileable.op)
-    return list(operators.values())
+            found.setdefault(tileable.op.key, tileable.op)
+    return list(found.values())
 
 
 def _step(op: Any) -> Step:
@@ -188,11 +203,11 @@ def _step(op: Any) -> Step:
     return Step(type(op).__name__, _CUSTOM_CODE_WEIGHT if heavy else 1.0, resources=resources)
 
 
-def _wanted(operators: Iterable[Any]) -> list[str]:
+def _wanted(ops: Iterable[Any]) -> list[str]:
     """Return the Python requirements of all functions."""
     return [
         text
-        for op in operators
+        for op in ops
         for marked in discover_marked_functions(getattr(op, "func", None))
         for pack in marked.pythonpacks or ()
         for text in pack.requirements

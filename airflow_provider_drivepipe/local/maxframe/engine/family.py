@@ -1,4 +1,4 @@
-"""Processes that descend from one of ours: finding them, measuring them, ending them. From ``/proc``, so on Linux."""
+"""Processes that descend from one of ours: finding, measuring, ending them; with ``/proc``, so on Linux."""
 
 from __future__ import annotations
 

@@ -43,6 +43,10 @@ class Limits:
         return Limits(self.cpus, self.memory_limit)
 
 
+UNLIMITED = Limits()
+"""One CPU, and as much memory as there is."""
+
+
 def parallel_workers(limits: Limits) -> int:
     """Return how many processes with these limits this machine can run at once; at least one."""
     workers = len(available_cpus()) // limits.cpus
@@ -60,7 +64,7 @@ def available_cpus() -> list[int]:
 
 
 def cpus_of(slot: int, count: int) -> list[int]:
-    """Return ``count`` CPUs for the worker in a slot; neighbouring slots get others where there are enough."""
+    """Return ``count`` CPUs for the worker in a slot; other slots get others where there are enough."""
     available = available_cpus()
     # Several DAGs at once should not all begin with the first CPU.
     first = os.getpid() + slot * count

@@ -13,25 +13,35 @@ import pandas as pd
 from maxframe.codegen.spe.core import SPEOperatorAdapter, register_op_adapter
 from maxframe.core import ENTITY_TYPE
 from maxframe.dataframe.arithmetic.invert import DataFrameNot
+from maxframe.dataframe.datasource.from_tensor import DataFrameFromTensor
+from maxframe.dataframe.datasource.index import IndexDataSource
 from maxframe.dataframe.groupby.aggregation import DataFrameGroupByAgg
+from maxframe.dataframe.groupby.apply import GroupByApply
 from maxframe.dataframe.groupby.expanding import GroupByExpandingAgg
 from maxframe.dataframe.groupby.rank import GroupByRank
 from maxframe.dataframe.groupby.rolling import GroupByRollingAgg
 from maxframe.dataframe.groupby.sample import GroupBySample
 from maxframe.dataframe.groupby.shift import GroupByShift
+from maxframe.dataframe.groupby.transform import GroupByTransform
 from maxframe.dataframe.indexing.insert import DataFrameInsert
+from maxframe.dataframe.indexing.loc import DataFrameLocSetItem
+from maxframe.dataframe.indexing.rename_axis import DataFrameRenameAxis
+from maxframe.dataframe.indexing.reset_index import DataFrameResetIndex
 from maxframe.dataframe.indexing.where import DataFrameWhere
 from maxframe.dataframe.merge import DataFrameCompare
 from maxframe.dataframe.misc.clip import DataFrameClip
+from maxframe.dataframe.misc.get_dummies import DataFrameGetDummies
 from maxframe.dataframe.misc.infer_dtypes import DataFrameInferDtypes
 from maxframe.dataframe.misc.transpose import DataFrameTranspose
 from maxframe.dataframe.missing.fillna import DataFrameFillNA
-from maxframe.dataframe.reduction import DataFrameSkew
+from maxframe.dataframe.reduction import DataFrameKurtosis, DataFrameSkew
 from maxframe.dataframe.reduction.str_concat import DataFrameStrConcat
 from maxframe.dataframe.reshape.stack import DataFrameStack
 from maxframe.dataframe.statistics.corr import DataFrameCorr
 from maxframe.dataframe.tseries.to_datetime import DataFrameToDatetime
 from maxframe.dataframe.window.ewm import DataFrameEwmAgg
+from maxframe.udf import BuiltinFunction, MarkedFunction
+from maxframe.utils import no_default
 
 if TYPE_CHECKING:
     from .execution import EngineContext
@@ -43,7 +53,7 @@ class Arguments:
     def __init__(self, op: Any, inputs: tuple[Any, ...]) -> None:
         self._op = op
         self._by_key = {tileable.key: data for tileable, data in zip(op.inputs, inputs, strict=True)}
-        self.data = inputs[0]
+        self.data: Any = inputs[0] if inputs else None
         self.inputs = inputs
         self.name = type(op).__name__
 
@@ -60,6 +70,10 @@ class Arguments:
             return {key: self.of(item) for key, item in value.items()}
         return value
 
+    def raw(self, name: str) -> Any:
+        """Return an attribute as it is."""
+        return getattr(self._op, name)
+
     def given(self, *names: str) -> dict[str, Any]:
         """Return the attributes that are not None, by name."""
         values = {name: getattr(self, name) for name in names}
@@ -67,10 +81,59 @@ class Arguments:
 
     def grouped(self) -> Any:
         """Return the grouped input of an operator with ``groupby_params``."""
+        if not isinstance(self.data, pd.DataFrame | pd.Series):
+            return self.data
         params = {name: value for name, value in self.groupby_params.items() if value is not None}
         selection = params.pop("selection", None)
         grouped = self.data.groupby(**params)
         return grouped if selection is None else grouped[selection]
+
+
+def from_tensor(op: Arguments) -> Any:
+    """``to_frame`` and frames made of arrays; the stock adapter selects columns by their new names."""
+    if isinstance(op.input, pd.Series | pd.Index):
+        frame = op.input.to_frame(index=False) if isinstance(op.input, pd.Index) else op.input.to_frame()
+        frame.columns = pd.Index(op.columns)
+        return frame if op.index is None else frame.set_axis(op.index)
+    return pd.DataFrame(op.input, **op.given("index", "columns"))
+
+
+def index_of(op: Arguments) -> Any:
+    """``index`` of a frame or series; the stock adapter knows constants only."""
+    return op.data.index if op.inputs else op.raw("data")
+
+
+def loc_set(op: Arguments) -> Any:
+    """``loc[…] = value``: the SDK keeps a mask apart from other indexes, and the stock adapter loses it."""
+    result = op.data.copy()
+    result.loc[(*op.inputs[1:], *op.indexes)] = op.value
+    return result
+
+
+def reset_index(op: Arguments) -> Any:
+    """``reset_index``: the stock adapter loses ``names``."""
+    if op.data.ndim == 1:
+        return op.data.reset_index(drop=bool(op.drop), **op.given("level", "name"))
+    return op.data.reset_index(drop=bool(op.drop), **op.given("level", "col_level", "col_fill", "names"))
+
+
+def rename_axis(op: Arguments) -> Any:
+    """``rename_axis``."""
+    names = {name: value for name, value in op.given("index", "columns").items() if value is not no_default}
+    return op.data.rename_axis(**names)
+
+
+def get_dummies(op: Arguments) -> Any:
+    """``get_dummies``."""
+    names = ("prefix", "prefix_sep", "dummy_na", "columns", "sparse", "drop_first", "dtype")
+    return pd.get_dummies(op.data, **op.given(*names))
+
+
+def kurtosis(op: Arguments) -> Any:
+    """``kurt``, unbiased and after Fisher as that of pandas."""
+    if op.bias or op.fisher is False:
+        raise NotImplementedError(f"the local engine cannot run {op.name} with bias=True or fisher=False")
+    return op.data.kurt(**op.given("axis", "skipna", "numeric_only"))
 
 
 def where(op: Arguments) -> Any:
@@ -118,7 +181,7 @@ def skew(op: Arguments) -> Any:
 def ewm(op: Arguments) -> Any:
     """``ewm``: the stock adapter makes it a ``rolling``."""
     window = op.data.ewm(ignore_na=bool(op.alpha_ignore_na), **op.given("alpha", "min_periods", "adjust"))
-    return getattr(window, op.func)(*(op.func_args or ()), **(op.func_kwargs or {}))
+    return getattr(window, op.func)()
 
 
 def to_datetime(op: Arguments) -> Any:
@@ -134,7 +197,10 @@ def concatenate_text(op: Arguments) -> Any:
 
 def infer_dtypes(op: Arguments) -> Any:
     """``convert_dtypes`` and ``infer_objects``."""
-    return getattr(op.data, op.infer_method)(**(op.infer_kwargs or {}))
+    given = dict(op.infer_kwargs or {})
+    if given.get("dtype_backend") == "numpy":
+        del given["dtype_backend"]
+    return getattr(op.data, op.infer_method)(**given)
 
 
 def insert(op: Arguments) -> Any:
@@ -169,6 +235,18 @@ def group_aggregate(op: Arguments) -> Any:
     return op.grouped().agg(**named) if op.raw_func is None else op.grouped().agg(op.raw_func, **named)
 
 
+def group_apply(op: Arguments) -> Any:
+    """``groupby().apply``."""
+    return op.grouped().apply(plain_function(op.func), *(op.args or ()), **(op.kwds or {}))
+
+
+def group_transform(op: Arguments) -> Any:
+    """``groupby().transform``, and what the SDK makes of it: an aggregation."""
+    grouped, function = op.grouped(), plain_function(op.func)
+    method = grouped.agg if op.call_agg else grouped.transform
+    return method(function, *(op.args or ()), **(op.kwds or {}))
+
+
 def group_rank(op: Arguments) -> Any:
     """``groupby().rank``."""
     ascending = op.ascending
@@ -197,7 +275,9 @@ def group_expanding(op: Arguments) -> Any:
     arguments = dict(op.kwargs or {})
     counts_rows = arguments.pop("cumcount", False)
     window, cumulative = _window(op), f"cum{op.func}"
-    if window.get("min_periods", 1) == 1 and (counts_rows or op.func in ("sum", "prod", "min", "max", "count")):
+    if window.get("min_periods", 1) == 1 and (
+        counts_rows or op.func in ("sum", "prod", "min", "max", "count")
+    ):
         return getattr(op.grouped(), cumulative)(**arguments)
     return _in_order_of_input(op, op.grouped().expanding(**window).agg(op.func, **arguments))
 
@@ -215,6 +295,25 @@ def group_sample(op: Arguments) -> Any:
     return op.grouped().sample(n=op.size, **names)
 
 
+def plain_function(function: Any) -> Any:
+    """Return a function without the markers of ``maxframe.udf``."""
+    return function.func if isinstance(function, MarkedFunction) else function
+
+
+def calls_user_code(op: Any) -> bool:
+    """Return whether an operator was given a function of the user, rather than the name of a known one."""
+    given = [getattr(op, name, None) for name in ("func", "raw_func", "raw_func_kw")]
+    while given:
+        value = given.pop()
+        if isinstance(value, dict):
+            given += value.values()
+        elif isinstance(value, list | tuple):
+            given += value
+        elif callable(value) and not isinstance(value, BuiltinFunction):
+            return True
+    return False
+
+
 def _window(op: Arguments) -> dict[str, Any]:
     """Return a window's parameters; NotImplementedError for those that pandas has not."""
     known = {"window", "min_periods", "center", "win_type", "on", "closed", "step", "method"}
@@ -226,6 +325,13 @@ def _window(op: Arguments) -> dict[str, Any]:
 
 
 _FUNCTIONS: dict[type, Callable[[Arguments], Any]] = {
+    DataFrameFromTensor: from_tensor,
+    IndexDataSource: index_of,
+    DataFrameLocSetItem: loc_set,
+    DataFrameResetIndex: reset_index,
+    DataFrameRenameAxis: rename_axis,
+    DataFrameGetDummies: get_dummies,
+    DataFrameKurtosis: kurtosis,
     DataFrameWhere: where,
     DataFrameTranspose: transpose,
     DataFrameClip: clip,
@@ -241,6 +347,8 @@ _FUNCTIONS: dict[type, Callable[[Arguments], Any]] = {
     DataFrameCompare: compare,
     DataFrameStack: stack,
     DataFrameGroupByAgg: group_aggregate,
+    GroupByApply: group_apply,
+    GroupByTransform: group_transform,
     GroupByRank: group_rank,
     GroupByShift: group_shift,
     GroupByRollingAgg: group_rolling,

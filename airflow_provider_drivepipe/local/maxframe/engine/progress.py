@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -44,6 +43,23 @@ class Step:
     log_end: int | None = None
 
 
+class Messages:
+    """What the client is told while the DAG runs."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._warned: set[str] = set()
+
+    def warn(self, text: str) -> None:
+        """Show a warning to the client, and log it; the same text once only."""
+        if text in self._warned:
+            return
+        self._warned.add(text)
+        logger.warning(text)
+        with self._job.path(MESSAGES_FILE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"message": text, "level": logging.WARNING, "type": _WARNING}) + "\n")
+
+
 class Progress:
     """Tracks the running step and keeps the progress file up to date."""
 
@@ -52,7 +68,7 @@ class Progress:
         self._steps = steps
         self._total = sum(step.weight for step in steps) or 1.0
         self._current = -1
-        self._warned: set[str] = set()
+        self._messages = Messages(job)
         self._written_at = 0.0
 
     @property
@@ -64,14 +80,14 @@ class Progress:
         """Note that the next operator begins; return its name."""
         self._current = min(self._current + 1, len(self._steps) - 1)
         self.step.started = time.time()
-        self.step.log_begin = _log_size()
+        self.step.log_begin = self._log_size()
         self._write(0.0)
         return self.step.name
 
     def end_step(self) -> None:
         """Note that the running operator has ended, well or not."""
         self.step.seconds = time.time() - (self.step.started or time.time())
-        self.step.log_end = _log_size()
+        self.step.log_end = self._log_size()
         self._write(1.0)
 
     def rows(self, rows_in: int | None, rows_out: int | None) -> None:
@@ -92,25 +108,21 @@ class Progress:
 
     def limit_output(self) -> None:
         """Leave out the middle of what the running operator has printed once that is too much."""
-        begin, size = self.step.log_begin or 0, _log_size()
-        if size - begin <= _MOST_OUTPUT_BYTES or not self._steps:
+        begin, size = self.step.log_begin or 0, self._log_size()
+        if size - begin <= _MOST_OUTPUT_BYTES:
             return
-        with self._job.path(LOG_FILE).open("rb") as log:
+        kept = begin + _KEPT_OUTPUT_BYTES
+        with self._job.path(LOG_FILE).open("r+b") as log:
             log.seek(size - _KEPT_OUTPUT_BYTES)
             end = log.read(_KEPT_OUTPUT_BYTES)
-        kept = begin + _KEPT_OUTPUT_BYTES
-        os.ftruncate(sys.stdout.fileno(), kept)
-        left_out = f"\n[… {(size - kept - len(end)) >> 20} MiB of output left out …]\n"
-        os.write(sys.stdout.fileno(), left_out.encode() + end)
+            # All who print append, so they go on behind the new end.
+            log.truncate(kept)
+        with self._job.path(LOG_FILE).open("ab") as log:
+            log.write(f"\n[… {(size - kept - len(end)) >> 20} MiB of output left out …]\n".encode() + end)
 
     def warn(self, text: str) -> None:
         """Show a warning to the client, and log it; the same text once only."""
-        if text in self._warned:
-            return
-        self._warned.add(text)
-        logger.warning(text)
-        with self._job.path(MESSAGES_FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"message": text, "level": logging.WARNING, "type": _WARNING}) + "\n")
+        self._messages.warn(text)
 
     def _write(self, fraction: float) -> None:
         done = sum(step.weight for step in self._steps[: max(self._current, 0)])
@@ -123,9 +135,10 @@ class Progress:
         }
         write_json(self._job.path(PROGRESS_FILE), state)
 
-
-def _log_size() -> int:
-    """Return how much has been printed: standard output is the log file."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    return os.fstat(sys.stdout.fileno()).st_size
+    def _log_size(self) -> int:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        try:
+            return self._job.path(LOG_FILE).stat().st_size
+        except FileNotFoundError:
+            return 0

@@ -1,4 +1,4 @@
-"""Runs the generated code of one operator after the other, and functions of the user in processes of their own."""
+"""Runs the generated code of operators one by one, and functions of the user in processes of their own."""
 
 from __future__ import annotations
 
@@ -130,7 +130,9 @@ def call_pandas(operator: str, target: Any, method: str, /, *args: Any, **kwargs
         return function(*args, **kwargs)
     for name in [name for name in kwargs if name not in parameters]:
         value = kwargs.pop(name)
-        if value is not None and not any(value is one or value == one for one in _MEANS_NOTHING.get(name, ())):
+        if value is not None and not any(
+            value is one or value == one for one in _MEANS_NOTHING.get(name, ())
+        ):
             raise NotImplementedError(
                 f"the local engine cannot run {operator} with {name}={value!r}: {method}() of pandas "
                 f"{pd.__version__}, which it runs on, has no such argument"
