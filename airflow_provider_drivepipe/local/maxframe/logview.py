@@ -39,7 +39,7 @@ def render(dags: Iterable[Dag]) -> str:
 
 
 def log_tail(dag: Dag, size: int, begin: int = 0, end: int | None = None) -> str:
-    """Return the last ``size`` bytes of a DAG's log between two offsets, from a line's start where possible."""
+    """Return the last ``size`` bytes of a DAG's log between two offsets, from a line's start if it can."""
     path = dag.path(files.LOG_FILE)
     if not path.exists():
         return ""

@@ -296,8 +296,8 @@ class MaxFrameService:
         """Drop what the client no longer needs, once it has had time to need it again.
 
         Equal data has equal keys, so a client that lets go of a frame may have uploaded the same one anew
-        just before. After the session's ``recycle_delay_seconds`` tables go unless a DAG was submitted since; they
-        then go with the session.
+        just before. After the session's ``recycle_delay_seconds`` tables go, unless a DAG was submitted
+        since: then they go with the session.
         """
         names = {f"tmp_mf_{session.id.lower()}_{key.lower()}" for key in keys}
         delay = float(session.settings.get("session.recycle_delay_seconds", _RECYCLE_DELAY_SECONDS))

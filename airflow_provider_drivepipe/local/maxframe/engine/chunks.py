@@ -82,12 +82,14 @@ def map_chunks(
                 )
                 process.start()
                 running[process.sentinel] = _Running(index, slot, process, granted)
-            ended = connection.wait(list(running), _POLL_SECONDS)
+            # Woken by a sentinel, but not believing in it: children of the function may hold it open.
+            connection.wait(list(running), _POLL_SECONDS)
             on_poll()
+            ended = [sentinel for sentinel, chunk in running.items() if chunk.process.exitcode is not None]
             for chunk in running.values():
-                if chunk.excess is None and chunk.process.sentinel not in ended:
+                if chunk.process.sentinel not in ended:
                     where = f"{operator}: the function on chunk {chunk.index + 1} of {len(chunks)}"
-                    chunk.excess = _excess(chunk, inherited, where)
+                    chunk.excess = chunk.excess or _excess(chunk, inherited, where)
                     if chunk.excess is not None:
                         family.kill_tree(chunk.process.pid)
             for sentinel in ended:

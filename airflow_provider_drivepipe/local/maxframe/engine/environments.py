@@ -1,7 +1,7 @@
 """Python environments that have what functions ask for with ``with_python_requirements``.
 
 An environment sees all that the engine's own interpreter has installed; pip adds what is missing
-or has to be of another version. Each set of requirements is installed once; environments are shared by all sessions.
+or has to be of another version. Each set of requirements is installed once, for all sessions.
 """
 
 from __future__ import annotations
