@@ -70,8 +70,12 @@ def _dag(dag: Dag) -> str:
     return (
         f'<section class="dag" id="{escape(dag.id, quote=True)}"><h2>DAG {escape(dag.id)}</h2>'
         f"<table>{rows}</table>{_error(dag.error)}{_operators(dag, operators, progress.get('current', -1))}"
-        f"<h3>Log</h3><pre>{escape(_rest_of_log(dag, operators))}</pre></section>"
+        f"{_log(_rest_of_log(dag, operators))}</section>"
     )
+
+
+def _log(text: str) -> str:
+    return f"<h3>Log</h3><pre>{escape(text)}</pre>" if text.strip() else ""
 
 
 def _error(error: dict[str, Any] | None) -> str:

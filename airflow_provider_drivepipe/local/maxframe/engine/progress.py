@@ -70,6 +70,7 @@ class Progress:
         self._current = -1
         self._messages = Messages(job)
         self._written_at = 0.0
+        self._fraction = 0.0
 
     @property
     def step(self) -> Step:
@@ -88,7 +89,7 @@ class Progress:
         """Note that the running operator has ended, well or not."""
         self.step.seconds = time.time() - (self.step.started or time.time())
         self.step.log_end = self._log_size()
-        self._write(1.0)
+        self._write(self._fraction)
 
     def rows(self, rows_in: int | None, rows_out: int | None) -> None:
         """Note how many rows the running operator took and gave; None where it has none."""
@@ -128,6 +129,7 @@ class Progress:
         done = sum(step.weight for step in self._steps[: max(self._current, 0)])
         running = self._steps[self._current].weight * fraction if self._current >= 0 else 0.0
         self._written_at = time.monotonic()
+        self._fraction = fraction
         state: dict[str, Any] = {
             "fraction": min((done + running) / self._total, 1.0),
             "operators": [asdict(step) for step in self._steps],
