@@ -24,7 +24,7 @@ from maxframe_client.session.graph import gen_submit_tileable_graph
 from airflow_provider_drivepipe.local.maxframe.engine import adapters, execution, model_adapters, model_client
 from airflow_provider_drivepipe.local.maxframe.engine.events import Events
 from airflow_provider_drivepipe.local.maxframe.engine.job import Job
-from airflow_provider_drivepipe.local.maxframe.engine.progress import Progress, StepMarker
+from airflow_provider_drivepipe.local.maxframe.engine.progress import Progress, Step
 
 TOKEN = "token-of-the-dag"
 
@@ -88,10 +88,10 @@ def run(stub: ModelStub, tmp_path: Path) -> Callable[[Any], pd.DataFrame]:
     def run(tileable: Any) -> pd.DataFrame:
         job = Job("s", "d", str(tmp_path), "local", stub.url, TOKEN, "/", "http://127.0.0.1:1", "r", {})
         graph, _ = gen_submit_tileable_graph(None, [tileable.data], {})
-        progress, events = Progress(job, []), Unheard(job)
+        progress = Progress(job, [Step(type(node.op).__name__) for node in graph.topological_iter()])
         model_adapters.check([node.op for node in graph])
-        generated = execution.Generator(job, progress, events).generate(graph)
-        variables = generated.constants | {"running": StepMarker(progress, events)}
+        generated = execution.Generator(job, progress, Unheard(job)).generate(graph)
+        variables = dict(generated.constants)
         exec(generated.code, variables)
         (name,) = generated.output_key_to_variables.values()
         return variables[name]

@@ -25,7 +25,7 @@ from maxframe.learn.utils import read_odps_model
 from maxframe.protocol import DagInfo, ExecutionStatus
 from maxframe.serialization import RemoteException
 from maxframe.session import new_session
-from maxframe.udf import with_fs_mount, with_python_requirements, with_running_options
+from maxframe.udf import with_fs_mount, with_running_options
 from maxframe_client.session.graph import gen_submit_tileable_graph
 from maxframe_client.session.task import MaxFrameInstanceCaller
 from odps import ODPS
@@ -275,15 +275,6 @@ def test_end_of_the_dags_process_fails_it_with_the_exit_code(session, odps: ODPS
     assert "exit code 9" in info.error_info.error_messages[0]
 
 
-def test_unmet_requirement_is_named(session, numbers: str) -> None:
-    @with_python_requirements("pandas>=1", "no-such-package>=3")
-    def function(chunk):
-        return chunk
-
-    with pytest.raises(ImportError, match="no-such-package>=3 \\(not installed\\)"):
-        applied(function).execute(session=session)
-
-
 def test_log_options_and_operators_are_in_the_logview(session, odps: ODPS, numbers: str) -> None:
     @with_running_options(engine="dpe", cpu=2, memory=4)
     def function(chunk):
@@ -295,7 +286,10 @@ def test_log_options_and_operators_are_in_the_logview(session, odps: ODPS, numbe
     page = requests.get(caller.get_logview_address(info.dag_id), timeout=10).text
     assert "engine=DPE" in page
     assert "&lt;b&gt;seen&lt;/b&gt; in the log" in page
-    assert "DataFrameApplyChunk: done" in page
+    assert "cpu=2, memory=4" in page
+    row = page[page.index("<td>DataFrameApplyChunk") :]
+    assert '<td class="done">done</td><td class="number">10</td><td class="number">10</td>' in row
+    assert '<td class="number">10 of 10</td>' in row
     assert "SUCCEEDED" in page
 
 

@@ -56,14 +56,22 @@ def test_logview_escapes_everything(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>"
     dag.status, dag.ended = DagStatus.FAILED, dag.started + 2
     dag.error = {"error_messages": [evil], "error_tracebacks": [[evil]]}
-    dag.path(LOG_FILE).write_text(evil)
-    write_json(dag.path(PROGRESS_FILE), {"fraction": 0.25, "operators": ["Read", evil], "current": 1})
+    dag.path(LOG_FILE).write_text(evil * 3)
+    operators = [
+        {"name": "Read", "started": dag.started, "seconds": 1.25, "rows_in": None, "rows_out": 1234},
+        {"name": evil, "started": dag.started + 1, "resources": evil, "chunks": 4, "chunks_done": 3}
+        | {"log_begin": len(evil), "log_end": 2 * len(evil)},
+        {"name": "Write"},
+    ]
+    write_json(dag.path(PROGRESS_FILE), {"fraction": 0.25, "operators": operators, "current": 1})
     page = logview.render([dag])
     assert "<script>" not in page
-    assert page.count("&lt;script&gt;") == 4
+    assert page.count("&lt;script&gt;") == 7
     assert "25%" in page
-    assert "Read: done" in page
-    assert "stopped here" in page
+    assert '<td class="done">done</td><td class="number"></td><td class="number">1,234</td>' in page
+    assert '<td class="failed">failed</td>' in page
+    assert '<td class="number">3 of 4</td><td class="number">1.0</td>' in page
+    assert '<td>Write</td><td class="waiting">waiting</td>' in page
 
 
 def test_log_tail_begins_with_a_whole_line(tmp_path: Path) -> None:
@@ -72,3 +80,4 @@ def test_log_tail_begins_with_a_whole_line(tmp_path: Path) -> None:
     dag.path(LOG_FILE).write_text("first line\nsecond\nthird\n")
     assert logview.log_tail(dag, 10) == "third\n"
     assert logview.log_tail(dag, 100) == "first line\nsecond\nthird\n"
+    assert logview.log_tail(dag, 100, 11, 18) == "second\n"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_drivepipe.local.maxframe.engine.job import PROCESS_FILE, Job
+from airflow_provider_drivepipe.local.maxframe.engine.job import PROCESS_FILE, Job, is_for_pip
 
 logger = logging.getLogger(__name__)
 
@@ -114,11 +114,11 @@ class EngineLauncher:
 
     def _start(self) -> _Host:
         ours, theirs = socket.socketpair()
-        env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        env = {name: value for name, value in os.environ.items() if name in _PASSED_ON or is_for_pip(name)}
         log = os.open(self._directory / "engine.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             process = subprocess.Popen(
-                [self._python, "-I", "-X", "utf8", str(_BOOTSTRAP), str(theirs.fileno())],
+                [self._python, "-I", "-X", "utf8", str(_BOOTSTRAP), "host", str(theirs.fileno())],
                 cwd=self._directory,
                 env=env,
                 stdin=subprocess.DEVNULL,

@@ -43,6 +43,7 @@ _STOP_WITHIN_SECONDS = 10.0
 _ORPHAN_POLL_SECONDS = 0.2
 _TOKEN_SECONDS = 7 * 86400.0
 """Longest life of a DAG's token, which is revoked earlier when the same server sees the DAG's end."""
+_RECYCLE_DELAY_SECONDS = 120.0
 _KEEP_CLOSED_SESSIONS_SECONDS = 7 * 86400.0
 
 
@@ -185,7 +186,7 @@ class MaxFrameService:
         }
         request = json.loads(value or "{}")
         if method == "DECREF":
-            self._drop_tables(session, keys=request.get("tileable_keys", "").split(","))
+            self._release(session, request.get("tileable_keys", "").split(","))
             return json.dumps({"result": ""})
         if method == "DELETE_SESSION":
             self.stop(instance)
@@ -291,12 +292,28 @@ class MaxFrameService:
                     self._dags[session_id] = {dag.id: dag for dag in self._store.load_dags(session_id)}
             return session
 
-    def _drop_tables(self, session: Session, keys: Iterable[str] | None = None) -> None:
-        prefix = f"tmp_mf_{session.id.lower()}_"
-        names = set(self._odps.list_tables(session.project, prefix))
-        if keys is not None:
-            names &= {prefix + key.lower() for key in keys}
-        for name in names:
+    def _release(self, session: Session, keys: Iterable[str]) -> None:
+        """Drop what the client no longer needs, once it has had time to need it again.
+
+        Equal data has equal keys, so a client that lets go of a frame may have uploaded the same one anew
+        just before. After the session's ``recycle_delay_seconds`` tables go, unless a DAG was submitted
+        since: then they go with the session.
+        """
+        names = {f"tmp_mf_{session.id.lower()}_{key.lower()}" for key in keys}
+        delay = float(session.settings.get("session.recycle_delay_seconds", _RECYCLE_DELAY_SECONDS))
+        timer = threading.Timer(delay, self._recycle, (session, names, len(self._dags[session.id])))
+        timer.daemon = True
+        timer.start()
+
+    def _recycle(self, session: Session, names: set[str], dag_count: int) -> None:
+        with self._changed:
+            unchanged = len(self._dags[session.id]) == dag_count and session.closed is None
+        if unchanged and not self._closing:
+            for name in names & set(self._odps.list_tables(session.project, f"tmp_mf_{session.id.lower()}_")):
+                self._odps.drop_table(session.project, name)
+
+    def _drop_tables(self, session: Session) -> None:
+        for name in list(self._odps.list_tables(session.project, f"tmp_mf_{session.id.lower()}_")):
             self._odps.drop_table(session.project, name)
 
     # Life of a DAG's process.

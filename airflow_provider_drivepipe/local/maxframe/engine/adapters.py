@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from maxframe.codegen.spe import dataframe as _stock  # noqa: F401  (stock adapters must be registered first)
 from maxframe.codegen.spe.core import SPEOperatorAdapter, register_op_adapter
+from maxframe.codegen.spe.dataframe.misc import DataFrameApplyAdapter
 from maxframe.dataframe.extensions import DataFrameApplyChunk
 from maxframe.dataframe.extensions.flatmap import DataFrameFlatMapOperator
 from maxframe.dataframe.extensions.rebalance import DataFrameRebalance
 from maxframe.dataframe.indexing.set_axis import DataFrameSetAxis
 from maxframe.dataframe.indexing.setitem import DataFrameSetitem
+from maxframe.dataframe.misc.apply import DataFrameApply
 from maxframe.dataframe.misc.rechunk import DataFrameRechunk
 from maxframe.udf import MarkedFunction
 
-from . import frames
-from .chunks import map_chunks, parallel_workers
+from . import frames, operators
+from .chunks import map_chunks
 from .events import Events
+from .limits import Limits, parallel_workers
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -29,9 +32,11 @@ if TYPE_CHECKING:
 
 def register() -> None:
     """Let the code generator use these adapters."""
+    operators.register()
     register_op_adapter(DataFrameApplyChunk)(ApplyChunkAdapter)
     register_op_adapter(DataFrameFlatMapOperator)(FlatMapAdapter)
     register_op_adapter([DataFrameRebalance, DataFrameRechunk])(IdentityAdapter)
+    register_op_adapter(DataFrameApply)(ApplyAdapter)
     register_op_adapter(DataFrameSetAxis)(SetAxisAdapter)
     register_op_adapter(DataFrameSetitem)(SetItemAdapter)
 
@@ -52,20 +57,38 @@ def plain_function(op: Any) -> Callable[..., Any]:
     return (lambda value: function(value, *args, **kwargs)) if args or kwargs else function
 
 
-class ApplyChunkAdapter(SPEOperatorAdapter):
+class ChunkedAdapter(SPEOperatorAdapter):
+    """An adapter that runs the user's function over chunks, each in a process of its own."""
+
+    def mapper(
+        self, op: Any, context: EngineContext, function: Callable[[Any], Any]
+    ) -> Callable[..., list[Any]]:
+        """Return what applies a function to chunks, in parallel and within the operator's limits."""
+        allowed, progress = Limits.of(op.expect_resources), context.progress
+        return functools.partial(
+            map_chunks,
+            function,
+            workers=parallel_workers(allowed),
+            directory=Path(context.job.directory),
+            on_done=progress.step_fraction,
+            on_poll=progress.limit_output,
+            on_retry=progress.warn,
+            allowed=allowed,
+            operator=type(op).__name__,
+        )
+
+
+class ApplyChunkAdapter(ChunkedAdapter):
     """``apply_chunk``: the stock adapter drops the function's arguments and calls it once with all rows."""
 
     def generate_code(self, op: Any, context: EngineContext) -> list[str]:
         """Return the code of one operator."""
-        resources = op.expect_resources or {}
         run = functools.partial(
             apply_chunk,
-            function=plain_function(op),
+            map_chunks=self.mapper(op, context, plain_function(op)),
             batch_rows=op.batch_rows,
             declared=op.outputs[0],
             check=(op.extra_params or {}).get("check_output_dtypes") or "warns",
-            workers=parallel_workers(resources.get("cpu") or 1),
-            directory=Path(context.job.directory),
             progress=context.progress,
             events=context.events,
             mounted=bool(getattr(op, "fs_mount", None)),
@@ -76,22 +99,22 @@ class ApplyChunkAdapter(SPEOperatorAdapter):
 def apply_chunk(
     data: Any,
     *,
-    function: Callable[[Any], Any],
+    map_chunks: Callable[..., list[Any]],
     batch_rows: int | None,
     declared: Any,
     check: str,
-    workers: int,
-    directory: Path,
     progress: Progress,
     events: Events,
     mounted: bool,
 ) -> Any:
     """Apply a function to chunks of a frame or series, in parallel, and return one frame or series.
 
+    :param map_chunks: ``chunks.map_chunks`` with all that does not depend on the rows.
     :param mounted: whether the function sees object storage as a folder; the server then counts its rows and
         reads once more, apart.
     """
     chunks = frames.split(data, batch_rows)
+    progress.chunks(len(chunks))
     if not chunks:
         return frames.empty_like(declared)
 
@@ -100,11 +123,7 @@ def apply_chunk(
 
     add("rows_in", len(data))
     parts = map_chunks(
-        function,
-        chunks,
-        workers=workers,
-        directory=directory,
-        on_done=progress.step_fraction,
+        chunks=chunks,
         on_begin=lambda: events.begin("udf.chunk"),
         on_read=lambda read: add("read_bytes", read),
     )
@@ -121,14 +140,21 @@ def apply_chunk(
     return frames.combine(parts)
 
 
-class FlatMapAdapter(SPEOperatorAdapter):
+class FlatMapAdapter(ChunkedAdapter):
     """``flatmap``: rows in, any number of rows out; the stock code generator has none."""
 
     def generate_code(self, op: Any, context: EngineContext) -> list[str]:
         """Return the code of one operator."""
-        run = functools.partial(
+        flat = functools.partial(
             flatmap, function=plain_function(op), raw=bool(op.raw), declared=op.outputs[0]
         )
+        mapped = self.mapper(op, context, flat)
+
+        def run(data: Any) -> Any:
+            chunks = frames.split(data, None)
+            context.progress.chunks(len(chunks))
+            return pd.concat(mapped(chunks=chunks)) if chunks else frames.empty_like(op.outputs[0])
+
         return call(context, op, run)
 
 
@@ -168,6 +194,20 @@ class IdentityAdapter(SPEOperatorAdapter):
 
 def _identity(data: Any) -> Any:
     return data
+
+
+class ApplyAdapter(DataFrameApplyAdapter):
+    """``apply``: the stock adapter drops arguments, and gives the function of a series one too many."""
+
+    @classmethod
+    def generate_call_args_with_attributes(
+        cls, op: Any, context: EngineContext, *args: str, **kwargs: Any
+    ) -> str:
+        """Return the arguments of pandas' ``apply``."""
+        kwargs["kw_keys"] = [key for key in kwargs["kw_keys"] if key != "convert_dtype"]
+        given = super().generate_call_args_with_attributes(op, context, *args, **kwargs)
+        own = cls._translate_call_args(context, args=tuple(op.args or ()), **(op.kwds or {}))
+        return ", ".join([given, *own])
 
 
 class SetAxisAdapter(SPEOperatorAdapter):

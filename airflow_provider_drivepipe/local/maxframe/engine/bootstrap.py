@@ -1,5 +1,6 @@
-"""Start of the engine interpreter: ``python -I bootstrap.py <control socket fd>``.
+"""Start of the engine interpreter: ``python -I bootstrap.py host <control socket fd>``, or ``job <job fd>``.
 
+The latter runs one DAG in an environment of its own (see ``environments``).
 Leaves only the interpreter's own packages importable, then loads this directory as ``drivepipe_engine``.
 """
 
@@ -14,6 +15,8 @@ from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
 from pathlib import Path
 
 PACKAGE = "drivepipe_engine"
+BASE_FILE = "drivepipe-engine.pth"
+"""In an environment's site-packages: the folder of the engine's own packages."""
 
 
 def interpreter_paths(path: list[str]) -> list[str]:
@@ -24,6 +27,9 @@ def interpreter_paths(path: list[str]) -> list[str]:
     own = {Path(p).resolve() for p in (*sysconfig.get_paths().values(), *site.getsitepackages())}
     stdlib = Path(sysconfig.get_path("stdlib")).resolve()
     own |= {stdlib / "lib-dynload", stdlib.parent / f"python{sys.version_info[0]}{sys.version_info[1]}.zip"}
+    base = Path(sysconfig.get_path("purelib"), BASE_FILE)
+    if base.exists():
+        own.add(Path(base.read_text(encoding="utf-8").strip()).resolve())
     return [entry for entry in path if Path(entry).resolve() in own]
 
 
@@ -48,7 +54,11 @@ def main() -> None:
     ]
     load_package()
     importlib.import_module(f"{PACKAGE}.absent").install()
-    importlib.import_module(f"{PACKAGE}.host").serve(int(sys.argv[1]))
+    role, fd = sys.argv[1], int(sys.argv[2])
+    if role == "host":
+        importlib.import_module(f"{PACKAGE}.host").serve(fd)
+    else:
+        importlib.import_module(f"{PACKAGE}.process").take_over(fd)
 
 
 if __name__ == "__main__":

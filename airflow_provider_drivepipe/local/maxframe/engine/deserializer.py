@@ -11,15 +11,40 @@ from __future__ import annotations
 
 import sys
 import types
+from collections.abc import Iterable
 from typing import Any
 
 from maxframe.lib import wrapped_pickle as pickle
 from maxframe.serialization.core import Placeholder, Serializer
+from maxframe.serialization.serializables import Serializable
 
 MODULE = "maxframe.serialization.deserializer"
 
 _PUBLIC_DATA = "_PUB"
 _OWN_VALUES = 4
+
+
+class Unreadable:
+    """Stands for a function that imports a package which this interpreter lacks.
+
+    Which packages the function requires is said beside it, so the rest of the graph has to be read first.
+    """
+
+    def __init__(self, error: ImportError) -> None:
+        self.error = error
+
+    def __call__(self, *_args: Any, **_kwargs: Any) -> Any:
+        """Raise the error that reading the function met."""
+        raise self.error
+
+
+def raise_unreadable(operators: Iterable[Any]) -> None:
+    """Raise the ImportError of the first operator whose function could not be read."""
+    for op in operators:
+        function = getattr(op, "func", None)
+        function = getattr(function, "func", function) if isinstance(function, Serializable) else function
+        if isinstance(function, Unreadable):
+            raise function.error
 
 
 def install() -> None:
@@ -31,8 +56,11 @@ def install() -> None:
 
 
 def deserial_pickle(_serialized: list[Any], _context: dict[Any, Any], buffers: list[Any]) -> Any:
-    """Unpickle an object whose out-of-band buffers follow its pickle."""
-    return pickle.loads(buffers[0], buffers=buffers[1:])
+    """Unpickle an object whose out-of-band buffers follow its pickle; or Unreadable for want of a package."""
+    try:
+        return pickle.loads(buffers[0], buffers=buffers[1:])
+    except ImportError as error:
+        return Unreadable(error)
 
 
 def deserialize(serialized: Any, buffers: list[Any], context: dict[Any, Any] | None = None) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import signal
 from typing import Any
 
@@ -17,14 +18,30 @@ class ChunkError(Exception):
 def error_info(error: BaseException) -> dict[str, Any]:
     """Return an error in the SDK's wire form: the client raises it again, or its text when it cannot.
 
-    A SystemExit becomes a RuntimeError: raised again, it would end the client.
+    A SystemExit becomes a RuntimeError: raised again, it would end the client. So does an exception that can
+    be pickled but not unpickled, as one whose ``__init__`` takes other arguments than it hands on: the client
+    could not even read its text.
     """
     from maxframe.protocol import ErrorInfo
 
     if not isinstance(error, Exception):
         error = RuntimeError(f"the function ended its process: {type(error).__name__}: {error}")
+    elif _is_unreadable(error):
+        error = RuntimeError(f"{type(error).__qualname__}: {error}").with_traceback(error.__traceback__)
     info: dict[str, Any] = ErrorInfo.from_exception(error).to_json()
     return info
+
+
+def _is_unreadable(error: Exception) -> bool:
+    try:
+        pickled = pickle.dumps(error)
+    except Exception:  # noqa: BLE001  (user code; the SDK sends such an error as its text)
+        return False
+    try:
+        pickle.loads(pickled)
+    except Exception:  # noqa: BLE001  (user code)
+        return True
+    return False
 
 
 def text_error(message: str) -> dict[str, Any]:

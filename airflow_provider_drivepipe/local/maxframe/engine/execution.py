@@ -10,12 +10,12 @@ from typing import Any
 
 import maxframe.dataframe  # noqa: F401  (registers the serializers of all operators)
 from maxframe.codegen.spe import SPECodeGenerator
-from maxframe.codegen.spe.core import SPECodeContext
+from maxframe.codegen.spe.core import SPECodeContext, SPEOperatorAdapter
 from maxframe.config import option_context
 from maxframe.config.config import OptionError
 from maxframe.core.operator import Fetch
 from maxframe.dataframe.core import DATAFRAME_TYPE, INDEX_TYPE, SERIES_TYPE
-from maxframe.io.odpsio import ODPSTableIO, pandas_to_arrow, pandas_to_odps_schema
+from maxframe.io.odpsio import ODPSTableIO
 from maxframe.protocol import ConstantResultInfo, ODPSTableResultInfo, ResultInfo
 from maxframe.sperunner import SPEDagRunner
 from maxframe.udf import discover_marked_functions
@@ -23,15 +23,25 @@ from maxframe.utils import build_temp_table_name, deserialize_serializable
 from maxframe_client.fetcher import get_fetcher_cls
 from odps import ODPS
 
-from . import adapters, deserializer, model_adapters, mounts, requirements
+from . import adapters, deserializer, model_adapters, mounts, operators, requirements, results
 from .events import Events
 from .job import GRAPH_FILE, INPUTS_FILE, RESULT_FILE, Job, read_json
-from .progress import Progress, Step, StepMarker
+from .limits import Limits
+from .progress import Progress, Step
+from .steps import Operator, Steps, compiled
 
 logger = logging.getLogger("drivepipe")
 
 _CUSTOM_CODE_WEIGHT = 10.0
 """Functions of the user and model calls take far longer than the engine's own operators."""
+
+
+class RequirementsUnmet(Exception):
+    """Functions require packages that this interpreter lacks; ``requirements`` are all that they require."""
+
+    def __init__(self, requirements: list[str]) -> None:
+        super().__init__("Python requirements are not met")
+        self.requirements = requirements
 
 
 def prepare() -> None:
@@ -47,21 +57,25 @@ def execute(job: Job) -> dict[str, Any]:
     Whatever the DAG raises passes through.
     """
     graph = deserialize_serializable(job.path(GRAPH_FILE).read_bytes())
-    operators = _operators(graph)
-    progress = Progress(job, [_step(op) for op in operators])
-    _check_functions(operators)
-    model_adapters.check(operators)
+    ops = _operators(graph)
+    progress = Progress(job, [_step(op) for op in ops])
+    wanted = requirements.parse(_wanted(ops))
+    found, unmet = requirements.split(wanted)
+    if unmet:
+        raise RequirementsUnmet([str(requirement) for requirement in wanted])
+    if found:
+        logger.info("Python requirements: %s", ", ".join(found))
+    deserializer.raise_unreadable(ops)
+    model_adapters.check(ops)
     mounts.mount_all(
-        (mount for op in operators for mount in getattr(op, "fs_mount", None) or ()), job, warn=progress.warn
+        (mount for op in ops for mount in getattr(op, "fs_mount", None) or ()), job, warn=progress.warn
     )
     odps = ODPS.from_environments()
     odps.to_global()
     with option_context():
         _apply_settings(job.settings)
         events = Events(job)
-        generator = Generator(job, progress, events)
-        generated = generator.generate(graph)
-        generated.constants["running"] = StepMarker(progress, events)
+        generated = Generator(job, progress, events).generate(graph)
         results = _Runner(job, graph, generated, odps).run()
     return {key: info.to_json() for key, info in results.items()}
 
@@ -77,10 +91,11 @@ class EngineContext(SPECodeContext):
 
 
 class Generator(SPECodeGenerator):
-    """The SDK's code generator, with a context that knows the job."""
+    """The SDK's code generator; the code that it returns runs each operator as a step of its own."""
 
     def __init__(self, job: Job, progress: Progress, events: Events) -> None:
         self._engine_context = EngineContext(job, progress, events)
+        self._steps = Steps(Path(job.directory), progress, events)
         super().__init__(job.session_id, job.dag_id)
 
     def _init_context(self, session_id: str, subdag_id: str) -> SPECodeContext:  # noqa: ARG002  (SDK's signature)
@@ -89,16 +104,50 @@ class Generator(SPECodeGenerator):
     def get_op_adapter(self, op_type: type) -> Any:
         """Return the adapter of an operator; NotImplementedError when there is none."""
         try:
-            return super().get_op_adapter(op_type)
+            adapter = super().get_op_adapter(op_type)
         except KeyError:
             raise NotImplementedError(
                 f"the local engine cannot run the operator {op_type.__name__}"
             ) from None
+        return lambda: _StepAdapter(adapter(), self._steps)
 
     def _generate_delete_code(self, var_name: str) -> list[str]:  # noqa: ARG002  (SDK's signature)
         # The SDK counts readers per graph node, but copies of a frame are several nodes with one variable,
         # which it then deletes too early. Keeping variables until the end costs memory only.
         return []
+
+
+class _StepAdapter(SPEOperatorAdapter):
+    """Makes one step of the code that another adapter generates."""
+
+    def __init__(self, adapter: SPEOperatorAdapter, steps: Steps) -> None:
+        self._adapter = adapter
+        self._steps = steps
+
+    def generate_pre_op_code(self, op: Any, context: EngineContext) -> list[str]:  # noqa: ARG002
+        """Return nothing: a step notes by itself that it begins."""
+        return []
+
+    def generate_code(self, op: Any, context: EngineContext) -> list[str]:
+        """Return the call of the step."""
+        context.constants["run_step"] = self._steps.run
+        name = type(op).__name__
+        lines = list(self._adapter.generate_code(op, context) or [])
+        functions = [udf.name for udf in context.get_udfs()]
+        runs_user_code = operators.calls_user_code(op) or any(
+            function in line for line in lines for function in functions
+        )
+        apart = runs_user_code and not isinstance(self._adapter, adapters.ChunkedAdapter)
+        number = self._steps.add(
+            Operator(
+                name,
+                compiled(name, lines),
+                [context.get_input_tileable_variable(tileable) for tileable in op.inputs],
+                [context.get_output_tileable_variable(tileable) for tileable in op.outputs],
+                Limits.of(op.expect_resources) if apart else None,
+            )
+        )
+        return [f"run_step({number}, locals())"]
 
 
 class _Runner(SPEDagRunner):
@@ -126,52 +175,43 @@ class _Runner(SPEDagRunner):
         return ConstantResultInfo(data=value)
 
     def _store_table(self, tileable: Any, value: Any) -> ResultInfo:
-        columns_unknown = getattr(tileable, "dtypes", ()) is None
-        schema, meta = pandas_to_odps_schema(value if columns_unknown else tileable, unknown_as_string=True)
+        schema, meta, arrow = results.table_of(tileable, value)
         table = self._odps.create_table(
             build_temp_table_name(self._session_id, tileable.key), schema, lifecycle=1, if_not_exists=True
         )
         if len(value):
-            arrow, _ = pandas_to_arrow(value)
             with ODPSTableIO(self._odps).open_writer(table.full_table_name, overwrite=True) as writer:
                 writer.write(arrow)
-        return ODPSTableResultInfo(
-            full_table_name=table.full_table_name, table_meta=meta if columns_unknown else None
-        )
+        return ODPSTableResultInfo(full_table_name=table.full_table_name, table_meta=meta)
 
 
 def _operators(graph: Any) -> list[Any]:
     """Return the operators in the order in which the code generator emits them."""
-    operators: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for tileable in graph.topological_iter():
         if not isinstance(tileable.op, Fetch):
-            operators.setdefault(tileable.op.key, tileable.op)
-    return list(operators.values())
+            found.setdefault(tileable.op.key, tileable.op)
+    return list(found.values())
 
 
 def _step(op: Any) -> Step:
     heavy = getattr(op, "func", None) is not None or model_adapters.is_model_call(op)
-    return Step(type(op).__name__, _CUSTOM_CODE_WEIGHT if heavy else 1.0)
+    asked = {name: value for name, value in (op.expect_resources or {}).items() if value}
+    resources = ", ".join(
+        f"{name}={value}" for name, value in ({"engine": op.expect_engine} | asked).items() if value
+    )
+    return Step(type(op).__name__, _CUSTOM_CODE_WEIGHT if heavy else 1.0, resources=resources)
 
 
-def _check_functions(operators: Iterable[Any]) -> None:
-    """Log what the functions ask for, and check their Python requirements."""
-    wanted: list[str] = []
-    for op in operators:
-        func = getattr(op, "func", None)
-        if func is None:
-            continue
-        for marked in discover_marked_functions(func):
-            wanted += [text for pack in marked.pythonpacks or () for text in pack.requirements]
-        logger.info(
-            "%s: engine=%s resources=%s (recorded; the local engine enforces no limits)",
-            type(op).__name__,
-            op.expect_engine,
-            op.expect_resources,
-        )
-    found = requirements.check(wanted)
-    if found:
-        logger.info("Python requirements: %s", ", ".join(found))
+def _wanted(ops: Iterable[Any]) -> list[str]:
+    """Return the Python requirements of all functions."""
+    return [
+        text
+        for op in ops
+        for marked in discover_marked_functions(getattr(op, "func", None))
+        for pack in marked.pythonpacks or ()
+        for text in pack.requirements
+    ]
 
 
 def _apply_settings(settings: Mapping[str, Any]) -> None:

@@ -18,6 +18,7 @@ import socket
 import sys
 from typing import Any, NoReturn
 
+from . import family
 from .job import CANCEL_FILE, EXIT_FILE, PROCESS_FILE, Job, process_start, write_json
 
 
@@ -41,6 +42,7 @@ class Host:
 
     def serve(self) -> None:
         """Serve commands and reap children until there is nothing left to do."""
+        family.adopt_orphans()
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.set_wakeup_fd(self._wakeup_write)
@@ -128,6 +130,8 @@ class Host:
             _, status = os.waitpid(ended.si_pid, 0)
             job = self._jobs.pop(ended.si_pid, None)
             if job is not None:
+                # Those that left its group are our children now.
+                family.end_strays(self._jobs.keys())
                 self._ended(job, os.waitstatus_to_exitcode(status))
 
     def _ended(self, job: Job, code: int) -> None:

@@ -32,6 +32,9 @@ RESULT_FILE = "result.json"
 EXIT_FILE = "exit.json"
 """``{"code"}``, negative for a signal; from the host, after the process has ended."""
 
+ENVIRONMENTS_DIRECTORY = "environments"
+"""Beside the sessions: Python environments for functions with requirements."""
+
 WORK_DIRECTORY = "work"
 """Current folder of the DAG's code."""
 
@@ -63,6 +66,16 @@ class Job:
     def path(self, name: str) -> Path:
         """Return the path of one of the DAG's files."""
         return Path(self.directory, name)
+
+    @property
+    def environments(self) -> Path:
+        """Folder of the Python environments of all sessions."""
+        return Path(self.directory).parents[1] / ENVIRONMENTS_DIRECTORY
+
+
+def is_for_pip(name: str) -> bool:
+    """Return whether an environment variable is for pip; some hold credentials, so functions see none."""
+    return name.startswith("PIP_") or name == "XDG_CONFIG_HOME" or name.upper().endswith("_PROXY")
 
 
 def write_json(path: Path, value: Any) -> None:

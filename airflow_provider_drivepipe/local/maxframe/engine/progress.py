@@ -1,15 +1,16 @@
-"""How far a DAG is, and what it has to tell its client."""
+"""How far a DAG is, operator by operator, and what it has to tell its client."""
 
 from __future__ import annotations
 
 import json
 import logging
+import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from .events import Events
-from .job import MESSAGES_FILE, PROGRESS_FILE, Job, write_json
+from .job import LOG_FILE, MESSAGES_FILE, PROGRESS_FILE, Job, write_json
 
 logger = logging.getLogger("drivepipe")
 
@@ -18,36 +19,36 @@ _MIN_SECONDS_BETWEEN_WRITES = 0.1
 _WARNING = 2
 """``maxframe.protocol.DisplayMessageType.WARNING``."""
 
+_MOST_OUTPUT_BYTES = 8 << 20
+_KEPT_OUTPUT_BYTES = 64 << 10
 
-@dataclass(frozen=True)
+
+@dataclass
 class Step:
-    """One operator of the DAG. ``weight`` is its share of the work, relative to the others."""
+    """One operator of the DAG. ``weight`` is its share of the work, relative to the others.
+
+    ``log_begin`` and ``log_end`` are where its output lies in the log file, in bytes; times are seconds.
+    """
 
     name: str
     weight: float = 1.0
+    started: float | None = None
+    seconds: float | None = None
+    rows_in: int | None = None
+    rows_out: int | None = None
+    chunks: int | None = None
+    chunks_done: int = 0
+    resources: str = ""
+    log_begin: int | None = None
+    log_end: int | None = None
 
 
-class Progress:
-    """Tracks the running step and keeps the progress file up to date."""
+class Messages:
+    """What the client is told while the DAG runs."""
 
-    def __init__(self, job: Job, steps: Sequence[Step]) -> None:
+    def __init__(self, job: Job) -> None:
         self._job = job
-        self._steps = steps
-        self._total = sum(step.weight for step in steps) or 1.0
-        self._current = -1
         self._warned: set[str] = set()
-        self._written_at = 0.0
-
-    def next_step(self) -> str | None:
-        """Note that the next operator begins; return its name."""
-        self._current = min(self._current + 1, len(self._steps) - 1)
-        self._write(0.0)
-        return self._steps[self._current].name if self._steps else None
-
-    def step_fraction(self, fraction: float) -> None:
-        """Note how much of the running operator is done, 0 to 1."""
-        if time.monotonic() - self._written_at >= _MIN_SECONDS_BETWEEN_WRITES:
-            self._write(fraction)
 
     def warn(self, text: str) -> None:
         """Show a warning to the client, and log it; the same text once only."""
@@ -58,28 +59,88 @@ class Progress:
         with self._job.path(MESSAGES_FILE).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"message": text, "level": logging.WARNING, "type": _WARNING}) + "\n")
 
+
+class Progress:
+    """Tracks the running step and keeps the progress file up to date."""
+
+    def __init__(self, job: Job, steps: Sequence[Step]) -> None:
+        self._job = job
+        self._steps = steps
+        self._total = sum(step.weight for step in steps) or 1.0
+        self._current = -1
+        self._messages = Messages(job)
+        self._written_at = 0.0
+        self._fraction = 0.0
+
+    @property
+    def step(self) -> Step:
+        """The running operator."""
+        return self._steps[self._current]
+
+    def next_step(self) -> str:
+        """Note that the next operator begins; return its name."""
+        self._current = min(self._current + 1, len(self._steps) - 1)
+        self.step.started = time.time()
+        self.step.log_begin = self._log_size()
+        self._write(0.0)
+        return self.step.name
+
+    def end_step(self) -> None:
+        """Note that the running operator has ended, well or not."""
+        self.step.seconds = time.time() - (self.step.started or time.time())
+        self.step.log_end = self._log_size()
+        self._write(self._fraction)
+
+    def rows(self, rows_in: int | None, rows_out: int | None) -> None:
+        """Note how many rows the running operator took and gave; None where it has none."""
+        self.step.rows_in, self.step.rows_out = rows_in, rows_out
+
+    def chunks(self, count: int) -> None:
+        """Note in how many chunks the running operator's function sees its rows."""
+        self.step.chunks = count
+        self._write(0.0)
+
+    def step_fraction(self, fraction: float) -> None:
+        """Note how much of the running operator is done, 0 to 1."""
+        if self.step.chunks is not None:
+            self.step.chunks_done = round(fraction * self.step.chunks)
+        if time.monotonic() - self._written_at >= _MIN_SECONDS_BETWEEN_WRITES:
+            self._write(fraction)
+
+    def limit_output(self) -> None:
+        """Leave out the middle of what the running operator has printed once that is too much."""
+        begin, size = self.step.log_begin or 0, self._log_size()
+        if size - begin <= _MOST_OUTPUT_BYTES:
+            return
+        kept = begin + _KEPT_OUTPUT_BYTES
+        with self._job.path(LOG_FILE).open("r+b") as log:
+            log.seek(size - _KEPT_OUTPUT_BYTES)
+            end = log.read(_KEPT_OUTPUT_BYTES)
+            # All who print append, so they go on behind the new end.
+            log.truncate(kept)
+        with self._job.path(LOG_FILE).open("ab") as log:
+            log.write(f"\n[… {(size - kept - len(end)) >> 20} MiB of output left out …]\n".encode() + end)
+
+    def warn(self, text: str) -> None:
+        """Show a warning to the client, and log it; the same text once only."""
+        self._messages.warn(text)
+
     def _write(self, fraction: float) -> None:
         done = sum(step.weight for step in self._steps[: max(self._current, 0)])
         running = self._steps[self._current].weight * fraction if self._current >= 0 else 0.0
         self._written_at = time.monotonic()
-        write_json(
-            self._job.path(PROGRESS_FILE),
-            {
-                "fraction": min((done + running) / self._total, 1.0),
-                "operators": [step.name for step in self._steps],
-                "current": self._current,
-            },
-        )
+        self._fraction = fraction
+        state: dict[str, Any] = {
+            "fraction": min((done + running) / self._total, 1.0),
+            "operators": [asdict(step) for step in self._steps],
+            "current": self._current,
+        }
+        write_json(self._job.path(PROGRESS_FILE), state)
 
-
-class StepMarker:
-    """Stands in for the constant ``running`` of the generated code, which is tested before every operator."""
-
-    def __init__(self, progress: Progress, events: Events) -> None:
-        self._progress = progress
-        self._events = events
-
-    def __bool__(self) -> bool:
-        for fault in self._events.begin(f"operator.{self._progress.next_step()}"):
-            fault.strike()
-        return True
+    def _log_size(self) -> int:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        try:
+            return self._job.path(LOG_FILE).stat().st_size
+        except FileNotFoundError:
+            return 0

@@ -1,4 +1,4 @@
-"""Python requirements of functions, checked against what the engine's interpreter has installed."""
+"""Python requirements of functions: which of them this interpreter meets, and what the others are."""
 
 from __future__ import annotations
 
@@ -9,33 +9,27 @@ from importlib.metadata import PackageNotFoundError, version
 from packaging.requirements import InvalidRequirement, Requirement
 
 
-def check(requirements: Iterable[str]) -> list[str]:
-    """Return what is installed for each requirement, as ``name==version``.
-
-    Raises ImportError that names every unmet requirement, ValueError for one that cannot be read.
-    """
+def split(requirements: Iterable[Requirement]) -> tuple[list[str], list[str]]:
+    """Return what is installed, as ``name==version``, and the requirements that are not met."""
     found, unmet = [], []
-    for requirement in _parsed(requirements):
+    for requirement in requirements:
         if requirement.marker is not None and not requirement.marker.evaluate():
             continue
         try:
             installed = version(requirement.name)
         except PackageNotFoundError:
-            unmet.append(f"{requirement} (not installed)")
+            unmet.append(str(requirement))
             continue
-        if requirement.specifier.contains(installed, prereleases=True):
+        # Extras and locations are for pip to judge.
+        if requirement.specifier.contains(installed, prereleases=True) and not requirement.url:
             found.append(f"{requirement.name}=={installed}")
         else:
-            unmet.append(f"{requirement} (installed: {installed})")
-    if unmet:
-        raise ImportError(
-            f"Python requirements are not met by the local engine: {', '.join(unmet)}. "
-            "Install them into the environment that runs the local cloud's engine."
-        )
-    return found
+            unmet.append(str(requirement))
+    return found, unmet
 
 
-def _parsed(requirements: Iterable[str]) -> list[Requirement]:
+def parse(requirements: Iterable[str]) -> list[Requirement]:
+    """Return requirements one by one; ValueError for one that cannot be read, such as an option of pip."""
     parsed = []
     for text in requirements:
         try:
