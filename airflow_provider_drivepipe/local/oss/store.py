@@ -12,9 +12,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+from airflow_provider_drivepipe.local.durable import make_folders, replace, sync
 from airflow_provider_drivepipe.local.oss import errors, names
 from airflow_provider_drivepipe.local.oss.checksums import StagedFile, checksums_of
-from airflow_provider_drivepipe.local.oss.metadata import Metadata, ObjectRecord
+from airflow_provider_drivepipe.local.oss.metadata import Metadata, ObjectRecord, PendingPut
 from airflow_provider_drivepipe.local.oss.walk import KeyWalk
 
 NORMAL = "Normal"
@@ -83,6 +84,7 @@ class OssStore:
         self.metadata = Metadata(self.private / "oss.sqlite")
         self.lock = threading.RLock()
         """Held while a file and its record change together, and while both are read."""
+        self._finish_puts()
 
     def close(self) -> None:
         """Close the metadata file."""
@@ -108,7 +110,7 @@ class OssStore:
         with self.lock:
             if path.is_symlink() or (path.exists() and not path.is_dir()):
                 raise errors.path_conflict(name)
-            path.mkdir(exist_ok=True)
+            make_folders(path)
 
     def delete_bucket(self, name: str) -> None:
         """Remove an empty bucket; raises BucketNotEmpty also for unfinished multipart uploads."""
@@ -183,11 +185,13 @@ class OssStore:
         kind: str = NORMAL,
         etag: str | None = None,
         forbid_overwrite: bool = False,
+        upload_id: str | None = None,
     ) -> ObjectInfo:
-        """Make the staged content the object ``key``, in one step for every reader.
+        """Make the staged content the object ``key``, in one step for every reader and for every crash.
 
         :param etag: entity tag where it is not the content's MD5.
         :param forbid_overwrite: raise FileAlreadyExists when the object exists.
+        :param upload_id: the multipart upload that ends with this.
         """
         staged.close()
         sums = staged.sums
@@ -195,14 +199,21 @@ class OssStore:
             path = names.object_path(self._bucket_root(bucket), key)
             if forbid_overwrite and self.exists(bucket, key):
                 raise errors.object_exists(key)
+            modified_ns = staged.path.stat().st_mtime_ns
+            record = ObjectRecord(sums.size, modified_ns, etag or sums.etag, sums.crc64, kind, dict(headers))
+            put = PendingPut(bucket, key, record, upload_id)
             if names.is_marker(key):
                 _make_marker(path, key, sums.size)
             else:
                 self._make_room(bucket, key, path)
-                staged.path.replace(path)
-            modified_ns = path.stat().st_mtime_ns
-            record = ObjectRecord(sums.size, modified_ns, etag or sums.etag, sums.crc64, kind, dict(headers))
-            self.metadata.put_object(bucket, key, record)
+                # File and record change in two steps; a server that dies between them finds the note.
+                self.metadata.begin_put(put)
+                try:
+                    replace(staged.path, path)
+                except BaseException:
+                    self.metadata.drop_put(put)
+                    raise
+            self.metadata.end_put(put)
         return _info(key, record)
 
     def delete(self, bucket: str, key: str) -> None:
@@ -211,9 +222,23 @@ class OssStore:
             path = names.object_path(self._bucket_root(bucket), key)
             if not names.is_marker(key) and path.is_file():
                 path.unlink(missing_ok=True)
+                sync(path.parent)
             self.metadata.delete_object(bucket, key)
 
     # Parts of the above
+
+    def _finish_puts(self) -> None:
+        """End the puts that the last server was killed in: those whose file is in place have happened."""
+        for put in self.metadata.pending_puts():
+            try:
+                status = (self.root / put.bucket / put.key).lstat()
+            except OSError:
+                self.metadata.drop_put(put)
+                continue
+            if (status.st_size, status.st_mtime_ns) == (put.record.size, put.record.mtime_ns):
+                self.metadata.end_put(put)
+            else:
+                self.metadata.drop_put(put)
 
     def _bucket_root(self, bucket: str) -> Path:
         path = names.bucket_path(self.root, bucket)
@@ -249,7 +274,7 @@ class OssStore:
     def _make_room(self, bucket: str, key: str, path: Path) -> None:
         """Make the folders above ``path``, and remove folders without objects that have its name."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(path.parent)
         except (FileExistsError, NotADirectoryError) as error:
             raise errors.path_conflict(key) from error
         if path.is_dir() and (
@@ -301,7 +326,7 @@ def _make_marker(path: Path, key: str, size: int) -> None:
             key, "the local OSS keeps a key that ends in '/' as a folder, which cannot have content"
         )
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        make_folders(path)
     except (FileExistsError, NotADirectoryError) as error:
         raise errors.path_conflict(key) from error
 
