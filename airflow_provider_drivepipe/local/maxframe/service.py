@@ -144,9 +144,16 @@ class MaxFrameService:
                 logger.error("MaxFrame session %s has no state on disk; it is closed", instance.id)
                 self._odps.finish_instance(instance)
                 return
+            session = self._sessions[instance.id]
             for dag in self._dags[instance.id].values():
                 if not dag.status.terminal:
                     self._recover_dag(dag, "the local cloud ended before the DAG had begun; submit it again")
+                    if session.closed is not None:
+                        self._cancel(dag)
+        if session.closed is not None:
+            # The last server was killed while it closed the session.
+            self._drop_tables(session)
+            self._odps.finish_instance(instance)
 
     def stop(self, instance: Instance) -> None:
         """Close a session: cancel its DAGs, wait for them to end, and drop its temporary tables."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import threading
 import uuid
@@ -65,6 +66,7 @@ class OdpsService:
         self._database = Database(root / "catalog.sqlite")
         self._catalog = Catalog(self._database, projects)
         self._storage = Storage(root / "data")
+        shutil.rmtree(root / "scratch", ignore_errors=True)  # what a killed server's queries spilled
         engine = Engine(self._catalog, self._storage, root / "scratch", stats)
         self._instances = Instances(self._database, engine, root / "results")
         self.tokens = Tokens(self._database)
@@ -128,13 +130,17 @@ class OdpsService:
 
     def _clean_up(self) -> None:
         """Remove what the last server left: garbage, and files that were written but never published."""
+        self._tunnel.forget_old()
         collect_garbage(self._catalog, self._storage, 0)
-        orphans = self._storage.files() - self._catalog.live_files() - self._tunnel.open_files()
-        self._storage.remove(orphans)
+        needed = self._catalog.live_files() | self._tunnel.open_files() | self._catalog.pinned_files()
+        self._storage.remove(self._storage.files() - needed)
         self._storage.remove_empty_folders()
+        self._instances.remove_leftovers()
 
     def _collect(self) -> None:
         while not self._closed.wait(_GARBAGE_INTERVAL_SECONDS):
+            self._tunnel.forget_old()
+            self._instances.remove_old()
             collect_garbage(self._catalog, self._storage, GARBAGE_DELAY_SECONDS)
 
     # Requests

@@ -128,7 +128,7 @@ class Metadata:
         )
 
     def end_put(self, put: PendingPut) -> None:
-        """Make the record of a file that is in place that of its object, and forget the upload it came from."""
+        """Make the record that of the object, whose file is in place, and forget the upload it came from."""
         with self._cursor() as cursor:
             cursor.execute("BEGIN IMMEDIATE")
             cursor.execute(
@@ -251,8 +251,8 @@ class Metadata:
 
 
 def _record(row: tuple[Any, ...]) -> ObjectRecord:
-    *plain, headers = row
-    return ObjectRecord(*plain, json.loads(headers))
+    size, mtime_ns, etag, crc64, kind, headers = row
+    return ObjectRecord(size, mtime_ns, etag, crc64, kind, json.loads(headers))
 
 
 def _values(record: ObjectRecord) -> tuple[object, ...]:
