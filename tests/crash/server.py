@@ -101,9 +101,7 @@ def once(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if isinstance(inner, oss.exceptions.ServiceError):
             raise inner from error
         raise Unknown from error
-    except (requests.RequestException, odps.errors.ConnectTimeout, odps.errors.ReadTimeout) as error:
-        raise Unknown from error
-    except (OSError, EOFError) as error:
+    except (requests.RequestException, odps.errors.ConnectTimeout, OSError, EOFError) as error:
         raise Unknown from error
 
 

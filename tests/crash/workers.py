@@ -306,7 +306,7 @@ class TunnelWriter(Worker):
     def _write_block(self, session: Any, block: int, version: int) -> None:
         with session.open_record_writer(block) as writer:
             for n in range(50):
-                writer.write([version, block * 50 + n, "x" * self.chooser.choice((1, 2000))])
+                writer.write(session.new_record([version, block * 50 + n, "x" * self.chooser.choice((1, 2000))]))
 
     def _known(self) -> list[frozenset[int]]:
         if len(self.appended.possible) > 1:
