@@ -295,9 +295,7 @@ class TunnelWriter(Worker):
     def _upload(self, name: str, partition: str | None, version: int, *, overwrite: bool) -> None:
         table = insist(lambda: self.clients.odps.get_table(name))
         tunnel = TableTunnel(self.clients.odps)
-        session = once(
-            tunnel.create_upload_session, table, partition_spec=partition, overwrite=overwrite
-        )
+        session = once(tunnel.create_upload_session, table, partition_spec=partition, overwrite=overwrite)
         for block in (0, 1):
             once(self._write_block, session, block, version)
         once(session.commit, [0, 1])
@@ -306,7 +304,9 @@ class TunnelWriter(Worker):
     def _write_block(self, session: Any, block: int, version: int) -> None:
         with session.open_record_writer(block) as writer:
             for n in range(50):
-                writer.write(session.new_record([version, block * 50 + n, "x" * self.chooser.choice((1, 2000))]))
+                writer.write(
+                    session.new_record([version, block * 50 + n, "x" * self.chooser.choice((1, 2000))])
+                )
 
     def _known(self) -> list[frozenset[int]]:
         if len(self.appended.possible) > 1:
@@ -378,9 +378,7 @@ class SqlWriter(Worker):
             slot.possible = before
 
     def _check_whole(self) -> None:
-        rows = self.rows(
-            f"SELECT min(version), max(version), count(*) FROM {self.table} WHERE pt <> 'extra'"
-        )
+        rows = self.rows(f"SELECT min(version), max(version), count(*) FROM {self.table} WHERE pt <> 'extra'")
         low, high, count = rows[0]
         assert low == high, f"half of two statements: {rows}"
         assert count == (0 if low is None else self.PARTITIONS), rows

@@ -6,7 +6,7 @@ import os
 import shutil
 import stat as statmodes
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import BinaryIO
 from airflow_provider_drivepipe.local.durable import make_folders, replace, sync
 from airflow_provider_drivepipe.local.oss import errors, names
 from airflow_provider_drivepipe.local.oss.checksums import StagedFile, checksums_of
+from airflow_provider_drivepipe.local.oss.folder_index import FolderIndex
 from airflow_provider_drivepipe.local.oss.metadata import Metadata, ObjectRecord, PendingPut
 from airflow_provider_drivepipe.local.oss.walk import KeyWalk
 
@@ -84,6 +85,7 @@ class OssStore:
         self.metadata = Metadata(self.private / "oss.sqlite")
         self.lock = threading.RLock()
         """Held while a file and its record change together, and while both are read."""
+        self._folders = FolderIndex(self.private / "folders")
         self._finish_puts()
 
     def close(self) -> None:
@@ -127,7 +129,27 @@ class OssStore:
     def walk(self, bucket: str, prefix: str = "", start: bytes = b"") -> KeyWalk:
         """Return the keys with ``prefix``, from ``start`` (inclusive) on, in UTF-8 byte order, lazily."""
         root = self._bucket_root(bucket)
-        return KeyWalk(root, prefix.encode(), start, lambda key: self._marker(bucket, key) is not None)
+        return KeyWalk(
+            root, prefix.encode(), start, lambda key: self._marker(bucket, key) is not None, self._folders
+        )
+
+    def describe(self, bucket: str, keys: Sequence[str]) -> list[ObjectInfo]:
+        """Return the descriptions of those objects of a listing that are still there."""
+        root = self._bucket_root(bucket)
+        records = self.metadata.find_objects(bucket, keys)
+        found = []
+        for key in keys:
+            record = records.get(key)
+            if record is not None and _is_of(root / key, record):
+                found.append(_info(key, record))
+                continue
+            try:
+                found.append(self.head(bucket, key))
+            except errors.OssError as error:
+                if error.status >= 500:
+                    raise
+                # Removed meanwhile, not readable, or a file name that OSS allows for no object.
+        return found
 
     def head(self, bucket: str, key: str) -> ObjectInfo:
         """Return an object's description; raises NoSuchKey."""
@@ -292,6 +314,16 @@ def _info(key: str, record: ObjectRecord) -> ObjectInfo:
 def _version(file: BinaryIO) -> tuple[int, int]:
     status = os.fstat(file.fileno())
     return status.st_size, status.st_mtime_ns
+
+
+def _is_of(path: Path, record: ObjectRecord) -> bool:
+    """Return whether a plain file is of the version that a record describes."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    version = (status.st_size, status.st_mtime_ns)
+    return statmodes.S_ISREG(status.st_mode) and version == (record.size, record.mtime_ns)
 
 
 def _same_version(path: Path, file: BinaryIO, version: tuple[int, int]) -> bool:
