@@ -19,7 +19,7 @@ from alibabacloud_oss_v2.retry import NopRetryer
 from odps import ODPS
 
 from airflow_provider_drivepipe.local import lifecycle
-from airflow_provider_drivepipe.local.settings import PROJECT, REGION, ServerSettings
+from airflow_provider_drivepipe.local.settings import PROJECT, REGION, ServerSettings, load_settings
 
 UP_WITHIN_SECONDS = 60.0
 
@@ -38,6 +38,8 @@ class KilledServer:
 
     def begin(self) -> None:
         command = [sys.executable, "-m", "airflow_provider_drivepipe.local.server", "--root", str(self.root)]
+        if load_settings(self.root) is None:
+            command += ["--odps-port", "0", "--oss-port", "0"]  # any; later the same ones again
         with lifecycle.log_file(self.root).open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from airflow_provider_drivepipe.local import json_text
 from airflow_provider_drivepipe.local.durable import sync
 from airflow_provider_drivepipe.local.odps import errors
 from airflow_provider_drivepipe.local.odps.catalog import Column
@@ -174,6 +175,8 @@ class Instances:
         except errors.OdpsError as error:
             cancelled = error.odps_code == CANCELLED_CODE
             self.finish(instance, error=error.text, cancelled=cancelled)
+        except RecursionError:
+            self.finish(instance, error=errors.parse_error("the statement is nested too deeply").text)
         except Exception:  # noqa: BLE001 - whatever it is, the instance must not stay Running
             _LOG.exception("instance %s failed on a defect of the local cloud", instance.id)
             self.finish(instance, error=_INTERNAL_ERROR)
@@ -369,7 +372,7 @@ def _effective_statements(text: str) -> int:
 
 def _settings(text: str | None) -> Mapping[str, Any]:
     try:
-        settings = json.loads(text or "{}")
+        settings = json_text.load(text or "{}")
     except ValueError as error:
         raise errors.invalid_argument("the task's settings are not JSON") from error
     if not isinstance(settings, dict):

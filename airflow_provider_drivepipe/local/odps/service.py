@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from airflow_provider_drivepipe.local import json_text
 from airflow_provider_drivepipe.local.odps import errors, logview, wire
 from airflow_provider_drivepipe.local.odps.auth import Authenticator, Tokens
 from airflow_provider_drivepipe.local.odps.catalog import DEFAULT_SCHEMA, OWNER, Catalog
@@ -36,6 +37,7 @@ GARBAGE_DELAY_SECONDS = 600.0
 """How long files that a table no longer names stay for readers that began before."""
 
 _GARBAGE_INTERVAL_SECONDS = 60.0
+_MAX_TOKEN_HOURS = 10 * 366 * 24
 _SPOOL_BYTES = 8 * 1024 * 1024
 _RESULT_WAIT_SECONDS = 60.0
 _PREFIX = "/api"
@@ -82,7 +84,7 @@ class OdpsService:
         methods = ["GET", "PUT", "POST", "DELETE", "HEAD"]
         self.app = Starlette(
             routes=[*extra_routes, Route("/{path:path}", self._handle, methods=methods)],
-            exception_handlers={Exception: _internal_error},
+            exception_handlers={Exception: _internal_error, ClientDisconnect: _nobody_there},
         )
 
     # For the server and the task services
@@ -254,10 +256,12 @@ class OdpsService:
         if "sign_bearer_token" in call.query:
             self._stats.count("odps.sign_bearer_token")
             try:
-                wanted = json.loads(call.body.read())
+                wanted = json_text.load(call.body.read())
                 hours = float(wanted.get("expires_in_hours") or 24)
-            except (ValueError, AttributeError, TypeError) as error:
+            except (ValueError, AttributeError, TypeError, OverflowError) as error:
                 raise errors.invalid_argument("the token request is not a JSON object") from error
+            if not 0 < hours <= _MAX_TOKEN_HOURS:
+                raise errors.invalid_argument(f"a token lives for at most {_MAX_TOKEN_HOURS} hours")
             token = self.tokens.issue(logview.purpose_of_policy(wanted.get("policy")), hours * 3600)
             return wire.xml(f"<Authorization>{wire.element('Result', token)}</Authorization>")
         self._stats.count("odps.security_query")
@@ -321,6 +325,10 @@ def _tenant() -> Response:
 def _not_implemented(call: wire.Call, segments: Sequence[str]) -> errors.OdpsError:
     what = f"{call.method} /{'/'.join(segments)}"
     return errors.OdpsError(404, "NoSuchObject", f"not supported by the local cloud: {what}", "ODPS-0420061")
+
+
+async def _nobody_there(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=400)
 
 
 async def _internal_error(_request: Request, _error: Exception) -> Response:

@@ -7,6 +7,7 @@ import secrets
 import sqlite3
 import threading
 import time
+import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ from airflow_provider_drivepipe.local.odps.instances import Instances
 from airflow_provider_drivepipe.local.odps.sql.result import MAX_CSV_ROWS, Rows
 from airflow_provider_drivepipe.local.odps.storage import Storage
 from airflow_provider_drivepipe.local.odps.tasks import Instance
-from airflow_provider_drivepipe.local.odps.wire import Call, rfc822
+from airflow_provider_drivepipe.local.odps.wire import Call, number, rfc822
 from airflow_provider_drivepipe.local.stats import Stats
 
 SESSION_LIFETIME_SECONDS = 86400.0
@@ -194,7 +195,18 @@ class Tunnel:
             file = self._storage.write(
                 table, json.loads(upload["partition_values"]), read(body, table.columns)
             )
-        except (ChecksumError, DecodeError, pa.ArrowException, ValueError, OverflowError) as error:
+        except (
+            ChecksumError,
+            DecodeError,
+            pa.ArrowException,
+            ValueError,
+            OverflowError,
+            zlib.error,
+        ) as error:
+            raise errors.invalid_argument(f"the block cannot be read: {error}") from error
+        except OSError as error:
+            if error.errno is not None:
+                raise  # of the disk; those of decompression have no number
             raise errors.invalid_argument(f"the block cannot be read: {error}") from error
         with self._db.write() as db:
             open_still = self._upload(call, table)["status"] == "normal"
@@ -381,9 +393,9 @@ def _not_open(upload_id: str, status: str) -> errors.OdpsError:
 def _row_range(call: Call, rows: int) -> tuple[int, int]:
     text = call.parameter("rowrange").strip("()")
     try:
-        start, count = (int(part) for part in text.split(","))
+        start, count = (number(part, "the row range") for part in text.split(","))
     except ValueError as error:
-        raise errors.invalid_argument(f"cannot read the row range {text!r}") from error
+        raise errors.invalid_argument(f"cannot read the row range {text[:100]!r}") from error
     # MaxFrame's reader of several partitions asks for negative starts from the second one on.
     start = max(start, 0)
     return start, max(0, min(count, rows - start))

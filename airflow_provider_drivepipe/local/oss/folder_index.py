@@ -45,7 +45,7 @@ def entries(folder: bytes) -> Iterator[bytes]:
 
 
 class FolderIndex:
-    """Indexes of the folders that ``note`` has called large, as files below ``cache``. Safe to use from threads."""
+    """Indexes of the folders that ``note`` has called large, as files below ``cache``; for any thread."""
 
     def __init__(self, cache: Path) -> None:
         self._cache = cache
@@ -126,7 +126,7 @@ def _is_utf8(name: bytes) -> bool:
 
 def _version(folder: bytes) -> tuple[int, int] | None:
     try:
-        status = os.stat(folder, follow_symlinks=False)
+        status = os.lstat(folder)
     except OSError:
         return None
     return status.st_ino, status.st_mtime_ns
