@@ -1,4 +1,4 @@
-"""Lists a bucket of many keys through the SDK (--keys, --layout flat|folders); baseline: os.walk and lstat."""
+"""Lists a bucket of many keys by the SDK (--keys, --layout flat|folders); baseline: os.walk and lstat."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def fill(root: Path, count: int, layout: str) -> None:
         for n, key in enumerate(keys(count, layout)):
             parent = key.rpartition("/")[0]
             if parent != last:
-                os.mkdir(parent, dir_fd=folder)  # noqa: PTH102 - relative to a descriptor
+                os.mkdir(parent, dir_fd=folder)
                 last = parent
             if n % LINKS == 0:
                 source = key
@@ -77,7 +77,8 @@ def main() -> None:
         root = Path(name)
         started = time.perf_counter()
         fill(root, options.keys, options.layout)
-        print(f"{options.keys:,} keys made in {time.perf_counter() - started:.0f} s ({options.layout})", flush=True)
+        seconds = time.perf_counter() - started
+        print(f"{options.keys:,} keys made in {seconds:.0f} s ({options.layout})", flush=True)
         started = time.perf_counter()
         assert walk(root / "oss" / BUCKET) == options.keys
         baseline = time.perf_counter() - started
@@ -95,10 +96,11 @@ def main() -> None:
                 slowest, lap = max(slowest, time.perf_counter() - lap), time.perf_counter()
             seconds = time.perf_counter() - started
             assert count == options.keys, count
+            client = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             print(
                 f"listed at {count / seconds:,.0f} keys/s, {seconds / baseline:.1f} x os.walk and lstat, "
                 f"slowest page {slowest:.1f} s; server's peak memory {cloud.peak_mib():.0f} MiB "
-                f"({before:.0f} before), client's {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}"
+                f"({before:.0f} before), client's {client:.0f} MiB"
             )
 
 

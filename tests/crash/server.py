@@ -47,7 +47,8 @@ class KilledServer:
         self.begin()
         deadline = time.monotonic() + UP_WITHIN_SECONDS
         while (settings := lifecycle.running(self.root)) is None:
-            assert self._process is not None and self._process.poll() is None, "the server did not start"
+            assert self._process is not None
+            assert self._process.poll() is None, "the server did not start"
             assert time.monotonic() < deadline, "the server does not answer"
             time.sleep(0.05)
         return settings

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import alibabacloud_oss_v2 as oss
 import cloudpickle
+import pytest
 
 from airflow_provider_drivepipe.local.settings import load_settings
 from tests.crash import workers
@@ -24,10 +25,11 @@ from tests.crash.server import Clients, KilledServer
 cloudpickle.register_pickle_by_value(workers)
 
 
+@pytest.mark.timeout(0)  # every wait below has a limit of its own
 def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     seconds = float(os.environ.get("CRASH_SECONDS", "600"))
     seed = int(os.environ.get("CRASH_SEED", time.time()))
-    print(f"CRASH_SEED={seed} CRASH_SECONDS={seconds:.0f}", flush=True)
+    print(f"CRASH_SEED={seed} CRASH_SECONDS={seconds:.0f}", flush=True)  # noqa: T201 - how to repeat it
     server = KilledServer(tmp_path)
     clients = Clients(server.start())
     clients.oss.put_bucket(oss.PutBucketRequest(bucket=workers.BUCKET))
@@ -66,7 +68,7 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
         for one in load:
             one.verify()
         counts = sum((one.counts for one in load), Counter[str]())
-        print(f"{server.kills} kills; acknowledged: {dict(sorted(counts.items()))}")
+        print(f"{server.kills} kills; acknowledged: {dict(sorted(counts.items()))}")  # noqa: T201 - the result
     finally:
         timer.cancel()
         done.set()

@@ -108,9 +108,7 @@ def test_object(objects: OssCloud) -> None:
         upload = client.initiate_multipart_upload(oss.InitiateMultipartUploadRequest(**named)).upload_id
         parts = []
         for n, size in enumerate((ROWS // 2, ROWS // 2), 1):
-            request = oss.UploadPartRequest(
-                **named, upload_id=upload, part_number=n, body=content * size
-            )
+            request = oss.UploadPartRequest(**named, upload_id=upload, part_number=n, body=content * size)
             parts.append(oss.UploadPart(part_number=n, etag=client.upload_part(request).etag))
         client.complete_multipart_upload(
             oss.CompleteMultipartUploadRequest(

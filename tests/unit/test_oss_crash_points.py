@@ -113,7 +113,8 @@ def test_part_that_was_not_replaced_stays_whole(oss: OssStore, monkeypatch: pyte
             part(uploads, oss, upload, 1, b"c" * (MIN_PART_BYTES + 1))
     again = reopened(oss)
     uploads = MultipartUploads(again)
-    assert len(list((again.private / "uploads" / upload.id).iterdir())) == 2, "the part without a record is gone"
+    files = list((again.private / "uploads" / upload.id).iterdir())
+    assert len(files) == 2, "the part without a record is gone"
     completion(uploads, upload, old.etag, last.etag)()
     assert state(again)[0] == b"a" * MIN_PART_BYTES + b"b"
 
