@@ -15,13 +15,25 @@ from typing import Any
 import alibabacloud_oss_v2 as oss
 import odps.errors
 import requests
+import urllib3
 from alibabacloud_oss_v2.retry import NopRetryer
 from odps import ODPS
+from odps.tunnel.pb.errors import DecodeError
 
 from airflow_provider_drivepipe.local import lifecycle
 from airflow_provider_drivepipe.local.settings import PROJECT, REGION, ServerSettings, load_settings
 
 UP_WITHIN_SECONDS = 60.0
+
+
+_CUT = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    odps.errors.ConnectTimeout,
+    DecodeError,  # of an answer that ends early
+    OSError,
+    EOFError,
+)
 
 
 class Unknown(Exception):
@@ -104,7 +116,7 @@ def once(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if isinstance(inner, oss.exceptions.ServiceError):
             raise inner from error
         raise Unknown from error
-    except (requests.RequestException, odps.errors.ConnectTimeout, OSError, EOFError) as error:
+    except _CUT as error:
         raise Unknown from error
 
 

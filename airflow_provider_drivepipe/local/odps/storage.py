@@ -26,11 +26,11 @@ from airflow_provider_drivepipe.local.odps.catalog import Catalog, Column, DataF
 from airflow_provider_drivepipe.local.odps.types import storage_schema
 
 BATCH_ROWS = 16384
-BATCH_BYTES = 16 << 20
+BATCH_BYTES = 8 << 20
 """Largest batch in memory, where rows are large; a single row may be larger."""
 _MAX_FOLDER_NAME_BYTES = 250
 _ROW_GROUP_ROWS = 131072
-_ROW_GROUP_BYTES = 64 << 20
+_ROW_GROUP_BYTES = 32 << 20
 _COMPRESSION = "zstd"
 
 
@@ -75,8 +75,7 @@ class Storage:
         try:
             with pq.ParquetWriter(path, by_id, compression=_COMPRESSION) as writer:
                 for group in _row_groups(cast_batch(batch, by_name) for batch in batches):
-                    arrays = [column.combine_chunks() for column in group.columns]
-                    writer.write_table(pa.Table.from_arrays(arrays, schema=by_id))
+                    writer.write_table(pa.Table.from_arrays(group.columns, schema=by_id))
                 check_disk()
         except BaseException:
             path.unlink(missing_ok=True)
@@ -164,7 +163,15 @@ def _batches(
     # A file that has none of the wanted columns still says how many rows there are.
     wanted = [c.id for c in columns if c.id in in_file] or in_file[:1]
     schema = storage_schema(columns)
-    for batch in parquet.iter_batches(_rows_at_a_time(parquet, groups), row_groups=groups, columns=wanted):
+    # One group after the other: a batch over several could be as large as all of them.
+    found = (
+        batch
+        for group in groups
+        for batch in parquet.iter_batches(
+            _rows_at_a_time(parquet.metadata.row_group(group)), row_groups=[group], columns=wanted
+        )
+    )
+    for batch in found:
         if count is not None and count <= 0:
             return
         if start >= batch.num_rows:
@@ -183,13 +190,10 @@ def _batches(
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _rows_at_a_time(parquet: pq.ParquetFile, groups: Sequence[int]) -> int:
-    """Return how many rows fit into one batch of bounded size, by the largest rows of the groups."""
-    described = [parquet.metadata.row_group(group) for group in groups]
-    largest = max(
-        (group.total_byte_size / group.num_rows for group in described if group.num_rows), default=1
-    )
-    return max(1, min(BATCH_ROWS, int(BATCH_BYTES / max(largest, 1))))
+def _rows_at_a_time(group: pq.RowGroupMetaData) -> int:
+    """Return how many rows of a group fit into one batch of bounded size."""
+    row_bytes = group.total_byte_size / max(group.num_rows, 1)
+    return max(1, min(BATCH_ROWS, int(BATCH_BYTES / max(row_bytes, 1))))
 
 
 def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

@@ -83,7 +83,7 @@ class Engine:
         scratch.mkdir(parents=True, exist_ok=True)
         self._catalog = catalog
         self._storage = storage
-        self._scratch = scratch
+        self._scratch = scratch.resolve()
         self._stats = stats
 
     def execute(
@@ -144,6 +144,10 @@ class Engine:
                 if zone:
                     connection.execute(f"SET TimeZone = {quote_text(zone)}")
                 connection.execute(MACROS)
+                # A second fence around what the compiler lets through: no file but the local cloud's own.
+                connection.execute(f"SET allowed_directories = [{quote_text(str(self._scratch.parent))}]")
+                connection.execute("SET enable_external_access = false")
+                connection.execute("SET lock_configuration = true")
                 with cancellation.guard(connection):
                     for name, body in query.views.items():
                         connection.execute(f"CREATE VIEW {quote_name(name)} AS {body}")
