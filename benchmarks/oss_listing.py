@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import alibabacloud_oss_v2 as oss
+from measured_cloud import measured_cloud
 
 from airflow_provider_drivepipe.local.oss.metadata import Metadata
 from airflow_provider_drivepipe.local.oss.store import OssStore
-from benchmarks.measured_cloud import measured_cloud
 
 BUCKET = "many"
 LINKS = 60_000

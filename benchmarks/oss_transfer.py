@@ -10,8 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import alibabacloud_oss_v2 as oss
-
-from benchmarks.measured_cloud import drop_page_cache, measured_cloud
+from measured_cloud import drop_page_cache, measured_cloud
 
 BUCKET = "big"
 MIB = 1 << 20

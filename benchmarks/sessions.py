@@ -11,9 +11,8 @@ from pathlib import Path
 import maxframe.dataframe as md
 import pandas as pd
 from maxframe.session import new_session
+from measured_cloud import MeasuredCloud, measured_cloud
 from odps.config import option_context
-
-from benchmarks.measured_cloud import MeasuredCloud, measured_cloud
 
 
 def run(cloud: MeasuredCloud, number: int) -> None:

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from measured_cloud import MeasuredCloud, measured_cloud
 from odps.tunnel import TableTunnel
-
-from benchmarks.measured_cloud import MeasuredCloud, measured_cloud
 
 BATCH = 50_000
 BLOCKS = 4
