@@ -150,6 +150,8 @@ class ObjectWriter(Worker):
             self._list()
         else:
             self._check(key)
+        for uncertain in (key for key, slot in self.slots.items() if len(slot.possible) > 1):
+            self._check(uncertain)  # before the next write hides what the kill has left
 
     def _put(self, key: str, slot: Slot) -> None:
         version = self.next_version()
