@@ -14,7 +14,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	"$$python" $(IS_SUITABLE) && { echo "$$python"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down test test-conformance test-system lint bench docs clean
+.PHONY: help venv demo up down test test-conformance test-system test-crash lint bench docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ test-conformance: $(INSTALLED)  ## the local cloud through the SDKs, with maxfra
 
 test-system: $(INSTALLED)  ## tests with a whole Airflow
 	@$(BIN)/python -m pytest tests/system $(ARGS)
+
+test-crash: $(INSTALLED)  ## kill the local cloud under load for CRASH_SECONDS (default 600), then check every answer
+	@$(BIN)/python -m pytest -s tests/crash $(ARGS)
 
 lint: $(INSTALLED)  ## ruff, format check, mypy
 	@$(BIN)/ruff check $(SOURCES)

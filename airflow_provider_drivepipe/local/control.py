@@ -6,7 +6,6 @@ Faults on demand never strike them.
 from __future__ import annotations
 
 import hmac
-import json
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -16,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
+from airflow_provider_drivepipe.local import json_text
 from airflow_provider_drivepipe.local.faults.book import Faults
 from airflow_provider_drivepipe.local.faults.presets import preset
 from airflow_provider_drivepipe.local.faults.rules import Fault, FaultError
@@ -115,7 +115,7 @@ def _guarded(knows: Callable[[str], bool], handler: Handler) -> Callable[[Reques
 
 async def _json(request: Request) -> object:
     try:
-        value: object = json.loads(await request.body())
+        value: object = json_text.load(await request.body())
     except ValueError as error:
         raise RuleError("the request body is not JSON") from error
     return value

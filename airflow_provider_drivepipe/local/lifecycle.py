@@ -70,7 +70,7 @@ def up(root: Path, odps_port: int | None = None, oss_port: int | None = None) ->
     command = [sys.executable, "-m", "airflow_provider_drivepipe.local.server", "--root", str(root)]
     for option, port in (("--odps-port", odps_port), ("--oss-port", oss_port)):
         command += [option, str(port)] if port is not None else []
-    with log_file(root).open("ab") as log:
+    with os.fdopen(os.open(log_file(root), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )

@@ -130,6 +130,8 @@ class LocalCloud:
         if self._running is not None:
             raise RuntimeError("the local cloud is running already")
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in ("oss", "odps", "maxframe"):  # private also below a folder that others may enter
+            (self.root / name).mkdir(exist_ok=True, mode=0o700)
         with ExitStack() as stack:
             lock = RootLock(self.root)
             stack.callback(lock.release)

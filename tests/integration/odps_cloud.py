@@ -43,12 +43,14 @@ class OneModel:
 class RunningOdps:
     """The service in a thread of this process."""
 
-    def __init__(self, root: Path, **options: Any) -> None:
+    def __init__(self, root: Path, port: int = 0, **options: Any) -> None:
         self.stats = Stats()
         self.service = OdpsService(root, {ACCESS_KEY: SECRET}, [PROJECT], OneModel(), self.stats, **options)
         listener = socket.socket()
-        listener.bind(("127.0.0.1", 0))
-        self.service.set_port(listener.getsockname()[1])
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        self.port: int = listener.getsockname()[1]
+        self.service.set_port(self.port)
         config = uvicorn.Config(self.service.app, log_level="warning", access_log=False)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listener]}, daemon=True)

@@ -2,12 +2,15 @@
 
 import os
 import random
+import time
 
 import pytest
 
-from airflow_provider_drivepipe.local.oss import names, store, walk
+from airflow_provider_drivepipe.local.oss import folder_index, names, store, walk
 from airflow_provider_drivepipe.local.oss.append import append
 from airflow_provider_drivepipe.local.oss.errors import OssError
+from airflow_provider_drivepipe.local.oss.folder_index import FolderIndex
+from airflow_provider_drivepipe.local.oss.folder_index import entries as folder_index_entries
 from airflow_provider_drivepipe.local.oss.store import OssStore
 from airflow_provider_drivepipe.local.oss.walk import KeyWalk, first_key_after, first_key_beyond
 
@@ -31,14 +34,28 @@ def files(tmp_path):
     return tmp_path, sorted(keys, key=str.encode)
 
 
-def walked(folder, prefix="", start=b""):
-    return list(KeyWalk(folder, prefix.encode(), start, lambda key: False))
+def walked(folder, prefix="", start=b"", index=None):
+    return list(KeyWalk(folder, prefix.encode(), start, lambda key: False, index))
+
+
+@pytest.fixture(params=[False, True], ids=["read", "indexed"])
+def index(request, tmp_path_factory, monkeypatch):
+    """None, or an index that thinks every folder worth it that was read once."""
+    if not request.param:
+        return None
+    monkeypatch.setattr(folder_index, "LARGE", 0)
+    monkeypatch.setattr(folder_index, "SETTLED_SECONDS", 0)
+    return FolderIndex(tmp_path_factory.mktemp("cache") / "folders")
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 1001])
-def test_walk_is_in_byte_order_from_any_start(files, monkeypatch, batch):
+def test_walk_is_in_byte_order_from_any_start(files, monkeypatch, batch, index):
     monkeypatch.setattr(walk, "BATCH", batch)
     folder, keys = files
+
+    def walked(folder, prefix="", start=b""):
+        return list(KeyWalk(folder, prefix.encode(), start, lambda key: False, index))
+
     assert walked(folder) == keys
     for start in [*keys[::7], "a", "a/", "a/zz", "b", "\U0010ffff"]:
         assert walked(folder, start=start.encode()) == [one for one in keys if one.encode() >= start.encode()]
@@ -51,10 +68,11 @@ def test_walk_is_in_byte_order_from_any_start(files, monkeypatch, batch):
 
 
 @pytest.mark.parametrize("batch", [1, 2, 1001])
-def test_walk_can_skip_ahead(files, monkeypatch, batch):
+def test_walk_can_skip_ahead(files, monkeypatch, batch, index):
     monkeypatch.setattr(walk, "BATCH", batch)
     folder, keys = files
-    iterated, seen = KeyWalk(folder, b"", b"", lambda key: False), []
+    walked(folder, index=index)
+    iterated, seen = KeyWalk(folder, b"", b"", lambda key: False, index), []
     for key in iterated:
         top = key.split("/")[0] + "/"
         seen.append(top)
@@ -74,6 +92,46 @@ def test_walk_reads_folders_in_bounded_batches(tmp_path, monkeypatch):
     for _ in range(15):
         next(iterator)
     assert sizes == [10, 10], "two batches are enough for fifteen keys"
+
+
+def test_index_saves_reading_the_folder(tmp_path, monkeypatch, index):
+    folder = tmp_path / "bucket"
+    folder.mkdir()
+    for number in range(30):
+        (folder / f"{number:02d}").touch()
+    monkeypatch.setattr(walk, "BATCH", 10)
+    reads = []
+    for module in (walk, folder_index):
+        monkeypatch.setattr(module, "entries", lambda path: reads.append(path) or folder_index_entries(path))
+    assert len(walked(folder, index=index)) == 30
+    pages = 4  # the last one finds nothing
+    assert len(reads) == (2 if index else pages), "once to see that it is large, once for the index"
+    assert len(walked(folder, index=index)) == 30
+    assert len(reads) == (2 if index else 2 * pages)
+
+
+def test_index_follows_every_change_of_the_folder(tmp_path, index):
+    folder = tmp_path / "bucket"
+    folder.mkdir()
+    chooser, names = random.Random(3), set()
+    for _ in range(60):
+        name = f"{chooser.randrange(20):02d}"
+        if name in names:
+            (folder / name).unlink()
+        else:
+            (folder / name).touch()
+        names ^= {name}
+        time.sleep(0.01)  # longer than the file system's clock stands still
+        assert walked(folder, index=index) == sorted(names)
+
+
+def test_changing_folder_is_read(tmp_path, index, monkeypatch):
+    monkeypatch.setattr(folder_index, "SETTLED_SECONDS", 1000)
+    (tmp_path / "one").touch()
+    for name in ("two", "three"):
+        assert walked(tmp_path, index=index)
+        (tmp_path / name).touch()
+        assert name in walked(tmp_path, index=index)
 
 
 def test_names_that_are_no_text_are_left_out(tmp_path):

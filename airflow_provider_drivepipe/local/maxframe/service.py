@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 import msgpack
 
+from airflow_provider_drivepipe.local import json_text
 from airflow_provider_drivepipe.local.maxframe import logview
 from airflow_provider_drivepipe.local.maxframe.engine import job as files
 from airflow_provider_drivepipe.local.maxframe.engine.errors import describe_exit, text_error
@@ -130,7 +131,7 @@ class MaxFrameService:
         self._stats.count("maxframe.create_session")
         if task.command != "CREATE_SESSION":
             raise invalid_argument(f"MaxFrame task with command {task.command!r}; expected CREATE_SESSION")
-        settings = json.loads(task.settings.get("odps.maxframe.settings") or "null") or {}
+        settings = _json_object(task.settings.get("odps.maxframe.settings"))
         session = Session(instance.id, instance.project, settings, started=time.time())
         self._store.save_session(session)
         with self._changed:
@@ -145,9 +146,16 @@ class MaxFrameService:
                 logger.error("MaxFrame session %s has no state on disk; it is closed", instance.id)
                 self._odps.finish_instance(instance)
                 return
+            session = self._sessions[instance.id]
             for dag in self._dags[instance.id].values():
                 if not dag.status.terminal:
                     self._recover_dag(dag, "the local cloud ended before the DAG had begun; submit it again")
+                    if session.closed is not None:
+                        self._cancel(dag)
+        if session.closed is not None:
+            # The last server was killed while it closed the session.
+            self._drop_tables(session)
+            self._odps.finish_instance(instance)
 
     def stop(self, instance: Instance) -> None:
         """Close a session: cancel its DAGs, wait for them to end, and drop its temporary tables."""
@@ -184,9 +192,9 @@ class MaxFrameService:
             "GET_DAG_INFO": self._get_dag_info,
             "CANCEL_DAG": self._cancel_dag,
         }
-        request = json.loads(value or "{}")
+        request = _json_object(value)
         if method == "DECREF":
-            self._release(session, request.get("tileable_keys", "").split(","))
+            self._release(session, str(request.get("tileable_keys", "")).split(","))
             return json.dumps({"result": ""})
         if method == "DELETE_SESSION":
             self.stop(instance)
@@ -426,10 +434,21 @@ class MaxFrameService:
                 logger.error("MaxFrame DAGs did not end within %s seconds", timeout)
 
 
+def _json_object(text: object) -> dict[str, Any]:
+    """Return a JSON object that a client sent; nothing, also ``null``, is an empty one."""
+    try:
+        value = json_text.load(text or "{}") if isinstance(text, str | None) else text
+    except ValueError as error:
+        raise invalid_argument(f"a value of the session protocol is not JSON: {error}") from error
+    if value is not None and not isinstance(value, dict):
+        raise invalid_argument("a value of the session protocol is not a JSON object")
+    return value or {}
+
+
 def _changed_settings(request: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that changed in the client since it opened the session."""
-    outer = json.loads(request.get("new_settings") or "null") or {}
-    return json.loads(outer.get("odps.maxframe.settings") or "null") or {}
+    outer = _json_object(request.get("new_settings"))
+    return _json_object(outer.get("odps.maxframe.settings"))
 
 
 def _unread_messages(dag: Dag) -> list[dict[str, Any]]:

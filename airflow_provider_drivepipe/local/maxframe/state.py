@@ -100,6 +100,11 @@ class StateStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for graph in root.glob(f"*/*/{files.GRAPH_FILE}"):
+            dag = Dag.load(graph.parent)
+            if dag is None or dag.status.terminal:
+                # A server was killed between the DAG's end and this.
+                (dag or Dag(graph.parent.name, graph.parent.parent.name, graph.parent, 0)).discard_input()
 
     def save_session(self, session: Session) -> None:
         """Write a session's state."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import logging
 import time
 import uuid
@@ -14,10 +13,11 @@ from typing import Any
 import anyio.to_thread
 from anyio import CapacityLimiter
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from airflow_provider_drivepipe.local import json_text
 from airflow_provider_drivepipe.local.models.backend import (
     INTERNAL_ERROR,
     INVALID_IMAGE,
@@ -72,7 +72,8 @@ class ModelService:
             routes=[
                 Route("/v1/chat", self._chat, methods=["POST"]),
                 Route("/v1/embed", self._embed, methods=["POST"]),
-            ]
+            ],
+            exception_handlers={ClientDisconnect: _nobody_there},
         )
 
     async def _chat(self, request: Request) -> Response:
@@ -205,9 +206,13 @@ class ModelService:
         return self._registry.find(name, project)
 
 
+async def _nobody_there(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=400)
+
+
 def _object(body: bytes) -> Answer:
     try:
-        value = json.loads(body)
+        value = json_text.load(body)
     except ValueError as error:
         raise _invalid("the request body is not JSON") from error
     if not isinstance(value, dict):

@@ -46,6 +46,9 @@ CREATE TABLE IF NOT EXISTS files (
     rows INTEGER NOT NULL, size INTEGER NOT NULL, columns TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS files_by_partition ON files (partition_id);
 CREATE TABLE IF NOT EXISTS garbage (path TEXT PRIMARY KEY, since REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS pins (
+    reader TEXT NOT NULL, path TEXT NOT NULL, PRIMARY KEY (reader, path)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS pins_by_path ON pins (path);
 """
 
 
@@ -579,10 +582,27 @@ class Catalog:
             return {row["path"] for row in db.execute("SELECT path FROM files")}
 
     def garbage(self, before: float) -> list[str]:
-        """Return the paths of files that have been garbage since before a time."""
+        """Return the files that have been garbage since before a time and that nobody has pinned."""
         with self._db.read() as db:
-            rows = db.execute("SELECT path FROM garbage WHERE since < ?", (before,))
+            rows = db.execute(
+                "SELECT path FROM garbage WHERE since < ? AND path NOT IN (SELECT path FROM pins)", (before,)
+            )
             return [row["path"] for row in rows]
+
+    def pin(self, reader: str, files: Iterable[DataFile]) -> None:
+        """Keep files for a reader, also when they become garbage, until it is ``unpin``ned."""
+        with self._db.write() as db:
+            db.executemany("INSERT OR IGNORE INTO pins VALUES (?, ?)", [(reader, f.path) for f in files])
+
+    def unpin(self, readers: Iterable[str]) -> None:
+        """Let the files of readers go."""
+        with self._db.write() as db:
+            db.executemany("DELETE FROM pins WHERE reader = ?", [(reader,) for reader in readers])
+
+    def pinned_files(self) -> set[str]:
+        """Return the paths of all pinned files."""
+        with self._db.read() as db:
+            return {row["path"] for row in db.execute("SELECT DISTINCT path FROM pins")}
 
     def forget_garbage(self, paths: Iterable[str]) -> None:
         """Drop entries whose files have been removed."""
@@ -605,11 +625,21 @@ def _checked_name(name: str) -> str:
     return name.lower()
 
 
+def table_json(table: Table) -> str:
+    """Return a table as text, for :func:`table_of_json`."""
+    return json.dumps({**asdict(table), "definition": _definition_json(table.definition)})
+
+
+def table_of_json(text: str) -> Table:
+    """Return the table of :func:`table_json`, as it was then."""
+    return _table(json.loads(text))
+
+
 def _definition_json(definition: TableDefinition) -> str:
     return json.dumps(asdict(definition))
 
 
-def _table(row: sqlite3.Row) -> Table:
+def _table(row: sqlite3.Row | Mapping[str, Any]) -> Table:
     raw = json.loads(row["definition"])
     raw["columns"] = tuple(Column(**c) for c in raw["columns"])
     raw["partition_columns"] = tuple(Column(**c) for c in raw["partition_columns"])

@@ -28,7 +28,7 @@ from odps.tunnel.wireconstants import ProtoWireConstants
 
 from airflow_provider_drivepipe.local.odps import errors
 from airflow_provider_drivepipe.local.odps.catalog import Column
-from airflow_provider_drivepipe.local.odps.storage import BATCH_ROWS, cast_array
+from airflow_provider_drivepipe.local.odps.storage import BATCH_BYTES, BATCH_ROWS, cast_array
 from airflow_provider_drivepipe.local.odps.types import odps_type, storage_schema
 
 try:
@@ -91,11 +91,13 @@ def read_records(body: IO[bytes], columns: Sequence[Column]) -> Iterator[pa.Reco
     converters = [_to_arrow(odps_type(c.type)) for c in columns]
     reader = TunnelRecordReader(wire_schema(columns), _once(body))
     rows: list[Sequence[Any]] = []
+    begin = 0
     while (record := _next_record(reader)) is not None:
         rows.append(record.values)
-        if len(rows) == BATCH_ROWS:
+        if len(rows) == BATCH_ROWS or reader.n_bytes - begin >= BATCH_BYTES:
             yield _rows_to_batch(rows, converters, schema)
             rows = []
+            begin = reader.n_bytes
     if rows:
         yield _rows_to_batch(rows, converters, schema)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,10 +54,21 @@ class Database:
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield connection
+            for sql, values in getattr(self._local, "also", ()):
+                connection.execute(sql, values)
+            connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            _roll_back(connection)
             raise
-        connection.execute("COMMIT")
+
+    @contextmanager
+    def also(self, sql: str, values: Sequence[object]) -> Iterator[None]:
+        """Make a statement part of every ``write`` of this thread."""
+        self._local.also = [(sql, values)]
+        try:
+            yield
+        finally:
+            del self._local.also
 
     def close(self) -> None:
         """Close the connections of all threads."""
@@ -75,9 +86,15 @@ class Database:
             )
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
             self._local.connection = connection
             with self._lock:
                 self._connections.append(connection)
         return connection
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    """End a transaction, unless the failure of its COMMIT has ended it already."""
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")

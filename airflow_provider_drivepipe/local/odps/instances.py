@@ -18,9 +18,12 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from airflow_provider_drivepipe.local import json_text
+from airflow_provider_drivepipe.local.durable import sync
 from airflow_provider_drivepipe.local.odps import errors
 from airflow_provider_drivepipe.local.odps.catalog import Column
 from airflow_provider_drivepipe.local.odps.database import Database
+from airflow_provider_drivepipe.local.odps.sql import script
 from airflow_provider_drivepipe.local.odps.sql.engine import CANCELLED_CODE, Cancellation, Engine
 from airflow_provider_drivepipe.local.odps.sql.result import Rows
 from airflow_provider_drivepipe.local.odps.tasks import Instance, InstanceStatus, Task, TaskService
@@ -37,7 +40,12 @@ CREATE TABLE IF NOT EXISTS instances (
     start_time REAL NOT NULL, end_time REAL, error TEXT, result_text TEXT,
     cancelled INTEGER NOT NULL, result_rows INTEGER, result_columns TEXT);
 CREATE INDEX IF NOT EXISTS instances_by_time ON instances (project, start_time);
+CREATE TABLE IF NOT EXISTS instance_writes (
+    instance_id TEXT PRIMARY KEY REFERENCES instances ON DELETE CASCADE, statements INTEGER NOT NULL);
 """
+_COUNT_WRITE = (
+    "INSERT INTO instance_writes VALUES (?, 1) ON CONFLICT DO UPDATE SET statements = statements + 1"
+)
 
 
 class Instances:
@@ -56,7 +64,7 @@ class Instances:
         self._waiting: dict[str, set[tuple[asyncio.AbstractEventLoop, asyncio.Event]]] = {}
         self._pool = ThreadPoolExecutor(_SQL_WORKERS, thread_name_prefix="odps-sql")
         database.create(_TABLES)
-        self._remove_old()
+        self.remove_old()
         self._load_running()
 
     def close(self) -> None:
@@ -69,7 +77,8 @@ class Instances:
 
     # Starting up
 
-    def _remove_old(self) -> None:
+    def remove_old(self) -> None:
+        """Forget instances that ended long ago, with their results."""
         limit = time.time() - RETENTION_SECONDS
         with self._db.write() as db:
             old = db.execute(
@@ -88,7 +97,29 @@ class Instances:
         for instance in map(_instance, rows):
             self._running[instance.id] = instance
             if instance.tasks[0].type == SQL_TASK:
-                self.finish(instance, error="ODPS-0010000:System internal error - the server was restarted")
+                self._settle(instance)
+
+    def _settle(self, instance: Instance) -> None:
+        """End a script that the last server was stopped in, by what it had done."""
+        with self._db.read() as db:
+            row = db.execute(
+                "SELECT statements FROM instance_writes WHERE instance_id = ?", (instance.id,)
+            ).fetchone()
+        done = 0 if row is None else row["statements"]
+        wanted = _effective_statements(instance.tasks[0].query)
+        if done and done == wanted:
+            self.finish(instance, result_text="")
+            return
+        text = f"{done} of {wanted} statements had taken effect" if done else "no statement had taken effect"
+        self.finish(instance, error=f"ODPS-0010000:System internal error - the server was restarted; {text}")
+
+    def remove_leftovers(self) -> None:
+        """Remove result files that no instance names. Only safe before the first request."""
+        with self._db.read() as db:
+            rows = db.execute("SELECT id FROM instances WHERE result_columns IS NOT NULL").fetchall()
+        named = {self._result_path(row["id"]) for row in rows}
+        for path in set(self._results.iterdir()) - named:
+            path.unlink()
 
     def register(self, task_type: str, service: TaskService) -> None:
         """Hand tasks of a type to a service, beginning with those that ran when the server last ended."""
@@ -136,12 +167,19 @@ class Instances:
     def _run_sql(self, instance: Instance, task: Task, cancellation: Cancellation) -> None:
         try:
             settings = {name: str(value) for name, value in task.settings.items()}
-            result = self._engine.execute(
-                task.query, instance.project, settings, self._result_path(instance.id), cancellation
-            )
+            # What a statement changes and that it did so become durable together: see _settle.
+            with self._engine.storage.reading(), self._db.also(_COUNT_WRITE, (instance.id,)):
+                result = self._engine.execute(
+                    task.query, instance.project, settings, self._result_path(instance.id), cancellation
+                )
+            if result.rows is not None:
+                sync(result.rows.path)
+                sync(result.rows.path.parent)
         except errors.OdpsError as error:
             cancelled = error.odps_code == CANCELLED_CODE
             self.finish(instance, error=error.text, cancelled=cancelled)
+        except RecursionError:
+            self.finish(instance, error=errors.parse_error("the statement is nested too deeply").text)
         except Exception:  # noqa: BLE001 - whatever it is, the instance must not stay Running
             _LOG.exception("instance %s failed on a defect of the local cloud", instance.id)
             self.finish(instance, error=_INTERNAL_ERROR)
@@ -327,9 +365,17 @@ def _task(node: ElementTree.Element) -> Task:
     )
 
 
+def _effective_statements(text: str) -> int:
+    """Return how many statements of a script are more than settings of the script itself."""
+    return sum(
+        script.setting(statement) is None and script.assignment(statement) is None
+        for statement in script.split_statements(text)
+    )
+
+
 def _settings(text: str | None) -> Mapping[str, Any]:
     try:
-        settings = json.loads(text or "{}")
+        settings = json_text.load(text or "{}")
     except ValueError as error:
         raise errors.invalid_argument("the task's settings are not JSON") from error
     if not isinstance(settings, dict):

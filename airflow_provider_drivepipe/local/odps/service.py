@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import threading
 import uuid
@@ -17,6 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from airflow_provider_drivepipe.local import json_text
 from airflow_provider_drivepipe.local.odps import errors, logview, wire
 from airflow_provider_drivepipe.local.odps.auth import Authenticator, Tokens
 from airflow_provider_drivepipe.local.odps.catalog import DEFAULT_SCHEMA, OWNER, Catalog
@@ -35,6 +37,7 @@ GARBAGE_DELAY_SECONDS = 600.0
 """How long files that a table no longer names stay for readers that began before."""
 
 _GARBAGE_INTERVAL_SECONDS = 60.0
+_MAX_TOKEN_HOURS = 10 * 366 * 24
 _SPOOL_BYTES = 8 * 1024 * 1024
 _RESULT_WAIT_SECONDS = 60.0
 _PREFIX = "/api"
@@ -66,6 +69,7 @@ class OdpsService:
         self._database = Database(root / "catalog.sqlite")
         self._catalog = Catalog(self._database, projects)
         self._storage = Storage(root / "data")
+        shutil.rmtree(root / "scratch", ignore_errors=True)  # what a killed server's queries spilled
         self._engine = engine = Engine(self._catalog, self._storage, root / "scratch", stats)
         self._instances = Instances(self._database, engine, root / "results")
         self.tokens = Tokens(self._database)
@@ -81,7 +85,7 @@ class OdpsService:
         methods = ["GET", "PUT", "POST", "DELETE", "HEAD"]
         self.app = Starlette(
             routes=[*extra_routes, Route("/{path:path}", self._handle, methods=methods)],
-            exception_handlers={Exception: _internal_error},
+            exception_handlers={Exception: _internal_error, ClientDisconnect: _nobody_there},
         )
 
     # For the server and the task services
@@ -130,13 +134,17 @@ class OdpsService:
 
     def _clean_up(self) -> None:
         """Remove what the last server left: garbage, and files that were written but never published."""
+        self._tunnel.forget_old()
         collect_garbage(self._catalog, self._storage, 0)
-        orphans = self._storage.files() - self._catalog.live_files() - self._tunnel.open_files()
-        self._storage.remove(orphans)
+        needed = self._catalog.live_files() | self._tunnel.open_files() | self._catalog.pinned_files()
+        self._storage.remove(self._storage.files() - needed)
         self._storage.remove_empty_folders()
+        self._instances.remove_leftovers()
 
     def _collect(self) -> None:
         while not self._closed.wait(_GARBAGE_INTERVAL_SECONDS):
+            self._tunnel.forget_old()
+            self._instances.remove_old()
             collect_garbage(self._catalog, self._storage, GARBAGE_DELAY_SECONDS)
 
     # Requests
@@ -250,10 +258,12 @@ class OdpsService:
         if "sign_bearer_token" in call.query:
             self._stats.count("odps.sign_bearer_token")
             try:
-                wanted = json.loads(call.body.read())
+                wanted = json_text.load(call.body.read())
                 hours = float(wanted.get("expires_in_hours") or 24)
-            except (ValueError, AttributeError, TypeError) as error:
+            except (ValueError, AttributeError, TypeError, OverflowError) as error:
                 raise errors.invalid_argument("the token request is not a JSON object") from error
+            if not 0 < hours <= _MAX_TOKEN_HOURS:
+                raise errors.invalid_argument(f"a token lives for at most {_MAX_TOKEN_HOURS} hours")
             token = self.tokens.issue(logview.purpose_of_policy(wanted.get("policy")), hours * 3600)
             return wire.xml(f"<Authorization>{wire.element('Result', token)}</Authorization>")
         self._stats.count("odps.security_query")
@@ -316,6 +326,10 @@ def _tenant() -> Response:
 
 def _not_implemented(call: wire.Call, segments: Sequence[str]) -> errors.OdpsError:
     return errors.not_supported(f"{call.method} /{'/'.join(segments)}")
+
+
+async def _nobody_there(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=400)
 
 
 async def _internal_error(_request: Request, _error: Exception) -> Response:

@@ -6,24 +6,31 @@ carries the partition values (``p0=v20261120``), so that the SQL engine skips fi
 
 from __future__ import annotations
 
+import math
 import os
+import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from airflow_provider_drivepipe.local.durable import make_folders, sync
 from airflow_provider_drivepipe.local.faults.current import check_disk
 from airflow_provider_drivepipe.local.odps import errors
 from airflow_provider_drivepipe.local.odps.catalog import Catalog, Column, DataFile, Table
 from airflow_provider_drivepipe.local.odps.types import storage_schema
 
 BATCH_ROWS = 16384
+BATCH_BYTES = 8 << 20
+"""Largest batch in memory, where rows are large; a single row may be larger."""
 _MAX_FOLDER_NAME_BYTES = 250
 _ROW_GROUP_ROWS = 131072
+_ROW_GROUP_BYTES = 32 << 20
 _COMPRESSION = "zstd"
 
 
@@ -31,8 +38,10 @@ class Storage:
     """The data folder."""
 
     def __init__(self, root: Path) -> None:
-        root.mkdir(parents=True, exist_ok=True)
+        make_folders(root)
         self._root = root.resolve()
+        self._lock = threading.Lock()
+        self._readers: dict[object, float] = {}
 
     def absolute(self, file: DataFile) -> Path:
         """Return where a file is."""
@@ -47,11 +56,13 @@ class Storage:
             if len(name) > _MAX_FOLDER_NAME_BYTES:
                 raise errors.invalid_partition(f"the value {value!r} is too long for the local cloud")
             folder /= name
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folders(folder)
         return folder / f"{uuid.uuid4().hex}.parquet"
 
     def describe(self, path: Path) -> DataFile:
-        """Return the description of a Parquet file that was written at a path of ``new_path``."""
+        """Write a Parquet file at a path of ``new_path`` to disk and return its description."""
+        sync(path)
+        sync(path.parent)
         with pq.ParquetFile(path) as parquet:
             rows, columns = parquet.metadata.num_rows, tuple(parquet.schema_arrow.names)
         return DataFile(str(path.relative_to(self._root)), rows, path.stat().st_size, columns)
@@ -63,10 +74,8 @@ class Storage:
         path = self.new_path(table, values)
         try:
             with pq.ParquetWriter(path, by_id, compression=_COMPRESSION) as writer:
-                for batch in batches:
-                    cast = cast_batch(batch, by_name)
-                    renamed = pa.RecordBatch.from_arrays(cast.columns, schema=by_id)
-                    writer.write_batch(renamed, row_group_size=_ROW_GROUP_ROWS)
+                for group in _row_groups(cast_batch(batch, by_name) for batch in batches):
+                    writer.write_table(pa.Table.from_arrays(group.columns, schema=by_id))
                 check_disk()
         except BaseException:
             path.unlink(missing_ok=True)
@@ -77,6 +86,7 @@ class Storage:
         """Make a file part of another partition without copying it."""
         path = self.new_path(table, values)
         os.link(self.absolute(file), path)
+        sync(path.parent)
         return DataFile(str(path.relative_to(self._root)), file.rows, file.size, file.columns)
 
     def read(
@@ -89,6 +99,23 @@ class Storage:
         """Yield the rows ``start`` to ``start + count`` of a snapshot; columns that a file lacks are NULL."""
         named = [(self.absolute(f), f.rows) for f in files]
         return read_parquet(named, columns, start, count)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Keep what becomes garbage from now on until the end of the context."""
+        reader = object()
+        with self._lock:
+            self._readers[reader] = time.time()
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._readers[reader]
+
+    def oldest_reader(self) -> float:
+        """Return since when somebody has been ``reading``, infinity when nobody is."""
+        with self._lock:
+            return min(self._readers.values(), default=math.inf)
 
     def remove(self, paths: Iterable[str]) -> None:
         """Delete files; those that are gone already are fine."""
@@ -136,7 +163,15 @@ def _batches(
     # A file that has none of the wanted columns still says how many rows there are.
     wanted = [c.id for c in columns if c.id in in_file] or in_file[:1]
     schema = storage_schema(columns)
-    for batch in parquet.iter_batches(batch_size=BATCH_ROWS, row_groups=groups, columns=wanted):
+    # One group after the other: a batch over several could be as large as all of them.
+    found = (
+        batch
+        for group in groups
+        for batch in parquet.iter_batches(
+            _rows_at_a_time(parquet.metadata.row_group(group)), row_groups=[group], columns=wanted
+        )
+    )
+    for batch in found:
         if count is not None and count <= 0:
             return
         if start >= batch.num_rows:
@@ -153,6 +188,27 @@ def _batches(
             for c, field in zip(columns, schema, strict=True)
         ]
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _rows_at_a_time(group: pq.RowGroupMetaData) -> int:
+    """Return how many rows of a group fit into one batch of bounded size."""
+    row_bytes = group.total_byte_size / max(group.num_rows, 1)
+    return max(1, min(BATCH_ROWS, int(BATCH_BYTES / max(row_bytes, 1))))
+
+
+def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Gather batches into row groups that are bounded in rows and bytes."""
+    group: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        group.append(batch)
+        rows += batch.num_rows
+        size += batch.nbytes
+        if rows >= _ROW_GROUP_ROWS or size >= _ROW_GROUP_BYTES:
+            yield pa.Table.from_batches(group)
+            group, rows, size = [], 0, 0
+    if group:
+        yield pa.Table.from_batches(group)
 
 
 def cast_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
@@ -203,8 +259,8 @@ def _cast_nested(array: pa.Array, wanted: pa.DataType) -> pa.Array:
 
 
 def collect_garbage(catalog: Catalog, storage: Storage, min_age_seconds: float) -> int:
-    """Delete files that no table names since at least ``min_age_seconds``; return how many."""
-    paths = catalog.garbage(time.time() - min_age_seconds)
+    """Delete files that no table names since ``min_age_seconds`` and nobody reads; return how many."""
+    paths = catalog.garbage(min(time.time() - min_age_seconds, storage.oldest_reader()))
     storage.remove(paths)
     catalog.forget_garbage(paths)
     return len(paths)

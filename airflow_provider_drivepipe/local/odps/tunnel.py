@@ -7,9 +7,11 @@ import secrets
 import sqlite3
 import threading
 import time
+import zlib
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 from odps.errors import ChecksumError
@@ -17,18 +19,27 @@ from odps.tunnel.pb.errors import DecodeError
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from airflow_provider_drivepipe.local.odps import codec, errors
-from airflow_provider_drivepipe.local.odps.catalog import OWNER, Catalog, Column, DataFile, Table
+from airflow_provider_drivepipe.local.odps.catalog import (
+    OWNER,
+    Catalog,
+    Column,
+    DataFile,
+    Table,
+    table_json,
+    table_of_json,
+)
 from airflow_provider_drivepipe.local.odps.database import Database
 from airflow_provider_drivepipe.local.odps.instances import Instances
 from airflow_provider_drivepipe.local.odps.sql.result import MAX_CSV_ROWS, Rows
 from airflow_provider_drivepipe.local.odps.storage import Storage
 from airflow_provider_drivepipe.local.odps.tasks import Instance
-from airflow_provider_drivepipe.local.odps.wire import Call, rfc822
+from airflow_provider_drivepipe.local.odps.wire import Call, number, rfc822
 from airflow_provider_drivepipe.local.stats import Stats
 
-UPLOAD_LIFETIME_SECONDS = 86400.0
+SESSION_LIFETIME_SECONDS = 86400.0
+"""How long uploads and downloads may last, as in the service."""
 MAX_FIELD_BYTES = 8 * 1024 * 1024
-_MAX_DOWNLOADS = 10000
+_MAX_CACHED = 1000
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS uploads (
@@ -38,6 +49,7 @@ CREATE TABLE IF NOT EXISTS upload_blocks (
     upload_id TEXT NOT NULL REFERENCES uploads ON DELETE CASCADE, block_id INTEGER NOT NULL,
     path TEXT NOT NULL, rows INTEGER NOT NULL, size INTEGER NOT NULL, columns TEXT NOT NULL,
     PRIMARY KEY (upload_id, block_id));
+CREATE TABLE IF NOT EXISTS downloads (id TEXT PRIMARY KEY, created REAL NOT NULL, snapshot TEXT NOT NULL);
 """
 
 
@@ -65,8 +77,11 @@ class ResultDownload:
     rows: int
 
 
+Download = TableDownload | ResultDownload
+
+
 class Tunnel:
-    """Answers the tunnel's calls. Uploads survive a restart; downloads are made anew by the client."""
+    """Answers the tunnel's calls. Uploads and downloads survive a restart."""
 
     def __init__(
         self, database: Database, catalog: Catalog, storage: Storage, instances: Instances, stats: Stats
@@ -77,18 +92,34 @@ class Tunnel:
         self._instances = instances
         self._stats = stats
         self._lock = threading.Lock()
-        self._downloads: OrderedDict[str, TableDownload | ResultDownload] = OrderedDict()
+        self._downloads: OrderedDict[str, Download] = OrderedDict()
         database.create(_TABLES)
 
     def open_files(self) -> set[str]:
-        """Return the files of uploads that may still be committed; older uploads are forgotten."""
-        with self._db.write() as db:
-            db.execute("DELETE FROM uploads WHERE created < ?", (time.time() - UPLOAD_LIFETIME_SECONDS,))
+        """Return the files of uploads that may still be committed."""
+        with self._db.read() as db:
             rows = db.execute(
                 "SELECT b.path FROM upload_blocks b JOIN uploads u ON u.id = b.upload_id "
                 "WHERE u.status = 'normal'"
             ).fetchall()
         return {row["path"] for row in rows}
+
+    def forget_old(self) -> None:
+        """End the uploads and downloads that have lived their time, and let their files go."""
+        limit = time.time() - SESSION_LIFETIME_SECONDS
+        with self._db.write() as db:
+            files = db.execute(
+                "SELECT b.path FROM upload_blocks b JOIN uploads u ON u.id = b.upload_id "
+                "WHERE u.status = 'normal' AND u.created < ?",
+                (limit,),
+            ).fetchall()
+            db.execute("DELETE FROM uploads WHERE created < ?", (limit,))
+            old = db.execute("DELETE FROM downloads WHERE created < ? RETURNING id", (limit,)).fetchall()
+            self._catalog.unpin(row["id"] for row in old)
+        self._storage.remove(row["path"] for row in files)
+        with self._lock:
+            for row in old:
+                self._downloads.pop(row["id"], None)
 
     # Tables
 
@@ -168,17 +199,34 @@ class Tunnel:
             raise errors.invalid_argument(
                 f"strings that are not UTF-8 are not supported by the local cloud: {error}"
             ) from error
-        except (ChecksumError, DecodeError, pa.ArrowException, ValueError, OverflowError) as error:
+        except (
+            ChecksumError,
+            DecodeError,
+            pa.ArrowException,
+            ValueError,
+            OverflowError,
+            zlib.error,
+        ) as error:
+            raise errors.invalid_argument(f"the block cannot be read: {error}") from error
+        except OSError as error:
+            if error.errno is not None:
+                raise  # of the disk; those of decompression have no number
             raise errors.invalid_argument(f"the block cannot be read: {error}") from error
         with self._db.write() as db:
+            open_still = self._upload(call, table)["status"] == "normal"
             replaced = db.execute(
                 "SELECT path FROM upload_blocks WHERE upload_id = ? AND block_id = ?",
                 (upload["id"], block_id),
             ).fetchall()
-            db.execute(
-                "INSERT OR REPLACE INTO upload_blocks VALUES (?, ?, ?, ?, ?, ?)",
-                (upload["id"], block_id, file.path, file.rows, file.size, json.dumps(file.columns)),
-            )
+            if open_still:
+                db.execute(
+                    "INSERT OR REPLACE INTO upload_blocks VALUES (?, ?, ?, ?, ?, ?)",
+                    (upload["id"], block_id, file.path, file.rows, file.size, json.dumps(file.columns)),
+                )
+        if not open_still:
+            # Committed meanwhile: the block that this one comes too late to replace is the table's now.
+            self._storage.remove([file.path])
+            raise _not_open(upload["id"], "closed")
         self._storage.remove(row["path"] for row in replaced)
         return Response(status_code=201)
 
@@ -226,8 +274,15 @@ class Tunnel:
         if table.definition.view_text is not None:
             raise errors.invalid_argument(f"{table.full_name} is a view")
         values = table.partition_values(call.query.get("partition"))
+        # Pinned before garbage can be collected: in between they would have to be garbage for minutes.
         partition = self._catalog.partition(table, values)
-        return self._remember(TableDownload(_new_id(), table, values, partition.files))
+        download = TableDownload(_new_id(), table, values, partition.files)
+        snapshot = {
+            "table": table_json(table),
+            "values": values,
+            "files": [[f.path, f.rows, f.size, f.columns] for f in partition.files],
+        }
+        return self._remember(download, snapshot)
 
     def result(self, call: Call, instance: Instance) -> Response:
         """Answer a call on the result of a finished instance."""
@@ -244,21 +299,47 @@ class Tunnel:
             )
         limited = "instance_tunnel_limit_enabled" in call.query
         count = min(rows.count, MAX_CSV_ROWS) if limited else rows.count
-        return self._remember(ResultDownload(_new_id(), rows, count))
+        snapshot = {"project": instance.project, "instance": instance.id, "rows": count}
+        return self._remember(ResultDownload(_new_id(), rows, count), snapshot)
 
-    def _remember(self, download: TableDownload | ResultDownload) -> Response:
-        with self._lock:
-            self._downloads[download.id] = download
-            while len(self._downloads) > _MAX_DOWNLOADS:
-                self._downloads.popitem(last=False)
+    def _remember(self, download: Download, snapshot: Mapping[str, object]) -> Response:
+        with self._db.write() as db:
+            db.execute(
+                "INSERT INTO downloads VALUES (?, ?, ?)", (download.id, time.time(), json.dumps(snapshot))
+            )
+            if isinstance(download, TableDownload):
+                self._catalog.pin(download.id, download.files)
+        self._cache(download)
         return _download_json(download)
 
-    def _download(self, call: Call) -> Response:
-        download_id = call.parameter("downloadid")
+    def _cache(self, download: Download) -> None:
+        with self._lock:
+            self._downloads[download.id] = download
+            while len(self._downloads) > _MAX_CACHED:
+                self._downloads.popitem(last=False)
+
+    def _recall(self, download_id: str) -> Download:
         with self._lock:
             download = self._downloads.get(download_id)
+        if download is not None:
+            return download
+        with self._db.read() as db:
+            row = db.execute("SELECT snapshot FROM downloads WHERE id = ?", (download_id,)).fetchone()
+        download = None if row is None else self._restored(download_id, json.loads(row["snapshot"]))
         if download is None:
             raise errors.OdpsError(404, "NoSuchDownload", f"The download id {download_id} does not exist.")
+        self._cache(download)
+        return download
+
+    def _restored(self, download_id: str, snapshot: Mapping[str, Any]) -> Download | None:
+        if "instance" in snapshot:
+            rows = self._instances.rows(self._instances.get(snapshot["project"], snapshot["instance"]))
+            return None if rows is None else ResultDownload(download_id, rows, snapshot["rows"])
+        files = tuple(DataFile(path, rows, size, tuple(ids)) for path, rows, size, ids in snapshot["files"])
+        return TableDownload(download_id, table_of_json(snapshot["table"]), tuple(snapshot["values"]), files)
+
+    def _download(self, call: Call) -> Response:
+        download = self._recall(call.parameter("downloadid"))
         if "data" in call.query:
             self._stats.count("odps.tunnel.read")
             return self._data(call, download)
@@ -277,14 +358,11 @@ class Tunnel:
         if current != download.files:
             raise _table_modified()
 
-    def _data(self, call: Call, download: TableDownload | ResultDownload) -> Response:
+    def _data(self, call: Call, download: Download) -> Response:
         start, count = _row_range(call, download.rows)
         arrow = "arrow" in call.query
         if isinstance(download, TableDownload):
             columns = _wanted_columns(call, download.table.columns, arrow)
-            # A reader that is slower than the removal of old files has to begin anew.
-            if not all(self._storage.absolute(f).exists() for f in download.files):
-                raise _table_modified()
             batches = self._storage.read(download.files, columns, start, count)
         else:
             columns = _wanted_columns(call, download.result.columns, arrow)
@@ -312,15 +390,19 @@ def _table_modified() -> errors.OdpsError:
 
 def _require_open(upload: sqlite3.Row) -> None:
     if upload["status"] != "normal":
-        raise errors.OdpsError(400, "StatusConflict", f"The upload {upload['id']} is {upload['status']}.")
+        raise _not_open(upload["id"], upload["status"])
+
+
+def _not_open(upload_id: str, status: str) -> errors.OdpsError:
+    return errors.OdpsError(400, "StatusConflict", f"The upload {upload_id} is {status}.")
 
 
 def _row_range(call: Call, rows: int) -> tuple[int, int]:
     text = call.parameter("rowrange").strip("()")
     try:
-        start, count = (int(part) for part in text.split(","))
+        start, count = (number(part, "the row range") for part in text.split(","))
     except ValueError as error:
-        raise errors.invalid_argument(f"cannot read the row range {text!r}") from error
+        raise errors.invalid_argument(f"cannot read the row range {text[:100]!r}") from error
     # MaxFrame's reader of several partitions asks for negative starts from the second one on.
     start = max(start, 0)
     return start, max(0, min(count, rows - start))
@@ -355,7 +437,7 @@ def _schema_json(columns: Sequence[Column], partition_columns: Sequence[Column] 
     }
 
 
-def _download_json(download: TableDownload | ResultDownload) -> Response:
+def _download_json(download: Download) -> Response:
     if isinstance(download, TableDownload):
         schema = _schema_json(download.table.columns, download.table.partition_columns)
     else:

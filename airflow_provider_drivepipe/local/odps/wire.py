@@ -14,6 +14,9 @@ from starlette.responses import JSONResponse, Response
 
 from airflow_provider_drivepipe.local.odps import errors
 
+MAX_XML_BYTES = 256 << 20
+"""Longest request body that holds an XML document; those of MaxFrame hold whole graphs."""
+
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -36,17 +39,28 @@ class Call:
     def integer(self, name: str, default: int) -> int:
         """Return a query parameter as a number; InvalidArgument when it is none."""
         value = self.query.get(name)
-        try:
-            return default if value is None else int(value)
-        except ValueError as error:
-            raise errors.invalid_argument(f"query parameter {name} is not a number: {value!r}") from error
+        return default if value is None else number(value, f"query parameter {name}")
 
     def xml(self) -> ElementTree.Element:
-        """Return the body as XML; InvalidArgument when it is none."""
+        """Return the body as XML; InvalidArgument when it is none, is too long, or declares entities."""
+        text = self.body.read(MAX_XML_BYTES + 1)
+        if len(text) > MAX_XML_BYTES:
+            raise errors.invalid_argument(f"the request body has more than {MAX_XML_BYTES} bytes")
         try:
-            return ElementTree.fromstring(self.body.read())
-        except ElementTree.ParseError as error:
+            return ElementTree.fromstring(text, ElementTree.XMLParser(target=_NoDocumentType()))
+        except (ElementTree.ParseError, LookupError, ValueError) as error:
             raise errors.invalid_argument(f"the request body is not XML: {error}") from error
+
+
+def number(text: str, what: str) -> int:
+    """Return the 64 bit integer that a text says; InvalidArgument when it says none."""
+    try:
+        value = int(text)
+    except ValueError as error:
+        raise errors.invalid_argument(f"{what} is not a number: {text[:100]!r}") from error
+    if not -(1 << 63) <= value < 1 << 63:
+        raise errors.invalid_argument(f"{what} is too large: {text[:100]}")
+    return value
 
 
 def rfc822(seconds: float) -> str:
@@ -57,6 +71,14 @@ def rfc822(seconds: float) -> str:
 def element(name: str, value: object) -> str:
     """Return ``<name>value</name>`` with the value escaped."""
     return f"<{name}>{escape(_printable(str(value)))}</{name}>"
+
+
+class _NoDocumentType(ElementTree.TreeBuilder):
+    """Refuses document types, whose entities could blow up a small body."""
+
+    def doctype(self, *_args: object) -> None:
+        """Called where one begins."""
+        raise ValueError("document types are not allowed")
 
 
 def attribute(value: object) -> str:

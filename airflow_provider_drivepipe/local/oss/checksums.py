@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import uuid
 from pathlib import Path
 from types import TracebackType
@@ -87,5 +88,8 @@ class StagedFile:
             size -= len(chunk)
 
     def close(self) -> None:
-        """Flush and close; the file stays until the end of the context."""
-        self._file.close()
+        """Write to disk and close; the file stays until the end of the context."""
+        if not self._file.closed:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()

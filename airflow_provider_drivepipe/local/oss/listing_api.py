@@ -40,12 +40,13 @@ class Page:
 def list_page(store: OssStore, bucket: str, prefix: str, delimiter: str, start: bytes, limit: int) -> Page:
     """Return up to ``limit`` objects and common prefixes from ``start`` (inclusive) on.
 
-    Objects that vanish while they are listed are left out.
+    Objects that vanish while they are listed are left out; a page may then have fewer.
     """
     page = Page()
     walk = store.walk(bucket, prefix, start)
+    keys: list[str] = []
     for key in walk:
-        if len(page) == limit:
+        if len(keys) + len(page.prefixes) == limit:
             page.next_start = walk.start
             break
         cut = key.find(delimiter, len(prefix)) if delimiter else -1
@@ -55,10 +56,9 @@ def list_page(store: OssStore, bucket: str, prefix: str, delimiter: str, start: 
             walk.start = first_key_beyond(page.last.encode())
         else:
             walk.start = first_key_after(key.encode())
-            info = _head(store, bucket, key)
-            if info is not None:
-                page.objects.append(info)
-                page.last = key
+            keys.append(key)
+            page.last = key
+    page.objects = store.describe(bucket, keys)
     return page
 
 
@@ -204,15 +204,6 @@ def _is_common_prefix(name: str, prefix: str, delimiter: str) -> bool:
         return False
     cut = name.find(delimiter, len(prefix))
     return cut >= 0 and cut + len(delimiter) == len(name)
-
-
-def _head(store: OssStore, bucket: str, key: str) -> ObjectInfo | None:
-    try:
-        return store.head(bucket, key)
-    except errors.OssError as error:
-        if error.status >= 500:
-            raise
-        return None  # removed meanwhile, not readable, or a file name that OSS allows for no object
 
 
 def _token_of(start: bytes) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,11 @@ CREATE TABLE IF NOT EXISTS objects (
   PRIMARY KEY (bucket, key)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS buckets (name TEXT PRIMARY KEY, storage_class TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS pending_puts (
+  bucket TEXT NOT NULL, key TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+  etag TEXT NOT NULL, crc64 TEXT NOT NULL, kind TEXT NOT NULL, headers TEXT NOT NULL, upload_id TEXT,
+  PRIMARY KEY (bucket, key)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS uploads (
   id TEXT PRIMARY KEY, bucket TEXT NOT NULL, key TEXT NOT NULL, initiated REAL NOT NULL, headers TEXT NOT NULL
 );
@@ -45,6 +51,16 @@ class ObjectRecord:
     crc64: str
     kind: str
     headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class PendingPut:
+    """An object that was about to get its file, and the multipart upload that this was to end."""
+
+    bucket: str
+    key: str
+    record: ObjectRecord
+    upload_id: str | None
 
 
 @dataclass(frozen=True)
@@ -76,7 +92,7 @@ class Metadata:
         self._lock = threading.Lock()
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=NORMAL")
+        self._connection.execute("PRAGMA synchronous=FULL")
         self._connection.execute("PRAGMA foreign_keys=ON")
         self._connection.executescript(_SCHEMA)
 
@@ -89,24 +105,56 @@ class Metadata:
         """Return the record of an object, or None."""
         sql = "SELECT size, mtime_ns, etag, crc64, kind, headers FROM objects WHERE bucket = ? AND key = ?"
         row = self._one(sql, bucket, key)
-        if row is None:
-            return None
-        size, mtime_ns, etag, crc64, kind, headers = row
-        return ObjectRecord(size, mtime_ns, etag, crc64, kind, json.loads(headers))
+        return None if row is None else _record(row)
+
+    def find_objects(self, bucket: str, keys: Sequence[str]) -> dict[str, ObjectRecord]:
+        """Return the records of those objects that are known, by key."""
+        rows = self._all(
+            "SELECT size, mtime_ns, etag, crc64, kind, headers, key FROM objects "
+            "WHERE bucket = ? AND key IN (SELECT value FROM json_each(?))",
+            bucket,
+            json.dumps(keys),
+        )
+        return {row[-1]: _record(row[:-1]) for row in rows}
 
     def put_object(self, bucket: str, key: str, record: ObjectRecord) -> None:
         """Add or replace the record of an object."""
         self._run(
-            "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            bucket,
-            key,
-            record.size,
-            record.mtime_ns,
-            record.etag,
-            record.crc64,
-            record.kind,
-            json.dumps(dict(record.headers)),
+            "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?)", bucket, key, *_values(record)
         )
+
+    def begin_put(self, put: PendingPut) -> None:
+        """Note what the object will be once its file is in place; ``end_put`` or ``drop_put`` follows."""
+        self._run(
+            "INSERT OR REPLACE INTO pending_puts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            put.bucket,
+            put.key,
+            *_values(put.record),
+            put.upload_id,
+        )
+
+    def end_put(self, put: PendingPut) -> None:
+        """Make the record that of the object, whose file is in place, and forget the upload it came from."""
+        with self._cursor() as cursor:
+            cursor.execute("BEGIN IMMEDIATE")
+            cursor.execute(
+                "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (put.bucket, put.key, *_values(put.record)),
+            )
+            cursor.execute("DELETE FROM pending_puts WHERE bucket = ? AND key = ?", (put.bucket, put.key))
+            cursor.execute("DELETE FROM uploads WHERE id = ?", (put.upload_id,))
+            cursor.execute("COMMIT")
+
+    def drop_put(self, put: PendingPut) -> None:
+        """Forget an object whose file did not get into place."""
+        self._run("DELETE FROM pending_puts WHERE bucket = ? AND key = ?", put.bucket, put.key)
+
+    def pending_puts(self) -> list[PendingPut]:
+        """Return the puts of which the last server did not see the end."""
+        rows = self._all(
+            "SELECT size, mtime_ns, etag, crc64, kind, headers, bucket, key, upload_id FROM pending_puts"
+        )
+        return [PendingPut(row[6], row[7], _record(row[:6]), row[8]) for row in rows]
 
     def delete_object(self, bucket: str, key: str) -> None:
         """Forget an object; does nothing when it is unknown."""
@@ -162,6 +210,14 @@ class Metadata:
         row = self._one("SELECT count(*) FROM uploads WHERE bucket = ?", bucket)
         return int(row[0]) if row else 0
 
+    def upload_ids(self, idle_since: float = math.inf) -> list[str]:
+        """Return the ids of the unfinished uploads to which nothing was added after a time."""
+        sql = (
+            "SELECT id FROM uploads WHERE initiated < ? "
+            "AND NOT EXISTS (SELECT 1 FROM parts WHERE upload_id = id AND modified >= ?)"
+        )
+        return [row[0] for row in self._all(sql, idle_since, idle_since)]
+
     def delete_upload(self, upload_id: str) -> None:
         """Forget an upload and its parts."""
         self._run("DELETE FROM uploads WHERE id = ?", upload_id)
@@ -205,7 +261,19 @@ class Metadata:
             try:
                 yield cursor
             finally:
+                if self._connection.in_transaction:
+                    cursor.execute("ROLLBACK")
                 cursor.close()
+
+
+def _record(row: tuple[Any, ...]) -> ObjectRecord:
+    size, mtime_ns, etag, crc64, kind, headers = row
+    return ObjectRecord(size, mtime_ns, etag, crc64, kind, json.loads(headers))
+
+
+def _values(record: ObjectRecord) -> tuple[object, ...]:
+    headers = json.dumps(dict(record.headers))
+    return record.size, record.mtime_ns, record.etag, record.crc64, record.kind, headers
 
 
 def _upload(row: tuple[Any, ...]) -> Upload:

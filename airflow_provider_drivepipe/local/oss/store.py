@@ -6,19 +6,22 @@ import os
 import shutil
 import stat as statmodes
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+from airflow_provider_drivepipe.local.durable import make_folders, replace, sync
 from airflow_provider_drivepipe.local.oss import errors, names
 from airflow_provider_drivepipe.local.oss.checksums import StagedFile, checksums_of
+from airflow_provider_drivepipe.local.oss.folder_index import FolderIndex
 from airflow_provider_drivepipe.local.oss.metadata import (
     DEFAULT_STORAGE_CLASS,
     STORAGE_CLASS_HEADER,
     Metadata,
     ObjectRecord,
+    PendingPut,
 )
 from airflow_provider_drivepipe.local.oss.walk import KeyWalk
 
@@ -89,6 +92,8 @@ class OssStore:
         self.metadata = Metadata(self.private / "oss.sqlite")
         self.lock = threading.RLock()
         """Held while a file and its record change together, and while both are read."""
+        self._folders = FolderIndex(self.private / "folders")
+        self._finish_puts()
 
     def close(self) -> None:
         """Close the metadata file."""
@@ -119,8 +124,8 @@ class OssStore:
             if path.is_symlink() or (path.exists() and not path.is_dir()):
                 raise errors.path_conflict(name)
             if not path.exists():
-                path.mkdir()
                 self.metadata.put_bucket(name, storage_class)
+                make_folders(path)
 
     def delete_bucket(self, name: str) -> None:
         """Remove an empty bucket; raises BucketNotEmpty also for unfinished multipart uploads."""
@@ -137,7 +142,27 @@ class OssStore:
     def walk(self, bucket: str, prefix: str = "", start: bytes = b"") -> KeyWalk:
         """Return the keys with ``prefix``, from ``start`` (inclusive) on, in UTF-8 byte order, lazily."""
         root = self._bucket_root(bucket)
-        return KeyWalk(root, prefix.encode(), start, lambda key: self._marker(bucket, key) is not None)
+        return KeyWalk(
+            root, prefix.encode(), start, lambda key: self._marker(bucket, key) is not None, self._folders
+        )
+
+    def describe(self, bucket: str, keys: Sequence[str]) -> list[ObjectInfo]:
+        """Return the descriptions of those objects of a listing that are still there."""
+        root = self._bucket_root(bucket)
+        records = self.metadata.find_objects(bucket, keys)
+        found = []
+        for key in keys:
+            record = records.get(key)
+            if record is not None and _is_of(root / key, record):
+                found.append(_info(key, record))
+                continue
+            try:
+                found.append(self.head(bucket, key))
+            except errors.OssError as error:
+                if error.status >= 500:
+                    raise
+                # Removed meanwhile, not readable, or a file name that OSS allows for no object.
+        return found
 
     def head(self, bucket: str, key: str) -> ObjectInfo:
         """Return an object's description; raises NoSuchKey."""
@@ -195,11 +220,13 @@ class OssStore:
         kind: str = NORMAL,
         etag: str | None = None,
         forbid_overwrite: bool = False,
+        upload_id: str | None = None,
     ) -> ObjectInfo:
-        """Make the staged content the object ``key``, in one step for every reader.
+        """Make the staged content the object ``key``, in one step for every reader and for every crash.
 
         :param etag: entity tag where it is not the content's MD5.
         :param forbid_overwrite: raise FileAlreadyExists when the object exists.
+        :param upload_id: the multipart upload that ends with this.
         """
         staged.close()
         sums = staged.sums
@@ -207,15 +234,22 @@ class OssStore:
             path = names.object_path(self._bucket_root(bucket), key)
             if forbid_overwrite and self.exists(bucket, key):
                 raise errors.object_exists(key)
+            modified_ns = staged.path.stat().st_mtime_ns
+            kept = {STORAGE_CLASS_HEADER: self.bucket(bucket).storage_class, **headers}
+            record = ObjectRecord(sums.size, modified_ns, etag or sums.etag, sums.crc64, kind, kept)
+            put = PendingPut(bucket, key, record, upload_id)
             if names.is_marker(key):
                 _make_marker(path, key, sums.size)
             else:
                 self._make_room(bucket, key, path)
-                staged.path.replace(path)
-            modified_ns = path.stat().st_mtime_ns
-            kept = {STORAGE_CLASS_HEADER: self.bucket(bucket).storage_class, **headers}
-            record = ObjectRecord(sums.size, modified_ns, etag or sums.etag, sums.crc64, kind, kept)
-            self.metadata.put_object(bucket, key, record)
+                # File and record change in two steps; a server that dies between them finds the note.
+                self.metadata.begin_put(put)
+                try:
+                    replace(staged.path, path)
+                except BaseException:
+                    self.metadata.drop_put(put)
+                    raise
+            self.metadata.end_put(put)
         return _info(key, record)
 
     def change_headers(self, bucket: str, key: str, headers: Mapping[str, str]) -> None:
@@ -233,9 +267,23 @@ class OssStore:
             path = names.object_path(self._bucket_root(bucket), key)
             if not names.is_marker(key) and path.is_file():
                 path.unlink(missing_ok=True)
+                sync(path.parent)
             self.metadata.delete_object(bucket, key)
 
     # Parts of the above
+
+    def _finish_puts(self) -> None:
+        """End the puts that the last server was killed in: those whose file is in place have happened."""
+        for put in self.metadata.pending_puts():
+            try:
+                status = (self.root / put.bucket / put.key).lstat()
+            except OSError:
+                self.metadata.drop_put(put)
+                continue
+            if (status.st_size, status.st_mtime_ns) == (put.record.size, put.record.mtime_ns):
+                self.metadata.end_put(put)
+            else:
+                self.metadata.drop_put(put)
 
     def _bucket_root(self, bucket: str) -> Path:
         path = names.bucket_path(self.root, bucket)
@@ -271,7 +319,7 @@ class OssStore:
     def _make_room(self, bucket: str, key: str, path: Path) -> None:
         """Make the folders above ``path``, and remove folders without objects that have its name."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(path.parent)
         except (FileExistsError, NotADirectoryError) as error:
             raise errors.path_conflict(key) from error
         if path.is_dir() and (
@@ -289,6 +337,16 @@ def _info(key: str, record: ObjectRecord) -> ObjectInfo:
 def _version(file: BinaryIO) -> tuple[int, int]:
     status = os.fstat(file.fileno())
     return status.st_size, status.st_mtime_ns
+
+
+def _is_of(path: Path, record: ObjectRecord) -> bool:
+    """Return whether a plain file is of the version that a record describes."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    version = (status.st_size, status.st_mtime_ns)
+    return statmodes.S_ISREG(status.st_mode) and version == (record.size, record.mtime_ns)
 
 
 def _same_version(path: Path, file: BinaryIO, version: tuple[int, int]) -> bool:
@@ -323,7 +381,7 @@ def _make_marker(path: Path, key: str, size: int) -> None:
             key, "the local OSS keeps a key that ends in '/' as a folder, which cannot have content"
         )
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        make_folders(path)
     except (FileExistsError, NotADirectoryError) as error:
         raise errors.path_conflict(key) from error
 

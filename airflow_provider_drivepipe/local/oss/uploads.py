@@ -8,13 +8,17 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from airflow_provider_drivepipe.local.durable import make_folders, replace
 from airflow_provider_drivepipe.local.oss import errors, names
 from airflow_provider_drivepipe.local.oss.checksums import StagedFile
 from airflow_provider_drivepipe.local.oss.metadata import Part, Upload
 from airflow_provider_drivepipe.local.oss.store import MULTIPART, ObjectInfo, OssStore
 
 MAX_PART_NUMBER = 10_000
+STALE_SECONDS = 7 * 86400.0
+"""An upload to which nothing was added for so long is removed when the next one begins."""
 MIN_PART_BYTES = 100 * 1024
 """Least size of every part but the last."""
 
@@ -34,15 +38,17 @@ class MultipartUploads:
         self._store = store
         self._metadata = store.metadata
         self._folder = store.private / "uploads"
-        self._folder.mkdir(exist_ok=True)
+        make_folders(self._folder)
+        self._remove_leftovers()
 
     def start(self, bucket: str, key: str, headers: Mapping[str, str]) -> Upload:
         """Begin an upload of an object that will have ``headers``."""
         self._store.bucket(bucket)
         names.check_key(key)
+        self._abandon_stale()
         upload = Upload(uuid.uuid4().hex.upper(), bucket, key, time.time(), dict(headers))
         with self._store.lock:
-            (self._folder / upload.id).mkdir()
+            make_folders(self._folder / upload.id)
             self._metadata.add_upload(upload)
         return upload
 
@@ -69,8 +75,12 @@ class MultipartUploads:
         part = Part(number, staged.sums.size, staged.sums.etag, staged.sums.crc64, time.time())
         with self._store.lock:
             self.get(upload.bucket, upload.key, upload.id)
-            staged.path.replace(self._folder / upload.id / str(number))
+            before = self._metadata.parts(upload.id, number - 1, 1)
+            replace(staged.path, self._path(upload.id, part))
             self._metadata.put_part(upload.id, part)
+            for old in before:
+                if old.number == number and old.etag != part.etag:
+                    self._path(upload.id, old).unlink(missing_ok=True)
         return part
 
     def parts(self, upload: Upload, after: int, limit: int) -> Sequence[Part]:
@@ -106,8 +116,8 @@ class MultipartUploads:
                     kind=MULTIPART,
                     etag=etag,
                     forbid_overwrite=forbid_overwrite,
+                    upload_id=upload.id,
                 )
-                self._metadata.delete_upload(upload.id)
         shutil.rmtree(self._folder / upload.id)
         return info
 
@@ -117,6 +127,30 @@ class MultipartUploads:
             self.get(upload.bucket, upload.key, upload.id)
             self._metadata.delete_upload(upload.id)
         shutil.rmtree(self._folder / upload.id)
+
+    def _path(self, upload_id: str, part: Part) -> Path:
+        """Return a part's file, named by its content: a part that is replaced stays whole until it is."""
+        return self._folder / upload_id / f"{part.number}-{part.etag}"
+
+    def _remove_leftovers(self) -> None:
+        """Remove files that no unfinished upload names, which a killed server has left."""
+        unfinished = set(self._metadata.upload_ids())
+        for folder in self._folder.iterdir():
+            if folder.name not in unfinished:
+                shutil.rmtree(folder)
+                continue
+            named = {self._path(folder.name, part) for part in self._metadata.parts(folder.name)}
+            for path in set(folder.iterdir()) - named:
+                path.unlink()
+
+    def _abandon_stale(self) -> None:
+        """End uploads that nobody has added to for long, as a bucket's lifecycle rule would."""
+        with self._store.lock:
+            stale = self._metadata.upload_ids(time.time() - STALE_SECONDS)
+            for upload_id in stale:
+                self._metadata.delete_upload(upload_id)
+        for upload_id in stale:
+            shutil.rmtree(self._folder / upload_id, ignore_errors=True)
 
     def _choose(self, upload: Upload, wanted: Sequence[WantedPart] | None) -> Sequence[Part]:
         uploaded = {part.number: part for part in self._metadata.parts(upload.id)}
@@ -135,7 +169,7 @@ class MultipartUploads:
 
     def _append_part(self, upload: Upload, part: Part, staged: StagedFile) -> None:
         try:
-            with (self._folder / upload.id / str(part.number)).open("rb") as source:
+            with self._path(upload.id, part).open("rb") as source:
                 staged.write_from(source, part.size)
         except FileNotFoundError:
             raise errors.no_such_upload(upload.id) from None

@@ -5,9 +5,11 @@ from __future__ import annotations
 import heapq
 import os
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from pathlib import Path
 
 from airflow_provider_drivepipe.local.oss import errors, names
+from airflow_provider_drivepipe.local.oss.folder_index import FolderIndex, entries
 
 BATCH = 1001
 """How many entries of one folder are held at a time: one more than a page has at most."""
@@ -31,10 +33,19 @@ class KeyWalk:
     Symbolic links, special files and names that are no UTF-8 are not objects and are left out.
 
     :param is_marker: tells whether a folder (``a/b/``) is itself an object.
+    :param index: of large folders.
     """
 
-    def __init__(self, root: Path, prefix: bytes, start: bytes, is_marker: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        prefix: bytes,
+        start: bytes,
+        is_marker: Callable[[str], bool],
+        index: FolderIndex | None = None,
+    ) -> None:
         self.start = start
+        self._index = index
         self._root = os.fsencode(root) + b"/"
         self._prefix = prefix
         self._is_marker = is_marker
@@ -61,7 +72,7 @@ class KeyWalk:
 
     def _entries(self, folder: bytes) -> Iterator[str]:
         last = b""
-        while batch := heapq.nsmallest(BATCH, self._wanted(folder, last)):
+        while batch := self._batch(folder, last):
             for name in batch:
                 if name < self.start and not self.start.startswith(name):
                     continue
@@ -73,28 +84,39 @@ class KeyWalk:
             if len(batch) < BATCH:
                 return
 
+    def _batch(self, folder: bytes, last: bytes) -> list[bytes]:
+        """Return the first full names beyond ``last`` of a folder that may lead to wanted keys."""
+        path = self._root + folder
+        if self._index is not None:
+            least = max(_least(folder, self.start), _least(folder, self._prefix))
+            if last:
+                least = max(least, first_key_after(last[len(folder) :]))
+            names = self._index.names(path, least, BATCH)
+            if names is not None:
+                # In order, so the first that cannot have the prefix is followed by none that can.
+                return list(takewhile(self._fits, (folder + name for name in names)))
+        return heapq.nsmallest(BATCH, self._wanted(folder, last))
+
     def _wanted(self, folder: bytes, last: bytes) -> Iterator[bytes]:
         """Yield full names beyond ``last``, folders with a slash at the end, that may lead to wanted keys."""
-        try:
-            entries = os.scandir(self._root + folder)
-        except (FileNotFoundError, NotADirectoryError):
-            return  # removed by somebody else meanwhile
-        with entries:
-            for entry in entries:
-                name = folder + entry.name
-                if entry.is_dir(follow_symlinks=False):
-                    name += b"/"
-                    fits = name.startswith(self._prefix) or self._prefix.startswith(name)
-                else:
-                    fits = name.startswith(self._prefix) and entry.is_file(follow_symlinks=False)
-                reached = name >= self.start or self.start.startswith(name)
-                if fits and reached and name > last and _is_utf8(entry.name):
-                    yield name
+        count = 0
+        for entry in entries(self._root + folder):
+            count += 1
+            name = folder + entry
+            reached = name >= self.start or self.start.startswith(name)
+            if reached and name > last and self._fits(name):
+                yield name
+        if self._index is not None:
+            self._index.note(self._root + folder, count)
+
+    def _fits(self, name: bytes) -> bool:
+        """Return whether a full name has the prefix, or is a folder that leads to it."""
+        return name.startswith(self._prefix) or (name.endswith(b"/") and self._prefix.startswith(name))
 
 
-def _is_utf8(name: bytes) -> bool:
-    try:
-        name.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+def _least(folder: bytes, key: bytes) -> bytes:
+    """Return the least name in a folder that leads to ``key`` or to one beyond it."""
+    if not key.startswith(folder):
+        return b""  # all of the folder is beyond it, else it would not have been entered
+    name, slash, _ = key[len(folder) :].partition(b"/")
+    return name + slash

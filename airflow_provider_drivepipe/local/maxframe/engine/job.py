@@ -81,7 +81,10 @@ def is_for_pip(name: str) -> bool:
 def write_json(path: Path, value: Any) -> None:
     """Replace a JSON file atomically; readers see the old content or the new one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value), encoding="utf-8")
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(value, file)
+        file.flush()
+        os.fsync(file.fileno())
     temporary.replace(path)
 
 

@@ -90,6 +90,9 @@ class Engine:
         )
         self._lock = threading.Lock()
         install(self._database)
+        # A second fence around what the compiler lets through: no file but the local cloud's own.
+        self._database.execute(f"SET allowed_directories = [{quote_text(str(scratch.resolve().parent))}]")
+        self._database.execute("SET enable_external_access = false")
 
     def close(self) -> None:
         """Give up what the engine holds; no statement may run any more."""
