@@ -42,7 +42,7 @@ down: $(INSTALLED)  ## stop what 'make up' started
 	@$(BIN)/drivepipe down $(ARGS)
 
 test: $(INSTALLED)  ## unit and integration tests; no network beyond loopback
-	@$(BIN)/python -m pytest tests/unit tests/integration $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile tests/unit tests/integration $(ARGS)
 
 test-conformance: $(INSTALLED)  ## the local cloud through the SDKs, with maxframe's own tests
 	@$(BIN)/python -m pytest tests/conformance $(ARGS)

@@ -25,9 +25,12 @@ def adopt_orphans() -> None:
 def children(pid: int) -> list[int]:
     """Return the children of a process, zombies included; none when it has gone."""
     found: list[int] = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += map(int, path.read_text(encoding="ascii").split())
+    # Processes and their threads end while they are looked at.
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError):
+                text = Path(f"/proc/{pid}/task/{thread}/children").read_text(encoding="ascii")
+                found += map(int, text.split())
     return found
 
 
