@@ -1,4 +1,4 @@
-"""Finds the JSON object in a model's answer and checks it against a label schema. Runs in DPE workers.
+"""Checks a label against its schema. Runs in DPE workers.
 
 Standard library only: a light validator of the part of JSON Schema that label schemas use.
 """
@@ -6,16 +6,8 @@ Standard library only: a light validator of the part of JSON Schema that label s
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
 from typing import Any
 
-from airflow_provider_drivepipe.worker.answers import parse_json
-
-_THINKING = re.compile(r"<think>.*?</think>", re.DOTALL | re.IGNORECASE)
-_FENCE = re.compile(r"```[\w-]*\s*(.*?)```", re.DOTALL)
-_MAX_STARTS = 64
-"""Most opening braces that are tried: an answer may hold thousands."""
 _SHOWN = 80
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -29,64 +21,21 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def find_label(answer: str, schema: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the first JSON object in an answer that fits the schema, else the first one, else None.
-
-    Fences, prose and a reasoning part around it do not matter.
-    """
-    first: dict[str, Any] | None = None
-    for found in _objects(_THINKING.sub("", answer)):
-        if not violation(found, schema):
-            return found
-        first = first or found
-    return first
-
-
-def compact(label: dict[str, Any]) -> str:
-    """Return a label as one line of JSON, non-ASCII text as it is."""
-    return json.dumps(label, ensure_ascii=False, separators=(",", ":"))
-
-
-def _objects(answer: str) -> Iterator[dict[str, Any]]:
-    for text in (*_FENCE.findall(answer), answer):
-        whole = parse_json(text)
-        if isinstance(whole, dict):
-            yield whole
-        else:
-            yield from _objects_within(text)
-
-
-def _objects_within(text: str) -> Iterator[dict[str, Any]]:
-    decoder = json.JSONDecoder()
-    start = text.find("{")
-    for _ in range(_MAX_STARTS):
-        if start < 0:
-            return
-        try:
-            _, end = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            end = start + 1
-        found = parse_json(text[start:end])
-        if isinstance(found, dict):
-            yield found
-        start = text.find("{", end)
-
-
 def violation(value: Any, schema: dict[str, Any], where: str = "$") -> str:
     """Return the first violation, with the path of the value, or an empty string.
 
-    Knows ``type``, ``enum``, ``maxLength``, ``minimum``, ``maximum``, ``items``, ``maxItems``, ``required``,
-    ``properties`` and ``additionalProperties: false``.
+    Knows ``type``, ``enum``, ``const``, ``minLength``, ``maxLength``, ``minimum``, ``maximum``, ``items``,
+    ``minItems``, ``maxItems``, ``required``, ``properties`` and ``additionalProperties: false``.
     """
-    wanted = schema.get("type")
-    names = [] if wanted is None else wanted if isinstance(wanted, list) else [wanted]
-    if names and not any(_is_of_type(value, name) for name in names):
+    names = type_names(schema)
+    if names and not any(is_of_type(value, name) for name in names):
         return f"{where}: expected {' or '.join(names)}, got {_shown(value)}"
-    if "enum" in schema and not any(_same(value, allowed) for allowed in schema["enum"]):
+    if "enum" in schema and not any(same(value, allowed) for allowed in schema["enum"]):
         return f"{where}: {_shown(value)} is none of {', '.join(map(str, schema['enum']))}"
+    if "const" in schema and not same(value, schema["const"]):
+        return f"{where}: {_shown(value)} is not {_shown(schema['const'])}"
     if isinstance(value, str):
-        limit = schema.get("maxLength")
-        return f"{where}: longer than {limit} characters" if limit is not None and len(value) > limit else ""
+        return _text_violation(value, schema, where)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _number_violation(value, schema, where)
     if isinstance(value, list):
@@ -96,7 +45,14 @@ def violation(value: Any, schema: dict[str, Any], where: str = "$") -> str:
     return ""
 
 
-def _is_of_type(value: Any, name: str) -> bool:
+def type_names(schema: dict[str, Any]) -> list[str]:
+    """Return the types that a schema allows; none named means any."""
+    wanted = schema.get("type")
+    return [] if wanted is None else wanted if isinstance(wanted, list) else [wanted]
+
+
+def is_of_type(value: Any, name: str) -> bool:
+    """Return whether a value is of one of JSON Schema's types."""
     if isinstance(value, bool):
         return name == "boolean"
     if name == "integer" and isinstance(value, float):
@@ -104,13 +60,22 @@ def _is_of_type(value: Any, name: str) -> bool:
     return isinstance(value, _TYPES.get(name, ()))
 
 
-def _same(value: Any, allowed: Any) -> bool:
-    """In JSON, unlike Python, true is not 1."""
+def same(value: Any, allowed: Any) -> bool:
+    """Return whether two JSON values are equal: unlike in Python, true is not 1."""
     return value == allowed and isinstance(value, bool) == isinstance(allowed, bool)
 
 
 def _shown(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)[:_SHOWN]
+
+
+def _text_violation(value: str, schema: dict[str, Any], where: str) -> str:
+    shortest, longest = schema.get("minLength", 0), schema.get("maxLength")
+    if len(value) < shortest:
+        return f"{where}: shorter than {shortest} characters"
+    return (
+        f"{where}: longer than {longest} characters" if longest is not None and len(value) > longest else ""
+    )
 
 
 def _number_violation(value: float, schema: dict[str, Any], where: str) -> str:
@@ -122,6 +87,8 @@ def _number_violation(value: float, schema: dict[str, Any], where: str) -> str:
 
 
 def _list_violation(value: list[Any], schema: dict[str, Any], where: str) -> str:
+    if len(value) < schema.get("minItems", 0):
+        return f"{where}: fewer than {schema['minItems']} items"
     if "maxItems" in schema and len(value) > schema["maxItems"]:
         return f"{where}: more than {schema['maxItems']} items"
     items = schema.get("items")

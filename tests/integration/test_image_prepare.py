@@ -198,8 +198,8 @@ def stage_table(hook, images, bucket, table):
     name, root = f"{table}_f", hook.oss_root(bucket)
     hook.execute_sql(
         f"CREATE TABLE {name} (image_id STRING, image_url STRING, width BIGINT, height BIGINT, "
-        "status STRING, error_stage STRING, error_type STRING, error_msg STRING, attempt BIGINT, fingerprint STRING) "
-        "PARTITIONED BY (ds STRING)"
+        "status STRING, error_stage STRING, error_type STRING, error_msg STRING, attempt BIGINT, "
+        "fingerprint STRING) PARTITIONED BY (ds STRING)"
     )
     write_stage_table(
         hook,

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from airflow_provider_drivepipe import contracts, worker
+from airflow_provider_drivepipe.scenario.columns import LABEL_NORMALISED_COLUMN
 from airflow_provider_drivepipe.scenario.label_schemas import load_label_schema
 from airflow_provider_drivepipe.worker import assemble as module
 from airflow_provider_drivepipe.worker.answers import MAX_ERROR_MESSAGE, scrub
@@ -90,7 +91,8 @@ def test_literals_equal_the_contracts():
         return {column.name: types[column.type] for column in columns}
 
     assert dtypes(*contracts.STATUS_COLUMNS) == module._STATUS_DTYPES
-    assert dtypes(*contracts.LABEL_COLUMNS, contracts.RAW_RESPONSE_COLUMN) == module._LABEL_DTYPES
+    labels = (*contracts.LABEL_COLUMNS, LABEL_NORMALISED_COLUMN, contracts.RAW_RESPONSE_COLUMN)
+    assert dtypes(*labels) == module._LABEL_DTYPES
     assert dtypes(*contracts.IMAGE_EMBEDDING_COLUMNS) == module._EMBEDDING_DTYPES
     assert set(module._FRAME_INTEGERS) == {c.name for c in contracts.FRAME_COLUMNS if c.type == "bigint"}
     assert contracts.Stage.LABEL.value == module.LABEL
