@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from itertools import islice
 from typing import Any
 
 BUILT_IN = ("driving-scene/v1",)
@@ -43,6 +44,13 @@ ANNOTATIONS = ("$schema", "$id", "$comment", "title", "description", "examples")
 """Keywords that decide nothing."""
 
 TYPES = ("object", "array", "string", "boolean", "integer", "number", "null")
+_PYTHON_TYPES = (
+    (bool, "boolean"),
+    (int, "integer"),
+    (float, "number"),
+    (str, "string"),
+    (type(None), "null"),
+)
 MAX_DEPTH = 8
 MAX_SCHEMA_LENGTH = 200_000
 """Longest schema, in characters."""
@@ -60,8 +68,10 @@ RESERVED_FIELDS = (
 )
 """Fields that cannot be columns of their own: ``label_<field>`` means something else."""
 
+_MAX_PROBLEMS = 10
 _FIELD = re.compile(r"[a-z_][a-z0-9_]{0,99}")
 _COLUMN_TYPES = {"string": "string", "boolean": "boolean", "integer": "bigint", "number": "double"}
+_LIMITS = (("minLength", "maxLength"), ("minimum", "maximum"), ("minItems", "maxItems"))
 _COUNTS = ("minLength", "maxLength", "minItems", "maxItems")
 
 
@@ -108,13 +118,25 @@ def _checked(schema: str) -> str:
     if len(schema) > MAX_SCHEMA_LENGTH:
         raise ValueError(f"a label schema has at most {MAX_SCHEMA_LENGTH} characters")
     try:
-        content = json.loads(schema)
+        content = json.loads(schema, object_pairs_hook=_without_doubles, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not valid JSON: {error}") from error
-    problem = next(schema_problems(content), None)
-    if problem:
-        raise ValueError(problem)
+    problems = list(islice(schema_problems(content), _MAX_PROBLEMS))
+    if problems:
+        raise ValueError("; ".join(problems))
     return schema
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice!r} stands twice in one object")
+    return dict(pairs)
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is no number")
 
 
 def _built_in(name: str) -> str:
@@ -205,9 +227,19 @@ def _wrong_values(schema: dict[str, Any], where: str) -> Iterator[str]:
         limit = schema.get(keyword, 0)
         if isinstance(limit, bool) or not isinstance(limit, int | float):
             yield f"{where}: {keyword} is a number"
+    for lowest, highest in _LIMITS:
+        low, high = schema.get(lowest), schema.get(highest)
+        if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
+            yield f"{where}: {lowest} is above {highest}"
     enum = schema.get("enum", [None])
     if not isinstance(enum, list) or not enum or any(isinstance(value, dict | list) for value in enum):
         yield f"{where}: enum is a list of texts, numbers, booleans or null"
+    elif "enum" in schema and names:
+        for value in enum:
+            if _type_of(value) not in (*names, *(["integer"] if "number" in names else [])):
+                yield f"{where}: enum has {value!r}, which is not of type {' or '.join(map(str, names))}"
+    if not isinstance(schema.get("description", ""), str):
+        yield f"{where}: description is a text"
     if not isinstance(schema.get("additionalProperties", True), bool):
         yield f"{where}: additionalProperties is true or false"
     yield from _wrong_names(schema, where)
@@ -238,6 +270,10 @@ def _wrong_names(schema: dict[str, Any], where: str) -> Iterator[str]:
                 yield f"{where}: x-synonyms gives {word!r} the value {value!r}, which enum does not allow"
     elif synonyms:
         yield f"{where}: x-synonyms needs an enum"
+
+
+def _type_of(value: Any) -> str:
+    return next(name for kinds, name in _PYTHON_TYPES if isinstance(value, kinds))
 
 
 def _is_count(value: Any) -> bool:

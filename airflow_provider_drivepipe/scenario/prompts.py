@@ -23,6 +23,8 @@ _CHINESE = re.compile("[\u4e00-\u9fff]")
 _MOSTLY_CHINESE = 0.2
 _ENGLISH_HEAD = "Answer with one JSON object and nothing else. Its keys and their allowed values:"
 _CHINESE_HEAD = "只回答一个 JSON 对象,不要输出其他内容。键名与取值一律使用下列英文:"
+_REPORTED = 2000
+"""Most characters of a prompt that a report shows."""
 _OPTIONAL = {False: "may be left out", True: "可省略"}
 
 
@@ -71,7 +73,9 @@ def _properties(schema: Mapping[str, Any], indent: str, chinese: bool) -> Iterat
         notes += [content["description"]] if content.get("description") else []
         ending = f" ({'; '.join(notes)})" if notes else ""
         yield f"{indent}- {name}: {_values(content)}{ending}"
-        inner = content.get("items", content)
+        inner = content
+        while "items" in inner:
+            inner = inner["items"]
         yield from _properties(inner, f"{indent}  ", chinese)
 
 
@@ -110,15 +114,19 @@ def _spelled(value: Any) -> str:
 def prompt_report(options: LabelOptions) -> dict[str, Any]:
     """Return for reports with what pictures were labelled.
 
-    ``name`` and ``version`` of the prompt, its whole ``text`` as it is sent, ``schema`` (a name) and
-    ``schema_sha256`` (the first 16 hex digits), both None without a schema.
+    ``name`` and ``version`` of the prompt, the beginning of its ``text``, ``sha256`` of all that is sent;
+    ``schema`` (a name) and ``schema_sha256``, both None without one. Hashes are 64 hex digits.
     """
     schema = options.label_schema
-    digest = hashlib.sha256(schema_text(schema).encode()).hexdigest()[:16] if schema else None
     return {
         "name": options.prompt_name,
         "version": options.prompt_version,
-        "text": whole_prompt(options),
+        "text": options.prompt[:_REPORTED],
+        "sha256": _sha256(whole_prompt(options)),
         "schema": schema_name(schema) if schema else None,
-        "schema_sha256": digest,
+        "schema_sha256": _sha256(schema_text(schema)) if schema else None,
     }
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -169,7 +169,7 @@ def no_answer(response: Response) -> Failure:
     refusal = response.at("choices", 0, "message", "refusal")
     if isinstance(refusal, str) and refusal.strip():
         return Failure("refusal", refusal)
-    if response.at("choices", 0, "finish_reason") == "content_filter":
+    if was_blocked(response):
         return Failure("content_blocked", "the model service withheld the answer")
     if response.at("error") is not None:
         return call_failure(response)
@@ -186,14 +186,23 @@ def asks_for_picture(label: Mapping[str, Any]) -> bool:
 
     A label that abstains says so itself, and is one.
     """
-    if label.get("abstain") is True:
-        return False
-    texts = [value for value in label.values() if isinstance(value, str)]
-    return any(_ASKS_FOR_PICTURE.search(_opening(text)) for text in texts)
+    return label.get("abstain") is not True and any(
+        isinstance(text, str) and _ASKS_FOR_PICTURE.search(_opening(text)) for text in label.values()
+    )
+
+
+def declines(answer: Mapping[str, Any]) -> bool:
+    """Return whether one of the texts of a JSON object declines, as in ``{"error": "I cannot see ..."}``."""
+    return any(isinstance(text, str) and is_refusal(text) for text in answer.values())
 
 
 def _opening(text: str) -> str:
     return text[:_OPENING].replace("\u2019", "'")
+
+
+def was_blocked(response: Response) -> bool:
+    """Return whether the service's content filter ended the answer."""
+    return bool(response.at("choices", 0, "finish_reason") == "content_filter")
 
 
 def was_cut_off(response: Response) -> bool:

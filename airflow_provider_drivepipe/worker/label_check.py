@@ -6,6 +6,7 @@ Standard library only: a light validator of the part of JSON Schema that label s
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 _SHOWN = 80
@@ -21,28 +22,41 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def violation(value: Any, schema: dict[str, Any], where: str = "$") -> str:
-    """Return the first violation, with the path of the value, or an empty string.
+def violations(value: Any, schema: dict[str, Any], where: str = "$") -> Iterator[str]:
+    """Yield what does not fit, each with the path of the value.
 
     Knows ``type``, ``enum``, ``const``, ``minLength``, ``maxLength``, ``minimum``, ``maximum``, ``items``,
     ``minItems``, ``maxItems``, ``required``, ``properties`` and ``additionalProperties: false``.
     """
     names = type_names(schema)
     if names and not any(is_of_type(value, name) for name in names):
-        return f"{where}: expected {' or '.join(names)}, got {_shown(value)}"
+        yield f"{where}: expected {' or '.join(names)}, got {_shown(value)}"
+        return
     if "enum" in schema and not any(same(value, allowed) for allowed in schema["enum"]):
-        return f"{where}: {_shown(value)} is none of {', '.join(map(str, schema['enum']))}"
+        yield f"{where}: {_shown(value)} is none of {', '.join(map(str, schema['enum']))}"
+        return
     if "const" in schema and not same(value, schema["const"]):
-        return f"{where}: {_shown(value)} is not {_shown(schema['const'])}"
+        yield f"{where}: {_shown(value)} is not {_shown(schema['const'])}"
+        return
     if isinstance(value, str):
-        return _text_violation(value, schema, where)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return _number_violation(value, schema, where)
-    if isinstance(value, list):
-        return _list_violation(value, schema, where)
-    if isinstance(value, dict):
-        return _object_violation(value, schema, where)
-    return ""
+        yield from _text_violations(value, schema, where)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield from _number_violations(value, schema, where)
+    elif isinstance(value, list):
+        yield from _list_violations(value, schema, where)
+    elif isinstance(value, dict):
+        yield from _object_violations(value, schema, where)
+
+
+def label_violations(label: dict[str, Any], schema: dict[str, Any]) -> Iterator[str]:
+    """Yield what does not fit in a label; one with ``abstain: true`` may leave out whatever else is required.
+
+    That is so where the schema has a boolean property ``abstain``.
+    """
+    abstain = schema["properties"].get("abstain", {})
+    if label.get("abstain") is True and abstain.get("type") == "boolean":
+        schema = {**schema, "required": ["abstain"]}
+    yield from violations(label, schema)
 
 
 def type_names(schema: dict[str, Any]) -> list[str]:
@@ -69,47 +83,36 @@ def _shown(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)[:_SHOWN]
 
 
-def _text_violation(value: str, schema: dict[str, Any], where: str) -> str:
-    shortest, longest = schema.get("minLength", 0), schema.get("maxLength")
-    if len(value) < shortest:
-        return f"{where}: shorter than {shortest} characters"
-    return (
-        f"{where}: longer than {longest} characters" if longest is not None and len(value) > longest else ""
-    )
+def _text_violations(value: str, schema: dict[str, Any], where: str) -> Iterator[str]:
+    if len(value) < schema.get("minLength", 0):
+        yield f"{where}: shorter than {schema['minLength']} characters"
+    if "maxLength" in schema and len(value) > schema["maxLength"]:
+        yield f"{where}: longer than {schema['maxLength']} characters"
 
 
-def _number_violation(value: float, schema: dict[str, Any], where: str) -> str:
+def _number_violations(value: float, schema: dict[str, Any], where: str) -> Iterator[str]:
     if "minimum" in schema and value < schema["minimum"]:
-        return f"{where}: below {schema['minimum']}"
+        yield f"{where}: below {schema['minimum']}"
     if "maximum" in schema and value > schema["maximum"]:
-        return f"{where}: above {schema['maximum']}"
-    return ""
+        yield f"{where}: above {schema['maximum']}"
 
 
-def _list_violation(value: list[Any], schema: dict[str, Any], where: str) -> str:
+def _list_violations(value: list[Any], schema: dict[str, Any], where: str) -> Iterator[str]:
     if len(value) < schema.get("minItems", 0):
-        return f"{where}: fewer than {schema['minItems']} items"
+        yield f"{where}: fewer than {schema['minItems']} items"
     if "maxItems" in schema and len(value) > schema["maxItems"]:
-        return f"{where}: more than {schema['maxItems']} items"
-    items = schema.get("items")
-    if isinstance(items, dict):
-        for position, item in enumerate(value):
-            problem = violation(item, items, f"{where}[{position}]")
-            if problem:
-                return problem
-    return ""
+        yield f"{where}: more than {schema['maxItems']} items"
+    for position, item in enumerate(value if "items" in schema else ()):
+        yield from violations(item, schema["items"], f"{where}[{position}]")
 
 
-def _object_violation(value: dict[str, Any], schema: dict[str, Any], where: str) -> str:
+def _object_violations(value: dict[str, Any], schema: dict[str, Any], where: str) -> Iterator[str]:
     properties = schema.get("properties", {})
     for key in schema.get("required", ()):
         if key not in value:
-            return f"{where}: {key} is missing"
+            yield f"{where}: {key} is missing"
     for key, item in value.items():
         if key in properties:
-            problem = violation(item, properties[key], f"{where}.{key}")
-            if problem:
-                return problem
+            yield from violations(item, properties[key], f"{where}.{key}")
         elif schema.get("additionalProperties") is False:
-            return f"{where}: {key[:_SHOWN]} is not expected"
-    return ""
+            yield f"{where}: {key[:_SHOWN]} is not expected"

@@ -13,10 +13,12 @@ from airflow_provider_drivepipe.worker.answers import (
     answer_text,
     asks_for_picture,
     call_failure,
+    declines,
     is_refusal,
     no_answer,
     not_an_object,
     scrub,
+    was_blocked,
     was_cut_off,
 )
 from airflow_provider_drivepipe.worker.label_find import Label, find_label
@@ -28,6 +30,8 @@ REPAIR_TEXT = "drivepipe_repair_text"
 _SHOWN = 200
 _CUT_OFF = "the answer was cut off at the token limit"
 _NO_OBJECT = "no JSON object in the answer"
+_LONGEST_TEXT = 2_000_000
+"""Most characters of an answer that a row keeps: a MaxCompute string has at most 8 MB."""
 _LARGEST_BIGINT = 2**63 - 1
 _WORTH = {"schema_violation": 2, "invalid_json": 1}
 
@@ -119,7 +123,7 @@ def _read(row: Mapping[str, Any], job: LabelJob, number: int) -> RowLabel:
         "label_normalised": None,
         "label_input_token": response.tokens("prompt_tokens", "input_tokens"),
         "label_output_token": response.tokens("completion_tokens", "output_tokens"),
-        "label_response": response.text or None,
+        "label_response": response.text[:_LONGEST_TEXT] or None,
         **{column: None for _, column, _ in job.fields},
     }
     if not succeeded(row.get(success_column)):
@@ -131,35 +135,38 @@ def _read(row: Mapping[str, Any], job: LabelJob, number: int) -> RowLabel:
     answer = answer_text(response)
     if not answer.strip():
         return RowLabel(cells, no_answer(response))
-    cells["label_text"] = answer
+    cells["label_text"] = answer[:_LONGEST_TEXT]
     if job.schema is None:
         return RowLabel(cells, Failure("refusal", answer) if is_refusal(answer) else None)
     label = find_label(answer, job.schema)
+    if label is not None:
+        cells = {
+            **cells,
+            "label_text": label.text[:_LONGEST_TEXT],
+            "label_json_valid": not label.problem,
+            "label_normalised": label.normalised,
+        }
+        if not label.problem and not asks_for_picture(label.value):
+            flat = {column: _flat(label.value.get(name), type_) for name, column, type_ in job.fields}
+            return RowLabel({**cells, **flat})
+    failure = _why_no_label(response, answer, label)
+    if failure.reason != "invalid_json":
+        return RowLabel(cells, failure, answer, failure.message)
+    return RowLabel(
+        cells, Failure(failure.reason, f"{failure.message}: {answer[:_SHOWN]}"), answer, failure.message
+    )
+
+
+def _why_no_label(response: Response, answer: str, label: Label | None) -> Failure:
+    if was_blocked(response):
+        return Failure("content_blocked", f"the model service withheld the rest of the answer: {answer}")
     if label is None:
-        return _without_label(response, answer, cells)
-    return _with_label(label, answer, cells, job)
-
-
-def _without_label(response: Response, answer: str, cells: dict[str, Any]) -> RowLabel:
-    if is_refusal(answer):
-        return RowLabel(cells, Failure("refusal", answer))
-    problem = _CUT_OFF if was_cut_off(response) else _NO_OBJECT
-    return RowLabel(cells, Failure("invalid_json", f"{problem}: {answer[:_SHOWN]}"), answer, problem)
-
-
-def _with_label(label: Label, answer: str, cells: dict[str, Any], job: LabelJob) -> RowLabel:
-    cells = {
-        **cells,
-        "label_text": label.text,
-        "label_json_valid": not label.problem,
-        "label_normalised": label.normalised,
-    }
-    if label.problem:
-        return RowLabel(cells, Failure("schema_violation", label.problem), answer, label.problem)
-    if asks_for_picture(label.value):
-        return RowLabel(cells, Failure("refusal", label.text))
-    flat = {column: _flat(label.value.get(name), type_) for name, column, type_ in job.fields}
-    return RowLabel({**cells, **flat})
+        if is_refusal(answer):
+            return Failure("refusal", answer)
+        return Failure("invalid_json", _CUT_OFF if was_cut_off(response) else _NO_OBJECT)
+    if asks_for_picture(label.value) or (not label.known and declines(label.value)):
+        return Failure("refusal", label.text)
+    return Failure("schema_violation", label.problem)
 
 
 def _flat(value: Any, type_: str) -> Any:
