@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -19,13 +20,62 @@ from airflow_provider_drivepipe.scenario.options import LabelOptions
 BUILT_IN = ("driving-scene-en/v1", "driving-scene-zh/v1")
 """Names with versions. A version never changes: other words are another version."""
 
-_CHINESE = re.compile("[\u4e00-\u9fff]")
+_IDEOGRAPH = re.compile("[\u4e00-\u9fff]")
 _MOSTLY_CHINESE = 0.2
-_ENGLISH_HEAD = "Answer with one JSON object and nothing else. Its keys and their allowed values:"
-_CHINESE_HEAD = "只回答一个 JSON 对象,不要输出其他内容。键名与取值一律使用下列英文:"
 _REPORTED = 2000
 """Most characters of a prompt that a report shows."""
-_OPTIONAL = {False: "may be left out", True: "可省略"}
+
+
+@dataclass(frozen=True)
+class _Language:
+    """The words in which a schema is stated."""
+
+    head: str
+    optional: str
+    types: Mapping[str, str]
+    any_value: str
+    list_of: str
+    keys_below: str
+    between: str
+    at_least: str
+    at_most: str
+    characters: str
+    items: str
+
+
+_ENGLISH = _Language(
+    head="Answer with one JSON object and nothing else. Its keys and their allowed values:",
+    optional="may be left out",
+    types={"string": "text", "array": "list"},
+    any_value="any value",
+    list_of=" of ",
+    keys_below=" with the keys below",
+    between=" or ",
+    at_least="at least ",
+    at_most="at most ",
+    characters=" characters",
+    items=" items",
+)
+_CHINESE = _Language(
+    head="只回答一个 JSON 对象，不要输出其他内容。键名与取值一律使用下列英文：",
+    optional="可省略",
+    types={
+        "string": "文本",
+        "array": "列表",
+        "object": "对象",
+        "boolean": "布尔值 true 或 false",
+        "integer": "整数",
+        "number": "数字",
+    },
+    any_value="任意值",
+    list_of="，每项为 ",
+    keys_below="，键名如下",
+    between=" 或 ",
+    at_least="至少 ",
+    at_most="至多 ",
+    characters=" 个字符",
+    items=" 项",
+)
 
 
 def prompt_styles() -> tuple[str, ...]:
@@ -57,53 +107,55 @@ def whole_prompt(options: LabelOptions) -> str:
 
 def is_chinese(text: str) -> bool:
     """Return whether a prompt is written in Chinese."""
-    return len(_CHINESE.findall(text)) > _MOSTLY_CHINESE * len(text.strip() or " ")
+    return len(_IDEOGRAPH.findall(text)) > _MOSTLY_CHINESE * len(text.strip() or " ")
 
 
 def state_schema(schema: str, chinese: bool) -> str:
     """Return a schema's keys and allowed values in words, one line per key."""
-    lines = _properties(load_label_schema(schema), "", chinese)
-    return "\n".join([_CHINESE_HEAD if chinese else _ENGLISH_HEAD, *lines])
+    words = _CHINESE if chinese else _ENGLISH
+    return "\n".join([words.head, *_properties(load_label_schema(schema), "", words)])
 
 
-def _properties(schema: Mapping[str, Any], indent: str, chinese: bool) -> Iterator[str]:
+def _properties(schema: Mapping[str, Any], indent: str, words: _Language) -> Iterator[str]:
     required = schema.get("required", ())
     for name, content in schema.get("properties", {}).items():
-        notes = [] if name in required else [_OPTIONAL[chinese]]
+        notes = [] if name in required else [words.optional]
         notes += [content["description"]] if content.get("description") else []
         ending = f" ({'; '.join(notes)})" if notes else ""
-        yield f"{indent}- {name}: {_values(content)}{ending}"
+        yield f"{indent}- {name}: {_values(content, words)}{ending}"
         inner = content
         while "items" in inner:
             inner = inner["items"]
-        yield from _properties(inner, f"{indent}  ", chinese)
+        yield from _properties(inner, f"{indent}  ", words)
 
 
-def _values(schema: Mapping[str, Any]) -> str:
+def _values(schema: Mapping[str, Any], words: _Language) -> str:
     if "const" in schema:
         return _spelled(schema["const"])
     if "enum" in schema:
         return " | ".join(map(_spelled, schema["enum"]))
-    declared = schema.get("type")
-    names = declared if isinstance(declared, list) else [declared or "any value"]
-    return " or ".join(_type(name, schema) for name in names)
+    declared = schema.get("type", [])
+    names = declared if isinstance(declared, list) else [declared]
+    return words.between.join(_type(name, schema, words) for name in names) or words.any_value
 
 
-def _type(name: str, schema: Mapping[str, Any]) -> str:
+def _type(name: str, schema: Mapping[str, Any], words: _Language) -> str:
+    said = words.types.get(name, name)
     if name == "array":
-        sizes = _limits(schema, "minItems", "maxItems", " items")
-        return f"list{sizes} of {_values(schema.get('items', {}))}"
-    if name == "object":
-        return "object with the keys below" if schema.get("properties") else "object"
+        said += _limits(schema, "minItems", "maxItems", words.items, words)
+        return f"{said}{words.list_of}{_values(schema['items'], words)}" if "items" in schema else said
+    if name == "object" and schema.get("properties"):
+        return f"{said}{words.keys_below}"
     if name == "string":
-        return f"text{_limits(schema, 'minLength', 'maxLength', ' characters')}"
+        return f"{said}{_limits(schema, 'minLength', 'maxLength', words.characters, words)}"
     if name in ("integer", "number"):
-        return f"{name}{_limits(schema, 'minimum', 'maximum', '')}"
-    return name
+        return f"{said}{_limits(schema, 'minimum', 'maximum', '', words)}"
+    return said
 
 
-def _limits(schema: Mapping[str, Any], low: str, high: str, unit: str) -> str:
-    parts = [f"{word} {schema[key]}" for word, key in (("at least", low), ("at most", high)) if key in schema]
+def _limits(schema: Mapping[str, Any], low: str, high: str, unit: str, words: _Language) -> str:
+    named = ((words.at_least, low), (words.at_most, high))
+    parts = [f"{word}{schema[key]}" for word, key in named if key in schema]
     return f" ({', '.join(parts)}{unit})" if parts else ""
 
 

@@ -28,12 +28,12 @@ def violations(value: Any, schema: dict[str, Any], where: str = "$") -> Iterator
     Knows ``type``, ``enum``, ``const``, ``minLength``, ``maxLength``, ``minimum``, ``maximum``, ``items``,
     ``minItems``, ``maxItems``, ``required``, ``properties`` and ``additionalProperties: false``.
     """
+    if "enum" in schema and not any(same(value, allowed) for allowed in schema["enum"]):
+        yield f"{where}: {_shown(value)} is none of {', '.join(map(str, schema['enum']))}"
+        return
     names = type_names(schema)
     if names and not any(is_of_type(value, name) for name in names):
         yield f"{where}: expected {' or '.join(names)}, got {_shown(value)}"
-        return
-    if "enum" in schema and not any(same(value, allowed) for allowed in schema["enum"]):
-        yield f"{where}: {_shown(value)} is none of {', '.join(map(str, schema['enum']))}"
         return
     if "const" in schema and not same(value, schema["const"]):
         yield f"{where}: {_shown(value)} is not {_shown(schema['const'])}"

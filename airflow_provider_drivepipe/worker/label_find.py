@@ -36,7 +36,7 @@ class Label:
 
 
 def find_label(answer: str, schema: dict[str, Any]) -> Label | None:
-    """Return the first object of an answer that fits the schema; else the one most like a label; else None."""
+    """Return an answer's first object that fits the schema; else the one most like a label; else None."""
     best: Label | None = None
     most = -1
     for found in objects(answer):

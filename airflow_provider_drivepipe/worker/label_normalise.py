@@ -86,14 +86,14 @@ def _only_item(value: Any, changes: _Changes) -> Any:
     only = value
     while isinstance(only, list) and len(only) == 1:
         only = only[0]
-    return value if isinstance(only, list) else changes.to(only)
+    return value if only is None or isinstance(only, list) else changes.to(only)
 
 
 def _enum(value: Any, schema: dict[str, Any], changes: _Changes) -> Any:
     allowed = schema["enum"]
     if any(same(value, one) for one in allowed):
         return value
-    if not isinstance(value, str):
+    if not isinstance(value, str) or len(value) > _LONGEST_WORD:
         return value
     meant = _meant(value, schema, changes)
     return value if meant is None else changes.to(meant[0])
@@ -105,17 +105,19 @@ def _meant(text: str, schema: dict[str, Any], changes: _Changes) -> tuple[Any] |
     word = fold(text)
     if word in words:
         return (words[word],)
-    both = _IN_BRACKETS.fullmatch(unicodedata.normalize("NFKC", text[:_LONGEST_WORD]).strip())
+    both = _IN_BRACKETS.fullmatch(unicodedata.normalize("NFKC", text).strip())
     # As in "晴(clear)": both parts are known and mean the same.
     meanings = [words[fold(part)] for part in both.groups() if fold(part) in words] if both else []
     return (meanings[0],) if len(meanings) == 2 and same(*meanings) else None
 
 
 def _scalar(value: Any, names: list[str], changes: _Changes) -> Any:
+    if isinstance(value, str) and len(value) > _LONGEST_WORD:
+        return value
     text = fold(str(int(value))) if isinstance(value, int | float) else fold(value)
     if "boolean" in names and text in _YES | _NO:
         return changes.to(text in _YES)
-    plain = unicodedata.normalize("NFKC", str(value)[:_LONGEST_WORD]).strip()
+    plain = unicodedata.normalize("NFKC", str(value)).strip()
     if "integer" in names and _INTEGER.fullmatch(plain):
         return changes.to(int(plain.partition(".")[0]))
     if "number" in names and _NUMBER.fullmatch(plain):
@@ -148,21 +150,17 @@ def _object(value: dict[str, Any], schema: dict[str, Any], changes: _Changes) ->
     required = schema.get("required", ())
     names = {fold(other): name for name, one in properties.items() for other in one.get("x-names", ())}
     names.update((fold(name), name) for name in properties)
+    dropped = {name for name, one in properties.items() if name not in required and not _takes_null(one)}
+    given = {key: item for key, item in value.items() if item is not None or key not in dropped}
+    changes.count += len(value) - len(given)
     found: dict[str, Any] = {}
-    for key, item in value.items():
-        name = key
-        if key not in properties:
-            name = names.get(fold(key), key)
-            if name in value or name in found:
-                name = key
-            changes.count += name != key
-        content = properties.get(name)
-        if content is None:
-            found[name] = item
-        elif item is None and name not in required and not _takes_null(content):
-            changes.count += 1
-        else:
-            found[name] = _value(item, content, changes)
+    for key, item in given.items():
+        name = key if key in properties else names.get(fold(key), key)
+        if name != key and (name in given or name in found):
+            name = key
+        changes.count += name != key
+        if item is not None or name not in dropped:
+            found[name] = _value(item, properties[name], changes) if name in properties else item
     return found
 
 

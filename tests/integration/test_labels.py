@@ -10,14 +10,18 @@ from typing import Any
 
 import alibabacloud_oss_v2 as oss
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_drivepipe.contracts import Stage
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
+from airflow_provider_drivepipe.local.maxframe.engine.templates import render
 from airflow_provider_drivepipe.local.models.backend import ChatRequest, ImagePart, TextPart
 from airflow_provider_drivepipe.local.models.script_rules import ModelRules
 from airflow_provider_drivepipe.local.models.scripted import Request
 from airflow_provider_drivepipe.local.server import LocalCloud
 from airflow_provider_drivepipe.operators.label import AiFuncLabelOperator
+from airflow_provider_drivepipe.pipelines.models import escape_braces
 from airflow_provider_drivepipe.scenario.label_schemas import label_fields
 from airflow_provider_drivepipe.scenario.options import (
     ImageEmbeddingOptions,
@@ -44,7 +48,7 @@ LABEL: dict[str, Any] = {
     "risk_level": "low",
     "risk_reasons": [],
     "hazards": [],
-    "caption": "a road with {braces}, \"quotes\" and {{ ds }}",
+    "caption": 'a road with {braces}, "quotes" and {{ ds }}',
     "abstain": False,
 }
 GOOD = json.dumps(LABEL)
@@ -119,9 +123,7 @@ CASES = {
     "declined": failed("refusal", DECLINE, calls=1),
     "declined-zh": failed("refusal", "抱歉，我无法识别这张图片。", calls=1),
     "no-picture": failed("refusal", "Please provide the image you would like me to label.", calls=1),
-    "no-picture-label": failed(
-        "refusal", having(caption="No image was provided."), calls=1, normalised=0
-    ),
+    "no-picture-label": failed("refusal", having(caption="No image was provided."), calls=1, normalised=0),
     "empty": failed("empty_response", "", calls=1),
     "blank": failed("empty_response", " \n", calls=1),
     "overload-once": ok(OVERLOAD, GOOD, calls=2),
@@ -236,7 +238,9 @@ def test_every_answer_lands_in_its_class_and_the_books_balance(
         else ["failed", str(Stage.LABEL), case.becomes, found[name][3], False]
         for name, case in CASES.items()
     }
-    assert [name for name in found if found[name][3]] == [n for n in found if n in fine | {"no-picture-label"}]
+    assert [name for name in found if found[name][3]] == [
+        n for n in found if n in fine | {"no-picture-label"}
+    ]
 
     reasons: dict[str, int] = {}
     for case in CASES.values():
@@ -315,9 +319,16 @@ def test_a_retry_asks_only_for_failures_and_a_new_prompt_for_all(pictures: Pictu
 
 
 TEMPLATES = (
-    "{{ ds }} {% for x in (1,) %}{{ 7*7 }}{% endfor %} {# c #} ${HOME} $(id) `id` %s %(a)s {note} {0} {} {{}} }{ "
-    "{image_url} {{note}} '\"\\n \\ ''' \"\"\" {!r} {x:>9} {drivepipe_repair_text} __import__('os') 标签{天气}"
+    "{{ ds }} {% for x in (1,) %}{{ 7*7 }}{% endfor %} {# c #} ${HOME} $(id) `id` %s %(a)s {note} {0} {} "
+    "{{}} }{ {image_url} {{note}} '\"\\n \\ ''' \"\"\" {!r} {x:>9} {drivepipe_repair_text} "
+    "__import__('os') 标签{天气}"
 )
+
+
+@given(st.text(st.sampled_from("{}a0!: \n\"'%$#\\日") | st.characters(codec="utf-8"), max_size=40))
+def test_a_prompt_is_no_template(prompt: str) -> None:
+    row = dict.fromkeys(["a", "0", "a0", ""], "value")
+    assert render(escape_braces(prompt), row) == prompt
 
 
 def test_prompts_and_table_values_are_sent_as_they_stand(
