@@ -115,13 +115,20 @@ def _read(path: Path, problems: list[Problem]) -> dict[str, _Entry]:
     try:
         text = path.read_text("utf-8")
         root = yaml.compose(text, Loader=_LOADER)
+        values = yaml.load(text, Loader=_LOADER)  # a safe loader
     except UnicodeDecodeError:
         problems.append(Problem(name, 1, "", "not UTF-8 text"))
         return {}
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         message = " ".join(str(getattr(error, "problem", None) or error).split())
+        if "unhashable" in message:
+            message += "; put a text that starts with { into quotes"
         problems.append(Problem(name, mark.line + 1 if mark else 1, "", f"not valid YAML: {message}"))
+        return {}
+    except ValueError as error:
+        # As a date that there is not.
+        problems.append(Problem(name, 1, "", f"a value cannot be read: {error}"))
         return {}
     if root is None:
         problems.append(Problem(name, 1, "", "the file is empty"))
@@ -129,7 +136,6 @@ def _read(path: Path, problems: list[Problem]) -> dict[str, _Entry]:
     if not isinstance(root, yaml.MappingNode):
         problems.append(Problem(name, 1, "", "expected keys and values at the top level"))
         return {}
-    values = yaml.load(text, Loader=_LOADER)  # a safe loader
     entries: dict[str, _Entry] = {}
     for key_node, _ in root.value:
         key, line = str(key_node.value), key_node.start_mark.line + 1
