@@ -22,14 +22,20 @@ _SCRUBBED = 8 * MAX_ERROR_MESSAGE
 """Most characters of a message that are looked at: it may be a whole response."""
 
 _NO_PICTURE = (
-    r"please (first )?(provide|upload|attach|share|send)( me)?( with)? (the|an|your|a)( \w+){0,2} "
+    r"(please|kindly) (first )?(provide|upload|attach|share|send)( me)?( with)? (the|an|your|a)( \w+){0,2} "
     r"(image|picture|photo|frame)|"
     r"(could|can|would) you (please )?(provide|upload|attach|share|send)( me)? (the|an|your|a)( \w+){0,2} "
     r"(image|picture|photo|frame)|"
     r"no (image|picture|photo) (was|has been|is|were)? ?(provided|attached|uploaded|included)|"
-    r"(don't|do not|didn't|did not) (see|receive|have) (any|an|the|your) (image|picture|photo|attach)|"
+    r"(don't|do not|didn't|did not) (see|receive|have) (any|an|the|your) "
+    r"(image|picture|photo|attachment)s?\b|"
+    r"\b(image|picture|photo)s? (is|are|was|were|appears? to be|seems? to be) "
+    r"(missing|not (provided|attached|uploaded|included|available))|"
+    r"\b(image|picture|photo)s? (failed to|did not|didn't|could ?n[o']t be|can ?n[o']t be) "
+    r"(load|open|display)(ed)?\b|"
     r"请\s*您?(先|重新)?(提供|上传|发送|附上|分享)(一[张幅]|该|您的|相关|清晰的|需?要\w{0,8}的)?(图|照片|画面)|"
-    r"(没有|未|没)(能)?(看到|收到|提供|上传|附上)(任何|您的)?(图|照片)"
+    r"(没有|未|没)(能)?(看到|收到|提供|上传|附上)(任何|您的)?(图片|图像|照片)(?![中里内上下左右前后])|"
+    r"(图片|图像|照片)(未|没有?|无法|不能)(被?提供|上传|收到|附上|加载|打开|显示)"
 )
 _DECLINES = (
     r"\bi('| a)m (very |so |truly )?(sorry|unable)|"
@@ -38,7 +44,8 @@ _DECLINES = (
     r"\b(sorry|apologies|unfortunately), (but )?(i|we) (can|am|are|won)|"
     r"\bas an? (ai|(large )?language model)\b|no image (is )?visible|"
     r"我(暂时|目前|现在)?(无法|不能|不便)|"
-    r"(无法|不能|不便)(直接)?(查看|识别|看到|处理|分析|回答|描述|打标|标注|访问).{0,10}(图片|图像|照片|请求|问题|附件)|"
+    r"(无法|不能|不便)(直接)?(查看|识别|看到|处理|加载|打开|读取|分析|回答|描述|打标|标注|访问).{0,10}(图片|图像|照片|请求|问题|附件)|"
+    r"看不到(任何|您的|这[张幅])?(图片|图像|照片)|"
     r"作为(一个|一名)?\s?(ai|人工智能|语言模型|大模型)|"
     r"(抱歉|对不起|很遗憾)[,，。\s]*(我|这个问题|该请求|您的请求)"
 )

@@ -314,6 +314,51 @@ def test_refusals_in_the_form_of_json(content, reason):
     assert label_of(answers(content), LabelJob(SCHEMA)).failure.reason == reason
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "I'm sorry, but I can't assist with that request.",
+        "I\u2019m unable to view images.",
+        "Unfortunately, I am not able to see the picture.",
+        "As an AI language model, I do not label pictures.",
+        "It seems that no image was attached. Could you please share the image?",
+        "Kindly upload the picture first.",
+        "The image did not load.",
+        "The picture appears to be missing.",
+        "I don't see any images in this message.",
+        "抱歉，我无法识别这张图片。",
+        "很抱歉，我无法完成该请求",
+        "对不起，作为一个人工智能模型，我不能…",
+        "看不到图片，请重新上传图片。",
+        "请提供需要打标的图片",
+        "您没有上传图片",
+        "图片未提供",
+        "无法加载图片",
+    ],
+)
+def test_who_declines_gives_no_label(answer):
+    for job in (LabelJob(SCHEMA), LabelJob()):
+        assert label_of(answers(answer), job).failure.reason == "refusal"
+
+
+@pytest.mark.parametrize(
+    "caption",
+    [
+        "No pedestrians can be seen in the image.",
+        "The image is dark; the traffic light is not visible.",
+        "Sorry state of the road; drivers can't see the lane markings.",
+        "没有看到图中有行人横穿。",
+        "未看到图像右侧的车辆，夜间无法看到画面边缘。",
+        "画面中没有车辆，看不到图像中的红绿灯。",
+    ],
+)
+def test_a_caption_that_misses_something_is_no_refusal(caption):
+    label = {"weather": "unknown", "caption": caption}
+    schema = {"type": "object", "properties": {"weather": {"type": "string"}, "caption": {"type": "string"}}}
+    got = label_of(answers(json.dumps(label, ensure_ascii=False)), LabelJob(schema))
+    assert got.failure is None
+
+
 def test_content_filter_that_ends_an_answer_is_told_from_bad_json():
     row = {"label_response": chat('{"weather": "cl', finish_reason="content_filter"), "label_success": True}
     assert label_of(row, JOB).failure.reason == "content_blocked"
