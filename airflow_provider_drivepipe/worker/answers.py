@@ -31,7 +31,7 @@ _NO_PICTURE = (
     r"(image|picture|photo|attachment)s?\b|"
     r"\b(image|picture|photo)s? (is|are|was|were|appears? to be|seems? to be) "
     r"(missing|not (provided|attached|uploaded|included|available))|"
-    r"\b(image|picture|photo)s? (failed to|did not|didn't|could ?n[o']t be|can ?n[o']t be) "
+    r"\b(image|picture|photo)s? (failed to|did not|didn't|(could|can)(n't|'t| ?not) be) "
     r"(load|open|display)(ed)?\b|"
     r"请\s*您?(先|重新)?(提供|上传|发送|附上|分享)(一[张幅]|该|您的|相关|清晰的|需?要\w{0,8}的)?(图|照片|画面)|"
     r"(没有|未|没)(能)?(看到|收到|提供|上传|附上)(任何|您的)?(图片|图像|照片)(?![中里内上下左右前后])|"

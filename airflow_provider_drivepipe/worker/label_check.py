@@ -53,7 +53,7 @@ def label_violations(label: dict[str, Any], schema: dict[str, Any]) -> Iterator[
 
     That is so where the schema has a boolean property ``abstain``.
     """
-    abstain = schema["properties"].get("abstain", {})
+    abstain = schema.get("properties", {}).get("abstain", {})
     if label.get("abstain") is True and abstain.get("type") == "boolean":
         schema = {**schema, "required": ["abstain"]}
     yield from violations(label, schema)

@@ -41,7 +41,7 @@ def find_label(answer: str, schema: dict[str, Any]) -> Label | None:
     most = -1
     for found in objects(answer):
         value, normalised = normalise(found.value, schema)
-        known = sum(key in schema["properties"] for key in value)
+        known = sum(key in schema.get("properties", {}) for key in value)
         label = Label(value, _problem(found, value, schema, known), normalised, known)
         if not label.problem:
             return label
@@ -54,6 +54,6 @@ def _problem(found: Found, value: dict[str, Any], schema: dict[str, Any], known:
     if found.twice:
         return f"$: {found.twice[:_SHOWN]} stands twice, with different values"
     problems = list(islice(label_violations(value, schema), _MAX_PROBLEMS))
-    if not known and not problems:
+    if not known and not problems and "properties" in schema:
         return f"$: none of {', '.join(schema['properties'])} is there"
     return "; ".join(problems)

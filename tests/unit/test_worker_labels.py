@@ -324,6 +324,8 @@ def test_refusals_in_the_form_of_json(content, reason):
         "It seems that no image was attached. Could you please share the image?",
         "Kindly upload the picture first.",
         "The image did not load.",
+        "The photo can't be opened.",
+        "This image couldn't be displayed.",
         "The picture appears to be missing.",
         "I don't see any images in this message.",
         "抱歉，我无法识别这张图片。",
