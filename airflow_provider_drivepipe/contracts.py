@@ -256,6 +256,10 @@ class StageReport:
     filtered_reasons: dict[str, int] = field(default_factory=dict)
     params: dict[str, Any] = field(default_factory=dict)
     tokens: Tokens = field(default_factory=Tokens)
+    label_normalised: int = 0
+    """Values put right in the labels of the rows that the task worked on."""
+    prompt: dict[str, Any] | None = None
+    """With what pictures were labelled: name, version, text and hash of the prompt, and the label schema."""
     seconds: float = 0.0
     session_id: str | None = None
     logview: str | None = None

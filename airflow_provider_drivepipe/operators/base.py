@@ -64,6 +64,7 @@ from airflow_provider_drivepipe.scenario.options import (
     TableOptions,
 )
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
+from airflow_provider_drivepipe.scenario.prompts import prompt_report
 from airflow_provider_drivepipe.scenario.run_params import RunParams
 from airflow_provider_drivepipe.triggers import FIRST_POLL_DELAY
 from airflow_provider_drivepipe.triggers.maxframe import TIMED_OUT, MaxFrameJobTrigger
@@ -482,6 +483,8 @@ class MaxFrameStageOperator(BaseOperator):
             filtered_reasons=books.filtered_reasons,
             params=run.params.to_json(),
             tokens=books.tokens,
+            label_normalised=books.label_normalised,
+            prompt=prompt_report(run.options.labels) if run.options.labels else None,
             seconds=round(time.time() - record.started, 3) if record else 0.0,
             session_id=record.session_id if record else None,
             logview=logview,

@@ -25,7 +25,9 @@ def model_access(hook: MaxFrameHook) -> ModelAccess:
 
 def assemble_job(tables: StageTables, options: StageOptions) -> AssembleJob:
     """Return what the worker needs to know to turn answers into the rows of ``tables``."""
+    from airflow_provider_drivepipe.scenario.columns import flat_label_fields
     from airflow_provider_drivepipe.scenario.label_schemas import load_label_schema
+    from airflow_provider_drivepipe.scenario.prompts import is_chinese
     from airflow_provider_drivepipe.worker.assemble import AssembleJob
 
     labels, embedding = options.labels, options.embedding
@@ -37,6 +39,9 @@ def assemble_job(tables: StageTables, options: StageOptions) -> AssembleJob:
         label_schema=schema,
         keep_raw_response=bool(labels and labels.keep_raw_response),
         dimension=embedding.dimension if embedding else None,
+        repair_rounds=labels.repair_rounds if labels else 0,
+        repair_in_chinese=labels is not None and is_chinese(labels.prompt),
+        label_fields=tuple((f.property, f.column, f.type) for f in flat_label_fields(labels)),
     )
 
 

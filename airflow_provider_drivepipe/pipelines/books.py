@@ -58,6 +58,7 @@ class Books:
     failures: dict[str, dict[str, int]]
     tokens: Tokens = field(default_factory=Tokens)
     filtered_reasons: dict[str, int] = field(default_factory=dict)
+    label_normalised: int = 0
 
     @property
     def verdict(self) -> Verdict:
@@ -128,8 +129,9 @@ def balance(
         sum(g.rows for g in groups if g.origin == "carried"),
         books,
         {k: v for k, v in failures.items() if v},
-        _tokens(tables.token_columns, tokens),
+        _tokens(tables.token_columns, tokens[: len(tables.token_columns)]),
         {DUPLICATE: duplicates} if duplicates else {},
+        sum(int(str(total or 0)) for total in tokens[len(tables.token_columns) :]),
     )
 
 

@@ -11,12 +11,14 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from airflow_provider_drivepipe.scenario.label_schemas import schema_text
 from airflow_provider_drivepipe.scenario.options import (
     FrameOptions,
     ImageEmbeddingOptions,
     LabelOptions,
     StageOptions,
 )
+from airflow_provider_drivepipe.scenario.prompts import whole_prompt
 
 FRAMES_RESULT_VERSION = 1
 LABEL_RESULT_VERSION = 1
@@ -28,6 +30,9 @@ ABSENT = "-"
 
 _NOT_CONTENT = {"timeout_sec", "cpu", "memory_gb", "batch_rows"}
 """Frame options that change how the work is done, not what comes out."""
+
+_NOT_LABEL_CONTENT = {"prompt_name", "repair_rounds"}
+"""Label options that do not decide what a label that is ok looks like."""
 
 
 def _digest(kind: str, version: int, content: dict[str, Any]) -> str:
@@ -42,8 +47,15 @@ def frames_fingerprint(options: FrameOptions, oss_root: str) -> str:
 
 
 def label_fingerprint(options: LabelOptions, model_project: str) -> str:
-    """Return the fingerprint of labeling: model, prompt text, schema and limits."""
-    content = {k: v for k, v in asdict(options).items() if k != "prompt_name"}
+    """Return the fingerprint of labeling: model, prompt, schema content and limits.
+
+    The prompt counts as it is sent, with its version; where prompt and schema came from does not count.
+    Nor does how often a model is asked again: rows that are ok would be the same.
+    """
+    content = {k: v for k, v in asdict(options).items() if k not in _NOT_LABEL_CONTENT}
+    content["prompt"] = whole_prompt(options)
+    content["prompt_version"] = options.prompt_version
+    content["label_schema"] = schema_text(options.label_schema) if options.label_schema else None
     return _digest("label", LABEL_RESULT_VERSION, {**content, "model_project": model_project})
 
 

@@ -12,12 +12,16 @@ from maxframe.learn.utils import read_odps_model
 from airflow_provider_drivepipe import worker
 from airflow_provider_drivepipe.pipelines.context import ModelAccess, declared_dtypes
 from airflow_provider_drivepipe.scenario.options import ImageEmbeddingOptions, LabelOptions, StageOptions
+from airflow_provider_drivepipe.scenario.prompts import whole_prompt
 from airflow_provider_drivepipe.worker.assemble import (
     AssembleJob,
     assemble,
     assemble_dtypes,
+    mark_repairs,
     passthrough,
+    repair_dtypes,
 )
+from airflow_provider_drivepipe.worker.label_rows import REPAIR_TEXT, response_columns
 
 cloudpickle.register_pickle_by_value(worker)
 
@@ -38,10 +42,16 @@ def _image_part(rows: Any, access: ModelAccess) -> Any:
     )
 
 
-def generate_labels(rows: Any, options: LabelOptions, access: ModelAccess) -> Any:
-    """Return lazy ``label_response`` and ``label_success`` for rows with an ``image_url``."""
+def generate_labels(rows: Any, options: LabelOptions, access: ModelAccess, asked_before: int = 0) -> Any:
+    """Return the lazy raw answers for rows with an ``image_url``, under the names of ``response_columns``.
+
+    When a model was asked before, ``rows`` have a column ``REPAIR_TEXT`` that says what was wrong. It goes
+    into the message as a column, so that whatever a model answered stays text.
+    """
     model = read_odps_model(options.model, project=access.project)
-    content = [_image_part(rows, access), ContentPart.text(escape_braces(options.prompt))]
+    content = [_image_part(rows, access), ContentPart.text(escape_braces(whole_prompt(options)))]
+    if asked_before:
+        content.append(ContentPart.text(rows[REPAIR_TEXT]))
     answers = model.generate(
         rows,
         messages=[{"role": "user", "content": content}],
@@ -49,7 +59,38 @@ def generate_labels(rows: Any, options: LabelOptions, access: ModelAccess) -> An
         params={"max_tokens": options.max_tokens},
         running_options=dict(_GENERATE_RUNNING_OPTIONS),
     )
-    return answers.rename(columns={"response": "label_response", "success": "label_success"})
+    response, success = response_columns(asked_before)
+    return answers.rename(columns={"response": response, "success": success})
+
+
+def repair_labels(rows: Any, options: LabelOptions, access: ModelAccess, job: AssembleJob) -> Any:
+    """Return lazy ``rows`` with the answers of all repair rounds, which ask only where it is needed.
+
+    Rows come in another order when they come back.
+    """
+    for number in range(1, job.label.repair_rounds + 1):
+        rows = _repair_round(rows, options, access, job, number)
+    return rows
+
+
+def _repair_round(
+    rows: Any, options: LabelOptions, access: ModelAccess, job: AssembleJob, number: int
+) -> Any:
+    def mark_chunk(chunk: Any) -> Any:
+        return mark_repairs(chunk, job, number)
+
+    columns = list(rows.dtypes.index)
+    marked = rows.mf.apply_chunk(
+        mark_chunk,
+        output_type="dataframe",
+        dtypes=declared_dtypes(repair_dtypes(dict(rows.dtypes), number)),
+        skip_infer=True,
+    )
+    text = marked[REPAIR_TEXT]
+    asked = marked[text != ""][[*columns, REPAIR_TEXT]]
+    rest = marked[text == ""][[*columns, *response_columns(number)]]
+    answers = generate_labels(asked, options, access, asked_before=number)
+    return md.concat([rest, md.concat([asked[columns], answers], axis=1)])
 
 
 def embed_images(rows: Any, options: ImageEmbeddingOptions, access: ModelAccess) -> Any:
@@ -73,6 +114,8 @@ def call_models(rows: Any, options: StageOptions, access: ModelAccess, job: Asse
     if options.embedding is not None:
         parts.append(embed_images(rows, options.embedding, access))
     combined = md.concat(parts, axis=1)
+    if options.labels is not None:
+        combined = repair_labels(combined, options.labels, access, job)
 
     def assemble_chunk(chunk: Any) -> Any:
         return assemble(chunk, job)

@@ -149,10 +149,17 @@ def count_published(tables: StageTables) -> str:
 
 
 def count_tokens(tables: StageTables) -> str:
-    """Return the query for the sum of each token column in staging, less what the rows held before."""
-    names = tables.token_columns
-    sums = ", ".join(f"SUM({quote_name(n)})" for n in names)
-    negative = ", ".join(f"-{quote_name(n)} AS {quote_name(n)}" for n in names)
+    """Return the query for the sum of each token column in staging, less what the rows held before.
+
+    Last, where labels have a schema, the sum of ``label_normalised`` in staging.
+    """
+    names = list(tables.token_columns)
+    before = [f"-{quote_name(n)} AS {quote_name(n)}" for n in names]
+    for column in tables.output_columns:
+        if column.name == "label_normalised" and Stage.LABEL in tables.stages:
+            names.append(column.name)
+            before.append(null_of(column))
+    sums, negative = ", ".join(f"SUM({quote_name(n)})" for n in names), ", ".join(before)
     return (
         f"SELECT {sums} FROM (SELECT {column_list(names)} FROM {quote_name(tables.working.staging)} "
         f"UNION ALL SELECT {negative} FROM {quote_name(tables.rows_to_do)} "

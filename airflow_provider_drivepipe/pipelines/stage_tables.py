@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from airflow_provider_drivepipe.contracts import (
@@ -184,8 +184,25 @@ class StageTables:
 
     @property
     def parts(self) -> tuple[ModelPart, ...]:
-        """The paid results that the rows hold."""
-        return tuple(part for part in MODEL_PARTS if part.stage in self.stages)
+        """The paid results that the rows hold, each with those of its columns that the output has."""
+        return tuple(
+            replace(part, columns=self._columns_of(part)) for part in MODEL_PARTS if part.stage in self.stages
+        )
+
+    def _columns_of(self, part: ModelPart) -> tuple[str, ...]:
+        """Columns of a part in the output's order; a label may be flattened into any ``label_<field>``."""
+        taken = {column.name for column in self.source_columns}
+        others = {name for other in MODEL_PARTS if other.stage is not part.stage for name in other.columns}
+        return tuple(
+            column.name
+            for column in self.output_columns
+            if column.name in part.columns
+            or (
+                part.stage is Stage.LABEL
+                and column.name.startswith("label_")
+                and column.name not in taken | others
+            )
+        )
 
     @property
     def token_columns(self) -> tuple[str, ...]:

@@ -12,7 +12,12 @@ from airflow_provider_drivepipe.contracts import (
     STATUS_COLUMNS,
     Column,
 )
+from airflow_provider_drivepipe.scenario.label_schemas import LabelField, label_fields
 from airflow_provider_drivepipe.scenario.options import ImageEmbeddingOptions, LabelOptions
+
+LABEL_NORMALISED_COLUMN = Column(
+    "label_normalised", "bigint", "how many values of the label were put right; NULL without one"
+)
 
 
 def model_columns(labels: LabelOptions | None, embedding: ImageEmbeddingOptions | None) -> tuple[Column, ...]:
@@ -20,10 +25,22 @@ def model_columns(labels: LabelOptions | None, embedding: ImageEmbeddingOptions 
     columns: list[Column] = []
     if labels is not None:
         columns += [c for c in LABEL_COLUMNS if labels.label_schema or c.name != "label_json_valid"]
+        columns += [LABEL_NORMALISED_COLUMN] if labels.label_schema else []
         columns += [RAW_RESPONSE_COLUMN] if labels.keep_raw_response else []
+        columns += [
+            Column(f.column, f.type, f"{f.property} of the label, NULL where it failed")
+            for f in flat_label_fields(labels)
+        ]
     if embedding is not None:
         columns += IMAGE_EMBEDDING_COLUMNS
     return tuple(columns)
+
+
+def flat_label_fields(labels: LabelOptions | None) -> tuple[LabelField, ...]:
+    """Return the properties that get a column of their own; none unless asked for."""
+    if labels is None or not labels.label_columns or not labels.label_schema:
+        return ()
+    return label_fields(labels.label_schema)
 
 
 def output_columns(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from airflow_provider_drivepipe.contracts import Column
 from airflow_provider_drivepipe.scenario.model import Scenario
 from airflow_provider_drivepipe.scenario.plan import Plan, StagePlan
+from airflow_provider_drivepipe.scenario.walkthrough import walkthrough
 
 
 def plan_text(plan: Plan, partition_value: str | None) -> str:
@@ -45,34 +45,5 @@ def _task_lines(task: StagePlan) -> list[str]:
 
 
 def dag_doc(scenario: Scenario, plan: Plan) -> str:
-    """Return the DAG's documentation as Markdown."""
-    rows = "\n".join(
-        f"| `{t.task_id}` | {', '.join(t.stages)} | `{t.source}` | `{t.output_table.name}` | "
-        f"{', '.join(f'`{m}`' for m in t.models.values()) or '–'} |"
-        for t in plan.tasks
-    )
-    column = plan.partition.columns[0]
-    tables = "\n\n".join(_table_doc(t.output_table.name, t.output_table.columns) for t in plan.tasks)
-    return f"""### {scenario.scenario_name}
-
-{scenario.description}
-
-| task | stages | reads | writes | models |
-|---|---|---|---|---|
-{rows}
-
-**Partition.** A run owns one partition `{column}=<value>` of every table. Scheduled runs take it from their
-partition key; for a manual run give the parameter `{column}`, for example `20261120`.
-
-**Failures.** Every row has `status` (`ok`, `failed`, `filtered`, `skipped`), `error_stage`, `error_type` and
-`error_msg`; nothing is dropped. Counts per stage are in the XComs `return_value` and `failure_counts`.
-A task fails when more than {scenario.max_failure_rate:.0%} of its input failed; the partition is published
-first, so a retry or Clear works only on what is not ok.
-
-{tables}
-"""
-
-
-def _table_doc(name: str, columns: tuple[Column, ...]) -> str:
-    rows = "\n".join(f"| `{c.name}` | {c.type} | {c.comment} |" for c in columns)
-    return f"**{name}**\n\n| column | type | meaning |\n|---|---|---|\n{rows}"
+    """Return the DAG's documentation as Markdown: the scenario's walkthrough."""
+    return walkthrough(scenario, plan)

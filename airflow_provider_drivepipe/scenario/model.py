@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from airflow_provider_drivepipe.scenario.frame_rate import check_frame_rate
-from airflow_provider_drivepipe.scenario.label_schemas import BUILT_IN as LABEL_SCHEMAS
+from airflow_provider_drivepipe.scenario.label_schemas import label_fields, load_label_schema
 from airflow_provider_drivepipe.scenario.options import (
     FrameOptions,
     Granularity,
+    LabelOptions,
     ManifestOptions,
     PartitionOptions,
     Reprocess,
@@ -27,6 +28,7 @@ from airflow_provider_drivepipe.scenario.partition import (
     parse_partition_key,
 )
 from airflow_provider_drivepipe.scenario.partition_calendar import default_key_format
+from airflow_provider_drivepipe.scenario.prompts import prompt_styles
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 _TABLE = re.compile(r"([a-z_][a-z0-9_]*\.)?[a-z_][a-z0-9_]*")
@@ -143,10 +145,24 @@ class Scenario(BaseModel):
 
     vlm_model: str | None = Field(None, description="vision-language model that labels")
     label_prompt: str | None = Field(None, description="prompt text, instead of label_prompt_style")
-    label_prompt_style: Literal["driving-scene-en", "driving-scene-zh"] = Field(
-        "driving-scene-en", description="built-in prompt"
+    label_prompt_name: str | None = Field(
+        None, max_length=200, description="name of your prompt in reports, as in night/v2"
     )
-    label_schema: str | None = Field(None, description="label schema that the answer has to fit")
+    label_prompt_style: str = Field(
+        "driving-scene-en", description="built-in prompt, with or without its version (/v1)"
+    )
+    label_schema: str | None = Field(
+        None, description="label schema that the answer has to fit: driving-scene/v1 or file:my_schema.json"
+    )
+    label_columns: bool = Field(
+        False, description="also a column label_<field> for every property of the label schema"
+    )
+    repair_rounds: int = Field(
+        LabelOptions.repair_rounds,
+        ge=0,
+        le=3,
+        description="how often the model is asked again for an answer that does not fit the label schema",
+    )
     label_max_tokens: int = Field(1024, ge=1, le=32_768, description="longest answer in tokens")
     keep_raw_response: bool = Field(False, description="also keep the model's raw response")
     embedding_model: str | None = Field(None, description="multi-modal model that embeds images")
@@ -276,8 +292,23 @@ class Scenario(BaseModel):
     @field_validator("label_schema")
     @classmethod
     def _check_label_schema(cls, value: str | None) -> str | None:
-        if value is not None and value not in LABEL_SCHEMAS:
-            raise ValueError(f"no such label schema; built in: {', '.join(LABEL_SCHEMAS)}")
+        if value is not None:
+            load_label_schema(value)
+        return value
+
+    @field_validator("label_columns")
+    @classmethod
+    def _check_label_columns(cls, value: bool, info: ValidationInfo) -> bool:
+        schema = info.data.get("label_schema")
+        if value and schema:
+            label_fields(schema)
+        return value
+
+    @field_validator("label_prompt_style")
+    @classmethod
+    def _check_prompt_style(cls, value: str) -> str:
+        if value not in prompt_styles():
+            raise ValueError(f"no such prompt; built in: {', '.join(prompt_styles())}")
         return value
 
     @property

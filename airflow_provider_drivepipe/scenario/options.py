@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
@@ -85,10 +86,21 @@ class LabelOptions:
     model: str
     prompt: str
     prompt_name: str = "inline"
+    """For people: ``<name>/<version>`` of a prompt that has both."""
     label_schema: str | None = None
-    """Name of the built-in label schema; the answer must then be a JSON object that fits it."""
+    """Name of a built-in label schema, or a schema's JSON; the answer must then be an object that fits it."""
     max_tokens: int = 1024
     keep_raw_response: bool = False
+    repair_rounds: int = 1
+    """How often the model is asked again for an answer that is no JSON or does not fit the schema."""
+    label_columns: bool = False
+    """Whether each property of the label gets a column of its own too."""
+
+    @property
+    def prompt_version(self) -> str:
+        """The version in the prompt's name, empty when there is none."""
+        version = self.prompt_name.rpartition("/")[2]
+        return version if re.fullmatch(r"v[0-9]+", version) else ""
 
 
 @dataclass(frozen=True)

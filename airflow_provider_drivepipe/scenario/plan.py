@@ -14,7 +14,6 @@ from airflow_provider_drivepipe.contracts import (
     Stage,
 )
 from airflow_provider_drivepipe.scenario.columns import model_columns, output_columns
-from airflow_provider_drivepipe.scenario.label_schemas import load_label_schema
 from airflow_provider_drivepipe.scenario.model import InputShape, Scenario, Target
 from airflow_provider_drivepipe.scenario.options import (
     FrameOptions,
@@ -28,7 +27,7 @@ from airflow_provider_drivepipe.scenario.options import (
     StageOptions,
     TableOptions,
 )
-from airflow_provider_drivepipe.scenario.prompts import load_prompt
+from airflow_provider_drivepipe.scenario.prompts import full_name, load_prompt
 
 
 class StageKind(StrEnum):
@@ -213,15 +212,16 @@ def _frames(scenario: Scenario) -> FrameOptions:
 def _labels(scenario: Scenario) -> LabelOptions | None:
     if not scenario.wants(Target.LABELING) or not scenario.vlm_model:
         return None
-    if scenario.label_schema:
-        load_label_schema(scenario.label_schema)
+    own_name = scenario.label_prompt_name or "inline"
     return LabelOptions(
         model=scenario.vlm_model,
         prompt=scenario.label_prompt or load_prompt(scenario.label_prompt_style),
-        prompt_name="inline" if scenario.label_prompt else scenario.label_prompt_style,
+        prompt_name=own_name if scenario.label_prompt else full_name(scenario.label_prompt_style),
         label_schema=scenario.label_schema,
         max_tokens=scenario.label_max_tokens,
         keep_raw_response=scenario.keep_raw_response,
+        repair_rounds=scenario.repair_rounds,
+        label_columns=scenario.label_columns,
     )
 
 

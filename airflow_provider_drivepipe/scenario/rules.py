@@ -119,6 +119,11 @@ def combination_problems(values: Mapping[str, Any]) -> Iterator[Finding]:
         yield "embedding_model", _missing("embedding_model")
     if values.get("frame_fps") is not None and values.get("frame_sample_count") is not None:
         yield "frame_sample_count", "give either frame_fps or frame_sample_count, not both"
+    if values.get("label_columns") is True and not values.get("label_schema"):
+        yield (
+            "label_columns",
+            "needs the fields of a label_schema; for example label_schema: driving-scene/v1",
+        )
     yield from _useless_keys(values, targets)
 
 
@@ -161,7 +166,15 @@ def _output_problems(values: Mapping[str, Any], targets: set[str], models: bool)
 
 def _useless_keys(values: Mapping[str, Any], targets: set[str]) -> Iterator[Finding]:
     owners = {
-        "labeling": ("vlm_model", "label_prompt", "label_schema", "keep_raw_response"),
+        "labeling": (
+            "vlm_model",
+            "label_prompt",
+            "label_prompt_name",
+            "label_schema",
+            "label_columns",
+            "repair_rounds",
+            "keep_raw_response",
+        ),
         "embedding": ("embedding_model", "embedding_dim"),
         "frame-extraction": ("frame_fps", "frame_sample_count", "output_table"),
     }

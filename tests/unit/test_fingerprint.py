@@ -34,7 +34,7 @@ def test_how_the_work_is_done_does_not_count(changed):
 
 
 @pytest.mark.parametrize(
-    "changed", [{"model": "n"}, {"prompt": "q"}, {"label_schema": "s"}, {"max_tokens": 9}]
+    "changed", [{"model": "n"}, {"prompt": "q"}, {"label_schema": "driving-scene/v1"}, {"max_tokens": 9}]
 )
 def test_label_content_changes(changed):
     assert label_fingerprint(replace(LABELS, **changed), "p") != label_fingerprint(LABELS, "p")

@@ -52,6 +52,7 @@ def test_single_job_behind_a_manifest():
         "label_json_valid",
         "label_input_token",
         "label_output_token",
+        "label_normalised",
         "image_embedding",
         "image_embedding_total_token",
         *(c.name for c in STATUS_COLUMNS),

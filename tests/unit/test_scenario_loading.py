@@ -77,6 +77,8 @@ def test_credentials_are_refused_and_not_shown(tmp_path, key):
         ("- a\n- b\n", 1, "keys and values"),
         ("a: [\n", 2, "not valid YAML"),
         ("\tscenario_name: x\n", 1, "not valid YAML"),
+        ("owner: x\nlabel_prompt: {{ ds }}\n", 2, "put a text that starts with { into quotes"),
+        ("start_date: 2026-13-45\n", 1, "cannot be read: month"),
     ],
 )
 def test_files_that_are_no_scenario(tmp_path, text, line, said):

@@ -376,3 +376,11 @@ def test_the_functions_run_where_this_package_is_not_installed(mount, tmp_path):
         ["ok", "", 1000, label],
         ["failed", "empty_file", None, None],
     ]
+
+
+# Frame quality.
+
+
+def still_then_moving(path):
+    """Three seconds: one black, one of a picture, one of the same picture."""
+    return write_video(path, frames=75, picture=lambda n: detailed(0) * 0 if n < 25 else detailed(0))
