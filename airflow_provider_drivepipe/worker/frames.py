@@ -1,7 +1,7 @@
 """The frame-extraction UDF: one row per video in, one row per frame out. Runs in DPE workers.
 
-Imports the standard library, pandas, numpy, PyAV and Pillow only; literals that also stand in ``contracts.py``,
-which workers do not have, are kept equal by a test.
+Imports the standard library, pandas, numpy, PyAV and Pillow only; literals that also stand in
+``contracts.py``, which workers do not have, are kept equal by a test.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def extract_frames(videos: Any, job: FrameJob) -> Any:
 
 
 def own_names(*, measured: bool) -> tuple[str, ...]:
-    """Return the columns that the stage makes, with those of :mod:`frame_quality` where frames are measured."""
+    """Return the columns that the stage makes; those of the measures where frames are measured."""
     return (*OWN_NAMES, *MEASURE_NAMES) if measured else OWN_NAMES
 
 
