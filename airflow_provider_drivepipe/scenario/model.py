@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from airflow_provider_drivepipe.scenario.frame_rate import check_frame_rate
+from airflow_provider_drivepipe.scenario.key_path import check_endpoint, check_key_path
 from airflow_provider_drivepipe.scenario.label_schemas import label_fields, load_label_schema
 from airflow_provider_drivepipe.scenario.options import (
     FrameFilter,
@@ -287,7 +288,12 @@ class Scenario(BaseModel):
             raise ValueError("not a bucket name: 3 to 63 lower-case letters, digits and hyphens")
         return value
 
-    @field_validator("oss_prefix", "frames_prefix")
+    @field_validator("frames_prefix")
+    @classmethod
+    def _check_output_prefix(cls, value: str) -> str:
+        return check_key_path(value)
+
+    @field_validator("oss_prefix")
     @classmethod
     def _check_prefix(cls, value: str) -> str:
         segments = value.split("/")
@@ -300,7 +306,13 @@ class Scenario(BaseModel):
     def _check_root(cls, value: str | None) -> str | None:
         from airflow_provider_drivepipe.contracts import OssUri
 
-        return value if value is None else str(OssUri.parse(value.rstrip("/")))
+        if value is None:
+            return value
+        root = OssUri.parse(value.removesuffix("/"))
+        check_endpoint(root.endpoint)
+        if not _BUCKET.fullmatch(root.bucket):
+            raise ValueError("not a bucket name: 3 to 63 lower-case letters, digits and hyphens")
+        return str(OssUri(root.endpoint, root.bucket, check_key_path(root.key) if root.key else ""))
 
     @field_validator("oss_mount_path")
     @classmethod
