@@ -4,6 +4,7 @@ import alibabacloud_oss_v2 as oss
 import pytest
 
 from airflow_provider_drivepipe.contracts import FRAME_QUALITY_COLUMNS
+from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.operators.frame_extract import MaxFrameFrameExtractOperator
 from airflow_provider_drivepipe.operators.label import AiFuncLabelOperator
@@ -133,15 +134,29 @@ def test_in_two_tasks_other_thresholds_pay_for_frames_that_come_in_only(hook, vi
     assert report["filtered_reasons"] == REASONS
     assert report["stages"]["label"]["rows_in"] == 3
 
-    # The blurred frame comes in, and what comes after it is no duplicate of that one.
+    # Without the second rule, the blurred frame comes in, and what comes after it is no duplicate of that one.
     Run().execute(frames(videos, table, QualityOptions(10.0, None, 0.2, 3)))
     report = Run().execute(labels(table))
     assert paid(local_cloud, before) == (5, 5)
-    assert (report["ok"], report["filtered"]) == (5, 3)
-    # No rule at all: everything but the broken video comes in, nothing is labelled twice.
-    Run().execute(frames(videos, table, QualityOptions()))
-    report = Run().execute(labels(table))
-    assert paid(local_cloud, before) == (8, 8)
-    assert (report["ok"], report["filtered"], report["filtered_reasons"]) == (8, 0, {})
-    assert Run().execute(labels(table))["carried_over"] == 8
-    assert paid(local_cloud, before) == (8, 8)
+    assert (report["ok"], report["filtered"], report["filtered_reasons"]) == (
+        5,
+        3,
+        {"too_dark": 2, "frozen": 1},
+    )
+
+
+def test_measures_come_into_a_table_that_is_there_already(hook, videos, table):
+    Run().execute(frames(videos, table, None))
+    with pytest.raises(ConfigurationError, match="brightness double"):
+        Run().execute(frames(videos, table))
+    added = ", ".join(f"{c.name} {c.type}" for c in FRAME_QUALITY_COLUMNS)
+    hook.execute_sql(f"ALTER TABLE {table}_f ADD COLUMNS ({added})")
+    report = Run().execute(frames(videos, table))
+    assert report["filtered_reasons"] == REASONS
+    [row] = hook.execute_sql(
+        "SELECT frame_idx, status, error_type, brightness, phash, storage_class "
+        f"FROM {table}_f WHERE ds='20261120' AND image_id='mixed_0001'"
+    )
+    assert row[:3] == [1, "filtered", "too_dark"]
+    assert row[3] < 10
+    assert (len(row[4]), row[5]) == (16, "Standard")
