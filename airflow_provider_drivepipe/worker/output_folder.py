@@ -17,7 +17,9 @@ from types import TracebackType
 from airflow_provider_drivepipe.worker.errors import VideoError
 
 _CANNOT_RENAME = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL)
-_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_OPEN_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+"""A place to start from: folders on the way need not be readable, and a mount is not asked to list them."""
+_LIST_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _CREATE_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
@@ -64,7 +66,11 @@ class OutputFolder:
 
     def names(self) -> list[str]:
         """Return the names of what is in the folder."""
-        return os.listdir(self._folder)  # noqa: PTH208  (pathlib takes no open folder)
+        listed = os.open(".", _LIST_FOLDER, dir_fd=self._folder)
+        try:
+            return os.listdir(listed)  # noqa: PTH208  (pathlib takes no open folder)
+        finally:
+            os.close(listed)
 
     def remove(self, name: str) -> None:
         """Delete a file, if there is one."""

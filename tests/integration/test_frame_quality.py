@@ -134,7 +134,7 @@ def test_in_two_tasks_other_thresholds_pay_for_frames_that_come_in_only(hook, vi
     assert report["filtered_reasons"] == REASONS
     assert report["stages"]["label"]["rows_in"] == 3
 
-    # Without the second rule, the blurred frame comes in, and what comes after it is no duplicate of that one.
+    # Without the second rule the blurred frame comes in, and what follows is no duplicate of that one.
     Run().execute(frames(videos, table, QualityOptions(10.0, None, 0.2, 3)))
     report = Run().execute(labels(table))
     assert paid(local_cloud, before) == (5, 5)
