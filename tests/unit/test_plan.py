@@ -16,6 +16,7 @@ from airflow_provider_drivepipe.scenario.model import Scenario
 from airflow_provider_drivepipe.scenario.options import DEFAULT_QUALITY, FrameFilter, QualityOptions
 from airflow_provider_drivepipe.scenario.plan import StageKind, plan
 from airflow_provider_drivepipe.scenario.rules import combination_problems
+from airflow_provider_drivepipe.scenario.walkthrough import walkthrough
 
 COMMON = {"scenario_name": "s", "oss_bucket": "my-bucket"}
 
@@ -218,6 +219,9 @@ def test_filters_of_frames_need_frames():
     assert all("frame-extraction" in found[key] for key in ("frame_filters", "min_brightness"))
 
 
-def test_the_plan_names_rules_and_thresholds():
-    made = plan(scenario(**FRAMES_ONLY, frame_filters=["frozen"]))
-    assert "leaves out frozen (max_frozen_change 0.2)" in plan_text(made, None)
+def test_plan_and_walkthrough_name_rules_and_thresholds():
+    asked = scenario(**FRAMES_ONLY, frame_filters=["frozen"])
+    assert "leaves out frozen (max_frozen_change 0.2)" in plan_text(plan(asked), None)
+    text = walkthrough(asked, plan(asked))
+    assert "| `max_frozen_change` | `0.2` |" in text
+    assert "Frames that are `frozen` are `filtered` rows" in text
