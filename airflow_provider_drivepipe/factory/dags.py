@@ -88,7 +88,9 @@ def _maxframe(steps: Plan, step: StagePlan) -> dict[str, Any]:
 
 def _frames(steps: Plan, step: StagePlan) -> BaseOperator:
     assert step.oss is not None
-    return MaxFrameFrameExtractOperator(**_maxframe(steps, step), oss=step.oss, frames=step.frames)
+    return MaxFrameFrameExtractOperator(
+        **_maxframe(steps, step), oss=step.oss, frames=step.frames, quality=step.quality
+    )
 
 
 def _single_job(steps: Plan, step: StagePlan) -> BaseOperator:
@@ -97,6 +99,7 @@ def _single_job(steps: Plan, step: StagePlan) -> BaseOperator:
         **_maxframe(steps, step),
         oss=step.oss,
         frames=step.frames,
+        quality=step.quality,
         labels=step.labels,
         embedding=step.embedding,
     )

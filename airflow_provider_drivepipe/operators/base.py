@@ -459,7 +459,8 @@ class MaxFrameStageOperator(BaseOperator):
                 hook.stop_session(record.session_id)
             leave_partition(hook, run.tables.working, run.owner)
             raise
-        hook.execute_sql(publishing.publish(run.tables))
+        order = [c.name for c in hook.table_columns(run.tables.output)[0]]
+        hook.execute_sql(publishing.publish(run.tables, order))
         self.log.info("published %s", run.where)
         if run.selection.reprocess is Reprocess.ALL:
             mark_reprocessed(context)

@@ -15,7 +15,8 @@ from airflow_provider_drivepipe.scenario.options import ImageEmbeddingOptions, L
 class MaxFrameSingleJobOperator(MaxFrameFrameExtractOperator):
     """Cuts videos into frames, labels and embeds the frames, and writes one final table.
 
-    Frames that could not be made never reach a model. A label that failed does not throw away the embedding.
+    Frames that could not be made, or that a rule left out, never reach a model. A label that failed does
+    not throw away the embedding.
 
     :param labels: how to label, or None.
     :param embedding: how to embed, or None. At least one of the two is given.
@@ -41,7 +42,7 @@ class MaxFrameSingleJobOperator(MaxFrameFrameExtractOperator):
 
     def stage_options(self) -> StageOptions:
         """Return what the operator was built to do."""
-        return StageOptions(self.frames, self.labels, self.embedding)
+        return StageOptions(self.frames, self.labels, self.embedding, quality=self.quality)
 
     def build(self, hook: MaxFrameHook, run: StageRun, counts: WorkCounts) -> Any:
         """Return the lazy final rows.

@@ -130,9 +130,18 @@ def balance(
         books,
         {k: v for k, v in failures.items() if v},
         _tokens(tables.token_columns, tokens[: len(tables.token_columns)]),
-        {DUPLICATE: duplicates} if duplicates else {},
+        _filtered(groups, duplicates),
         sum(int(str(total or 0)) for total in tokens[len(tables.token_columns) :]),
     )
+
+
+def _filtered(groups: Sequence[AuditRow], duplicates: int) -> dict[str, int]:
+    """What was left out on purpose, by reason: rows, and further input rows of a unit."""
+    counts = {DUPLICATE: duplicates} if duplicates else {}
+    for group in groups:
+        if group.status == Status.FILTERED:
+            counts[group.error_type] = counts.get(group.error_type, 0) + group.rows
+    return counts
 
 
 def _tokens(columns: Sequence[str], sums: Sequence[object]) -> Tokens:

@@ -16,6 +16,7 @@ from airflow_provider_drivepipe.scenario.options import (
     FrameOptions,
     ImageEmbeddingOptions,
     LabelOptions,
+    QualityOptions,
     StageOptions,
 )
 from airflow_provider_drivepipe.scenario.prompts import whole_prompt
@@ -23,10 +24,13 @@ from airflow_provider_drivepipe.scenario.prompts import whole_prompt
 FRAMES_RESULT_VERSION = 1
 LABEL_RESULT_VERSION = 1
 IMAGE_EMBEDDING_RESULT_VERSION = 1
+QUALITY_RESULT_VERSION = 1
 
 FRAMES_POSITION = 1
 IDENTITY_POSITION = 4
 ABSENT = "-"
+RULES_MARK = "~"
+"""Stands between the hash of the frames and that of the rules that left some of them out."""
 
 _NOT_CONTENT = {"timeout_sec", "cpu", "memory_gb", "batch_rows"}
 """Frame options that change how the work is done, not what comes out."""
@@ -44,6 +48,11 @@ def frames_fingerprint(options: FrameOptions, oss_root: str) -> str:
     """Return the fingerprint of frame extraction; ``oss_root`` counts because rows hold full URIs."""
     content = {k: v for k, v in asdict(options).items() if k not in _NOT_CONTENT}
     return _digest("frames", FRAMES_RESULT_VERSION, {**content, "oss_root": oss_root})
+
+
+def quality_fingerprint(options: QualityOptions) -> str:
+    """Return the fingerprint of the rules that leave frames out."""
+    return _digest("quality", QUALITY_RESULT_VERSION, asdict(options))
 
 
 def label_fingerprint(options: LabelOptions, model_project: str) -> str:
@@ -70,7 +79,8 @@ class Fingerprint:
     """What a row's ``fingerprint`` column says: hash of frames, of label, of embedding, then of the input.
 
     Four places with dots between them, ``-`` where a table holds no such thing. So it can be told which part
-    of a row is current, and only the others are made again.
+    of a row is current, and only the others are made again. Where rules leave frames out, the hash of the
+    frames is followed by ``~`` and the hash of the rules: pictures stay the same when only rules change.
     """
 
     frames: str = ABSENT
@@ -89,7 +99,15 @@ class Fingerprint:
 def fingerprint_of(options: StageOptions, oss_root: str | None, model_project: str | None) -> Fingerprint:
     """Return the fingerprint of a stage. ``oss_root`` is needed for frames, ``model_project`` for models."""
     return Fingerprint(
-        frames_fingerprint(options.frames, oss_root or "") if options.frames else ABSENT,
+        _frames_part(options, oss_root or "") if options.frames else ABSENT,
         label_fingerprint(options.labels, model_project or "") if options.labels else ABSENT,
         image_embedding_fingerprint(options.embedding, model_project or "") if options.embedding else ABSENT,
     )
+
+
+def _frames_part(options: StageOptions, oss_root: str) -> str:
+    assert options.frames is not None
+    frames = frames_fingerprint(options.frames, oss_root)
+    if options.quality is None:
+        return frames
+    return f"{frames}{RULES_MARK}{quality_fingerprint(options.quality)}"

@@ -30,8 +30,11 @@ def frame_job(
     lineage: tuple[str, ...],
     quality: QualityOptions | None = None,
 ) -> FrameJob:
-    """Return what the worker needs to know; JPEGs go to ``<root>/<frames_prefix>/<partition_path>/``."""
-    return FrameJob(
+    """Return what the worker needs to know; JPEGs go to ``<root>/<frames_prefix>/<partition_path>/``.
+
+    Raises ValueError for options that no video can fulfil.
+    """
+    job = FrameJob(
         oss_root=mount.root,
         mount_path=mount.path,
         output_prefix=f"{options.frames_prefix.strip('/')}/{partition_path}",
@@ -43,6 +46,8 @@ def frame_job(
         lineage=lineage,
         quality=None if quality is None else QualityRules(**asdict(quality)),
     )
+    job.check()
+    return job
 
 
 def extract(videos: Any, options: FrameOptions, mount: MountOptions, job: FrameJob) -> Any:

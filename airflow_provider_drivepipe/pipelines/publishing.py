@@ -167,12 +167,16 @@ def count_tokens(tables: StageTables) -> str:
     )
 
 
-def publish(tables: StageTables) -> str:
-    """Return the one statement that replaces the partition: a reader sees the old rows or the new ones."""
+def publish(tables: StageTables, order: Sequence[str]) -> str:
+    """Return the one statement that replaces the partition: a reader sees the old rows or the new ones.
+
+    :param order: the columns as the table has them, for the statement goes by place: one that was added to
+        the table later stands last.
+    """
     return (
         f"INSERT OVERWRITE TABLE {quote_name(tables.output)} PARTITION ({tables.partition.sql(', ')}) "
         + " UNION ALL ".join(
-            f"SELECT {tables.output_names()} FROM ({query}) {origin[0]}"
+            f"SELECT {column_list(order)} FROM ({query}) {origin[0]}"
             for origin, query in _origins(tables).items()
         )
     )

@@ -13,7 +13,6 @@ from airflow_provider_drivepipe.pipelines.fingerprint import FRAMES_POSITION, ID
 from airflow_provider_drivepipe.pipelines.stage_sql import (
     column_list,
     create_table,
-    joined_text,
     quote_name,
     quote_text,
 )
@@ -93,7 +92,7 @@ def _source(tables: StageTables, options: SelectionOptions) -> str:
         "ROW_NUMBER() OVER (PARTITION BY drivepipe_key ORDER BY drivepipe_identity) AS drivepipe_nth"
         f"{place} FROM (SELECT {columns}{status_columns}, {tables.unit_key_sql()} AS drivepipe_key, "
         f"{usable} AS drivepipe_usable, "
-        f"SUBSTR(MD5({joined_text(tables.identity)}), 1, 16) AS drivepipe_identity "
+        f"SUBSTR(MD5({tables.identity_sql()}), 1, 16) AS drivepipe_identity "
         f"FROM {quote_name(tables.source)} WHERE {tables.partition_filter}) r"
     )
 

@@ -15,6 +15,7 @@ from airflow_provider_drivepipe.contracts import (
     Stage,
 )
 from airflow_provider_drivepipe.exceptions import ConfigurationError
+from airflow_provider_drivepipe.pipelines.fingerprint import RULES_MARK
 from airflow_provider_drivepipe.pipelines.stage_sql import MAX_TABLE_NAME, column_list, joined_text
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 
@@ -222,6 +223,16 @@ class StageTables:
     def unit_key_sql(self, prefix: str = "") -> str:
         """Return one text that identifies a unit."""
         return joined_text(self.unit_key, prefix)
+
+    def identity_sql(self) -> str:
+        """Return one text that changes when the content of an input row does.
+
+        Of a fingerprint, the rules that left frames out do not count: a frame that stays is the same picture.
+        """
+        columns = joined_text(self.identity)
+        if "fingerprint" not in self.identity:
+            return columns
+        return f"REGEXP_REPLACE({columns}, '{RULES_MARK}[0-9a-f]{{16}}', '')"
 
     def row_key_sql(self, prefix: str = "") -> str:
         """Return one text that identifies an output row."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from airflow_provider_drivepipe.contracts import (
     FRAME_COLUMNS,
+    FRAME_QUALITY_COLUMNS,
     IMAGE_EMBEDDING_COLUMNS,
     LABEL_COLUMNS,
     RAW_RESPONSE_COLUMN,
@@ -43,11 +44,20 @@ def flat_label_fields(labels: LabelOptions | None) -> tuple[LabelField, ...]:
     return label_fields(labels.label_schema)
 
 
+def frame_columns(*, measured: bool) -> tuple[Column, ...]:
+    """Return the columns that frame extraction makes; those of the measures where frames are measured."""
+    return (*FRAME_COLUMNS, *FRAME_QUALITY_COLUMNS) if measured else FRAME_COLUMNS
+
+
 def output_columns(
-    lineage: Sequence[Column], labels: LabelOptions | None, embedding: ImageEmbeddingOptions | None
+    lineage: Sequence[Column],
+    labels: LabelOptions | None,
+    embedding: ImageEmbeddingOptions | None,
+    *,
+    measured: bool = False,
 ) -> tuple[Column, ...]:
     """Return the columns of a table of frames, labelled or not.
 
     Frame columns, lineage of the input, label columns, embedding columns, status columns.
     """
-    return (*FRAME_COLUMNS, *lineage, *model_columns(labels, embedding), *STATUS_COLUMNS)
+    return (*frame_columns(measured=measured), *lineage, *model_columns(labels, embedding), *STATUS_COLUMNS)

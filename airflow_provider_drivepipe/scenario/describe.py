@@ -35,6 +35,11 @@ def _task_lines(task: StagePlan) -> list[str]:
             else f"{task.frames.sample_count} frames per video"
         )
         lines.append(f"   frames   {rate}, {task.frames.sampling_rule}, below {task.frames.frames_prefix}/")
+    if task.quality:
+        rules = ", ".join(
+            f"{rule} ({key} {getattr(task.quality, key):g})" for key, rule in task.quality.rules().items()
+        )
+        lines.append(f"   leaves out {rules or 'nothing, but frames are measured'}")
     lines += [f"   model    {model} ({stage})" for stage, model in task.models.items()]
     lines.append("   columns")
     width = max(len(c.name) for c in task.output_table.columns)

@@ -11,8 +11,10 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from airflow_provider_drivepipe.scenario.frame_rate import check_frame_rate
+from airflow_provider_drivepipe.scenario.key_path import check_endpoint, check_key_path
 from airflow_provider_drivepipe.scenario.label_schemas import label_fields, load_label_schema
 from airflow_provider_drivepipe.scenario.options import (
+    FrameFilter,
     FrameOptions,
     Granularity,
     LabelOptions,
@@ -143,6 +145,30 @@ class Scenario(BaseModel):
     frame_cpu: int = Field(_DEFAULT_FRAMES.cpu, ge=1, le=64, description="cores per worker")
     frame_memory_gb: int = Field(_DEFAULT_FRAMES.memory_gb, ge=1, le=512, description="memory per worker")
 
+    frame_filters: tuple[FrameFilter, ...] | None = Field(
+        None,
+        description="left out before a model sees them: too_dark, too_blurred, frozen, near_duplicate",
+    )
+    min_brightness: float | None = Field(
+        None, ge=0, le=255, allow_inf_nan=False, description="a frame below is too_dark; mean luma, 0 to 255"
+    )
+    min_sharpness: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="a frame below is too_blurred; variance of the Laplacian"
+    )
+    max_frozen_change: float | None = Field(
+        None,
+        ge=0,
+        le=255,
+        allow_inf_nan=False,
+        description="a frame that changes by no more is frozen; mean luma difference to the frame before",
+    )
+    near_duplicate_distance: int | None = Field(
+        None,
+        ge=0,
+        le=64,
+        description="a frame that differs by no more is a near_duplicate; bits of the perceptual hash",
+    )
+
     vlm_model: str | None = Field(None, description="vision-language model that labels")
     label_prompt: str | None = Field(None, description="prompt text, instead of label_prompt_style")
     label_prompt_name: str | None = Field(
@@ -262,7 +288,12 @@ class Scenario(BaseModel):
             raise ValueError("not a bucket name: 3 to 63 lower-case letters, digits and hyphens")
         return value
 
-    @field_validator("oss_prefix", "frames_prefix")
+    @field_validator("frames_prefix")
+    @classmethod
+    def _check_output_prefix(cls, value: str) -> str:
+        return check_key_path(value)
+
+    @field_validator("oss_prefix")
     @classmethod
     def _check_prefix(cls, value: str) -> str:
         segments = value.split("/")
@@ -275,7 +306,13 @@ class Scenario(BaseModel):
     def _check_root(cls, value: str | None) -> str | None:
         from airflow_provider_drivepipe.contracts import OssUri
 
-        return value if value is None else str(OssUri.parse(value.rstrip("/")))
+        if value is None:
+            return value
+        root = OssUri.parse(value.removesuffix("/"))
+        check_endpoint(root.endpoint)
+        if not _BUCKET.fullmatch(root.bucket):
+            raise ValueError("not a bucket name: 3 to 63 lower-case letters, digits and hyphens")
+        return str(OssUri(root.endpoint, root.bucket, check_key_path(root.key) if root.key else ""))
 
     @field_validator("oss_mount_path")
     @classmethod

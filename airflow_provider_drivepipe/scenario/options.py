@@ -220,9 +220,21 @@ class ImageOptions:
     """Images per ``apply_chunk`` call."""
 
 
+class FrameFilter(StrEnum):
+    """A rule that leaves frames out; equals the reason that it gives."""
+
+    TOO_DARK = "too_dark"
+    TOO_BLURRED = "too_blurred"
+    FROZEN = "frozen"
+    NEAR_DUPLICATE = "near_duplicate"
+
+
 @dataclass(frozen=True)
 class QualityOptions:
-    """Which frames are not worth a model call. None switches a rule off; measures are written either way."""
+    """Which frames are not worth a model call. None switches a rule off; measures are written either way.
+
+    The first rule that refuses a frame gives its reason, in the order of the fields.
+    """
 
     min_brightness: float | None = None
     """Mean luma, 0 to 255, below which a frame is ``too_dark``."""
@@ -233,6 +245,24 @@ class QualityOptions:
     near_duplicate_distance: int | None = None
     """Bits, 0 to 64, by which the perceptual hash of a ``near_duplicate`` differs at most from the last
     frame that was kept."""
+
+    def rules(self) -> dict[str, FrameFilter]:
+        """Return the rules that are on, by the name of their threshold."""
+        return {name: rule for name, rule in FRAME_FILTERS.items() if getattr(self, name) is not None}
+
+
+FRAME_FILTERS = {
+    "min_brightness": FrameFilter.TOO_DARK,
+    "min_sharpness": FrameFilter.TOO_BLURRED,
+    "max_frozen_change": FrameFilter.FROZEN,
+    "near_duplicate_distance": FrameFilter.NEAR_DUPLICATE,
+}
+"""The threshold of each rule: field of :class:`QualityOptions`, and key of a scenario."""
+
+DEFAULT_QUALITY = QualityOptions(
+    min_brightness=10.0, min_sharpness=10.0, max_frozen_change=0.2, near_duplicate_distance=4
+)
+"""Thresholds of rules that are asked for by name: careful ones, which leave real night and fog in."""
 
 
 class TimestampUnit(StrEnum):

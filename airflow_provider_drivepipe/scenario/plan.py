@@ -7,15 +7,16 @@ from enum import StrEnum
 from typing import Any
 
 from airflow_provider_drivepipe.contracts import (
-    FRAME_COLUMNS,
     MANIFEST_COLUMNS,
     STATUS_COLUMNS,
     Column,
     Stage,
 )
-from airflow_provider_drivepipe.scenario.columns import model_columns, output_columns
+from airflow_provider_drivepipe.scenario.columns import frame_columns, model_columns, output_columns
 from airflow_provider_drivepipe.scenario.model import InputShape, Scenario, Target
 from airflow_provider_drivepipe.scenario.options import (
+    DEFAULT_QUALITY,
+    FRAME_FILTERS,
     FrameOptions,
     GateOptions,
     ImageEmbeddingOptions,
@@ -23,6 +24,7 @@ from airflow_provider_drivepipe.scenario.options import (
     ManifestOptions,
     OssOptions,
     PartitionOptions,
+    QualityOptions,
     SelectionOptions,
     StageOptions,
     TableOptions,
@@ -55,6 +57,7 @@ class StagePlan:
     manifest: ManifestOptions | None = None
     oss: OssOptions | None = None
     frames: FrameOptions | None = None
+    quality: QualityOptions | None = None
     labels: LabelOptions | None = None
     embedding: ImageEmbeddingOptions | None = None
 
@@ -150,19 +153,24 @@ def _video_task(
 ) -> StagePlan:
     our_manifest = scenario.input_shape is InputShape.OSS_PREFIX
     lineage: tuple[Column, ...] = ()
+    quality = _quality(scenario)
+    measured = quality is not None
     if our_manifest:
-        own = {c.name for c in FRAME_COLUMNS}
+        own = {c.name for c in frame_columns(measured=measured)}
         lineage = tuple(c for c in MANIFEST_COLUMNS if c.name not in own)
     return StagePlan(
         task_id=task_id,
         kind=kind,
         stages=(Stage.FRAME_EXTRACTION, *_model_stages(models)),
         source=(scenario.video_input_table if our_manifest else scenario.source_table) or "",
-        output_table=_output(scenario, output, output_columns(lineage, models.labels, models.embedding)),
+        output_table=_output(
+            scenario, output, output_columns(lineage, models.labels, models.embedding, measured=measured)
+        ),
         lineage_known=our_manifest,
         gate=_gate(scenario),
         oss=OssOptions(_bucket(scenario), scenario.oss_root, scenario.oss_mount_path),
         frames=_frames(scenario),
+        quality=quality,
         labels=models.labels,
         embedding=models.embedding,
     )
@@ -207,6 +215,17 @@ def _frames(scenario: Scenario) -> FrameOptions:
         cpu=scenario.frame_cpu,
         memory_gb=scenario.frame_memory_gb,
     )
+
+
+def _quality(scenario: Scenario) -> QualityOptions | None:
+    """Return the rules that are named or have a threshold; None when frames are not even measured."""
+    given = {key: getattr(scenario, key) for key in FRAME_FILTERS}
+    if scenario.frame_filters is None and all(value is None for value in given.values()):
+        return None
+    for key, rule in FRAME_FILTERS.items():
+        if given[key] is None and rule in (scenario.frame_filters or ()):
+            given[key] = getattr(DEFAULT_QUALITY, key)
+    return QualityOptions(**given)
 
 
 def _labels(scenario: Scenario) -> LabelOptions | None:

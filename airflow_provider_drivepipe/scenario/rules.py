@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from airflow_provider_drivepipe.scenario.model import Scenario
+from airflow_provider_drivepipe.scenario.options import FRAME_FILTERS
 
 EXAMPLES = {
     "scenario_name": "night_rain",
@@ -176,7 +177,13 @@ def _useless_keys(values: Mapping[str, Any], targets: set[str]) -> Iterator[Find
             "keep_raw_response",
         ),
         "embedding": ("embedding_model", "embedding_dim"),
-        "frame-extraction": ("frame_fps", "frame_sample_count", "output_table"),
+        "frame-extraction": (
+            "frame_fps",
+            "frame_sample_count",
+            "output_table",
+            "frame_filters",
+            *FRAME_FILTERS,
+        ),
     }
     for target, keys in owners.items():
         for key in keys:

@@ -222,12 +222,17 @@ def _gate(scenario: Scenario) -> str:
 
 def _stage_failures(task: StagePlan, stage: Stage) -> str:
     guide = STAGES[stage]
+    left_out = []
+    if task.quality and task.quality.rules() and stage is Stage.FRAME_EXTRACTION:
+        rules = codes(task.quality.rules().values())
+        left_out.append(bullet(f"Frames that are {rules} are `filtered` rows: no model sees them."))
     return section(
         f"### Stage {stage} (task {task.task_id})",
         "\n".join(
             [
                 bullet(f"A failure concerns one {guide.unit}. {guide.fails}"),
                 bullet(f"`error_type`: {codes(guide.reasons)}."),
+                *left_out,
                 bullet(f"A retry: {guide.again[0].lower()}{guide.again[1:]}"),
             ]
         ),

@@ -90,6 +90,10 @@ def _settings(scenario: Scenario, plan: Plan) -> Iterator[list[str]]:
         value = getattr(scenario, key)
         if value not in (None, ""):
             yield [code(key), code(value), plain(Scenario.model_fields[key].description or "")]
+    for quality in (task.quality for task in plan.tasks if task.quality):
+        for key in quality.rules():
+            description = Scenario.model_fields[key].description or ""
+            yield [code(key), code(getattr(quality, key)), plain(description)]
 
 
 def input_expected(plan: Plan) -> str:

@@ -1,13 +1,13 @@
 """Which frames are worth a model call: measures of a frame, and decisions over the frames of a video.
 
-Decisions need the measures only, which stand in the table: other thresholds can be applied to frames that
-were cut long ago. Runs in DPE workers: numpy and Pillow only.
+For frames of a video, keyframes of a clip, or any images in their order: :func:`measure` each, then
+:func:`judged` over all of them. Runs in DPE workers: numpy and Pillow only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -118,37 +118,14 @@ def judged(looks: Sequence[Look], rules: QualityRules, stage: str) -> list[dict[
     """Return the columns of a video's frames in order: their measures and, for those left out, why."""
     measures = in_video_order(looks)
     return [
-        {**asdict(frame), **({} if reason is None else _left_out(frame, reason, stage))}
+        {**_measures(frame), **({} if reason is None else _left_out(frame, reason, stage))}
         for frame, reason in zip(measures, decide(measures, rules), strict=True)
     ]
 
 
-def decide_again(rows: Any, rules: QualityRules, stage: str) -> Any:
-    """Return ``rows`` (a pandas DataFrame of measured frames of whole videos) as ``rules`` would have them.
-
-    Status columns of frames that are left out, now or until now, change; nothing else does, so that the paid
-    results of a frame stay in its row. Rows without measures (videos that failed) stay as they are.
-    """
-    import pandas as pd
-
-    rows = rows.copy()
-    measured = rows[rows["phash"].notna()].sort_values(["video_path", "frame_idx"])
-    for _, video in measured.groupby("video_path", sort=False):
-        frames = [
-            FrameMeasures(*(None if pd.isna(value) else value for value in values))
-            for values in video[list(MEASURE_NAMES)].itertuples(index=False)
-        ]
-        for label, was, frame, reason in zip(
-            video.index, video["status"], frames, decide(frames, rules), strict=True
-        ):
-            if reason is not None:
-                changed = _left_out(frame, reason, stage)
-            elif was == "filtered":
-                changed = {"status": "ok", "error_stage": "", "error_type": "", "error_msg": ""}
-            else:
-                continue
-            rows.loc[label, list(changed)] = list(changed.values())
-    return rows
+def _measures(frame: FrameMeasures) -> dict[str, Any]:
+    """Not ``asdict``, which finds no fields in a data class that was shipped by value."""
+    return {name: getattr(frame, name) for name in MEASURE_NAMES}
 
 
 def _left_out(frame: FrameMeasures, reason: str, stage: str) -> dict[str, str]:

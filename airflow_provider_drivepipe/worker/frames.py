@@ -1,7 +1,7 @@
 """The frame-extraction UDF: one row per video in, one row per frame out. Runs in DPE workers.
 
-Imports the standard library, pandas, numpy, PyAV and Pillow only; literals that also stand in ``contracts.py``,
-which workers do not have, are kept equal by a test.
+Imports the standard library, pandas, numpy, PyAV and Pillow only; literals that also stand in
+``contracts.py``, which workers do not have, are kept equal by a test.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow_provider_drivepipe.worker.child import ChildDiedError, ChildTimeoutError, run_in_child
 from airflow_provider_drivepipe.worker.errors import VideoError
-from airflow_provider_drivepipe.worker.frame_folder import FrameFolder, check_name
+from airflow_provider_drivepipe.worker.frame_folder import FrameFolder
 from airflow_provider_drivepipe.worker.frame_quality import (
     MEASURE_NAMES,
     Look,
@@ -23,7 +23,13 @@ from airflow_provider_drivepipe.worker.frame_quality import (
     judged,
     measure,
 )
-from airflow_provider_drivepipe.worker.paths import inside, key_below_root, video_id
+from airflow_provider_drivepipe.worker.paths import (
+    check_output_prefix,
+    inside,
+    key_below_root,
+    output_url,
+    video_id,
+)
 from airflow_provider_drivepipe.worker.timeline import Sampling
 from airflow_provider_drivepipe.worker.video import decode_samples
 
@@ -44,6 +50,8 @@ MAX_ERROR_MESSAGE = 512
 _INTEGERS = ("frame_idx", "frame_time_ms", "width", "height", "attempt")
 _DECIMALS = ("brightness", "sharpness", "frame_change")
 _CLEANUP_SEC = 30.0
+_VIDEO_ID_BYTES = len("/0123456789abcdef")
+_SHORTEST_NAME_BYTES = len("/v_0000.jpg")
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,11 @@ class FrameJob:
         """Return the columns that the stage makes, status columns not counted."""
         return own_names(measured=self.quality is not None)
 
+    def check(self) -> None:
+        """Raise ValueError for a job that no video can fulfil."""
+        self.sampling()
+        check_output_prefix(self.output_prefix, self.oss_root, _VIDEO_ID_BYTES + _SHORTEST_NAME_BYTES)
+
     def sampling(self) -> Sampling:
         """Return the parsed sampling; raise ValueError when it makes no sense."""
         return Sampling.of(self.fps, self.sample_count, self.sampling_rule)
@@ -84,7 +97,7 @@ def extract_frames(videos: Any, job: FrameJob) -> Any:
     """
     import pandas as pd
 
-    job.sampling()
+    job.check()
     rows: list[dict[str, Any]] = []
     sources: list[int] = []
     for number, video in enumerate(videos.to_dict("records")):
@@ -106,7 +119,7 @@ def extract_frames(videos: Any, job: FrameJob) -> Any:
 
 
 def own_names(*, measured: bool) -> tuple[str, ...]:
-    """Return the columns that the stage makes, with those of :mod:`frame_quality` where frames are measured."""
+    """Return the columns that the stage makes; those of the measures where frames are measured."""
     return (*OWN_NAMES, *MEASURE_NAMES) if measured else OWN_NAMES
 
 
@@ -210,7 +223,7 @@ def _answer(key: str, video: str, job: FrameJob, parent: int) -> dict[str, Any]:
 def _write_frames(key: str, video: str, job: FrameJob, parent: int) -> list[dict[str, Any]]:
     mount = pathlib.Path(job.mount_path)
     source = inside(mount, *key.split("/"))
-    folder = FrameFolder(inside(mount, *job.output_prefix.split("/"), video), job.jpeg_quality)
+    folder = FrameFolder(mount, (*job.output_prefix.split("/"), video), job.jpeg_quality)
     stem = pathlib.PurePosixPath(key).stem
     rows: dict[int, dict[str, Any]] = {}
     looks: dict[int, Look] = {}
@@ -221,13 +234,13 @@ def _write_frames(key: str, video: str, job: FrameJob, parent: int) -> list[dict
                 os._exit(1)
             image_id = f"{stem}_{sample.index:04d}"
             name = f"{image_id}.jpg"
-            check_name(name)
+            url = output_url(job.oss_root, job.output_prefix, video, name)
             folder.write(sample.index, name, sample.image)
             rows[sample.index] = {
                 "frame_idx": sample.index,
                 "frame_time_ms": sample.time_ms,
                 "image_id": image_id,
-                "image_url": "/".join((job.oss_root.rstrip("/"), job.output_prefix, video, name)),
+                "image_url": url,
                 "width": sample.image.width,
                 "height": sample.image.height,
             }
@@ -236,7 +249,7 @@ def _write_frames(key: str, video: str, job: FrameJob, parent: int) -> list[dict
         folder.remove_others()
     except BaseException:
         # That leftovers cannot be removed is less worth knowing than why there are any.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, VideoError):
             folder.remove_all()
         raise
     in_order = sorted(rows)
@@ -252,7 +265,7 @@ def _clean_up(video: str, job: FrameJob) -> None:
     def remove() -> str:
         mount = pathlib.Path(job.mount_path)
         try:
-            FrameFolder(inside(mount, *job.output_prefix.split("/"), video), job.jpeg_quality).remove_all()
+            FrameFolder(mount, (*job.output_prefix.split("/"), video), job.jpeg_quality).remove_all()
         except (VideoError, OSError) as error:
             return type(error).__name__
         return ""

@@ -84,6 +84,22 @@ def test_duplicates_are_filtered_input_of_the_first_stage():
     assert books.filtered_reasons == {"duplicate": 3}
 
 
+def test_frames_that_a_rule_left_out_are_counted_by_reason_and_reach_no_model():
+    groups = [
+        group(rows=4),
+        group(status="filtered", stage="frame_extraction", reason="too_dark", embedded=False, rows=3),
+        group("carried", "filtered", "frame_extraction", "too_dark", False, 2),
+        group(status="filtered", stage="frame_extraction", reason="frozen", embedded=False),
+    ]
+    books = books_of(groups, 2, duplicate=1)
+    frames, label, _ = (books.stages[s] for s in STAGES)
+    assert (frames.rows_in, frames.ok, frames.filtered) == (3, 2, 1)
+    assert (label.rows_in, label.ok, label.filtered) == (4, 4, 0)
+    assert (books.table.rows_in, books.table.ok, books.table.filtered) == (10, 4, 6)
+    assert books.filtered_reasons == {"duplicate": 1, "too_dark": 5, "frozen": 1}
+    assert books.verdict is Verdict.COMPLETED
+
+
 def test_units_that_vanished_or_rows_that_came_twice_are_errors():
     with pytest.raises(UnbalancedBooksError, match="the input has 3 units, the partition would have 2"):
         books_of([group(rows=4)], 3, published=(2, 4, 4))

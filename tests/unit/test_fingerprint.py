@@ -14,6 +14,7 @@ from airflow_provider_drivepipe.scenario.options import (
     FrameOptions,
     ImageEmbeddingOptions,
     LabelOptions,
+    QualityOptions,
     StageOptions,
 )
 
@@ -54,3 +55,14 @@ def test_a_row_says_which_part_of_it_is_current():
     other_prompt = fingerprint_of(StageOptions(FRAMES, replace(LABELS, prompt="q")), "r", "p")
     assert both.prefix() == f"{frames_fingerprint(FRAMES, 'r')}.{label_fingerprint(LABELS, 'p')}.-"
     assert [both.at(n) == other_prompt.at(n) for n in (1, 2, 3)] == [True, False, True]
+
+
+def test_rules_that_leave_frames_out_count_beside_the_hash_of_the_pictures():
+    without = fingerprint_of(StageOptions(FRAMES), "r", None).frames
+    some, other = (
+        fingerprint_of(StageOptions(FRAMES, quality=QualityOptions(min_brightness=level)), "r", None).frames
+        for level in (10.0, 11.0)
+    )
+    assert {part.partition("~")[0] for part in (some, other)} == {without}
+    assert some != other
+    assert "." not in some
