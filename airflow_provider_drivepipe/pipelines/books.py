@@ -58,6 +58,7 @@ class Books:
     failures: dict[str, dict[str, int]]
     tokens: Tokens = field(default_factory=Tokens)
     filtered_reasons: dict[str, int] = field(default_factory=dict)
+    skipped_reasons: dict[str, int] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:
@@ -69,10 +70,9 @@ class Books:
 
     @property
     def failure_rate(self) -> float:
-        """The highest share of failed input units over all stages, 0 to 1."""
-        return max(
-            (counts.failed / counts.rows_in for counts in self.stages.values() if counts.rows_in), default=0.0
-        )
+        """The highest share of failed input units over all stages, 0 to 1, of those that were not skipped."""
+        tried = {stage: counts.rows_in - counts.skipped for stage, counts in self.stages.items()}
+        return max((self.stages[stage].failed / n for stage, n in tried.items() if n), default=0.0)
 
     def stages_json(self) -> dict[str, dict[str, int]]:
         """Return the books of each stage as plain values."""
@@ -130,7 +130,17 @@ def balance(
         {k: v for k, v in failures.items() if v},
         _tokens(tables.token_columns, tokens),
         {DUPLICATE: duplicates} if duplicates else {},
+        _skipped(groups),
     )
+
+
+def _skipped(groups: Sequence[AuditRow]) -> dict[str, int]:
+    """Skipped rows of the table by reason."""
+    counts: dict[str, int] = {}
+    for group in groups:
+        if group.status == Status.SKIPPED:
+            counts[group.error_type] = counts.get(group.error_type, 0) + group.rows
+    return counts
 
 
 def _tokens(columns: Sequence[str], sums: Sequence[object]) -> Tokens:

@@ -10,6 +10,8 @@ from maxframe.learn.contrib.llm import ContentPart, ImageContentType
 from maxframe.learn.utils import read_odps_model
 
 from airflow_provider_drivepipe import worker
+from airflow_provider_drivepipe.contracts import Reason
+from airflow_provider_drivepipe.pipelines.budget import BUDGET_MESSAGE
 from airflow_provider_drivepipe.pipelines.context import ModelAccess, declared_dtypes
 from airflow_provider_drivepipe.scenario.options import ImageEmbeddingOptions, LabelOptions, StageOptions
 from airflow_provider_drivepipe.scenario.prompts import whole_prompt
@@ -18,6 +20,7 @@ from airflow_provider_drivepipe.worker.assemble import (
     assemble,
     assemble_dtypes,
     mark_repairs,
+    not_tried,
     passthrough,
     repair_dtypes,
 )
@@ -122,6 +125,30 @@ def call_models(rows: Any, options: StageOptions, access: ModelAccess, job: Asse
 
     return combined.mf.apply_chunk(
         assemble_chunk,
+        output_type="dataframe",
+        dtypes=declared_dtypes(assemble_dtypes(job, dict(rows.dtypes))),
+        skip_infer=True,
+    )
+
+
+def in_budget(rows: Any, key: tuple[str, ...], count: int) -> tuple[Any, Any]:
+    """Return lazy ``rows`` as two parts: the first ``count`` in the order of ``key``, and the others."""
+    ordered = rows.sort_values(list(key)).reset_index(drop=True).reset_index()
+    place = ordered["index"]
+    columns = list(rows.dtypes.index)
+    return ordered[place < count][columns], ordered[place >= count][columns]
+
+
+def beyond_budget(rows: Any, job: AssembleJob, stage: str) -> Any:
+    """Return final rows for ``rows`` that the models are not asked about in this run."""
+
+    reason, message = str(Reason.BUDGET), BUDGET_MESSAGE
+
+    def skip_chunk(chunk: Any) -> Any:
+        return not_tried(chunk, job, stage, reason, message)
+
+    return rows.mf.apply_chunk(
+        skip_chunk,
         output_type="dataframe",
         dtypes=declared_dtypes(assemble_dtypes(job, dict(rows.dtypes))),
         skip_infer=True,
