@@ -28,7 +28,9 @@ def summary(report: StageReport) -> str:
     tokens = report.tokens.input + report.tokens.output + report.tokens.embedding
     text = f"{report.table} {report.partition}: {report.rows_in} rows, {', '.join(said)}"
     text += f"; failures: {', '.join(reasons)}" if reasons else ""
-    text += f"; waiting for budget: {waiting}" if (waiting := report.skipped_reasons.get(Reason.BUDGET)) else ""
+    text += (
+        f"; waiting for budget: {waiting}" if (waiting := report.skipped_reasons.get(Reason.BUDGET)) else ""
+    )
     text += f"; {tokens} tokens paid" if tokens else ""
     spent = spending_text(report.spending) if report.spending and tokens else ""
     return text + (f": {spent}" if spent else "")

@@ -47,7 +47,8 @@ class MaxFrameSingleJobOperator(MaxFrameFrameExtractOperator):
         """Return the lazy final rows.
 
         Videos that are done from the start are cut into frames; frames that are ok go through the models,
-        the others pass by, and so do those beyond the budget. Published rows that only lack results of models join them.
+        the others pass by, and so do those beyond the budget. Published rows that only lack results of models
+        join them.
         """
         import maxframe.dataframe as md
 

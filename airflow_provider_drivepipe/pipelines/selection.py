@@ -249,9 +249,7 @@ def fill_rows(
     if budget is not None:
         needed = _with_running_totals(tables, budget, f"SELECT * FROM ({needed}) n WHERE {wanted_rows}")
         wanted_rows = f"NOT ({_beyond(budget)})"
-    query = (
-        f"SELECT {_kept_columns(tables)}, {_tried('f.')}, {work} FROM ({needed}) f WHERE {wanted_rows}"
-    )
+    query = f"SELECT {_kept_columns(tables)}, {_tried('f.')}, {work} FROM ({needed}) f WHERE {wanted_rows}"
     return _insert(tables.working.rows, [c.name for c in tables.output_columns], query)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from airflow_provider_drivepipe.contracts import Status
+from airflow_provider_drivepipe.contracts import Stage, Status
 from airflow_provider_drivepipe.pipelines.stage_sql import joined_text, quote_name, quote_text
 from airflow_provider_drivepipe.pipelines.stage_tables import StageTables
 
@@ -19,16 +19,26 @@ def count_spending(tables: StageTables) -> str:
     Four counts: rows that models were asked about; rows that have a time in a video; those of them whose
     video shows how far apart its frames are; and the milliseconds that these stand for.
     """
-    model_stages = ", ".join(quote_text(part.stage) for part in tables.parts)
+    names = {c.name for c in tables.output_columns}
+    stages = [part.stage for part in tables.parts]
+    return count_frames(quote_name(tables.working.staging), names, stages)
+
+
+def count_frames(rows: str, names: Collection[str], stages: Collection[Stage]) -> str:
+    """Return the query of :func:`count_spending` for any rows.
+
+    :param rows: a table, quoted, or a query in parentheses.
+    :param names: the columns of the rows.
+    :param stages: those that call models.
+    """
+    model_stages = ", ".join(quote_text(stage) for stage in stages)
     asked = (
         f"CASE WHEN `status` = {quote_text(Status.OK)} OR (`status` = {quote_text(Status.FAILED)} "
         f"AND `error_stage` IN ({model_stages})) THEN 1 ELSE 0 END"
     )
-    names = {c.name for c in tables.output_columns}
-    staging = quote_name(tables.working.staging)
     owners = [name for name in _OWNERS if name in names]
-    if not owners or not names >= _TIME_COLUMNS:
-        return f"SELECT SUM({asked}), 0, 0, 0 FROM {staging}"
+    if not owners or not _TIME_COLUMNS.issubset(names):
+        return f"SELECT SUM({asked}), 0, 0, 0 FROM {rows} r"
     known = "last_idx > first_idx"
     apart = "(last_time - first_time) / (last_idx - first_idx)"
     return (
@@ -40,7 +50,7 @@ def count_spending(tables: StageTables) -> str:
         "MIN(`frame_time_ms`) AS first_time, MAX(`frame_time_ms`) AS last_time, "
         "MIN(CASE WHEN `frame_time_ms` IS NULL THEN NULL ELSE `frame_idx` END) AS first_idx, "
         "MAX(CASE WHEN `frame_time_ms` IS NULL THEN NULL ELSE `frame_idx` END) AS last_idx "
-        f"FROM {staging} GROUP BY {joined_text(owners)}) v"
+        f"FROM {rows} r GROUP BY {joined_text(owners)}) v"
     )
 
 
