@@ -6,7 +6,7 @@ import sys
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
-from airflow_provider_drivepipe.contracts import Stage, Status
+from airflow_provider_drivepipe.contracts import Reason, Stage, Status
 from airflow_provider_drivepipe.pipelines.spending import count_frames, read_spending
 from airflow_provider_drivepipe.pipelines.stage_sql import joined_text, quote_name, quote_text
 from airflow_provider_drivepipe.scenario.estimate import Figure, Figures, Source
@@ -75,11 +75,15 @@ def _published(hook: MaxFrameHook, plan: Plan, task: StagePlan) -> Figures:
         for name, all_columns in _TOKENS.items()
         if (there := [c for c in all_columns if c in columns])
     }
-    units = _units_with_rows(hook, rows, columns)
-    if not units:
+    owners = [name for name in _UNITS if name in columns]
+    if not owners:
         return Figures(**tokens)
-    per_unit = figure(asked / units)
-    return Figures(rows_per_unit=per_unit, hours_per_unit=figure(hours and hours / units), **tokens)
+    made, units = hook.execute_sql(_made(owners, rows))[0]
+    return Figures(
+        rows_per_unit=figure(made / units),
+        hours_per_unit=figure(None if hours is None else hours / asked * made / units),
+        **tokens,
+    )
 
 
 def _newest_partition(hook: MaxFrameHook, plan: Plan, table: str) -> PartitionSpec | None:
@@ -103,9 +107,9 @@ def _mean_of(columns: list[str], rows: str) -> str:
     return f"SELECT {means} FROM {rows} r WHERE `status` = {quote_text(Status.OK)}"
 
 
-def _units_with_rows(hook: MaxFrameHook, rows: str, columns: set[str]) -> int:
-    """Return how many input rows the rows came from; 0 where they do not tell."""
-    owners = [name for name in _UNITS if name in columns]
-    if not owners:
-        return 0
-    return int(hook.execute_sql(f"SELECT COUNT(DISTINCT {joined_text(owners)}) FROM {rows} r")[0][0])
+def _made(owners: list[str], rows: str) -> str:
+    """How many images were made for the models of how many input rows, those left out by a limit aside."""
+    return (
+        f"SELECT COUNT(`image_url`), COUNT(DISTINCT {joined_text(owners)}) FROM {rows} r "
+        f"WHERE `status` <> {quote_text(Status.FILTERED)} AND `error_type` <> {quote_text(Reason.LIMIT)}"
+    )

@@ -18,14 +18,15 @@ def plan_text(plan: Plan, partition_value: str | None) -> str:
 def plan_heading(plan: Plan, partition_value: str | None) -> str:
     """Return which scenario, DAG, connection and partition a plan is of."""
     value = partition_value or f"<{plan.partition.key_format}>"
-    return "\n".join(
-        [
-            f"scenario    {plan.scenario}",
-            f"dag         {plan.dag_id}",
-            f"connection  {plan.conn_id}",
-            f"partition   {plan.partition.columns[0]}={value} ({plan.partition.timezone})",
-        ]
-    )
+    caps = {"max_rows": plan.selection.max_rows, "max_calls": plan.selection.max_calls}
+    budget = ", ".join(f"{name} {cap:,}" for name, cap in caps.items() if cap is not None)
+    lines = [
+        f"scenario    {plan.scenario}",
+        f"dag         {plan.dag_id}",
+        f"connection  {plan.conn_id}",
+        f"partition   {plan.partition.columns[0]}={value} ({plan.partition.timezone})",
+    ]
+    return "\n".join([*lines, f"budget      {budget} per run"] if budget else lines)
 
 
 def _task_lines(task: StagePlan) -> list[str]:

@@ -178,16 +178,16 @@ def _tokens_per_row(task: StagePlan | None, known: Figures) -> Iterator[tuple[st
     if task.labels is not None:
         yield "input_tokens", known.input_tokens or _assumed_input(task.labels)
         answer = min(_ANSWER_TOKENS, task.labels.max_tokens)
-        note = "of an answer; a pilot run measures it"
+        note = "a short JSON object"
         yield "output_tokens", known.output_tokens or Figure(answer, Source.ASSUMED, note)
     if set(task.models) - {Stage.LABEL}:
-        note = "of a picture of 1280 by 720; a pilot run measures it"
+        note = "of a 1280x720 picture"
         yield "embedding_tokens", known.embedding_tokens or Figure(_IMAGE_TOKENS, Source.ASSUMED, note)
 
 
 def _assumed_input(labels: LabelOptions) -> Figure:
     prompt = math.ceil(len(whole_prompt(labels)) / _CHARACTERS_PER_TOKEN)
-    note = f"{_IMAGE_TOKENS} of a picture of 1280 by 720, {prompt} of the prompt; a pilot run measures it"
+    note = f"{_IMAGE_TOKENS:,} of a 1280x720 picture, {prompt:,} of the prompt"
     return Figure(_IMAGE_TOKENS + prompt, Source.ASSUMED, note)
 
 

@@ -27,7 +27,7 @@ def estimate_text(plan: Plan, found: Estimate) -> str:
         lines.append(f"     {_NAMES[name]:<{width}}  {figure.value:>12,.10g}  {origin}")
     if not found.calls_per_row:
         return "\n".join([*lines, "", "   this scenario calls no model"])
-    lines += ["", *_share("all", found.all, plan)]
+    lines += ["", *_share("the whole partition", found.all, plan)]
     if found.run != found.all:
         lines += ["", *_share("one run", found.run, plan), *_caps(plan, found)]
     lines += ["", *_hints(plan, found)]
