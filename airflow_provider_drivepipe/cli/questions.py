@@ -23,10 +23,6 @@ from airflow_provider_drivepipe.scenario.stage_guide import INPUT_SHAPES, TARGET
 _WIDTH = 80
 
 
-class _LeaveTheRest(Exception):
-    """The end of the input: no more answers."""
-
-
 class Interview:
     """Asks a person for what a draft lacks.
 
@@ -41,11 +37,11 @@ class Interview:
         self._ask = ask
 
     def run(self) -> dict[str, Any]:
-        """Return the draft with the answers; what was left for later is not in it."""
-        try:
-            self._questions()
-        except _LeaveTheRest:
-            print()
+        """Return the draft with the answers; what was left for later is not in it.
+
+        Raises EOFError when the input ends before the last question.
+        """
+        self._questions()
         return self._draft
 
     @property
@@ -53,7 +49,9 @@ class Interview:
         return {**self._defaults, **self._draft}
 
     def _questions(self) -> None:
-        print("Enter alone takes what is in [brackets], or leaves the field for later.")
+        print(
+            "Enter alone takes what is in [brackets], or leaves the field for later. Ctrl-C: write nothing."
+        )
         asked = {"scenario_name", "input_shape", "targets"}
         if "scenario_name" not in self._known:
             self._question("scenario_name")
@@ -108,14 +106,14 @@ class Interview:
         """Ask until the answer fits, or there is none."""
         shown = f"[{default}] " if default else ""
         while True:
-            try:
-                answer = self._ask(f"{key} {shown}> ").strip() or default
-            except EOFError as end:
-                raise _LeaveTheRest from end
+            answer = self._ask(f"{key} {shown}> ").strip() or default
             if not answer:
                 return
             if choices and answer.isdecimal():
-                answer = choices.get(int(answer), answer)
+                if int(answer) not in choices:
+                    print(f"  a number from 1 to {max(choices)}, or the words beside it")
+                    continue
+                answer = choices[int(answer)]
             wrong = self._try(key, read_answer(key, answer))
             if not wrong:
                 return

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from airflow_provider_drivepipe.scenario.messages import shown, value_problems
 from airflow_provider_drivepipe.scenario.model import InputShape, Scenario, Target
 from airflow_provider_drivepipe.scenario.rules import combination_problems, unknown_keys
 
@@ -54,13 +55,9 @@ def _value_problems(draft: Draft, only: str | None = None) -> Iterator[Finding]:
     try:
         Scenario(**values)
     except ValidationError as error:
-        for detail in error.errors():
-            key = str(detail["loc"][0])
-            nested = "".join(f"{part}: " for part in detail["loc"][1:] if isinstance(part, str))
-            if (detail["type"] == "missing" and not nested) or only not in (None, key):
-                continue
-            message = detail["msg"].removeprefix("Value error, ")
-            yield key, f"{nested}{message[0].lower()}{message[1:]}, got {values[key]!r}"
+        for key, message in value_problems(error, values):
+            if only in (None, key):
+                yield key, message + shown(key, values[key])
 
 
 def missing_keys(draft: Draft) -> list[str]:

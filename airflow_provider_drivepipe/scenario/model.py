@@ -197,8 +197,7 @@ class Scenario(BaseModel):
     )
     prices: Prices | None = Field(
         None,
-        description="price table: {currency: CNY, input: 1.5, output: 4.5, embedding: 0.7}, "
-        "each per 1,000,000 tokens or per per_tokens",
+        description="per 1,000,000 tokens: {currency: CNY, input: 1.5, output: 4.5, embedding: 0.7}",
     )
     max_failure_rate: float = Field(1.0, ge=0, le=1, description="largest tolerated share of failures")
     min_rows: int = Field(0, ge=0, description="fewest ok rows that are tolerated")
@@ -298,6 +297,8 @@ class Scenario(BaseModel):
     def _check_root(cls, value: str | None) -> str | None:
         from airflow_provider_drivepipe.contracts import OssUri
 
+        if value is not None and "@" in value.removeprefix("oss://").partition("/")[0]:
+            raise ValueError("credentials do not belong into a URI: they stand in the Airflow connection")
         return value if value is None else str(OssUri.parse(value.rstrip("/")))
 
     @field_validator("oss_mount_path")

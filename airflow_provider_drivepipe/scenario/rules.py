@@ -204,8 +204,8 @@ def _money_problems(values: Mapping[str, Any], targets: set[str]) -> Iterator[Fi
         yield (
             capped,
             (
-                "does not go with reprocess: all, which makes all frames anew: those beyond the cap would lose "
-                "their paid results. Use split_video: true, or reprocess: changed"
+                "does not go with reprocess: all, which makes all frames anew: those beyond the cap would "
+                "lose their paid results. Use split_video: true, or reprocess: changed"
             ),
         )
     prices = values.get("prices")
