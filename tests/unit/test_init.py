@@ -1,7 +1,6 @@
 """drivepipe init: questions, drafts and files."""
 
 import io
-import os
 import sys
 
 import pytest
@@ -99,7 +98,7 @@ def test_a_file_is_never_overwritten_unless_told_to(folder, capsys):
     assert "--force" in capsys.readouterr().err
     assert main([*settings(**FULL), "--force"]) == 0
     assert load_scenario(file).scenario_name == "night_rain"
-    assert sorted(os.listdir(folder)) == ["night_rain.yaml"]
+    assert [path.name for path in folder.iterdir()] == ["night_rain.yaml"]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +121,7 @@ def test_wrong_flags_write_nothing(folder, arguments, said, capsys):
     shown = capsys.readouterr().err
     assert said in shown
     assert "abc123" not in shown
-    assert os.listdir(folder) == []
+    assert list(folder.iterdir()) == []
 
 
 def test_an_interview_asks_again_and_follows_the_answers(folder, terminal, capsys):
@@ -155,7 +154,7 @@ def test_an_interview_asks_again_and_follows_the_answers(folder, terminal, capsy
 def test_a_stopped_interview_writes_nothing(folder, terminal, end, capsys):
     terminal("night_rain", "1", end)
     assert main([]) == 130
-    assert os.listdir(folder) == []
+    assert list(folder.iterdir()) == []
     assert "nothing was written" in capsys.readouterr().err
 
 
