@@ -274,10 +274,10 @@ class MaxFrameStageOperator(BaseOperator):
             chosen = replace(chosen, reprocess=Reprocess.CHANGED)
         layout = self.layout(partition, self._source_columns(hook), tables, options)
         self._run = run = StageRun(owner, params, options, chosen, self.fingerprint(hook, options), layout)
-        if chosen.reprocess is Reprocess.ALL and layout.expands and run.budget is not None:
+        if chosen.reprocess is Reprocess.ALL and run.budget is not None:
             raise ConfigurationError(
-                "reprocess: all makes all rows anew, and those beyond max_rows or max_calls would lose their "
-                "paid results; take the caps out of the scenario for this, or run with reprocess: changed"
+                "reprocess: all makes all rows anew, and max_rows or max_calls would stop every such run at "
+                "the same row; take the caps out of the scenario for this, or run with reprocess: changed"
             )
         return run
 

@@ -29,6 +29,8 @@ from airflow_provider_drivepipe.worker.label_rows import REPAIR_TEXT, response_c
 cloudpickle.register_pickle_by_value(worker)
 
 _GENERATE_RUNNING_OPTIONS = {"enable_thinking": False, "enable_real_rpm_stats": True}
+_PLACE = "index"
+_INPUT_COLUMN = "drivepipe_index"
 _EMBED_RUNNING_OPTIONS = {"enable_real_rpm_stats": True}
 
 
@@ -133,10 +135,16 @@ def call_models(rows: Any, options: StageOptions, access: ModelAccess, job: Asse
 
 def in_budget(rows: Any, key: tuple[str, ...], count: int) -> tuple[Any, Any]:
     """Return lazy ``rows`` as two parts: the first ``count`` in the order of ``key``, and the others."""
-    ordered = rows.sort_values(list(key)).reset_index(drop=True).reset_index()
-    place = ordered["index"]
     columns = list(rows.dtypes.index)
-    return ordered[place < count][columns], ordered[place >= count][columns]
+    if _PLACE in columns:
+        # A column of the input has the name that the row's place gets.
+        rows = rows.rename(columns={_PLACE: _INPUT_COLUMN})
+    ordered = rows.sort_values(list(key)).reset_index(drop=True).reset_index()
+    place = ordered[_PLACE]
+    parts = ordered[place < count], ordered[place >= count]
+    if _PLACE in columns:
+        parts = tuple(part.drop(columns=[_PLACE]).rename(columns={_INPUT_COLUMN: _PLACE}) for part in parts)
+    return parts[0][columns], parts[1][columns]
 
 
 def beyond_budget(rows: Any, job: AssembleJob, stage: str) -> Any:

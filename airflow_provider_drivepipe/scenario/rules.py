@@ -199,15 +199,12 @@ def _money_problems(values: Mapping[str, Any], targets: set[str]) -> Iterator[Fi
                 yield key, "has no effect without models: add labeling or embedding to targets, or remove it"
         return
     capped = next((key for key in ("max_rows", "max_calls") if values.get(key) is not None), None)
-    split = any(values.get(key) for key in ("split_video", "need_intermediate_table", "output_tables"))
-    if capped and values.get("reprocess") == "all" and "frame-extraction" in targets and not split:
-        yield (
-            capped,
-            (
-                "does not go with reprocess: all, which makes all frames anew: those beyond the cap would "
-                "lose their paid results. Use split_video: true, or reprocess: changed"
-            ),
+    if capped and values.get("reprocess") == "all":
+        message = (
+            "does not go with reprocess: all, which makes all rows anew: every run would stop at the same row. "
+            "Use reprocess: changed"
         )
+        yield capped, message
     prices = values.get("prices")
     if isinstance(prices, Mapping):
         for target, kinds in _PRICED.items():

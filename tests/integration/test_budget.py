@@ -73,11 +73,20 @@ def test_max_calls_counts_embeddings_and_every_repair_round_that_may_come(pipeli
     assert balanced(report) == (2, 1, 3, 0)
 
 
-def test_too_small_a_budget_cuts_frames_and_asks_no_model(pipeline: Pipeline, work):
+def test_too_small_a_budget_cuts_frames_and_asks_no_model(pipeline: Pipeline, hook, work):
+    # An input of one's own, with a column that pandas would like to use itself.
+    table = pipeline.table
+    hook.execute_sql(f"CREATE TABLE {table}_i (video_path STRING, `index` STRING) PARTITIONED BY (ds STRING)")
+    hook.execute_sql(
+        f"INSERT INTO TABLE {table}_i PARTITION (ds='20261120') SELECT video_path, etag FROM {table}_m"
+    )
+    operator = pipeline.single_job(labels=FREE_TEXT, **capped(max_calls=1))
+    operator.source_table = f"{table}_i"
     with work() as run:
-        report = Run().execute(pipeline.single_job(labels=FREE_TEXT, **capped(max_calls=1)))
+        report = Run().execute(operator)
     assert run.calls == (0, 0, 3)
     assert balanced(report) == (0, 1, 5, 0)
+    assert rows(hook, f"{table}_o", "COUNT(DISTINCT `index`)") == [[3]]
     assert report["spending"]["frames"] == 0
 
 
@@ -138,7 +147,7 @@ def test_images_stop_at_the_budget_and_go_on_with_a_clear(pipeline: Pipeline, ho
     assert balanced(report) == (5, 1, 0, 3)
 
 
-def test_all_frames_anew_and_a_cap_do_not_go_together(pipeline: Pipeline, work):
-    with work() as run, pytest.raises(ConfigurationError, match="lose their paid results"):
+def test_all_rows_anew_and_a_cap_do_not_go_together(pipeline: Pipeline, work):
+    with work() as run, pytest.raises(ConfigurationError, match="at the same row"):
         Run().execute(pipeline.single_job(**capped(reprocess=Reprocess.ALL, max_rows=2)))
     assert run["maxframe.submit_dag"] == 0

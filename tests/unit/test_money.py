@@ -183,7 +183,7 @@ def test_frames_alone_cost_no_tokens(scenario):
         ("prices: 3\n", "prices", "valid dictionary"),
         ("max_rows: 0\n", "max_rows", "greater than or equal to 1"),
         ("max_calls: 1.5\n", "max_calls", "valid integer"),
-        ("max_calls: 5\nreprocess: all\n", "max_calls", "lose their paid results"),
+        ("max_calls: 5\nreprocess: all\n", "max_calls", "every run would stop at the same row"),
     ],
 )
 def test_wrong_prices_and_caps_are_refused(problems, more, key, said):
@@ -194,11 +194,6 @@ def test_caps_and_prices_need_models(problems):
     base = BASE.replace(", labeling, embedding", "").replace("vlm_model: m\nembedding_model: e\n", "")
     found = problems(PRICES + "max_rows: 1\nmax_calls: 1\n", base)
     assert sorted(key for key, _ in found) == ["max_calls", "max_rows", "prices"]
-
-
-def test_split_video_may_reprocess_all_within_a_cap(scenario):
-    selection = plan(scenario("max_calls: 5\nreprocess: all\nsplit_video: true\n")).selection
-    assert (selection.max_rows, selection.max_calls) == (None, 5)
 
 
 @pytest.mark.parametrize(
