@@ -201,8 +201,8 @@ def _money_problems(values: Mapping[str, Any], targets: set[str]) -> Iterator[Fi
     capped = next((key for key in ("max_rows", "max_calls") if values.get(key) is not None), None)
     if capped and values.get("reprocess") == "all":
         message = (
-            "does not go with reprocess: all, which makes all rows anew: every run would stop at the same row. "
-            "Use reprocess: changed"
+            "does not go with reprocess: all, which makes all rows anew: every run would stop at the same "
+            "row. Use reprocess: changed"
         )
         yield capped, message
     prices = values.get("prices")

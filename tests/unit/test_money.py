@@ -183,7 +183,7 @@ def test_frames_alone_cost_no_tokens(scenario):
         ("prices: 3\n", "prices", "valid dictionary"),
         ("max_rows: 0\n", "max_rows", "greater than or equal to 1"),
         ("max_calls: 1.5\n", "max_calls", "valid integer"),
-        ("max_calls: 5\nreprocess: all\n", "max_calls", "every run would stop at the same row"),
+        ("max_calls: 5\nreprocess: all\n", "max_calls", "every run would stop at the same row. Use"),
     ],
 )
 def test_wrong_prices_and_caps_are_refused(problems, more, key, said):
