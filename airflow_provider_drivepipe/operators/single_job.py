@@ -55,7 +55,7 @@ class MaxFrameSingleJobOperator(MaxFrameFrameExtractOperator):
         from airflow_provider_drivepipe.pipelines.models import (
             beyond_budget,
             call_models,
-            in_budget,
+            first_rows,
             pass_through,
         )
 
@@ -68,7 +68,7 @@ class MaxFrameSingleJobOperator(MaxFrameFrameExtractOperator):
             pieces.append(pass_through(frames[status != "ok"], job))
             if run.budget is not None:
                 left = run.budget.rows_left(counts.todo, run.tables.parts)
-                ok, beyond = in_budget(ok, run.tables.row_key, left)
+                ok, beyond = first_rows(ok, run.tables.row_key, left)
                 pieces.append(beyond_budget(beyond, job, str(run.tables.parts[0].stage)))
             pieces.append(call_models(ok, run.options, model_access(hook), job))
         return pieces[0] if len(pieces) == 1 else md.concat(pieces)

@@ -133,7 +133,7 @@ def call_models(rows: Any, options: StageOptions, access: ModelAccess, job: Asse
     )
 
 
-def in_budget(rows: Any, key: tuple[str, ...], count: int) -> tuple[Any, Any]:
+def first_rows(rows: Any, key: tuple[str, ...], count: int) -> tuple[Any, Any]:
     """Return lazy ``rows`` as two parts: the first ``count`` in the order of ``key``, and the others."""
     columns = list(rows.dtypes.index)
     if _PLACE in columns:

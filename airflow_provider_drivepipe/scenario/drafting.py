@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, combinations
 from typing import Any
 
@@ -20,6 +20,15 @@ Draft = Mapping[str, Any]
 Finding = tuple[str, str]
 """Key and message."""
 
+_PIPELINE_KINDS = (
+    ("labeling", "image_labeling"),
+    ("embedding", "image_labeling"),
+    ("label-embedding", "image_labeling"),
+    ("image-preparation", "image_preparation"),
+    ("keyframe-expansion", "clip_keyframe_expansion"),
+    ("frame-extraction", "video_frame_extraction"),
+)
+"""Names of final tables, by the last thing that is done."""
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,99}")
 
 
@@ -81,6 +90,12 @@ def possible_targets(shape: str) -> list[tuple[str, ...]]:
     ]
 
 
+def with_needed_targets(shape: str, targets: Sequence[str]) -> tuple[str, ...]:
+    """Return the smallest combination that makes sense and has ``targets``; these alone if there is none."""
+    wanted = set(targets)
+    return next((found for found in possible_targets(shape) if wanted <= set(found)), tuple(targets))
+
+
 def input_shapes() -> list[str]:
     """Return the input shapes that a scenario may have."""
     return [str(shape) for shape in InputShape]
@@ -100,7 +115,7 @@ def conventional(draft: Draft) -> dict[str, str]:
     name, targets = draft.get("scenario_name"), draft.get("targets")
     if not isinstance(name, str) or not _IDENTIFIER.fullmatch(name) or not isinstance(targets, (list, tuple)):
         return {}
-    final = "video_frame_extraction" if set(targets) <= {"manifest", "frame-extraction"} else "image_labeling"
+    final = next((kind for target, kind in _PIPELINE_KINDS if target in targets), "")
     names = {"video_input_table": f"{name}_video_manifest", "output_table": f"{name}_{final}"}
     found = {key: value for key, value in names.items() if key in missing_keys(draft)}
     if "frame-extraction" in targets and not _is_given(draft, "frames_prefix"):

@@ -31,7 +31,7 @@ NOT_YET = {
 }
 
 _NOT_YET_SHAPES = ("clip_dir_table", "image_table", "labeled_image_table")
-_FREE_TARGETS = {"manifest", "frame-extraction", "image-preparation"}
+_FREE_TARGETS = {"manifest", "frame-extraction", "keyframe-expansion", "image-preparation"}
 _PRICED = {
     "labeling": ("input", "output"),
     "embedding": ("embedding",),

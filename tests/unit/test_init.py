@@ -16,6 +16,7 @@ from airflow_provider_drivepipe.scenario.drafting import (
     missing_keys,
     possible_targets,
     problems,
+    with_needed_targets,
 )
 from airflow_provider_drivepipe.scenario.loading import load_scenario
 from airflow_provider_drivepipe.scenario.model import Scenario
@@ -128,7 +129,7 @@ def test_an_interview_asks_again_and_follows_the_answers(folder, terminal, capsy
     left = terminal(
         *("Night Rain", "night_rain"),
         *("7", "oss_prefix"),
-        *("99", "everything", "5"),
+        *("99", "everything", "labeling,  embedding"),
         "yes",
         *("my table", ""),
         *("Not A Bucket", "my-bucket"),
@@ -141,6 +142,8 @@ def test_an_interview_asks_again_and_follows_the_answers(folder, terminal, capsy
     assert left == []
     shown = capsys.readouterr().out
     assert "a number from 1 to" in shown
+    assert "everything: none of these" in shown
+    assert "with what it needs: manifest, frame-extraction, labeling, embedding" in shown
     assert "not a table name" in shown
     values = yaml.safe_load((folder / "night_rain.yaml").read_text())
     assert values["split_video"] is True
@@ -186,6 +189,12 @@ def test_every_shape_and_target_that_is_offered_gives_a_draft_that_can_be_comple
     # Every hint, uncommented on its own, is valid too.
     for hint in hints:
         assert problems({**whole, **yaml.safe_load(hint)}) == [], hint
+
+
+def test_targets_get_what_they_need():
+    assert with_needed_targets("oss_prefix", ["embedding"]) == ("manifest", "frame-extraction", "embedding")
+    assert with_needed_targets("video_table", ["frame-extraction"]) == ("frame-extraction",)
+    assert with_needed_targets("video_table", ["manifest"]) == ("manifest",)
 
 
 def test_every_choice_is_explained():
