@@ -24,7 +24,7 @@ _PIPELINE_KINDS = (
     ("labeling", "image_labeling"),
     ("embedding", "image_labeling"),
     ("label-embedding", "image_labeling"),
-    ("image-preparation", "image_preparation"),
+    ("image-preparation", "image_features"),
     ("keyframe-expansion", "clip_keyframe_expansion"),
     ("frame-extraction", "video_frame_extraction"),
 )
