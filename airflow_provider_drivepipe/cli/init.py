@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -60,6 +61,9 @@ def main(arguments: Sequence[str]) -> int:
     except CommandError as error:
         print(f"drivepipe init: {error}", file=sys.stderr)
         return 1
+    except (EOFError, KeyboardInterrupt):
+        print("\ndrivepipe init: stopped before the last question; nothing was written", file=sys.stderr)
+        return 130
 
 
 def _init(options: argparse.Namespace) -> int:
@@ -134,11 +138,17 @@ def _read_defaults(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, text: str, force: bool) -> None:
+    """Put the whole file into place, or nothing."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
-        with path.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(text)
+        draft.write_text(text, "utf-8")
+        if not force:
+            path.touch(exist_ok=False)
+        draft.replace(path)
     except OSError as error:
         raise CommandError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _report(path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from airflow_provider_drivepipe.scenario.drafting import (
@@ -15,16 +15,13 @@ from airflow_provider_drivepipe.scenario.drafting import (
     possible_targets,
     problems,
     read_answer,
+    with_needed_targets,
 )
-from airflow_provider_drivepipe.scenario.model import Scenario
+from airflow_provider_drivepipe.scenario.model import Scenario, Target
 from airflow_provider_drivepipe.scenario.rules import EXAMPLES
 from airflow_provider_drivepipe.scenario.stage_guide import INPUT_SHAPES, TARGETS
 
 _WIDTH = 80
-
-
-class _LeaveTheRest(Exception):
-    """The end of the input: no more answers."""
 
 
 class Interview:
@@ -41,11 +38,11 @@ class Interview:
         self._ask = ask
 
     def run(self) -> dict[str, Any]:
-        """Return the draft with the answers; what was left for later is not in it."""
-        try:
-            self._questions()
-        except _LeaveTheRest:
-            print()
+        """Return the draft with the answers; what was left for later is not in it.
+
+        Raises EOFError when the input ends before the last question.
+        """
+        self._questions()
         return self._draft
 
     @property
@@ -53,7 +50,9 @@ class Interview:
         return {**self._defaults, **self._draft}
 
     def _questions(self) -> None:
-        print("Enter alone takes what is in [brackets], or leaves the field for later.")
+        print(
+            "Enter alone takes what is in [brackets], or leaves the field for later. Ctrl-C: write nothing."
+        )
         asked = {"scenario_name", "input_shape", "targets"}
         if "scenario_name" not in self._known:
             self._question("scenario_name")
@@ -72,9 +71,23 @@ class Interview:
             self._question("oss_prefix", note="Enter: the whole bucket.")
 
     def _targets(self, shape: str) -> None:
-        choices = possible_targets(shape)
-        meanings = ["; ".join(TARGETS[target] for target in targets) for targets in choices]
-        self._choice("targets", [", ".join(targets) for targets in choices], meanings)
+        offered = {target for targets in possible_targets(shape) for target in targets}
+        choices = [str(target) for target in Target if target in offered]
+        self._explain("targets", choices, [TARGETS[target] for target in choices])
+        print("Several with commas, as in 1,3; what they need is added.")
+
+        def read(answer: str) -> list[str]:
+            named = [part.strip() for part in answer.split(",") if part.strip()]
+            given = [_choice_of(part, choices) for part in named]
+            unknown = [target for target in given if target not in choices]
+            if unknown or not given:
+                raise ValueError(f"{', '.join(unknown) or answer}: none of these")
+            whole = list(with_needed_targets(shape, given))
+            if set(whole) != set(given):
+                print(_wrapped(f"with what it needs: {', '.join(whole)}", 2, first=2))
+            return whole
+
+        self._take("targets", None, read)
 
     def _split(self) -> None:
         keys = ("split_video", "need_intermediate_table", "output_tables")
@@ -97,26 +110,24 @@ class Interview:
     def _choice(
         self, key: str, choices: Sequence[str], meanings: Sequence[str], default: str | None = None
     ) -> None:
+        self._explain(key, choices, meanings)
+        self._take(key, default, lambda answer: read_answer(key, _choice_of(answer, choices)))
+
+    def _explain(self, key: str, choices: Sequence[str], meanings: Sequence[str]) -> None:
         print()
         print(_wrapped(f"{key}: {_meaning(key)}."))
         for number, (choice, meaning) in enumerate(zip(choices, meanings, strict=True), start=1):
             print(_wrapped(f"{number:>3}  {choice}", 5))
             print(_wrapped(meaning, 7, first=7))
-        self._take(key, default, dict(enumerate(choices, start=1)))
 
-    def _take(self, key: str, default: str | None, choices: Mapping[int, str] | None = None) -> None:
-        """Ask until the answer fits, or there is none."""
+    def _take(self, key: str, default: str | None, read: Callable[[str], Any] | None = None) -> None:
+        """Ask until the answer fits, or there is none; ``read`` raises ValueError for one that does not."""
         shown = f"[{default}] " if default else ""
-        while True:
+        while answer := self._ask(f"{key} {shown}> ").strip() or default:
             try:
-                answer = self._ask(f"{key} {shown}> ").strip() or default
-            except EOFError as end:
-                raise _LeaveTheRest from end
-            if not answer:
-                return
-            if choices and answer.isdecimal():
-                answer = choices.get(int(answer), answer)
-            wrong = self._try(key, read_answer(key, answer))
+                wrong = self._try(key, read(answer) if read else read_answer(key, answer))
+            except ValueError as error:
+                wrong = [str(error)]
             if not wrong:
                 return
             for text in wrong:
@@ -131,7 +142,7 @@ class Interview:
             if (about, message) not in before
         ]
         if not wrong:
-            self._draft[key] = _as_list(value) if key == "targets" else value
+            self._draft[key] = value
         return wrong
 
 
@@ -139,8 +150,13 @@ def _meaning(key: str) -> str:
     return str(Scenario.model_fields[key].description)
 
 
-def _as_list(targets: Any) -> Any:
-    return [target.strip() for target in targets.split(",")] if isinstance(targets, str) else targets
+def _choice_of(answer: str, choices: Sequence[str]) -> str:
+    """Return the choice of a number, or the answer as it is."""
+    if not answer.isdecimal():
+        return answer
+    if not 1 <= int(answer) <= len(choices):
+        raise ValueError(f"a number from 1 to {len(choices)}, or the word beside it")
+    return choices[int(answer) - 1]
 
 
 def _wrapped(text: str, indent: int = 0, first: int = 0) -> str:

@@ -83,7 +83,12 @@ def _manifest(steps: Plan, step: StagePlan) -> BaseOperator:
 
 
 def _maxframe(steps: Plan, step: StagePlan) -> dict[str, Any]:
-    return {**_common(steps, step), "source_table": step.source, "selection": steps.selection}
+    return {
+        **_common(steps, step),
+        "source_table": step.source,
+        "selection": steps.selection,
+        "prices": steps.prices,
+    }
 
 
 def _frames(steps: Plan, step: StagePlan) -> BaseOperator:

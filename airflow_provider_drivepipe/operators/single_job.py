@@ -48,11 +48,17 @@ class MaxFrameSingleJobOperator(MaxFrameFrameExtractOperator):
         """Return the lazy final rows.
 
         Videos that are done from the start are cut into frames; frames that are ok go through the models,
-        the others pass by. Published rows that only lack results of models join them.
+        the others pass by, and so do those beyond the budget. Published rows that only lack results of models
+        join them.
         """
         import maxframe.dataframe as md
 
-        from airflow_provider_drivepipe.pipelines.models import call_models, pass_through
+        from airflow_provider_drivepipe.pipelines.models import (
+            beyond_budget,
+            call_models,
+            first_rows,
+            pass_through,
+        )
 
         pieces = rows_to_do(hook, run, counts)
         if counts.run:
@@ -60,6 +66,10 @@ class MaxFrameSingleJobOperator(MaxFrameFrameExtractOperator):
             job = assemble_job(run.tables, run.options)
             status = frames["status"]
             ok = frames[status == "ok"]
-            rest = frames[status != "ok"]
-            pieces += [call_models(ok, run.options, model_access(hook), job), pass_through(rest, job)]
+            pieces.append(pass_through(frames[status != "ok"], job))
+            if run.budget is not None:
+                left = run.budget.rows_left(counts.todo, run.tables.parts)
+                ok, beyond = first_rows(ok, run.tables.row_key, left)
+                pieces.append(beyond_budget(beyond, job, str(run.tables.parts[0].stage)))
+            pieces.append(call_models(ok, run.options, model_access(hook), job))
         return pieces[0] if len(pieces) == 1 else md.concat(pieces)

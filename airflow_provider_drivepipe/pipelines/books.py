@@ -59,6 +59,7 @@ class Books:
     tokens: Tokens = field(default_factory=Tokens)
     filtered_reasons: dict[str, int] = field(default_factory=dict)
     label_normalised: int = 0
+    skipped_reasons: dict[str, int] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:
@@ -70,10 +71,9 @@ class Books:
 
     @property
     def failure_rate(self) -> float:
-        """The highest share of failed input units over all stages, 0 to 1."""
-        return max(
-            (counts.failed / counts.rows_in for counts in self.stages.values() if counts.rows_in), default=0.0
-        )
+        """The highest share of failed input units over all stages, 0 to 1, of those that were not skipped."""
+        tried = {stage: counts.rows_in - counts.skipped for stage, counts in self.stages.items()}
+        return max((self.stages[stage].failed / n for stage, n in tried.items() if n), default=0.0)
 
     def stages_json(self) -> dict[str, dict[str, int]]:
         """Return the books of each stage as plain values."""
@@ -132,6 +132,7 @@ def balance(
         _tokens(tables.token_columns, tokens[: len(tables.token_columns)]),
         _filtered(groups, duplicates),
         sum(int(str(total or 0)) for total in tokens[len(tables.token_columns) :]),
+        _skipped(groups),
     )
 
 
@@ -140,6 +141,15 @@ def _filtered(groups: Sequence[AuditRow], duplicates: int) -> dict[str, int]:
     counts = {DUPLICATE: duplicates} if duplicates else {}
     for group in groups:
         if group.status == Status.FILTERED:
+            counts[group.error_type] = counts.get(group.error_type, 0) + group.rows
+    return counts
+
+
+def _skipped(groups: Sequence[AuditRow]) -> dict[str, int]:
+    """Skipped rows of the table by reason."""
+    counts: dict[str, int] = {}
+    for group in groups:
+        if group.status == Status.SKIPPED:
             counts[group.error_type] = counts.get(group.error_type, 0) + group.rows
     return counts
 

@@ -10,6 +10,8 @@ from maxframe.learn.contrib.llm import ContentPart, ImageContentType
 from maxframe.learn.utils import read_odps_model
 
 from airflow_provider_drivepipe import worker
+from airflow_provider_drivepipe.contracts import Reason
+from airflow_provider_drivepipe.pipelines.budget import BUDGET_MESSAGE
 from airflow_provider_drivepipe.pipelines.context import ModelAccess, declared_dtypes
 from airflow_provider_drivepipe.scenario.options import ImageEmbeddingOptions, LabelOptions, StageOptions
 from airflow_provider_drivepipe.scenario.prompts import whole_prompt
@@ -18,6 +20,7 @@ from airflow_provider_drivepipe.worker.assemble import (
     assemble,
     assemble_dtypes,
     mark_repairs,
+    not_tried,
     passthrough,
     repair_dtypes,
 )
@@ -26,6 +29,8 @@ from airflow_provider_drivepipe.worker.label_rows import REPAIR_TEXT, response_c
 cloudpickle.register_pickle_by_value(worker)
 
 _GENERATE_RUNNING_OPTIONS = {"enable_thinking": False, "enable_real_rpm_stats": True}
+_PLACE = "index"
+_INPUT_COLUMN = "drivepipe_index"
 _EMBED_RUNNING_OPTIONS = {"enable_real_rpm_stats": True}
 
 
@@ -122,6 +127,36 @@ def call_models(rows: Any, options: StageOptions, access: ModelAccess, job: Asse
 
     return combined.mf.apply_chunk(
         assemble_chunk,
+        output_type="dataframe",
+        dtypes=declared_dtypes(assemble_dtypes(job, dict(rows.dtypes))),
+        skip_infer=True,
+    )
+
+
+def first_rows(rows: Any, key: tuple[str, ...], count: int) -> tuple[Any, Any]:
+    """Return lazy ``rows`` as two parts: the first ``count`` in the order of ``key``, and the others."""
+    columns = list(rows.dtypes.index)
+    if _PLACE in columns:
+        # A column of the input has the name that the row's place gets.
+        rows = rows.rename(columns={_PLACE: _INPUT_COLUMN})
+    ordered = rows.sort_values(list(key)).reset_index(drop=True).reset_index()
+    place = ordered[_PLACE]
+    parts = ordered[place < count], ordered[place >= count]
+    if _PLACE in columns:
+        parts = tuple(part.drop(columns=[_PLACE]).rename(columns={_INPUT_COLUMN: _PLACE}) for part in parts)
+    return parts[0][columns], parts[1][columns]
+
+
+def beyond_budget(rows: Any, job: AssembleJob, stage: str) -> Any:
+    """Return final rows for ``rows`` that the models are not asked about in this run."""
+
+    reason, message = str(Reason.BUDGET), BUDGET_MESSAGE
+
+    def skip_chunk(chunk: Any) -> Any:
+        return not_tried(chunk, job, stage, reason, message)
+
+    return rows.mf.apply_chunk(
+        skip_chunk,
         output_type="dataframe",
         dtypes=declared_dtypes(assemble_dtypes(job, dict(rows.dtypes))),
         skip_infer=True,

@@ -55,8 +55,9 @@ class WorkCounts:
         names = {
             Work.RUN: "to do from the start",
             Work.KEEP: "kept",
-            Work.OVER: "kept beyond the limit",
+            Work.OVER: "kept beyond limit or budget",
             Work.SKIP: "skipped beyond the limit",
+            Work.BUDGET: "skipped beyond the budget",
             Work.EARLIER: "held back by an earlier stage",
             Work.DUPLICATE: "duplicates",
         }
@@ -224,7 +225,8 @@ def _not_tried(tables: StageTables) -> str:
             columns.append(f"{quote_name(source)} AS {quote_name(column.name)}")
         else:
             columns.append(null_of(column))
+    works = ", ".join(quote_text(work) for work in (Work.SKIP, Work.BUDGET, Work.EARLIER))
     return (
         f"SELECT {', '.join(columns)} FROM {quote_name(tables.working.units)} "
-        f"WHERE {quote_name(WORK_COLUMN.name)} IN ({quote_text(Work.SKIP)}, {quote_text(Work.EARLIER)})"
+        f"WHERE {quote_name(WORK_COLUMN.name)} IN ({works})"
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Reason, Status
+from airflow_provider_drivepipe.pipelines.budget import BUDGET_MESSAGE, Budget
 from airflow_provider_drivepipe.pipelines.fingerprint import FRAMES_POSITION, IDENTITY_POSITION, Fingerprint
 from airflow_provider_drivepipe.pipelines.stage_sql import (
     column_list,
@@ -47,11 +48,16 @@ def create_working_tables(tables: StageTables) -> list[str]:
     return [*statements, staging]
 
 
-def fill_units(tables: StageTables, wanted: Fingerprint, options: SelectionOptions) -> str:
-    """Return the statement that takes the snapshot."""
+def fill_units(
+    tables: StageTables, wanted: Fingerprint, options: SelectionOptions, budget: Budget | None = None
+) -> str:
+    """Return the statement that takes the snapshot.
+
+    ``budget`` counts where a unit is a row; how many rows come of a video is known only after the job.
+    """
     if tables.expands:
         return _fill_expanding_units(tables, wanted, options)
-    return _fill_row_units(tables, wanted, options)
+    return _fill_row_units(tables, wanted, options, budget)
 
 
 def count_work(table: str) -> str:
@@ -101,7 +107,14 @@ def _part(fingerprint: str, position: int) -> str:
     return f"SPLIT_PART(COALESCE({fingerprint}, ''), '.', {position})"
 
 
-def _work(options: SelectionOptions, unpublished: str, needed: str, otherwise: str, earlier: bool) -> str:
+def _work(
+    options: SelectionOptions,
+    unpublished: str,
+    needed: str,
+    otherwise: str,
+    earlier: bool,
+    name: str = WORK_COLUMN.name,
+) -> str:
     """The CASE that sorts a unit; ``needed`` is a condition with what it gives, or a whole WHEN list."""
     whens = [f"WHEN s.drivepipe_nth > 1 THEN {quote_text(Work.DUPLICATE)}"]
     if earlier:
@@ -110,21 +123,24 @@ def _work(options: SelectionOptions, unpublished: str, needed: str, otherwise: s
         beyond = f"s.drivepipe_place > {int(options.limit)}"
         whens.append(f"WHEN {beyond} AND ({unpublished}) THEN {quote_text(Work.SKIP)}")
         whens.append(f"WHEN {beyond} THEN {quote_text(Work.OVER)}")
-    return (
-        f"CASE {' '.join(whens)} {needed} ELSE {quote_text(otherwise)} END AS {quote_name(WORK_COLUMN.name)}"
-    )
+    return f"CASE {' '.join(whens)} {needed} ELSE {quote_text(otherwise)} END AS {quote_name(name)}"
 
 
 def _status_values(tables: StageTables, attempt: str, fingerprint: str, options: SelectionOptions) -> str:
     """The status columns of the snapshot: of a unit that is about to be tried, skipped, or held back."""
     work = quote_name(WORK_COLUMN.name)
-    skipped = f"{work} = {quote_text(Work.SKIP)}"
+    skipped = f"{work} IN ({quote_text(Work.SKIP)}, {quote_text(Work.BUDGET)})"
     message = f"not tried: this run works on the first {options.limit} input units"
+
+    def said(of_limit: str, of_budget: str) -> str:
+        beyond = f"{work} = {quote_text(Work.BUDGET)}"
+        return f"CASE WHEN {beyond} THEN {quote_text(of_budget)} ELSE {quote_text(of_limit)} END"
+
     values = {
         "status": (quote_text(Status.SKIPPED), quote_text(Status.OK)),
         "error_stage": (quote_text(tables.stages[0]), "''"),
-        "error_type": (quote_text(Reason.LIMIT), "''"),
-        "error_msg": (quote_text(message), "''"),
+        "error_type": (said(Reason.LIMIT, Reason.BUDGET), "''"),
+        "error_msg": (said(message, BUDGET_MESSAGE), "''"),
         "attempt": ("CAST(0 AS BIGINT)", attempt),
         "fingerprint": (fingerprint, fingerprint),
     }
@@ -198,10 +214,13 @@ def _published_units(tables: StageTables) -> str:
     )
 
 
-def fill_rows(tables: StageTables, wanted: Fingerprint, options: SelectionOptions) -> str:
+def fill_rows(
+    tables: StageTables, wanted: Fingerprint, options: SelectionOptions, budget: Budget | None = None
+) -> str:
     """Return the statement that finds published rows of kept units that lack results of models.
 
-    What a row has already, and is current, stays in it: only what is missing is asked for again.
+    What a row has already, and is current, stays in it: only what is missing is asked for again. Rows beyond
+    the budget stay as they are.
     """
     needs = {part: _needed(part, "o.", wanted, options, identity_current=None) for part in tables.parts}
     flagged = (
@@ -213,23 +232,48 @@ def fill_rows(tables: StageTables, wanted: Fingerprint, options: SelectionOption
         f"WHERE {quote_name(WORK_COLUMN.name)} = {quote_text(Work.KEEP)}) k "
         f"ON {tables.unit_key_sql('o.')} = k.drivepipe_key "
         f"WHERE {' AND '.join(f'o.{c}' for c in _filters(tables))} "
-        f"AND (o.`status` = {quote_text(Status.OK)} OR (o.`status` = {quote_text(Status.FAILED)} "
+        f"AND (o.`status` = {quote_text(Status.OK)} "
+        f"OR (o.`status` IN ({quote_text(Status.FAILED)}, {quote_text(Status.SKIPPED)}) "
         f"AND o.`error_stage` <> {quote_text(tables.stages[0])}))"
     )
     fingerprint = _next_fingerprint(
         tables, wanted, _part("`fingerprint`", FRAMES_POSITION), _part("`fingerprint`", IDENTITY_POSITION)
     )
-    query = (
-        f"SELECT {_kept_columns(tables)}, {_tried('f.')}, {quote_name(WORK_COLUMN.name)} FROM ("
+    work = quote_name(WORK_COLUMN.name)
+    needed = (
         f"SELECT {tables.output_names()}, {_flags(tables)}, {fingerprint} AS drivepipe_next, "
-        f"{_todo_case(tables, Work.KEEP)} AS {quote_name(WORK_COLUMN.name)} FROM ({flagged}) g) f "
-        f"WHERE {quote_name(WORK_COLUMN.name)} <> {quote_text(Work.KEEP)}"
+        f"{_todo_case(tables, Work.KEEP)} AS {work} FROM ({flagged}) g"
     )
+    wanted_rows = f"{work} <> {quote_text(Work.KEEP)}"
+    if budget is not None:
+        needed = _with_running_totals(tables, budget, f"SELECT * FROM ({needed}) n WHERE {wanted_rows}")
+        wanted_rows = f"NOT ({_beyond(budget)})"
+    query = f"SELECT {_kept_columns(tables)}, {_tried('f.')}, {work} FROM ({needed}) f WHERE {wanted_rows}"
     return _insert(tables.working.rows, [c.name for c in tables.output_columns], query)
 
 
 def _filters(tables: StageTables) -> list[str]:
     return [f"`{column}`={quote_text(value)}" for column, value in tables.partition.items()]
+
+
+# Rows that are within the budget: the first ones, in the order of their keys.
+
+
+def _with_running_totals(tables: StageTables, budget: Budget, rows: str, asked: str = "1") -> str:
+    """``rows`` with the rows and the calls that they and all before them take; ``asked`` is 0 for none."""
+    calls = " + ".join(f"{_flag(part)} * {budget.calls_per_row[part.code]}" for part in tables.parts)
+    running = (
+        f"OVER (ORDER BY {column_list(tables.row_key)} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
+    )
+    return (
+        f"SELECT a.*, SUM({asked}) {running} AS drivepipe_rows_so_far, "
+        f"SUM(({asked}) * ({calls})) {running} AS drivepipe_calls_so_far FROM ({rows}) a"
+    )
+
+
+def _beyond(budget: Budget) -> str:
+    caps = {"drivepipe_rows_so_far": budget.rows, "drivepipe_calls_so_far": budget.calls}
+    return " OR ".join(f"{total} > {int(cap)}" for total, cap in caps.items() if cap is not None)
 
 
 # Rows and the results of models that they hold.
@@ -313,7 +357,9 @@ def _tried(row: str) -> str:
 # Units that are rows: images.
 
 
-def _fill_row_units(tables: StageTables, wanted: Fingerprint, options: SelectionOptions) -> str:
+def _fill_row_units(
+    tables: StageTables, wanted: Fingerprint, options: SelectionOptions, budget: Budget | None
+) -> str:
     work = quote_name(WORK_COLUMN.name)
     source_columns = [c.name for c in tables.source_columns]
     model_columns = [c for part in tables.parts for c in part.columns if c in _names(tables)]
@@ -344,12 +390,22 @@ def _fill_row_units(tables: StageTables, wanted: Fingerprint, options: Selection
     unpublished = f"s.drivepipe_status IS NULL OR s.drivepipe_status = {quote_text(Status.SKIPPED)}"
     any_needed = " + ".join(_flag(part) for part in tables.parts)
     todo_ = f"WHEN {any_needed} > 0 THEN {_todo_case(tables, Work.KEEP)}"
-    sort = _work(options, unpublished, todo_, Work.KEEP, earlier=tables.source_has_status)
+    sorted_as = WORK_COLUMN.name if budget is None else "drivepipe_asked"
+    sort = _work(options, unpublished, todo_, Work.KEEP, earlier=tables.source_has_status, name=sorted_as)
     fingerprint = _next_fingerprint(tables, wanted, quote_text(wanted.frames), "drivepipe_identity")
     decided = f"SELECT s.*, {fingerprint} AS drivepipe_next, {sort} FROM ({flagged}) s"
+    if budget is not None:
+        asked = f"drivepipe_asked LIKE '{TODO}%'"
+        beyond = f"{asked} AND ({_beyond(budget)})"
+        totals = _with_running_totals(tables, budget, decided, f"CASE WHEN {asked} THEN 1 ELSE 0 END")
+        decided = (
+            f"SELECT s.*, CASE WHEN {beyond} AND ({unpublished}) THEN {quote_text(Work.BUDGET)} "
+            f"WHEN {beyond} THEN {quote_text(Work.OVER)} ELSE drivepipe_asked END AS {work} FROM ({totals}) s"
+        )
     attempt = "CAST(CASE WHEN `fingerprint` = drivepipe_next THEN `attempt` + 1 ELSE 1 END AS BIGINT)"
     status = _status_values(tables, attempt, "drivepipe_next", options)
-    passing = f"{work} IN ({quote_text(Work.SKIP)}, {quote_text(Work.EARLIER)})"
+    works = ", ".join(quote_text(work_) for work_ in (Work.SKIP, Work.BUDGET, Work.EARLIER))
+    passing = f"{work} IN ({works})"
     kept = ", ".join(
         f"CASE WHEN {_flag_of(tables, c)} = 1 OR {passing} THEN NULL ELSE {quote_name(c)} END "
         f"AS {quote_name(c)}"

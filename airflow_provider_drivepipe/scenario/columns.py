@@ -17,7 +17,7 @@ from airflow_provider_drivepipe.scenario.label_schemas import LabelField, label_
 from airflow_provider_drivepipe.scenario.options import ImageEmbeddingOptions, LabelOptions
 
 LABEL_NORMALISED_COLUMN = Column(
-    "label_normalised", "bigint", "how many values of the label were put right; NULL without one"
+    "label_normalised", "bigint", "how many values of the label were put right, NULL without one"
 )
 
 

@@ -9,16 +9,24 @@ from airflow_provider_drivepipe.scenario.walkthrough import walkthrough
 
 def plan_text(plan: Plan, partition_value: str | None) -> str:
     """Return a plan as plain text."""
+    lines = [plan_heading(plan, partition_value)]
+    for number, task in enumerate(plan.tasks, start=1):
+        lines += ["", f"{number}. task {task.task_id} ({task.kind})", *_task_lines(task)]
+    return "\n".join(lines)
+
+
+def plan_heading(plan: Plan, partition_value: str | None) -> str:
+    """Return which scenario, DAG, connection and partition a plan is of."""
     value = partition_value or f"<{plan.partition.key_format}>"
+    caps = {"max_rows": plan.selection.max_rows, "max_calls": plan.selection.max_calls}
+    budget = ", ".join(f"{name} {cap:,}" for name, cap in caps.items() if cap is not None)
     lines = [
         f"scenario    {plan.scenario}",
         f"dag         {plan.dag_id}",
         f"connection  {plan.conn_id}",
         f"partition   {plan.partition.columns[0]}={value} ({plan.partition.timezone})",
     ]
-    for number, task in enumerate(plan.tasks, start=1):
-        lines += ["", f"{number}. task {task.task_id} ({task.kind})", *_task_lines(task)]
-    return "\n".join(lines)
+    return "\n".join([*lines, f"budget      {budget} per run"] if budget else lines)
 
 
 def _task_lines(task: StagePlan) -> list[str]:

@@ -31,7 +31,7 @@ _SECTIONS = (
     _Section(
         "",
         ("scenario_name", "description", "owner", "tags"),
-        {"description": "one line for the DAG's documentation"},
+        {"description": "night drives in rain"},
     ),
     _Section(
         "What the scenario starts from, and what it makes of it.",
@@ -69,6 +69,11 @@ _SECTIONS = (
         },
     ),
     _Section(
+        "What models cost, and what one run may have of them.",
+        ("prices", "max_rows", "max_calls"),
+        {"prices": "{currency: CNY, input: 1.5, output: 4.5, embedding: 0.7}", "max_calls": "10000"},
+    ),
+    _Section(
         "When it runs, and which partition a run owns.",
         ("schedule", "timezone", "partition_col", "partition_granularity", "partition_lag"),
         {"schedule": '"30 2 * * *"', "timezone": "Asia/Shanghai"},
@@ -80,7 +85,7 @@ _SECTIONS = (
     ),
 )
 _FURTHER = "Further settings."
-_HINTS_OF_TARGETS = {"oss_prefix": "manifest"}
+_HINTS_OF_TARGETS = {"oss_prefix": "manifest", "label_prompt_style": "labeling"}
 """Hints that only make sense with a target, although the key may always be set."""
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, combinations
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
+from airflow_provider_drivepipe.scenario.messages import shown, value_problems
 from airflow_provider_drivepipe.scenario.model import InputShape, Scenario, Target
 from airflow_provider_drivepipe.scenario.rules import combination_problems, unknown_keys
 
@@ -19,6 +20,15 @@ Draft = Mapping[str, Any]
 Finding = tuple[str, str]
 """Key and message."""
 
+_PIPELINE_KINDS = (
+    ("labeling", "image_labeling"),
+    ("embedding", "image_labeling"),
+    ("label-embedding", "image_labeling"),
+    ("image-preparation", "image_features"),
+    ("keyframe-expansion", "clip_keyframe_expansion"),
+    ("frame-extraction", "video_frame_extraction"),
+)
+"""Names of final tables, by the last thing that is done."""
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,99}")
 
 
@@ -54,13 +64,9 @@ def _value_problems(draft: Draft, only: str | None = None) -> Iterator[Finding]:
     try:
         Scenario(**values)
     except ValidationError as error:
-        for detail in error.errors():
-            key = str(detail["loc"][0])
-            nested = "".join(f"{part}: " for part in detail["loc"][1:] if isinstance(part, str))
-            if (detail["type"] == "missing" and not nested) or only not in (None, key):
-                continue
-            message = detail["msg"].removeprefix("Value error, ")
-            yield key, f"{nested}{message[0].lower()}{message[1:]}, got {values[key]!r}"
+        for key, message in value_problems(error, values):
+            if only in (None, key):
+                yield key, message + shown(key, values[key])
 
 
 def missing_keys(draft: Draft) -> list[str]:
@@ -84,6 +90,12 @@ def possible_targets(shape: str) -> list[tuple[str, ...]]:
     ]
 
 
+def with_needed_targets(shape: str, targets: Sequence[str]) -> tuple[str, ...]:
+    """Return the smallest combination that makes sense and has ``targets``; these alone if there is none."""
+    wanted = set(targets)
+    return next((found for found in possible_targets(shape) if wanted <= set(found)), tuple(targets))
+
+
 def input_shapes() -> list[str]:
     """Return the input shapes that a scenario may have."""
     return [str(shape) for shape in InputShape]
@@ -103,7 +115,7 @@ def conventional(draft: Draft) -> dict[str, str]:
     name, targets = draft.get("scenario_name"), draft.get("targets")
     if not isinstance(name, str) or not _IDENTIFIER.fullmatch(name) or not isinstance(targets, (list, tuple)):
         return {}
-    final = "video_frame_extraction" if set(targets) <= {"manifest", "frame-extraction"} else "image_labeling"
+    final = next((kind for target, kind in _PIPELINE_KINDS if target in targets), "")
     names = {"video_input_table": f"{name}_video_manifest", "output_table": f"{name}_{final}"}
     found = {key: value for key, value in names.items() if key in missing_keys(draft)}
     if "frame-extraction" in targets and not _is_given(draft, "frames_prefix"):

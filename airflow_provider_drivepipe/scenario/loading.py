@@ -13,11 +13,11 @@ from pydantic import ValidationError
 
 from airflow_provider_drivepipe.scenario.fill_in import open_field
 from airflow_provider_drivepipe.scenario.label_schemas import read_label_schema
+from airflow_provider_drivepipe.scenario.messages import shown, value_problems
 from airflow_provider_drivepipe.scenario.model import Scenario
 from airflow_provider_drivepipe.scenario.rules import (
     Finding,
     combination_problems,
-    looks_like_credential,
     unknown_keys,
 )
 
@@ -203,16 +203,10 @@ def _validate(path: str, entries: dict[str, _Entry], problems: list[Problem]) ->
     try:
         return Scenario(**values)
     except ValidationError as error:
-        for detail in error.errors():
-            key = str(detail["loc"][0])
-            nested = "".join(f"{part}: " for part in detail["loc"][1:] if isinstance(part, str))
-            if detail["type"] == "missing" and not nested:
-                continue
+        for key, message in value_problems(error, values):
             if key in still_open or (key in reported and key in ("input_shape", "targets")):
                 continue
-            shown = "" if looks_like_credential(key) else f", got {values.get(key)!r}"
-            message = detail["msg"].removeprefix("Value error, ")
-            add(key, f"{nested}{message[0].lower()}{message[1:]}{shown}")
+            add(key, message + shown(key, values.get(key)))
         return None
 
 

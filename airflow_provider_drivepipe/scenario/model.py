@@ -70,6 +70,18 @@ class OutputTables(BaseModel):
     final: TableName | None = Field(None, description="final table, instead of output_table")
 
 
+class Prices(BaseModel):
+    """What models cost per so many tokens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    currency: str = Field(min_length=1, max_length=10, description="for example CNY")
+    per_tokens: int = Field(1_000_000, ge=1, description="how many tokens the prices are for")
+    input: float | None = Field(None, ge=0, description="of tokens that the labelling model reads")
+    output: float | None = Field(None, ge=0, description="of tokens that the labelling model writes")
+    embedding: float | None = Field(None, ge=0, description="of tokens that are embedded")
+
+
 class Scenario(BaseModel):
     """One scenario file. Unknown keys are errors; credentials belong into the Airflow connection."""
 
@@ -202,6 +214,16 @@ class Scenario(BaseModel):
         ge=1,
         le=1000,
         description="tries after which a row stays failed, until its configuration or its input changes",
+    )
+    max_rows: int | None = Field(
+        None, ge=1, description="most rows that a run sends to models; the others wait for the next run"
+    )
+    max_calls: int | None = Field(
+        None, ge=1, description="most calls of models that a run makes, repair rounds included"
+    )
+    prices: Prices | None = Field(
+        None,
+        description="per 1,000,000 tokens: {currency: CNY, input: 1.5, output: 4.5, embedding: 0.7}",
     )
     max_failure_rate: float = Field(1.0, ge=0, le=1, description="largest tolerated share of failures")
     min_rows: int = Field(0, ge=0, description="fewest ok rows that are tolerated")

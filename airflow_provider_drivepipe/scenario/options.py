@@ -172,6 +172,21 @@ class SelectionOptions:
     """A row that failed so often stays failed until its configuration or its input changes."""
     limit: int | None = None
     """Only the first so many input units, in the order of their keys; the others are skipped."""
+    max_rows: int | None = None
+    """Most rows that a run sends to models; those beyond are skipped until a later run."""
+    max_calls: int | None = None
+    """Most calls of models that a run makes, repair rounds included."""
+
+
+@dataclass(frozen=True)
+class PriceOptions:
+    """What models cost, in ``currency`` per ``per_tokens`` tokens; None for a kind that is not used."""
+
+    currency: str
+    per_tokens: int
+    input: float | None = None
+    output: float | None = None
+    embedding: float | None = None
 
 
 @dataclass(frozen=True)

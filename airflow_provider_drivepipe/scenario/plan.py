@@ -24,6 +24,7 @@ from airflow_provider_drivepipe.scenario.options import (
     ManifestOptions,
     OssOptions,
     PartitionOptions,
+    PriceOptions,
     QualityOptions,
     SelectionOptions,
     StageOptions,
@@ -82,6 +83,7 @@ class Plan:
     partition: PartitionOptions
     selection: SelectionOptions
     tasks: tuple[StagePlan, ...]
+    prices: PriceOptions | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON-serialisable values."""
@@ -106,8 +108,21 @@ def plan(scenario: Scenario) -> Plan:
         fixed_values=tuple(scenario.partition_fixed.values()),
         granularity=scenario.partition_granularity,
     )
-    selection = SelectionOptions(scenario.reprocess, scenario.max_row_attempts)
-    return Plan(scenario.scenario_name, scenario.dag_id, scenario.conn_id, partition, selection, tuple(tasks))
+    selection = SelectionOptions(
+        scenario.reprocess,
+        scenario.max_row_attempts,
+        max_rows=scenario.max_rows,
+        max_calls=scenario.max_calls,
+    )
+    return Plan(
+        scenario.scenario_name,
+        scenario.dag_id,
+        scenario.conn_id,
+        partition,
+        selection,
+        tuple(tasks),
+        prices=PriceOptions(**scenario.prices.model_dump()) if scenario.prices else None,
+    )
 
 
 def _partition_columns(scenario: Scenario) -> tuple[str, ...]:

@@ -32,6 +32,12 @@ NOT_YET = {
 }
 
 _NOT_YET_SHAPES = ("clip_dir_table", "image_table", "labeled_image_table")
+_FREE_TARGETS = {"manifest", "frame-extraction", "keyframe-expansion", "image-preparation"}
+_PRICED = {
+    "labeling": ("input", "output"),
+    "embedding": ("embedding",),
+    "label-embedding": ("embedding",),
+}
 _CREDENTIAL_WORDS = (
     "secret",
     "password",
@@ -126,6 +132,7 @@ def combination_problems(values: Mapping[str, Any]) -> Iterator[Finding]:
             "needs the fields of a label_schema; for example label_schema: driving-scene/v1",
         )
     yield from _useless_keys(values, targets)
+    yield from _money_problems(values, targets)
 
 
 def _output_problems(values: Mapping[str, Any], targets: set[str], models: bool) -> Iterator[Finding]:
@@ -189,6 +196,28 @@ def _useless_keys(values: Mapping[str, Any], targets: set[str]) -> Iterator[Find
         for key in keys:
             if targets and target not in targets and values.get(key) is not None:
                 yield key, f"has no effect without the target {target}: add the target, or remove the key"
+
+
+def _money_problems(values: Mapping[str, Any], targets: set[str]) -> Iterator[Finding]:
+    """What caps and prices of models need; ``targets`` are empty while they are not known."""
+    if targets and targets <= _FREE_TARGETS:
+        for key in ("max_rows", "max_calls", "prices"):
+            if values.get(key) is not None:
+                yield key, "has no effect without models: add labeling or embedding to targets, or remove it"
+        return
+    capped = next((key for key in ("max_rows", "max_calls") if values.get(key) is not None), None)
+    if capped and values.get("reprocess") == "all":
+        message = (
+            "does not go with reprocess: all, which makes all rows anew: every run would stop at the same "
+            "row. Use reprocess: changed"
+        )
+        yield capped, message
+    prices = values.get("prices")
+    if isinstance(prices, Mapping):
+        for target, kinds in _PRICED.items():
+            lacking = [kind for kind in kinds if prices.get(kind) is None]
+            if target in targets and lacking:
+                yield "prices", f"lacks {' and '.join(lacking)}, which {target} needs; 0 for what is free"
 
 
 def _missing(key: str) -> str:

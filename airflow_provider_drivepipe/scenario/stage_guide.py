@@ -196,6 +196,7 @@ TARGETS: dict[str, str] = {
     "labeling": "labels by a vision-language model",
     "embedding": "vectors of the images by a multi-modal model",
     "label-embedding": "vectors of the labels by a text model",
+    "keyframe-expansion": "a row per keyframe of the clips",
     "image-preparation": "prepared images and their features",
 }
 """What a scenario makes."""

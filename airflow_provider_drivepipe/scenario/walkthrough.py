@@ -20,6 +20,7 @@ from airflow_provider_drivepipe.scenario.model import Scenario
 from airflow_provider_drivepipe.scenario.plan import Plan, StagePlan
 from airflow_provider_drivepipe.scenario.queries import example_queries
 from airflow_provider_drivepipe.scenario.stage_guide import INPUT_SHAPES, STAGES, TARGETS
+from airflow_provider_drivepipe.scenario.walkthrough_money import money
 from airflow_provider_drivepipe.scenario.walkthrough_runs import (
     commands_by_hand,
     failures,
@@ -48,9 +49,10 @@ def walkthrough(scenario: Scenario, plan: Plan) -> str:
         params_of_a_run(plan),
         failures(scenario, plan),
         _models(plan),
+        money(plan),
         _queries(plan),
     )
-    return "\n\n".join(sections) + "\n"
+    return "\n\n".join(part for part in sections if part) + "\n"
 
 
 def _what_it_does(scenario: Scenario, plan: Plan) -> str:
@@ -149,13 +151,20 @@ def _models(plan: Plan) -> str:
 
 def _model_settings(task: StagePlan, stage: str) -> str:
     if stage == Stage.LABEL and task.labels:
-        schema = code(task.labels.label_schema) if task.labels.label_schema else "none, free text"
+        schema = _schema_name(task.labels.label_schema)
         prompt, tokens = code(task.labels.prompt_name), task.labels.max_tokens
         return f"prompt {prompt}, schema {schema}, answers of at most {tokens} tokens"
     if stage == Stage.IMAGE_EMBEDDING and task.embedding:
         dimension = task.embedding.dimension
         return f"{dimension} dimensions" if dimension else "as many dimensions as the model gives"
     return NOTHING
+
+
+def _schema_name(label_schema: str | None) -> str:
+    """Return what a label schema is called; one from a file is here as its JSON."""
+    if label_schema is None:
+        return "none, free text"
+    return "of a file of its own" if label_schema.lstrip().startswith("{") else code(label_schema)
 
 
 def _queries(plan: Plan) -> str:

@@ -195,7 +195,7 @@ _STATUSES = (
     ("`ok`", "tried, and it worked"),
     ("`failed`", "tried, and it did not work: see `error_stage`, `error_type`, `error_msg`"),
     ("`filtered`", "left out on purpose, by a rule; later stages do not see it"),
-    ("`skipped`", "not tried: an earlier stage failed it, or the run has a limit"),
+    ("`skipped`", "not tried: an earlier stage failed it, or the run has a limit or a budget"),
 )
 
 _ERRORS = (

@@ -90,6 +90,18 @@ def passthrough(rows: Any, job: AssembleJob) -> Any:
     return _final_rows(rows, job, [{}] * len(rows))
 
 
+def not_tried(rows: Any, job: AssembleJob, stage: str, reason: str, message: str) -> Any:
+    """Return final rows of rows that were to go to ``stage`` and were not sent: skipped, tried zero times."""
+    cells = {
+        "status": SKIPPED,
+        "error_stage": stage,
+        "error_type": reason,
+        "error_msg": message,
+        "attempt": 0,
+    }
+    return _final_rows(rows, job, [cells] * len(rows))
+
+
 def mark_repairs(rows: Any, job: AssembleJob, number: int) -> Any:
     """Return ``rows`` with what repair ``number`` asks, and with empty columns for its answers.
 

@@ -105,7 +105,7 @@ def test_duplicate_key_names_both_lines(tmp_path):
         ({"input_shape": "image_table"}, "input_shape", "not supported yet"),
         ({"input_shape": "video_table"}, "source_table", "missing"),
         ({"targets": "[manifest, sing]"}, "targets", "labeling"),
-        ({"output_table": "drop table x"}, "output_table", "match"),
+        ({"output_table": "drop table x"}, "output_table", "not a table name"),
         ({"scenario_name": "../x"}, "scenario_name", "lower-case"),
         ({"oss_prefix": "../x"}, "oss_prefix", "key prefix"),
         ({"frame_fps": "1/0"}, "frame_fps", "between 0 and 240"),
