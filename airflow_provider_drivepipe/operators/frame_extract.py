@@ -48,9 +48,6 @@ class MaxFrameFrameExtractOperator(MaxFrameStageOperator):
             raise ConfigurationError(
                 f"table {self.source_table} has no column video_path (its columns: {', '.join(names)})"
             )
-        stages = [Stage.FRAME_EXTRACTION]
-        stages += [Stage.LABEL] if options.labels else []
-        stages += [Stage.IMAGE_EMBEDDING] if options.embedding else []
         return StageTables(
             source=self.source_table,
             output=self.output_table.name,
@@ -62,14 +59,14 @@ class MaxFrameFrameExtractOperator(MaxFrameStageOperator):
             identity=("video_path", "etag") if "etag" in names else ("video_path",),
             source_columns=tuple(source),
             output_columns=output_columns(
-                lineage_of(source, FRAME_COLUMNS), options.labels, options.embedding
+                lineage_of(source, FRAME_COLUMNS), options.labels, options.embedding, options.label_embedding
             ),
-            stages=tuple(stages),
+            stages=(Stage.FRAME_EXTRACTION, *options.model_stages),
         )
 
     def fingerprint(self, hook: MaxFrameHook, options: StageOptions) -> Fingerprint:
         """Return what the rows of a run are made with."""
-        project = hook.settings.require_model_project() if options.labels or options.embedding else None
+        project = hook.settings.require_model_project() if options.model_stages else None
         return fingerprint_of(options, self._root(hook), project)
 
     def build(self, hook: MaxFrameHook, run: StageRun, counts: WorkCounts) -> Any:  # noqa: ARG002

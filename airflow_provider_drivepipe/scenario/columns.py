@@ -8,19 +8,28 @@ from airflow_provider_drivepipe.contracts import (
     FRAME_COLUMNS,
     IMAGE_EMBEDDING_COLUMNS,
     LABEL_COLUMNS,
+    LABEL_EMBEDDING_COLUMNS,
     RAW_RESPONSE_COLUMN,
     STATUS_COLUMNS,
     Column,
 )
 from airflow_provider_drivepipe.scenario.label_schemas import LabelField, label_fields
-from airflow_provider_drivepipe.scenario.options import ImageEmbeddingOptions, LabelOptions
+from airflow_provider_drivepipe.scenario.options import (
+    ImageEmbeddingOptions,
+    LabelEmbeddingOptions,
+    LabelOptions,
+)
 
 LABEL_NORMALISED_COLUMN = Column(
     "label_normalised", "bigint", "how many values of the label were put right; NULL without one"
 )
 
 
-def model_columns(labels: LabelOptions | None, embedding: ImageEmbeddingOptions | None) -> tuple[Column, ...]:
+def model_columns(
+    labels: LabelOptions | None,
+    embedding: ImageEmbeddingOptions | None,
+    label_embedding: LabelEmbeddingOptions | None = None,
+) -> tuple[Column, ...]:
     """Return the columns that labeling and embedding add, only those that are asked for."""
     columns: list[Column] = []
     if labels is not None:
@@ -33,6 +42,8 @@ def model_columns(labels: LabelOptions | None, embedding: ImageEmbeddingOptions 
         ]
     if embedding is not None:
         columns += IMAGE_EMBEDDING_COLUMNS
+    if label_embedding is not None:
+        columns += LABEL_EMBEDDING_COLUMNS
     return tuple(columns)
 
 
@@ -44,10 +55,14 @@ def flat_label_fields(labels: LabelOptions | None) -> tuple[LabelField, ...]:
 
 
 def output_columns(
-    lineage: Sequence[Column], labels: LabelOptions | None, embedding: ImageEmbeddingOptions | None
+    lineage: Sequence[Column],
+    labels: LabelOptions | None,
+    embedding: ImageEmbeddingOptions | None,
+    label_embedding: LabelEmbeddingOptions | None = None,
 ) -> tuple[Column, ...]:
     """Return the columns of a table of frames, labelled or not.
 
     Frame columns, lineage of the input, label columns, embedding columns, status columns.
     """
-    return (*FRAME_COLUMNS, *lineage, *model_columns(labels, embedding), *STATUS_COLUMNS)
+    models = model_columns(labels, embedding, label_embedding)
+    return (*FRAME_COLUMNS, *lineage, *models, *STATUS_COLUMNS)
