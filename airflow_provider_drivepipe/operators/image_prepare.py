@@ -20,8 +20,9 @@ from airflow_provider_drivepipe.scenario.options import ImageOptions, OssOptions
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 
 _KEY = ("video_path", "clip_id", "frame_idx", "image_id", "image_url")
-_SAME_OF_FRAMES = {"width", "height", "phash"}
-"""Columns of a stage's table that say the same of its images; this stage's values take their place."""
+_OF_FRAMES = {"width", "height", "phash", "size_bytes"}
+"""Columns of a stage's table whose place this stage's values take: they say the same of its images, or, as
+``size_bytes`` of a manifest, something of the video, which stays in that table."""
 
 
 class MaxFrameImagePrepareOperator(MaxFrameStageOperator):
@@ -62,7 +63,7 @@ class MaxFrameImagePrepareOperator(MaxFrameStageOperator):
         status = {c.name for c in STATUS_COLUMNS}
         has_status = status <= set(names)
         travelling = tuple(c for c in source if not (has_status and c.name in status))
-        replaced = _SAME_OF_FRAMES if has_status else set()
+        replaced = _OF_FRAMES if has_status else set()
         own = {c.name for c in IMAGE_COLUMNS}
         models = model_columns(options.labels, options.embedding, options.label_embedding)
         taken = status | own | {c.name for c in models}

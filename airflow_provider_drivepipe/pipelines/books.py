@@ -171,7 +171,7 @@ def _failures(groups: Sequence[AuditRow], stage: Stage) -> dict[str, int]:
 
 
 def _reached(group: AuditRow, stage: Stage, stages: Sequence[Stage]) -> bool:
-    """Whether the group's rows came to ``stage``: no earlier stage held them back.
+    """Whether the group's rows came to ``stage``: no earlier stage held them back, and a later one may have.
 
     Labels and embeddings of images are made side by side: neither holds the other's rows back. The embedding
     of a label comes after it: where the label failed there is nothing to embed.
@@ -180,4 +180,8 @@ def _reached(group: AuditRow, stage: Stage, stages: Sequence[Stage]) -> bool:
         return True
     if stage is Stage.LABEL_EMBEDDING and group.error_stage == Stage.LABEL and group.status == Status.FAILED:
         return False
-    return group.error_stage in _MODEL_STAGES and stage in _MODEL_STAGES and group.error_stage in stages
+    if group.error_stage not in stages:
+        return False
+    if group.error_stage in _MODEL_STAGES and stage in _MODEL_STAGES:
+        return True
+    return [str(s) for s in stages].index(group.error_stage) > stages.index(stage)

@@ -154,11 +154,16 @@ def embed_labels(
     :param dtypes: those of ``rows``.
     """
 
+    dimension = options.dimension
+
+    def mark_chunk(chunk: Any) -> Any:
+        return mark_label_texts(chunk)
+
     def add_chunk(chunk: Any) -> Any:
-        return add_label_vectors(chunk, options.dimension)
+        return add_label_vectors(chunk, dimension)
 
     marked = rows.mf.apply_chunk(
-        mark_label_texts,
+        mark_chunk,
         output_type="dataframe",
         dtypes=declared_dtypes({**dtypes, EMBED_TEXT: "object"}),
         skip_infer=True,
@@ -168,7 +173,7 @@ def embed_labels(
     model = read_odps_model(options.model, project=access.project)
     answers = model.embed(
         asked[EMBED_TEXT],
-        dimensions=options.dimension,
+        dimensions=dimension,
         simple_output=False,
         running_options=dict(_EMBED_RUNNING_OPTIONS),
     ).rename(columns={"response": VECTOR_RESPONSE, "success": VECTOR_SUCCESS})

@@ -213,6 +213,18 @@ class ResizeFilter(StrEnum):
     LANCZOS = "lanczos"
 
 
+class PreparedImages(StrEnum):
+    """What becomes of prepared images.
+
+    ``WRITE_BACK``: they are written to OSS, and models read them there. ``INLINE``: models get them within
+    their requests, and nothing is written. ``FEATURES``: only features are taken; models get the original.
+    """
+
+    WRITE_BACK = "write_back"
+    INLINE = "inline"
+    FEATURES = "features"
+
+
 @dataclass(frozen=True)
 class ImageOptions:
     """How images are prepared; ``longest_side`` or ``exact_size`` or neither, which keeps the size."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from airflow_provider_drivepipe.contracts import (
     IMAGE_EMBEDDING_COLUMNS,
     LABEL_COLUMNS,
+    LABEL_EMBEDDING_COLUMNS,
     RAW_RESPONSE_COLUMN,
     STATUS_COLUMNS,
 )
@@ -176,6 +177,7 @@ def _absent_columns(task: StagePlan, plan: Plan) -> Iterator[list[str]]:
     for target, columns, setting in (
         (Target.LABELING, LABEL_COLUMNS, "vlm_model"),
         (Target.EMBEDDING, IMAGE_EMBEDDING_COLUMNS, "embedding_model"),
+        (Target.LABEL_EMBEDDING, LABEL_EMBEDDING_COLUMNS, "label_embedding_model"),
     ):
         if not there.intersection(c.name for c in columns):
             why = f"the target {code(target)} is not asked for"
