@@ -216,7 +216,7 @@ class Scenario(BaseModel):
         _DEFAULT_IMAGES.jpeg_quality, ge=1, le=100, description="JPEG quality of prepared images"
     )
     image_max_pixels: int = Field(
-        _DEFAULT_IMAGES.max_pixels, ge=1, le=1_000_000_000, description="larger images fail"
+        _DEFAULT_IMAGES.max_pixels, ge=1, le=178_000_000, description="larger images fail"
     )
     image_max_bytes: int = Field(_DEFAULT_IMAGES.max_bytes, ge=1, description="larger image files fail")
     image_timeout_sec: int = Field(
