@@ -19,7 +19,7 @@ from airflow_provider_drivepipe.scenario.columns import model_columns
 from airflow_provider_drivepipe.scenario.options import ImageOptions, OssOptions, StageOptions
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 
-_KEY = ("video_path", "clip_id", "frame_idx", "image_id", "image_url")
+_KEY = ("video_path", "clip_id", "clip_dir", "frame_idx", "image_id", "image_url")
 _OF_FRAMES = {"width", "height", "phash", "size_bytes"}
 """Columns of a stage's table whose place this stage's values take: they say the same of its images, or, as
 ``size_bytes`` of a manifest, something of the video, which stays in that table."""
@@ -62,12 +62,12 @@ class MaxFrameImagePrepareOperator(MaxFrameStageOperator):
             )
         status = {c.name for c in STATUS_COLUMNS}
         has_status = status <= set(names)
-        travelling = tuple(c for c in source if not (has_status and c.name in status))
-        replaced = _OF_FRAMES if has_status else set()
+        replaced = status | _OF_FRAMES if has_status else set()
+        travelling = tuple(c for c in source if c.name not in replaced)
         own = {c.name for c in IMAGE_COLUMNS}
         models = model_columns(options.labels, options.embedding, options.label_embedding)
         taken = status | own | {c.name for c in models}
-        check_names([c for c in travelling if c.name not in replaced], taken)
+        check_names(travelling, taken)
         key = tuple(c for c in _KEY if c in names)
         stages = (Stage.IMAGE_PREPARATION, *options.model_stages)
         given = given_labels(self.source_table, source, options)
@@ -82,7 +82,7 @@ class MaxFrameImagePrepareOperator(MaxFrameStageOperator):
             row_key=key,
             identity=identity,
             source_columns=travelling,
-            output_columns=(*lineage_of_images(travelling), *IMAGE_COLUMNS, *models, *STATUS_COLUMNS),
+            output_columns=(*travelling, *IMAGE_COLUMNS, *models, *STATUS_COLUMNS),
             stages=stages,
             source_has_status=has_status,
         )
@@ -109,7 +109,7 @@ class MaxFrameImagePrepareOperator(MaxFrameStageOperator):
             partitions=[f"{WORK_COLUMN.name}={Work.RUN}"],
             odps_entry=hook.odps,
         )
-        return self.prepared(hook, run, images, lineage_of_images(run.tables.source_columns))
+        return self.prepared(hook, run, images, run.tables.source_columns)
 
     def prepared(self, hook: MaxFrameHook, run: StageRun, images: Any, lineage: Sequence[Column]) -> Any:
         """Return lazy rows with the columns ``lineage``, prepared."""
@@ -127,9 +127,3 @@ class MaxFrameImagePrepareOperator(MaxFrameStageOperator):
 
     def _root(self, hook: MaxFrameHook) -> str:
         return str(hook.oss_root(self.oss.bucket, self.oss.root))
-
-
-def lineage_of_images(travelling: Sequence[Column]) -> tuple[Column, ...]:
-    """Return the input columns that are not this stage's own."""
-    own = {c.name for c in IMAGE_COLUMNS}
-    return tuple(c for c in travelling if c.name not in own)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from airflow_provider_drivepipe.contracts import STATUS_COLUMNS
+from airflow_provider_drivepipe.contracts import IMAGE_COLUMNS, STATUS_COLUMNS
 from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
 from airflow_provider_drivepipe.operators.base import StageRun
 from airflow_provider_drivepipe.operators.frame_extract import MaxFrameFrameExtractOperator
-from airflow_provider_drivepipe.operators.image_prepare import MaxFrameImagePrepareOperator, lineage_of_images
+from airflow_provider_drivepipe.operators.image_prepare import MaxFrameImagePrepareOperator
 from airflow_provider_drivepipe.operators.keyframe_expand import MaxFrameKeyframeExpandOperator
 from airflow_provider_drivepipe.operators.models import model_access, models_behind, require_a_model
 from airflow_provider_drivepipe.pipelines.publishing import WorkCounts
@@ -152,8 +152,8 @@ class MaxFrameImageLabelOperator(MaxFrameImagePrepareOperator):
         access = model_access(hook, INLINE_NAME if inline else "prepared_url", inline)
         again: Callable[[Any], Any] | None = None
         if inline:
-            status = {c.name for c in STATUS_COLUMNS}
-            kept = [c for c in lineage_of_images(run.tables.output_columns) if c.name not in status]
+            made_again = {c.name for c in (*IMAGE_COLUMNS, *STATUS_COLUMNS)}
+            kept = [c for c in run.tables.output_columns if c.name not in made_again]
 
             def again(rows: Any) -> Any:
                 return self.prepared(hook, run, rows, kept)

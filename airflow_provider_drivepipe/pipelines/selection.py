@@ -215,7 +215,7 @@ def fill_rows(tables: StageTables, wanted: Fingerprint, options: SelectionOption
         part: _needed(part, "o.", wanted, options, identity_current=None, label_embedding=label_embedding)
         for part in tables.parts
     }
-    needs = _with_labels_behind(needs, "o.")
+    needs = _with_labels_behind(needs)
     flagged = (
         f"SELECT {tables.output_names('o.')}, "
         + ", ".join(f"CASE WHEN {need} THEN 1 ELSE 0 END AS {_flag(part)}" for part, need in needs.items())
@@ -288,14 +288,13 @@ def _needed(
     return f"({changed} OR ({missing} AND {again}))"
 
 
-def _with_labels_behind(needs: dict[ModelPart, str], row: str) -> dict[ModelPart, str]:
-    """The conditions of all parts, with that a new label is embedded again, and a failed one never is."""
+def _with_labels_behind(needs: dict[ModelPart, str]) -> dict[ModelPart, str]:
+    """The conditions of all parts, with that a label that is made again is embedded again."""
     label = next((need for part, need in needs.items() if part.stage is Stage.LABEL), None)
     if label is None:
         return needs
-    usable = f"{row}`error_stage` <> {quote_text(Stage.LABEL)}"
     return {
-        part: f"({label} OR ({need} AND {usable}))" if part.stage is Stage.LABEL_EMBEDDING else need
+        part: f"({label} OR {need})" if part.stage is Stage.LABEL_EMBEDDING else need
         for part, need in needs.items()
     }
 
@@ -373,7 +372,7 @@ def _fill_row_units(tables: StageTables, wanted: Fingerprint, options: Selection
         else:
             need = f"d.drivepipe_key IS NULL OR NOT ({current}) OR {need}"
         needs[part] = f"({need})"
-    needs = _with_labels_behind(needs, "d.")
+    needs = _with_labels_behind(needs)
     flags = [f"CASE WHEN {need} THEN 1 ELSE 0 END AS {_flag(part)}" for part, need in needs.items()]
     earlier = [f"drivepipe_earlier_{c}" for c in _STATUS] if tables.source_has_status else []
     place = ["drivepipe_place"] if options.limit is not None else []

@@ -146,9 +146,13 @@ def calls(local_cloud):
 
 def check_graphs(run, scenario, secrets):
     """What the submitted graphs say of models, access, options and dimensions."""
-    allowed = set(plan(scenario).tasks and [m for t in plan(scenario).tasks for m in t.models.values()])
-    seen = set()
+    allowed = {model for task in plan(scenario).tasks for model in task.models.values()}
+    seen, mounts = set(), 0
+    role_arn = DrivepipeHook().oss_settings.require_role_arn()
     for _, op in run.submitted:
+        for mount in getattr(getattr(op, "func", None), "fs_mount", ()):
+            assert mount.storage_options == {"role_arn": role_arn}
+            mounts += 1
         if not isinstance(op, LLMTaskOperator):
             continue
         project, _, model = op.model.name.removeprefix("projects/").partition("/schemas/")
@@ -172,6 +176,7 @@ def check_graphs(run, scenario, secrets):
             assert op.params == {"dimension": scenario.embedding_dim}
         assert op.simple_output is False
     assert seen == allowed
+    assert bool(mounts) == any(task.oss for task in plan(scenario).tasks)
 
 
 @pytest.fixture
@@ -365,6 +370,38 @@ def test_clip_dir_table_split_and_by_stride(hook, clips, table, calls):
     assert found["labels"] == [*names(KEYFRAME_COLUMNS), *CLIP_LINEAGE, *LABELS, *STATUS]
 
 
+def test_clips_of_one_id_are_kept_apart_when_their_images_are_prepared(
+    hook, clips, table, local_cloud, calls
+):
+    """Also: no label at all is good, so there is nothing to embed."""
+    rows = [["a", d, None, None, None] for d in ("drives/a", "drives/gone", "drives/../../other")]
+    columns = "clip_id STRING, clip_dir STRING, start_ms BIGINT, end_ms BIGINT, car STRING"
+    make_table(hook, f"{table}_my_clips", columns, rows)
+    more = {
+        "targets": ["image-preparation", "labeling", "label-embedding"],
+        "embedding_model": None,
+        "embedding_dim": None,
+        "label_embedding_model": TEXT_EMBEDDER,
+        "label_schema": None,
+        "keyframe_count": 2,
+    }
+    scenario = example("clip_labels", clips, table, **more)
+    local_cloud.control.models.script(VLM, content="I'm sorry, I can't help with that.")
+    reports = ScenarioRun().execute(scenario)
+    local_cloud.control.models.clear()
+    assert books(reports["keyframes"]) == {"keyframe_expansion": (3, 1, 2)}
+    assert books(reports["image_labels"]) == {
+        "image_preparation": (2, 2, 0),
+        "label": (2, 0, 2),
+        "label_embedding": (0, 0, 0),
+    }
+    assert reports["image_labels"]["rows_in"] == 4
+    assert reports["image_labels"]["failures"] == {"label": {"refusal": 2}}
+    assert calls() == (2, 0)
+    failed = rows_of(hook, scenario.output_table, "error_type", "error_stage = 'keyframe_expansion'")
+    assert sorted(failed) == [["not_found"], ["path_traversal"]]
+
+
 def test_image_table_labels_and_embeddings_in_one_job(hook, bucket, images, table, secrets, calls):
     make_table(hook, f"{table}_my_images", IMAGE_INPUT, image_rows(hook, bucket, images))
     run, scenario = ScenarioRun(), example("image_labels", bucket, table)
@@ -534,6 +571,9 @@ def test_a_failed_label_is_not_embedded_and_a_new_one_is(hook, bucket, images, t
     changed = example("image_labels", bucket, table, **{**more, "label_embedding_dim": 64})
     run.execute(changed, try_number=4)
     assert calls() == (0, 3)
+    reworded = {**more, "label_embedding_dim": 64, "label_prompt": "Say it in other words"}
+    run.execute(example("image_labels", bucket, table, **reworded), try_number=5)
+    assert calls() == (3, 3)
 
 
 @pytest.mark.parametrize(
