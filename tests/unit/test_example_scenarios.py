@@ -112,6 +112,18 @@ def test_documents_explain_every_task_and_stage(file):
             assert model in text
 
 
+def test_the_walkthrough_names_the_columns_that_the_scenario_names():
+    clips = load_scenario(ROOT / "dags" / "scenarios" / "clip_labels.yaml")
+    clips = clips.model_copy(update={"clip_dir_column": "folder", "clip_start_column": None})
+    text = walkthrough(clips, plan(clips))
+    assert "| `folder` | yes |" in text
+    assert "| `start_ms` |" not in text
+    labeled = load_scenario(ROOT / "dags" / "scenarios" / "labeled_images.yaml")
+    text = walkthrough(labeled, plan(labeled))
+    assert "| `image_url` | yes |" in text
+    assert "| `label_text` | yes |" in text
+
+
 def test_no_model_endpoint_bucket_project_quota_or_credential_is_written_into_the_code():
     names = [model.name for model in builtin_models()]
     assert "qwen3-vl-plus" in names
