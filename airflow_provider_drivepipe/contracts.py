@@ -66,6 +66,7 @@ class Reason(StrEnum):
     INVALID_JSON = "invalid_json"
     SCHEMA_VIOLATION = "schema_violation"
     DIMENSION_MISMATCH = "dimension_mismatch"
+    NO_LABEL = "no_label"
     LIMIT = "limit"
     BUDGET = "budget"
     NO_CLIP_ID = "no_clip_id"
@@ -161,6 +162,11 @@ RAW_RESPONSE_COLUMN = Column("label_response", "string", "the model's raw respon
 IMAGE_EMBEDDING_COLUMNS: tuple[Column, ...] = (
     Column("image_embedding", "string", "JSON array of floats"),
     Column("image_embedding_total_token", "bigint", "tokens billed for the image embedding"),
+)
+
+LABEL_EMBEDDING_COLUMNS: tuple[Column, ...] = (
+    Column("label_embedding", "string", "JSON array of floats"),
+    Column("label_embedding_total_token", "bigint", "tokens billed for the label embedding"),
 )
 
 

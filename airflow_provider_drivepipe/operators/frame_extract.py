@@ -64,9 +64,6 @@ class MaxFrameFrameExtractOperator(MaxFrameStageOperator):
             )
         measured = options.quality is not None
         lineage = lineage_of(source, frame_columns(measured=measured))
-        stages = [Stage.FRAME_EXTRACTION]
-        stages += [Stage.LABEL] if options.labels else []
-        stages += [Stage.IMAGE_EMBEDDING] if options.embedding else []
         return StageTables(
             source=self.source_table,
             output=self.output_table.name,
@@ -77,13 +74,15 @@ class MaxFrameFrameExtractOperator(MaxFrameStageOperator):
             row_key=("video_path", "frame_idx"),
             identity=("video_path", "etag") if "etag" in names else ("video_path",),
             source_columns=(*(c for c in source if c.name == "video_path"), *lineage),
-            output_columns=output_columns(lineage, options.labels, options.embedding, measured=measured),
-            stages=tuple(stages),
+            output_columns=output_columns(
+                lineage, options.labels, options.embedding, options.label_embedding, measured=measured
+            ),
+            stages=(Stage.FRAME_EXTRACTION, *options.model_stages),
         )
 
     def fingerprint(self, hook: MaxFrameHook, options: StageOptions) -> Fingerprint:
         """Return what the rows of a run are made with."""
-        project = hook.settings.require_model_project() if options.labels or options.embedding else None
+        project = hook.settings.require_model_project() if options.model_stages else None
         return fingerprint_of(options, self._root(hook), project)
 
     def build(self, hook: MaxFrameHook, run: StageRun, counts: WorkCounts) -> Any:  # noqa: ARG002

@@ -15,6 +15,7 @@ from airflow_provider_drivepipe.scenario.label_schemas import schema_text
 from airflow_provider_drivepipe.scenario.options import (
     FrameOptions,
     ImageEmbeddingOptions,
+    LabelEmbeddingOptions,
     LabelOptions,
     QualityOptions,
     StageOptions,
@@ -25,9 +26,11 @@ FRAMES_RESULT_VERSION = 1
 LABEL_RESULT_VERSION = 1
 IMAGE_EMBEDDING_RESULT_VERSION = 1
 QUALITY_RESULT_VERSION = 1
+LABEL_EMBEDDING_RESULT_VERSION = 1
 
 FRAMES_POSITION = 1
 IDENTITY_POSITION = 4
+LABEL_EMBEDDING_POSITION = 5
 ABSENT = "-"
 RULES_MARK = "~"
 """Stands between the hash of the frames and that of the rules that left some of them out."""
@@ -74,26 +77,38 @@ def image_embedding_fingerprint(options: ImageEmbeddingOptions, model_project: s
     return _digest("image_embedding", IMAGE_EMBEDDING_RESULT_VERSION, content)
 
 
+def label_embedding_fingerprint(options: LabelEmbeddingOptions, model_project: str) -> str:
+    """Return the fingerprint of label embedding: model and dimension. The label's text is not part of it."""
+    content = {**asdict(options), "model_project": model_project}
+    return _digest("label_embedding", LABEL_EMBEDDING_RESULT_VERSION, content)
+
+
 @dataclass(frozen=True)
 class Fingerprint:
     """What a row's ``fingerprint`` column says: hash of frames, of label, of embedding, then of the input.
 
-    Four places with dots between them, ``-`` where a table holds no such thing. So it can be told which part
-    of a row is current, and only the others are made again. Where rules leave frames out, the hash of the
-    frames is followed by ``~`` and the hash of the rules: pictures stay the same when only rules change.
+    Four places with dots between them, ``-`` where a table holds no such thing; a fifth one for the embedding
+    of the label where a table has that. So it can be told which part of a row is current, and only the others
+    are made again. Where rules leave frames out, the hash of the frames is followed by ``~`` and the hash of
+    the rules: pictures stay the same when only rules change.
     """
 
     frames: str = ABSENT
     label: str = ABSENT
     embedding: str = ABSENT
+    label_embedding: str = ABSENT
 
     def prefix(self) -> str:
-        """Return everything but the input's hash, which differs from row to row."""
+        """Return everything before the input's hash, which differs from row to row."""
         return f"{self.frames}.{self.label}.{self.embedding}"
 
+    def suffix(self) -> str:
+        """Return what comes after the input's hash, with its dot; nothing without label embeddings."""
+        return "" if self.label_embedding == ABSENT else f".{self.label_embedding}"
+
     def at(self, position: int) -> str:
-        """Return the hash at a place, counted from 1."""
-        return (self.frames, self.label, self.embedding)[position - 1]
+        """Return the hash at a place, counted from 1; the input's has none here."""
+        return (self.frames, self.label, self.embedding, "", self.label_embedding)[position - 1]
 
 
 def fingerprint_of(options: StageOptions, oss_root: str | None, model_project: str | None) -> Fingerprint:
@@ -102,6 +117,9 @@ def fingerprint_of(options: StageOptions, oss_root: str | None, model_project: s
         _frames_part(options, oss_root or "") if options.frames else ABSENT,
         label_fingerprint(options.labels, model_project or "") if options.labels else ABSENT,
         image_embedding_fingerprint(options.embedding, model_project or "") if options.embedding else ABSENT,
+        label_embedding_fingerprint(options.label_embedding, model_project or "")
+        if options.label_embedding
+        else ABSENT,
     )
 
 

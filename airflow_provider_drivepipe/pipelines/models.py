@@ -13,7 +13,12 @@ from airflow_provider_drivepipe import worker
 from airflow_provider_drivepipe.contracts import Reason
 from airflow_provider_drivepipe.pipelines.budget import BUDGET_MESSAGE
 from airflow_provider_drivepipe.pipelines.context import ModelAccess, declared_dtypes
-from airflow_provider_drivepipe.scenario.options import ImageEmbeddingOptions, LabelOptions, StageOptions
+from airflow_provider_drivepipe.scenario.options import (
+    ImageEmbeddingOptions,
+    LabelEmbeddingOptions,
+    LabelOptions,
+    StageOptions,
+)
 from airflow_provider_drivepipe.scenario.prompts import whole_prompt
 from airflow_provider_drivepipe.worker.assemble import (
     AssembleJob,
@@ -23,6 +28,13 @@ from airflow_provider_drivepipe.worker.assemble import (
     not_tried,
     passthrough,
     repair_dtypes,
+)
+from airflow_provider_drivepipe.worker.label_embedding import (
+    EMBED_TEXT,
+    VECTOR_RESPONSE,
+    VECTOR_SUCCESS,
+    add_label_vectors,
+    mark_label_texts,
 )
 from airflow_provider_drivepipe.worker.label_rows import REPAIR_TEXT, response_columns
 
@@ -40,15 +52,18 @@ def escape_braces(prompt: str) -> str:
 
 
 def _image_part(rows: Any, access: ModelAccess) -> Any:
+    if access.inline:
+        data, kind = rows[access.image_column], ImageContentType.BASE64
+        return ContentPart.image(data=data, type=kind, mime_type="image/jpeg")
     return ContentPart.image(
-        data=rows["image_url"],
+        data=rows[access.image_column],
         type=ImageContentType.IMAGE_URL,
         storage_options=access.storage_options(),
     )
 
 
 def generate_labels(rows: Any, options: LabelOptions, access: ModelAccess, asked_before: int = 0) -> Any:
-    """Return the lazy raw answers for rows with an ``image_url``, under the names of ``response_columns``.
+    """Return the lazy raw answers for rows with an image, under the names of ``response_columns``.
 
     When a model was asked before, ``rows`` have a column ``REPAIR_TEXT`` that says what was wrong. It goes
     into the message as a column, so that whatever a model answered stays text.
@@ -99,7 +114,7 @@ def _repair_round(
 
 
 def embed_images(rows: Any, options: ImageEmbeddingOptions, access: ModelAccess) -> Any:
-    """Return lazy ``embedding_response`` and ``embedding_success`` for rows with an ``image_url``."""
+    """Return lazy ``embedding_response`` and ``embedding_success`` for rows with an image."""
     model = read_odps_model(options.model, project=access.project)
     answers = model.embed(
         rows,
@@ -118,19 +133,59 @@ def call_models(rows: Any, options: StageOptions, access: ModelAccess, job: Asse
         parts.append(generate_labels(rows, options.labels, access))
     if options.embedding is not None:
         parts.append(embed_images(rows, options.embedding, access))
-    combined = md.concat(parts, axis=1)
+    combined = rows if len(parts) == 1 else md.concat(parts, axis=1)
     if options.labels is not None:
         combined = repair_labels(combined, options.labels, access, job)
 
     def assemble_chunk(chunk: Any) -> Any:
         return assemble(chunk, job)
 
-    return combined.mf.apply_chunk(
-        assemble_chunk,
+    dtypes = assemble_dtypes(job, dict(rows.dtypes))
+    final = combined.mf.apply_chunk(
+        assemble_chunk, output_type="dataframe", dtypes=declared_dtypes(dtypes), skip_infer=True
+    )
+    if options.label_embedding is None:
+        return final
+    return embed_labels(final, options.label_embedding, access, dtypes)
+
+
+def embed_labels(
+    rows: Any, options: LabelEmbeddingOptions, access: ModelAccess, dtypes: dict[str, Any]
+) -> Any:
+    """Return lazy final ``rows`` with the embeddings of their labels; failed labels are not sent.
+
+    Rows come in another order when they come back.
+
+    :param dtypes: those of ``rows``.
+    """
+
+    dimension = options.dimension
+
+    def mark_chunk(chunk: Any) -> Any:
+        return mark_label_texts(chunk)
+
+    def add_chunk(chunk: Any) -> Any:
+        return add_label_vectors(chunk, dimension)
+
+    marked = rows.mf.apply_chunk(
+        mark_chunk,
         output_type="dataframe",
-        dtypes=declared_dtypes(assemble_dtypes(job, dict(rows.dtypes))),
+        dtypes=declared_dtypes({**dtypes, EMBED_TEXT: "object"}),
         skip_infer=True,
     )
+    text = marked[EMBED_TEXT]
+    asked, rest = marked[text != ""], marked[text == ""][list(dtypes)]
+    model = read_odps_model(options.model, project=access.project)
+    answers = model.embed(
+        asked[EMBED_TEXT],
+        dimensions=dimension,
+        simple_output=False,
+        running_options=dict(_EMBED_RUNNING_OPTIONS),
+    ).rename(columns={"response": VECTOR_RESPONSE, "success": VECTOR_SUCCESS})
+    embedded = md.concat([asked, answers], axis=1).mf.apply_chunk(
+        add_chunk, output_type="dataframe", dtypes=declared_dtypes(dtypes), skip_infer=True
+    )
+    return md.concat([embedded, rest])
 
 
 def first_rows(rows: Any, key: tuple[str, ...], count: int) -> tuple[Any, Any]:

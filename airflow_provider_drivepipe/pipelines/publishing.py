@@ -125,19 +125,28 @@ def require_complete(tables: StageTables, counts: WorkCounts, staged: Sequence[o
 def audit(tables: StageTables) -> str:
     """Return the query for the books of the partition to be.
 
-    Columns: origin (``carried``, ``new``, ``other``), status, error_stage, error_type, has_embedding, rows.
+    Columns: origin (``carried``, ``new``, ``other``), status, error_stage, error_type, has_embedding, rows,
+    has_label_embedding.
     """
-    embedding = Stage.IMAGE_EMBEDDING in tables.stages
-    has_embedding = "CASE WHEN `image_embedding` IS NULL THEN 0 ELSE 1 END" if embedding else "0"
-    picked = f"`status`, `error_stage`, `error_type`, {has_embedding} AS has_embedding"
+    group = "origin, `status`, `error_stage`, `error_type`, has_embedding"
+    picked = (
+        f"`status`, `error_stage`, `error_type`, {_has(tables, Stage.IMAGE_EMBEDDING)} AS has_embedding, "
+        f"{_has(tables, Stage.LABEL_EMBEDDING)} AS has_label_embedding"
+    )
     return (
-        "SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*) FROM ("
+        f"SELECT {group}, COUNT(*), has_label_embedding FROM ("
         + " UNION ALL ".join(
             f"SELECT {quote_text(origin)} AS origin, {picked} FROM ({query}) {origin[0]}"
             for origin, query in _origins(tables).items()
         )
-        + ") u GROUP BY origin, `status`, `error_stage`, `error_type`, has_embedding"
+        + f") u GROUP BY {group}, has_label_embedding"
     )
+
+
+def _has(tables: StageTables, stage: Stage) -> str:
+    """Whether a row holds the result of a stage, 1 or 0; 0 where the table has no such column."""
+    part = next((part for part in tables.parts if part.stage is stage), None)
+    return "0" if part is None else f"CASE WHEN {quote_name(part.result_column)} IS NULL THEN 0 ELSE 1 END"
 
 
 def count_published(tables: StageTables) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from airflow_provider_drivepipe.contracts import (
     FRAME_COLUMNS,
+    IMAGE_COLUMNS,
     KEYFRAME_COLUMNS,
     STATUS_COLUMNS,
     Column,
@@ -53,6 +54,8 @@ def table_columns(task: StagePlan, source: Columns | None) -> Columns | None:
     own = _OWN_COLUMNS.get(task.stages[0], ())
     status = {c.name for c in STATUS_COLUMNS}
     taken = {c.name for c in own} | status
+    if task.images:
+        taken |= {c.name for c in IMAGE_COLUMNS}
     travelling = [c for c in source if c.name not in taken]
     before = {c.name for c in (*own, *travelling)}
     return (*own, *travelling, *(c for c in planned if c.name not in before))

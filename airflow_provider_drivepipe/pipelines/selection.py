@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Reason, Status
+from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Reason, Stage, Status
 from airflow_provider_drivepipe.pipelines.budget import BUDGET_MESSAGE, Budget
-from airflow_provider_drivepipe.pipelines.fingerprint import FRAMES_POSITION, IDENTITY_POSITION, Fingerprint
+from airflow_provider_drivepipe.pipelines.fingerprint import (
+    FRAMES_POSITION,
+    IDENTITY_POSITION,
+    LABEL_EMBEDDING_POSITION,
+    Fingerprint,
+)
 from airflow_provider_drivepipe.pipelines.stage_sql import (
     column_list,
     create_table,
@@ -175,7 +180,8 @@ def _fill_expanding_units(tables: StageTables, wanted: Fingerprint, options: Sel
     earlier = [f"drivepipe_earlier_{c}" for c in _STATUS] if tables.source_has_status else []
     sorted_units = (
         f"SELECT {column_list([*source_columns, *earlier], 's.')}, "
-        f"CONCAT({quote_text(wanted.prefix() + '.')}, s.drivepipe_identity) AS drivepipe_wanted, "
+        f"CONCAT({quote_text(wanted.prefix() + '.')}, s.drivepipe_identity, {quote_text(wanted.suffix())}) "
+        "AS drivepipe_wanted, "
         f"CASE WHEN {same} THEN d.attempt + 1 ELSE 1 END AS drivepipe_attempt, {work} "
         f"FROM ({_source(tables, options)}) s LEFT JOIN ({_published_units(tables)}) d "
         "ON s.drivepipe_key = d.drivepipe_key"
@@ -222,7 +228,12 @@ def fill_rows(
     What a row has already, and is current, stays in it: only what is missing is asked for again. Rows beyond
     the budget stay as they are.
     """
-    needs = {part: _needed(part, "o.", wanted, options, identity_current=None) for part in tables.parts}
+    label_embedding = quote_text(wanted.suffix()[1:])
+    needs = {
+        part: _needed(part, "o.", wanted, options, identity_current=None, label_embedding=label_embedding)
+        for part in tables.parts
+    }
+    needs = _with_labels_behind(needs)
     flagged = (
         f"SELECT {tables.output_names('o.')}, "
         + ", ".join(f"CASE WHEN {need} THEN 1 ELSE 0 END AS {_flag(part)}" for part, need in needs.items())
@@ -236,9 +247,8 @@ def fill_rows(
         f"OR (o.`status` IN ({quote_text(Status.FAILED)}, {quote_text(Status.SKIPPED)}) "
         f"AND o.`error_stage` <> {quote_text(tables.stages[0])}))"
     )
-    fingerprint = _next_fingerprint(
-        tables, wanted, _part("`fingerprint`", FRAMES_POSITION), _part("`fingerprint`", IDENTITY_POSITION)
-    )
+    frames, identity = (_part("`fingerprint`", at) for at in (FRAMES_POSITION, IDENTITY_POSITION))
+    fingerprint = _next_fingerprint(tables, wanted, frames, identity, label_embedding)
     work = quote_name(WORK_COLUMN.name)
     needed = (
         f"SELECT {tables.output_names()}, {_flags(tables)}, {fingerprint} AS drivepipe_next, "
@@ -293,25 +303,48 @@ def _missing(part: ModelPart, row: str) -> str:
 
 
 def _needed(
-    part: ModelPart, row: str, wanted: Fingerprint, options: SelectionOptions, identity_current: str | None
+    part: ModelPart,
+    row: str,
+    wanted: Fingerprint,
+    options: SelectionOptions,
+    identity_current: str | None,
+    label_embedding: str,
 ) -> str:
-    """Whether a published row needs a part again; NULL where there is no published row."""
+    """Whether a published row needs a part again; NULL where there is no published row.
+
+    :param label_embedding: expression for the wanted hash of the label's embedding.
+    """
     fingerprint = f"{row}`fingerprint`"
     missing = _missing(part, row)
     if options.reprocess is Reprocess.FAILED:
         return missing
     same = (
         f"{_part(fingerprint, 2)} = {quote_text(wanted.label)} "
-        f"AND {_part(fingerprint, 3)} = {quote_text(wanted.embedding)}"
+        f"AND {_part(fingerprint, 3)} = {quote_text(wanted.embedding)} "
+        f"AND {_part(fingerprint, LABEL_EMBEDDING_POSITION)} = {label_embedding}"
     )
     if identity_current is not None:
         same += f" AND {identity_current}"
     again = f"({row}`attempt` < {int(options.max_row_attempts)} OR NOT ({same}))"
-    changed = f"{_part(fingerprint, part.position)} <> {quote_text(wanted.at(part.position))}"
+    hash_ = label_embedding if part.stage is Stage.LABEL_EMBEDDING else quote_text(wanted.at(part.position))
+    changed = f"{_part(fingerprint, part.position)} <> {hash_}"
     return f"({changed} OR ({missing} AND {again}))"
 
 
-def _next_fingerprint(tables: StageTables, wanted: Fingerprint, frames: str, identity: str) -> str:
+def _with_labels_behind(needs: dict[ModelPart, str]) -> dict[ModelPart, str]:
+    """The conditions of all parts, with that a label that is made again is embedded again."""
+    label = next((need for part, need in needs.items() if part.stage is Stage.LABEL), None)
+    if label is None:
+        return needs
+    return {
+        part: f"({label} OR {need})" if part.stage is Stage.LABEL_EMBEDDING else need
+        for part, need in needs.items()
+    }
+
+
+def _next_fingerprint(
+    tables: StageTables, wanted: Fingerprint, frames: str, identity: str, label_embedding: str
+) -> str:
     """The fingerprint after the work: parts that are done again take the wanted hash, others keep theirs."""
     pieces = [frames]
     for position in (2, 3):
@@ -322,7 +355,12 @@ def _next_fingerprint(tables: StageTables, wanted: Fingerprint, frames: str, ide
         else:
             kept = _part("`fingerprint`", position)
             pieces.append(f"CASE WHEN {_flag(part)} = 1 THEN {hash_} ELSE {kept} END")
-    return "CONCAT({})".format(", '.', ".join([*pieces, identity]))
+    pieces.append(identity)
+    last = next((p for p in tables.parts if p.position == LABEL_EMBEDDING_POSITION), None)
+    if last is not None:
+        kept = _part("`fingerprint`", last.position)
+        pieces.append(f"CASE WHEN {_flag(last)} = 1 THEN {label_embedding} ELSE {kept} END")
+    return "CONCAT({})".format(", '.', ".join(pieces))
 
 
 def _todo_case(tables: StageTables, otherwise: str) -> str:
@@ -365,16 +403,22 @@ def _fill_row_units(
     model_columns = [c for part in tables.parts for c in part.columns if c in _names(tables)]
     current = f"{_part('d.`fingerprint`', IDENTITY_POSITION)} = s.drivepipe_identity"
     any_missing = " OR ".join(_missing(part, "d.") for part in tables.parts)
-    flags = []
+    label_embedding = _wanted_label_embedding(tables, wanted)
+    needs = {}
     for part in tables.parts:
-        need = _needed(part, "d.", wanted, options, current)
+        need = _needed(part, "d.", wanted, options, current, label_embedding)
+        same = current
+        if part.stage is Stage.LABEL_EMBEDDING:
+            same = f"{current} AND {_part('d.`fingerprint`', LABEL_EMBEDDING_POSITION)} = {label_embedding}"
         if options.reprocess is Reprocess.ALL:
             need = "TRUE"
         elif options.reprocess is Reprocess.FAILED:
-            need = f"d.drivepipe_key IS NULL OR {need} OR (NOT ({current}) AND ({any_missing}))"
+            need = f"d.drivepipe_key IS NULL OR {need} OR (NOT ({same}) AND ({any_missing}))"
         else:
             need = f"d.drivepipe_key IS NULL OR NOT ({current}) OR {need}"
-        flags.append(f"CASE WHEN {need} THEN 1 ELSE 0 END AS {_flag(part)}")
+        needs[part] = f"({need})"
+    needs = _with_labels_behind(needs)
+    flags = [f"CASE WHEN {need} THEN 1 ELSE 0 END AS {_flag(part)}" for part, need in needs.items()]
     earlier = [f"drivepipe_earlier_{c}" for c in _STATUS] if tables.source_has_status else []
     place = ["drivepipe_place"] if options.limit is not None else []
     taken = [*source_columns, *earlier, "drivepipe_identity", "drivepipe_usable", "drivepipe_nth", *place]
@@ -392,7 +436,9 @@ def _fill_row_units(
     todo_ = f"WHEN {any_needed} > 0 THEN {_todo_case(tables, Work.KEEP)}"
     sorted_as = WORK_COLUMN.name if budget is None else "drivepipe_asked"
     sort = _work(options, unpublished, todo_, Work.KEEP, earlier=tables.source_has_status, name=sorted_as)
-    fingerprint = _next_fingerprint(tables, wanted, quote_text(wanted.frames), "drivepipe_identity")
+    fingerprint = _next_fingerprint(
+        tables, wanted, quote_text(wanted.frames), "drivepipe_identity", label_embedding
+    )
     decided = f"SELECT s.*, {fingerprint} AS drivepipe_next, {sort} FROM ({flagged}) s"
     if budget is not None:
         asked = f"drivepipe_asked LIKE '{TODO}%'"
@@ -413,6 +459,16 @@ def _fill_row_units(
     )
     query = f"SELECT {column_list(source_columns)}, {kept}, {status}, {work} FROM ({decided}) u"
     return _insert(tables.working.units, [*source_columns, *model_columns, *_STATUS], query)
+
+
+def _wanted_label_embedding(tables: StageTables, wanted: Fingerprint) -> str:
+    """The wanted hash of the label's embedding; of the text too where that is input.
+
+    The text is not part of the row's identity: another text leaves the embedding of the image as it is.
+    """
+    if not tables.embeds_given_labels:
+        return quote_text(wanted.suffix()[1:])
+    return f"SUBSTR(MD5(CONCAT({quote_text(wanted.suffix())}, COALESCE(s.`label_text`, ''))), 1, 16)"
 
 
 def _names(tables: StageTables) -> set[str]:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from airflow_provider_drivepipe.contracts import (
     IMAGE_EMBEDDING_COLUMNS,
     LABEL_COLUMNS,
+    LABEL_EMBEDDING_COLUMNS,
     RAW_RESPONSE_COLUMN,
     STATUS_COLUMNS,
     Column,
@@ -76,8 +77,15 @@ IMAGE_EMBEDDING_PART = ModelPart(
     tuple(c.name for c in IMAGE_EMBEDDING_COLUMNS),
     ("image_embedding_total_token",),
 )
-MODEL_PARTS = (LABEL_PART, IMAGE_EMBEDDING_PART)
-
+LABEL_EMBEDDING_PART = ModelPart(
+    Stage.LABEL_EMBEDDING,
+    "t",
+    5,
+    "label_embedding",
+    tuple(c.name for c in LABEL_EMBEDDING_COLUMNS),
+    ("label_embedding_total_token",),
+)
+MODEL_PARTS = (LABEL_PART, IMAGE_EMBEDDING_PART, LABEL_EMBEDDING_PART)
 
 TODO = "todo_"
 """Start of the partitions of rows that lack results of models; the codes of the parts follow."""
@@ -179,6 +187,11 @@ class StageTables:
     output_columns: tuple[Column, ...]
     stages: tuple[Stage, ...]
     source_has_status: bool = False
+
+    @property
+    def embeds_given_labels(self) -> bool:
+        """Whether labels that the input holds are embedded; else they are made in the same task."""
+        return Stage.LABEL_EMBEDDING in self.stages and Stage.LABEL not in self.stages
 
     @property
     def partition_filter(self) -> str:

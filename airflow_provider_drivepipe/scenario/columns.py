@@ -9,19 +9,28 @@ from airflow_provider_drivepipe.contracts import (
     FRAME_QUALITY_COLUMNS,
     IMAGE_EMBEDDING_COLUMNS,
     LABEL_COLUMNS,
+    LABEL_EMBEDDING_COLUMNS,
     RAW_RESPONSE_COLUMN,
     STATUS_COLUMNS,
     Column,
 )
 from airflow_provider_drivepipe.scenario.label_schemas import LabelField, label_fields
-from airflow_provider_drivepipe.scenario.options import ImageEmbeddingOptions, LabelOptions
+from airflow_provider_drivepipe.scenario.options import (
+    ImageEmbeddingOptions,
+    LabelEmbeddingOptions,
+    LabelOptions,
+)
 
 LABEL_NORMALISED_COLUMN = Column(
     "label_normalised", "bigint", "how many values of the label were put right, NULL without one"
 )
 
 
-def model_columns(labels: LabelOptions | None, embedding: ImageEmbeddingOptions | None) -> tuple[Column, ...]:
+def model_columns(
+    labels: LabelOptions | None,
+    embedding: ImageEmbeddingOptions | None,
+    label_embedding: LabelEmbeddingOptions | None = None,
+) -> tuple[Column, ...]:
     """Return the columns that labeling and embedding add, only those that are asked for."""
     columns: list[Column] = []
     if labels is not None:
@@ -34,6 +43,8 @@ def model_columns(labels: LabelOptions | None, embedding: ImageEmbeddingOptions 
         ]
     if embedding is not None:
         columns += IMAGE_EMBEDDING_COLUMNS
+    if label_embedding is not None:
+        columns += LABEL_EMBEDDING_COLUMNS
     return tuple(columns)
 
 
@@ -53,6 +64,7 @@ def output_columns(
     lineage: Sequence[Column],
     labels: LabelOptions | None,
     embedding: ImageEmbeddingOptions | None,
+    label_embedding: LabelEmbeddingOptions | None = None,
     *,
     measured: bool = False,
 ) -> tuple[Column, ...]:
@@ -60,4 +72,5 @@ def output_columns(
 
     Frame columns, lineage of the input, label columns, embedding columns, status columns.
     """
-    return (*frame_columns(measured=measured), *lineage, *model_columns(labels, embedding), *STATUS_COLUMNS)
+    models = model_columns(labels, embedding, label_embedding)
+    return (*frame_columns(measured=measured), *lineage, *models, *STATUS_COLUMNS)

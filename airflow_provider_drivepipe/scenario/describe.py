@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_drivepipe.scenario.model import Scenario
+from airflow_provider_drivepipe.scenario.options import KeyframeOptions
 from airflow_provider_drivepipe.scenario.plan import Plan, StagePlan
 from airflow_provider_drivepipe.scenario.walkthrough import walkthrough
 
@@ -48,6 +49,15 @@ def _task_lines(task: StagePlan) -> list[str]:
             f"{rule} ({key} {getattr(task.quality, key):g})" for key, rule in task.quality.rules().items()
         )
         lines.append(f"   leaves out {rules or 'nothing, but frames are measured'}")
+    if task.keyframes:
+        count, stride = task.keyframes.count, task.keyframes.stride
+        chosen = f"{count} per clip" if count else f"every {stride}th image" if stride else "all images"
+        lines.append(f"   clips    {chosen}; columns {', '.join(_clip_columns(task.keyframes))}")
+    if task.images:
+        size = task.images.exact_size or task.images.longest_side
+        shown = "x".join(map(str, size)) if isinstance(size, tuple) else f"longest side {size}"
+        written = f"below {task.images.prepared_prefix}/" if task.images.write_back else "not written"
+        lines.append(f"   images   {shown if size else 'size kept'}, {written}")
     lines += [f"   model    {model} ({stage})" for stage, model in task.models.items()]
     lines.append("   columns")
     width = max(len(c.name) for c in task.output_table.columns)
@@ -55,6 +65,11 @@ def _task_lines(task: StagePlan) -> list[str]:
     if not task.lineage_known:
         lines.append(f"     (and every further column of {task.source}, unchanged)")
     return lines
+
+
+def _clip_columns(options: KeyframeOptions) -> list[str]:
+    columns = (options.clip_id_column, options.clip_dir_column, options.start_column, options.end_column)
+    return [column for column in columns if column is not None]
 
 
 def dag_doc(scenario: Scenario, plan: Plan) -> str:

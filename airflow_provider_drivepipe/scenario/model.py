@@ -17,12 +17,17 @@ from airflow_provider_drivepipe.scenario.options import (
     FrameFilter,
     FrameOptions,
     Granularity,
+    ImageOptions,
+    KeyframeOptions,
     LabelOptions,
     ManifestOptions,
     PartitionOptions,
+    PreparedImages,
     Reprocess,
+    ResizeFilter,
     SamplingRule,
     SelectionOptions,
+    TimestampUnit,
 )
 from airflow_provider_drivepipe.scenario.partition import (
     check_key_format,
@@ -44,6 +49,9 @@ class InputShape(StrEnum):
 
     OSS_PREFIX = "oss_prefix"
     VIDEO_TABLE = "video_table"
+    CLIP_DIR_TABLE = "clip_dir_table"
+    IMAGE_TABLE = "image_table"
+    LABELED_IMAGE_TABLE = "labeled_image_table"
 
 
 class Target(StrEnum):
@@ -51,22 +59,36 @@ class Target(StrEnum):
 
     MANIFEST = "manifest"
     FRAME_EXTRACTION = "frame-extraction"
+    KEYFRAME_EXPANSION = "keyframe-expansion"
+    IMAGE_PREPARATION = "image-preparation"
     LABELING = "labeling"
     EMBEDDING = "embedding"
+    LABEL_EMBEDDING = "label-embedding"
 
 
+_INTERMEDIATE_KINDS = {
+    InputShape.OSS_PREFIX: "video_frame_extraction",
+    InputShape.VIDEO_TABLE: "video_frame_extraction",
+    InputShape.CLIP_DIR_TABLE: "clip_keyframe_expansion",
+}
+"""Kind in the name of the table that the first task writes when further tasks follow."""
+_PREPARATION_KIND = "image_preparation"
+
+PixelSide = Annotated[int, Field(ge=1, le=65_500)]
 TableName = Annotated[str, Field(pattern=_TABLE.pattern.join(("^", "$")))]
 _DEFAULT_FRAMES = FrameOptions()
+_DEFAULT_IMAGES = ImageOptions()
+_DEFAULT_KEYFRAMES = KeyframeOptions()
 _DEFAULT_PARTITION = PartitionOptions()
 _DEFAULT_SELECTION = SelectionOptions()
 
 
 class OutputTables(BaseModel):
-    """Names of the two tables of split-video."""
+    """Names of the tables of split-video."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    frames: TableName = Field(description="table of frames")
+    frames: TableName = Field(description="table of frames, keyframes or prepared images")
     final: TableName | None = Field(None, description="final table, instead of output_table")
 
 
@@ -91,10 +113,8 @@ class Scenario(BaseModel):
     description: str = Field("", description="one line for people, shown in the DAG's documentation")
     owner: str = Field("airflow", description="owner of the DAG's tasks")
     tags: tuple[str, ...] = Field((), description="further tags of the DAG")
-    input_shape: InputShape = Field(description="what the scenario starts from: oss_prefix or video_table")
-    targets: tuple[Target, ...] = Field(
-        min_length=1, description="what it makes: manifest, frame-extraction, labeling, embedding"
-    )
+    input_shape: InputShape = Field(description="what it starts from: " + ", ".join(InputShape))
+    targets: tuple[Target, ...] = Field(min_length=1, description="what it makes: " + ", ".join(Target))
 
     conn_id: str = Field("drivepipe_default", description="Airflow connection of type drivepipe")
     schedule: str | None = Field(None, description="cron expression, or null for manual runs only")
@@ -131,7 +151,7 @@ class Scenario(BaseModel):
         ManifestOptions.video_extensions, min_length=1, description="extensions that make an object a video"
     )
     video_input_table: TableName | None = Field(None, description="manifest table that the listing writes")
-    source_table: TableName | None = Field(None, description="existing table with a column video_path")
+    source_table: TableName | None = Field(None, description="existing table of videos, clips or images")
     output_table: TableName | None = Field(None, description="final table")
     split_video: bool | None = Field(
         None, description="frames and models as two tasks with a frames table in between"
@@ -181,6 +201,66 @@ class Scenario(BaseModel):
         description="a frame that differs by no more is a near_duplicate; bits of the perceptual hash",
     )
 
+    clip_id_column: str = Field(
+        _DEFAULT_KEYFRAMES.clip_id_column, description="column with a clip's identity"
+    )
+    clip_dir_column: str = Field(
+        _DEFAULT_KEYFRAMES.clip_dir_column,
+        description="column with a clip's directory: a full OSS URI, or a path below the OSS root",
+    )
+    clip_start_column: str | None = Field(
+        _DEFAULT_KEYFRAMES.start_column, description="column with the start of a time range, in milliseconds"
+    )
+    clip_end_column: str | None = Field(
+        _DEFAULT_KEYFRAMES.end_column, description="column with the end of a time range, in milliseconds"
+    )
+    keyframe_count: int | None = Field(
+        None, ge=1, le=100_000, description="keyframes per clip, spread evenly (default: all images)"
+    )
+    keyframe_stride: int | None = Field(
+        None, ge=1, le=1_000_000, description="every so many-th image, instead of keyframe_count"
+    )
+    image_extensions: tuple[str, ...] = Field(
+        _DEFAULT_KEYFRAMES.image_extensions, min_length=1, description="extensions of a clip's images"
+    )
+    timestamp_unit: TimestampUnit = Field(
+        TimestampUnit.AUTO, description="unit of a clip's timestamps: auto, s, ms, us or ns"
+    )
+    clip_max_files: int = Field(
+        _DEFAULT_KEYFRAMES.max_files, ge=1, description="most files in a clip's directory"
+    )
+    clip_timeout_sec: int = Field(
+        _DEFAULT_KEYFRAMES.timeout_sec, ge=1, le=86_400, description="deadline per clip in seconds"
+    )
+
+    prepared_images: PreparedImages = Field(
+        PreparedImages.WRITE_BACK,
+        description="write_back: to OSS; inline: to the models only; features: leave images as they are",
+    )
+    prepared_prefix: str = Field(
+        _DEFAULT_IMAGES.prepared_prefix, description="key prefix of the prepared images"
+    )
+    image_longest_side: int | None = Field(
+        None, ge=1, le=65_500, description="longest side of prepared images in pixels"
+    )
+    image_exact_size: tuple[PixelSide, PixelSide] | None = Field(
+        None, description="[width, height] of prepared images, instead of image_longest_side"
+    )
+    image_enlarge: bool = Field(False, description="whether smaller images grow to image_longest_side")
+    image_resize_filter: ResizeFilter = Field(
+        _DEFAULT_IMAGES.resize_filter, description="nearest, bilinear, bicubic or lanczos"
+    )
+    image_jpeg_quality: int = Field(
+        _DEFAULT_IMAGES.jpeg_quality, ge=1, le=100, description="JPEG quality of prepared images"
+    )
+    image_max_pixels: int = Field(
+        _DEFAULT_IMAGES.max_pixels, ge=1, le=178_000_000, description="larger images fail"
+    )
+    image_max_bytes: int = Field(_DEFAULT_IMAGES.max_bytes, ge=1, description="larger image files fail")
+    image_timeout_sec: int = Field(
+        _DEFAULT_IMAGES.timeout_sec, ge=1, le=86_400, description="deadline per image in seconds"
+    )
+
     vlm_model: str | None = Field(None, description="vision-language model that labels")
     label_prompt: str | None = Field(None, description="prompt text, instead of label_prompt_style")
     label_prompt_name: str | None = Field(
@@ -205,6 +285,10 @@ class Scenario(BaseModel):
     keep_raw_response: bool = Field(False, description="also keep the model's raw response")
     embedding_model: str | None = Field(None, description="multi-modal model that embeds images")
     embedding_dim: int | None = Field(None, ge=1, le=8192, description="length of the embedding")
+    label_embedding_model: str | None = Field(None, description="text model that embeds labels")
+    label_embedding_dim: int | None = Field(
+        None, ge=1, le=8192, description="length of the embedding of a label"
+    )
 
     reprocess: Reprocess = Field(
         Reprocess.CHANGED, description="which rows a run works on: changed, failed or all"
@@ -310,10 +394,17 @@ class Scenario(BaseModel):
             raise ValueError("not a bucket name: 3 to 63 lower-case letters, digits and hyphens")
         return value
 
-    @field_validator("frames_prefix")
+    @field_validator("frames_prefix", "prepared_prefix")
     @classmethod
     def _check_output_prefix(cls, value: str) -> str:
         return check_key_path(value)
+
+    @field_validator("clip_id_column", "clip_dir_column", "clip_start_column", "clip_end_column")
+    @classmethod
+    def _check_column(cls, value: str | None) -> str | None:
+        if value is not None and not _COLUMN.fullmatch(value):
+            raise ValueError("use lower-case letters, digits and underscores")
+        return value
 
     @field_validator("oss_prefix")
     @classmethod
@@ -387,10 +478,16 @@ class Scenario(BaseModel):
 
     @property
     def frames_table(self) -> str:
-        """Table of frames of split-video, ``<scenario>_video_frame_extraction`` unless it is named."""
+        """Table of the first of several tasks, ``<scenario>_<pipeline kind>`` unless it is named."""
         if self.output_tables is not None:
             return self.output_tables.frames
-        return f"{self.scenario_name}_video_frame_extraction"
+        return f"{self.scenario_name}_{_INTERMEDIATE_KINDS.get(self.input_shape, _PREPARATION_KIND)}"
+
+    @property
+    def prepared_table(self) -> str:
+        """Table of prepared images when further tasks follow."""
+        first = self.input_shape not in _INTERMEDIATE_KINDS
+        return self.frames_table if first else f"{self.scenario_name}_{_PREPARATION_KIND}"
 
     @property
     def final_table(self) -> str:

@@ -113,6 +113,15 @@ class ImageEmbeddingOptions:
 
 
 @dataclass(frozen=True)
+class LabelEmbeddingOptions:
+    """How a text model embeds the text of a label."""
+
+    model: str
+    dimension: int | None = None
+    """Length of the vector; None leaves it to the model."""
+
+
+@dataclass(frozen=True)
 class OssOptions:
     """Where videos and frames live. ``root`` None means the bucket of the connection's endpoint."""
 
@@ -154,13 +163,25 @@ class StageOptions:
     images: ImageOptions | None = None
     quality: QualityOptions | None = None
     """Which frames are left out before a model sees them; only together with ``frames``."""
+    label_embedding: LabelEmbeddingOptions | None = None
 
     def only(self, stages: Collection[Stage]) -> StageOptions:
         """Return the options of some model stages alone."""
         return StageOptions(
             labels=self.labels if Stage.LABEL in stages else None,
             embedding=self.embedding if Stage.IMAGE_EMBEDDING in stages else None,
+            label_embedding=self.label_embedding if Stage.LABEL_EMBEDDING in stages else None,
         )
+
+    @property
+    def model_stages(self) -> tuple[Stage, ...]:
+        """The stages that call models, first to last."""
+        asked = (
+            (Stage.LABEL, self.labels),
+            (Stage.IMAGE_EMBEDDING, self.embedding),
+            (Stage.LABEL_EMBEDDING, self.label_embedding),
+        )
+        return tuple(stage for stage, options in asked if options is not None)
 
 
 @dataclass(frozen=True)
@@ -207,6 +228,18 @@ class ResizeFilter(StrEnum):
     LANCZOS = "lanczos"
 
 
+class PreparedImages(StrEnum):
+    """What becomes of prepared images.
+
+    ``WRITE_BACK``: they are written to OSS, and models read them there. ``INLINE``: models get them within
+    their requests, and nothing is written. ``FEATURES``: only features are taken; models get the original.
+    """
+
+    WRITE_BACK = "write_back"
+    INLINE = "inline"
+    FEATURES = "features"
+
+
 @dataclass(frozen=True)
 class ImageOptions:
     """How images are prepared; ``longest_side`` or ``exact_size`` or neither, which keeps the size."""
@@ -221,6 +254,8 @@ class ImageOptions:
     jpeg_quality: int = 85
     write_back: bool = True
     """Write the prepared image to OSS; else only its features are taken, and it stays where it is."""
+    inline: bool = False
+    """Instead of writing it, pass the prepared image on to the models within their requests."""
     prepared_prefix: str = "prepared"
     """Key prefix of the prepared images below the OSS root."""
     max_pixels: int = 100_000_000

@@ -168,13 +168,18 @@ STAGES: dict[Stage, StageGuide] = {
         does="turns each label into a vector with a text model",
         unit="label",
         reads=(InputColumn("label_text", True, "text of the label"),),
-        fails="The row keeps its label and, where there is one, the vector of its image.",
+        fails=(
+            "The row keeps its label and, where there is one, the vector of its image. A label that failed "
+            "is not sent. Where the image's vector is missing too, `error_stage` names that, and the report "
+            "counts the label's as `masked_by_image_embedding`."
+        ),
         reasons=(
             Reason.MODEL_ERROR,
             Reason.RATE_LIMITED,
             Reason.TIMEOUT,
             Reason.EMPTY_RESPONSE,
             Reason.DIMENSION_MISMATCH,
+            Reason.NO_LABEL,
         ),
         again="The model is called, and paid, only for labels that are new or have no vector.",
     ),
@@ -193,10 +198,10 @@ INPUT_SHAPES: dict[str, str] = {
 TARGETS: dict[str, str] = {
     "manifest": "a table of the videos",
     "frame-extraction": "JPEGs in OSS, and a row per frame",
+    "keyframe-expansion": "a row per keyframe of each clip",
+    "image-preparation": "prepared images and their features",
     "labeling": "labels by a vision-language model",
     "embedding": "vectors of the images by a multi-modal model",
     "label-embedding": "vectors of the labels by a text model",
-    "keyframe-expansion": "a row per keyframe of the clips",
-    "image-preparation": "prepared images and their features",
 }
 """What a scenario makes."""

@@ -82,32 +82,45 @@ def _what_it_does(scenario: Scenario, plan: Plan) -> str:
     )
 
 
+_IN_BETWEEN = {
+    Stage.FRAME_EXTRACTION: ("cuts the frames", "frames"),
+    Stage.KEYFRAME_EXPANSION: ("lists the keyframes", "keyframes"),
+    Stage.IMAGE_PREPARATION: ("prepares the images", "prepared images"),
+}
+"""What a first stage does, and what it makes for the models."""
+
+
 def _one_job_or_two(scenario: Scenario, plan: Plan) -> str:
     """The choice between single job and split-video, and how to make the other one."""
     heading = "## One job or two"
-    frames = next((task for task in plan.tasks if Stage.FRAME_EXTRACTION in task.stages), None)
+    first = next((task for task in reversed(plan.tasks) if task.stages[0] in _IN_BETWEEN), None)
     models = next((task for task in plan.tasks if task.models), None)
-    if frames is None or models is None:
-        lacking = "cuts no videos" if frames is None else "calls no model"
+    if first is None or models is None:
+        lacking = "makes no images" if models else "calls no model"
         return section(heading, paragraph(f"There is nothing to split: this pipeline {lacking}."))
+    does, made = _IN_BETWEEN[first.stages[0]]
     final = code(models.output_table.name)
     price = paragraph(
         "Changing from one to the other makes all rows of a partition again when it runs next, models",
         "included. Name another `output_table` to keep what is paid for.",
     )
-    if frames is models:
+    if first is models:
+        between = scenario.prepared_table if first.images else scenario.frames_table
+        splitting = "Set `split_video: true`"
+        if first.images and first.images.inline:
+            splitting = "Set `prepared_images: write_back` and `split_video: true`"
         return section(
             heading,
             paragraph(
-                "**Single job**, the default: one MaxFrame job cuts the frames, sends them to the models at",
-                f"once and writes one table, {final}. No table of frames stands in between. A retry still",
+                f"**Single job**, the default: one MaxFrame job {does}, sends them to the models at",
+                f"once and writes one table, {final}. No table of {made} stands in between. A retry still",
                 "pays only for what is missing.",
             ),
             paragraph(
-                "Set `split_video: true` when the frames are wanted as a table of their own: for others, for",
-                "an audit, or to retry and clear labels apart from frames. Then one task writes",
-                f"{code(scenario.frames_table)} (another name: {code('output_tables: {frames: …}')}), and a",
-                f"second one reads it and writes {final}.",
+                f"{splitting} when the {made} are wanted as a table of their own: for others, for",
+                "an audit, or to retry and clear labels apart from them. Then one task writes",
+                f"{code(between)} (another name for the first table: {code('output_tables: {frames: …}')}),",
+                f"and a second one reads it and writes {final}.",
             ),
             price,
         )
@@ -117,16 +130,16 @@ def _one_job_or_two(scenario: Scenario, plan: Plan) -> str:
     return section(
         heading,
         paragraph(
-            f"**Split-video**, because the scenario has {code(asked)}: task {code(frames.task_id)} publishes",
-            f"the frames table {code(frames.output_table.name)}, task {code(models.task_id)} reads that",
+            f"**Split-video**, because the scenario has {code(asked)}: task {code(first.task_id)} publishes",
+            f"the table of {made} {code(first.output_table.name)}, task {code(models.task_id)} reads that",
             f"partition and writes {final}. Each is retried and cleared on its own.",
         ),
         paragraph(
-            "What is handed over: `image_url` goes to the models, and all columns of the frames travel",
-            "through. Frames that are not `ok` pass by with their reason and cost nothing.",
+            f"What is handed over: {code(models.image_column)} goes to the models, and all columns of the",
+            f"{made} travel through. Rows that are not `ok` pass by with their reason and cost nothing.",
         ),
         paragraph(
-            f"Remove {code(asked)} for a **single job**: one table, and no table of frames in between.",
+            f"Remove {code(asked)} for a **single job**: one table, and no table of {made} in between.",
         ),
         price,
     )
@@ -156,6 +169,9 @@ def _model_settings(task: StagePlan, stage: str) -> str:
         return f"prompt {prompt}, schema {schema}, answers of at most {tokens} tokens"
     if stage == Stage.IMAGE_EMBEDDING and task.embedding:
         dimension = task.embedding.dimension
+        return f"{dimension} dimensions" if dimension else "as many dimensions as the model gives"
+    if stage == Stage.LABEL_EMBEDDING and task.label_embedding:
+        dimension = task.label_embedding.dimension
         return f"{dimension} dimensions" if dimension else "as many dimensions as the model gives"
     return NOTHING
 

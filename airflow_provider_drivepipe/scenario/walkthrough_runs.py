@@ -157,7 +157,7 @@ def params_of_a_run(plan: Plan) -> str:
 def _params(plan: Plan) -> Iterator[list[str]]:
     as_scenario = "as the scenario says"
     yield [code(plan.partition.columns[0]), "the partition", "the partition key or the logical date decides"]
-    if any(task.frames or task.models for task in plan.tasks):
+    if any(not task.manifest for task in plan.tasks):
         yield [
             "`reprocess`",
             _REPROCESS,

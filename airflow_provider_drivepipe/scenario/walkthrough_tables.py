@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from airflow_provider_drivepipe.contracts import (
     IMAGE_EMBEDDING_COLUMNS,
     LABEL_COLUMNS,
+    LABEL_EMBEDDING_COLUMNS,
     RAW_RESPONSE_COLUMN,
     STATUS_COLUMNS,
+    Stage,
 )
 from airflow_provider_drivepipe.scenario.markdown import (
     NOTHING,
@@ -21,7 +24,7 @@ from airflow_provider_drivepipe.scenario.markdown import (
 )
 from airflow_provider_drivepipe.scenario.model import Scenario, Target
 from airflow_provider_drivepipe.scenario.plan import Plan, StageKind, StagePlan
-from airflow_provider_drivepipe.scenario.stage_guide import STAGES
+from airflow_provider_drivepipe.scenario.stage_guide import STAGES, InputColumn
 
 _ALWAYS_SHOWN = (
     "partition_col",
@@ -84,6 +87,10 @@ def _settings(scenario: Scenario, plan: Plan) -> Iterator[list[str]]:
     keys = list(_ALWAYS_SHOWN)
     if any(task.frames for task in plan.tasks):
         keys = ["frame_fps", "frame_sample_count", "frames_prefix", "ffmpeg_timeout_sec", *keys]
+    if any(task.keyframes for task in plan.tasks):
+        keys = ["clip_id_column", "clip_dir_column", "keyframe_count", "keyframe_stride", *keys]
+    if any(task.images for task in plan.tasks):
+        keys = ["prepared_images", "prepared_prefix", "image_longest_side", "image_exact_size", *keys]
     if any(task.oss or task.manifest for task in plan.tasks):
         keys = ["oss_bucket", "oss_root", "oss_mount_path", *keys]
     for key in keys:
@@ -110,7 +117,7 @@ def input_expected(plan: Plan) -> str:
                 "the partition's value.",
             ),
         )
-    rows = [[code(c.name), "yes" if c.needed else "no", c.meaning] for c in STAGES[first.stages[0]].reads]
+    rows = [[code(c.name), "yes" if c.needed else "no", c.meaning] for c in _columns_read(first)]
     return section(
         "## Input",
         paragraph(
@@ -120,6 +127,23 @@ def input_expected(plan: Plan) -> str:
         table(["column", "needed", "meaning"], rows),
         _travelling(first),
     )
+
+
+def _columns_read(first: StagePlan) -> list[InputColumn]:
+    """Return the columns that the first task reads, under the names that the scenario gives them."""
+    columns = list(STAGES[first.stages[0]].reads)
+    if first.keyframes:
+        names = {
+            "clip_id": first.keyframes.clip_id_column,
+            "clip_dir": first.keyframes.clip_dir_column,
+            "start_ms": first.keyframes.start_column,
+            "end_ms": first.keyframes.end_column,
+        }
+        columns = [replace(c, name=name) for c in columns if (name := names[c.name]) is not None]
+    embeds_given = first.label_embedding is not None and first.labels is None
+    if embeds_given and first.stages[0] is not Stage.LABEL_EMBEDDING:
+        columns += STAGES[Stage.LABEL_EMBEDDING].reads
+    return columns
 
 
 def _travelling(first: StagePlan) -> str:
@@ -180,6 +204,7 @@ def _absent_columns(task: StagePlan, plan: Plan) -> Iterator[list[str]]:
     for target, columns, setting in (
         (Target.LABELING, LABEL_COLUMNS, "vlm_model"),
         (Target.EMBEDDING, IMAGE_EMBEDDING_COLUMNS, "embedding_model"),
+        (Target.LABEL_EMBEDDING, LABEL_EMBEDDING_COLUMNS, "label_embedding_model"),
     ):
         if not there.intersection(c.name for c in columns):
             why = f"the target {code(target)} is not asked for"

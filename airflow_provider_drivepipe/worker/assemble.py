@@ -39,6 +39,7 @@ _LABEL_DTYPES = {
     "label_response": "object",
 }
 _EMBEDDING_DTYPES = {"image_embedding": "object", "image_embedding_total_token": "Int64"}
+_LABEL_EMBEDDING_DTYPES = {"label_embedding": "object", "label_embedding_total_token": "Int64"}
 _STATUS_DTYPES = {
     "status": "object",
     "error_stage": "object",
@@ -68,6 +69,7 @@ class AssembleJob:
     repair_rounds: int = 0
     repair_in_chinese: bool = False
     label_fields: tuple[tuple[str, str, str], ...] = ()
+    label_embedding: bool = False
 
     @property
     def label(self) -> LabelJob:
@@ -143,6 +145,7 @@ def _model_dtypes(job: AssembleJob) -> dict[str, str]:
     return {
         **({**_LABEL_DTYPES, **flat} if job.labels else {}),
         **(_EMBEDDING_DTYPES if job.embedding else {}),
+        **(_LABEL_EMBEDDING_DTYPES if job.label_embedding else {}),
     }
 
 

@@ -6,6 +6,7 @@ Runs in DPE workers: standard library, pandas, numpy and Pillow only; literals t
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import os
@@ -39,6 +40,8 @@ from airflow_provider_drivepipe.worker.phash import perceptual_hash
 from airflow_provider_drivepipe.worker.serving_child import ServingChild
 
 OWN_NAMES = ("width", "height", "format", "mode", "size_bytes", "sha256", "phash", "prepared_url")
+INLINE_NAME = "drivepipe_image"
+"""Column with the prepared image itself, a JPEG in Base64, when it is passed on instead of written."""
 STATUS_NAMES = ("status", "error_stage", "error_type", "error_msg", "attempt", "fingerprint")
 STAGE = "image_preparation"
 MAX_ERROR_MESSAGE = 512
@@ -57,7 +60,8 @@ class ImageJob:
 
     ``oss_root`` (a full OSS URI) is mounted at ``mount_path``; prepared images go to
     ``<oss_root>/<output_prefix>/``, or nowhere when ``output_prefix`` is None. ``lineage`` are the input
-    columns that travel through. ``timeout_sec`` is the deadline per image.
+    columns that travel through. ``timeout_sec`` is the deadline per image. With ``inline`` and without a
+    prefix, the prepared image is the column ``INLINE_NAME``.
     """
 
     oss_root: str
@@ -70,6 +74,7 @@ class ImageJob:
     max_bytes: int
     timeout_sec: int
     lineage: tuple[str, ...]
+    inline: bool = False
 
     def check(self) -> None:
         """Raise ValueError for a job that no image can fulfil."""
@@ -124,15 +129,16 @@ def prepare_images(images: Any, job: ImageJob) -> Any:
     failed = sum(row["status"] == "failed" for row in rows)
     seconds = time.monotonic() - started
     print(f"{len(rows)} images, {failed} failed, {seconds:.1f} s", flush=True)  # noqa: T201
-    own = pd.DataFrame(rows, columns=[*OWN_NAMES, *STATUS_NAMES], dtype=object).astype(_own_dtypes())
+    dtypes = _own_dtypes(job.inline)
+    own = pd.DataFrame(rows, columns=list(dtypes), dtype=object).astype(dtypes)
     # Taken, not rebuilt, so that lineage keeps its types: an integer column with NULLs stays one.
     lineage = images[list(job.lineage)].reset_index(drop=True)
     return pd.concat([lineage, own], axis=1)
 
 
-def image_dtypes(lineage_dtypes: dict[str, Any]) -> dict[str, Any]:
+def image_dtypes(lineage_dtypes: dict[str, Any], inline: bool = False) -> dict[str, Any]:
     """Return the dtype of every output column; integers are nullable, so NULL stays NULL."""
-    return {**lineage_dtypes, **_own_dtypes()}
+    return {**lineage_dtypes, **_own_dtypes(inline)}
 
 
 def prepared_name(key: str) -> str:
@@ -172,8 +178,12 @@ def _unfinished(source: _Source, token: str, number: int) -> str:
     return f".{source.name}.{token}-{number}.tmp"
 
 
-def _own_dtypes() -> dict[str, str]:
-    return {name: "Int64" if name in _INTEGERS else "object" for name in (*OWN_NAMES, *STATUS_NAMES)}
+def _own_names(inline: bool) -> tuple[str, ...]:
+    return (*OWN_NAMES, INLINE_NAME) if inline else OWN_NAMES
+
+
+def _own_dtypes(inline: bool) -> dict[str, str]:
+    return {name: "Int64" if name in _INTEGERS else "object" for name in (*_own_names(inline), *STATUS_NAMES)}
 
 
 def _row(answer: dict[str, Any], job: ImageJob) -> dict[str, Any]:
@@ -248,10 +258,12 @@ def _prepare(source: _Source, unfinished: str, job: ImageJob, parent: int) -> di
         "phash": perceptual_hash(image.pixels),
         "prepared_url": source.url,
     }
-    if job.output_prefix is None:
+    if job.output_prefix is None and not job.inline:
         return features
     pixels = resize(image.pixels, job.size.of(width, height), job.resize_filter)
     content = encode_jpeg(pixels, job.jpeg_quality)
+    if job.output_prefix is None:
+        return {**features, INLINE_NAME: base64.b64encode(content).decode()}
     if os.getppid() != parent:
         # Nobody waits any more; another try may be writing this image.
         os._exit(1)

@@ -8,11 +8,13 @@ from airflow_provider_drivepipe.pipelines.fingerprint import (
     fingerprint_of,
     frames_fingerprint,
     image_embedding_fingerprint,
+    label_embedding_fingerprint,
     label_fingerprint,
 )
 from airflow_provider_drivepipe.scenario.options import (
     FrameOptions,
     ImageEmbeddingOptions,
+    LabelEmbeddingOptions,
     LabelOptions,
     QualityOptions,
     StageOptions,
@@ -66,3 +68,15 @@ def test_rules_that_leave_frames_out_count_beside_the_hash_of_the_pictures():
     assert {part.partition("~")[0] for part in (some, other)} == {without}
     assert some != other
     assert "." not in some
+
+
+def test_the_embedding_of_a_label_has_a_place_of_its_own_behind_the_inputs():
+    without = fingerprint_of(StageOptions(FRAMES, LABELS), "r", "p")
+    embedding = LabelEmbeddingOptions("t", 64)
+    with_it = fingerprint_of(StageOptions(FRAMES, LABELS, label_embedding=embedding), "r", "p")
+    assert (without.prefix(), without.suffix()) == (with_it.prefix(), "")
+    assert with_it.suffix() == f".{label_embedding_fingerprint(embedding, 'p')}"
+    assert with_it.at(5) == with_it.suffix()[1:]
+    for changed in ({"model": "u"}, {"dimension": 65}):
+        assert label_embedding_fingerprint(replace(embedding, **changed), "p") != with_it.at(5)
+    assert label_embedding_fingerprint(embedding, "q") != with_it.at(5)

@@ -131,6 +131,19 @@ def test_plan_command_prints_tasks_tables_columns_models(capsys):
     assert "not allowed" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("clip_labels", "clips    3 per clip; columns clip_id, clip_dir, start_ms, end_ms"),
+        ("image_features", "images   longest side 512, below image_features/"),
+        ("labeled_images", "model    text-embedding-v4 (label_embedding)"),
+    ],
+)
+def test_plan_command_prints_what_becomes_of_clips_images_and_labels(capsys, name, said):
+    assert plan_command([f"dags/scenarios/{name}.yaml"]) == 0
+    assert said in capsys.readouterr().out
+
+
 SPLIT = {
     "input_shape": "video_table",
     "targets": ["frame-extraction", "labeling", "embedding"],

@@ -102,7 +102,7 @@ def test_duplicate_key_names_both_lines(tmp_path):
     [
         ({"targets": "[manifest, labeling]"}, "targets", "add frame-extraction"),
         ({"targets": "[frame-extraction, labeling]"}, "targets", "add manifest"),
-        ({"input_shape": "image_table"}, "input_shape", "not supported yet"),
+        ({"input_shape": "image_table"}, "targets", "as in [labeling]"),
         ({"input_shape": "video_table"}, "source_table", "missing"),
         ({"targets": "[manifest, sing]"}, "targets", "labeling"),
         ({"output_table": "drop table x"}, "output_table", "not a table name"),

@@ -1,6 +1,8 @@
 """The image-preparation UDF: identities, safety, crashes and hangs, and nothing lost."""
 
+import base64
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -403,3 +405,17 @@ def test_the_function_runs_where_this_package_is_not(mount, tmp_path):
     assert done.returncode == 0, done.stderr
     [row] = json.loads(done.stdout.splitlines()[-1])
     assert row["status"] == "ok"
+
+
+def test_inline_images_are_in_the_row_prepared_and_nothing_is_written(mount):
+    rows = prepare(
+        job(mount, output_prefix=None, inline=True, size=TargetSize(longest_side=64)),
+        put(mount, "a.jpg"),
+        put(mount, "broken.jpg", b"no image"),
+    )
+    with Image.open(io.BytesIO(base64.b64decode(rows[0]["drivepipe_image"]))) as image:
+        assert (image.format, image.mode, max(image.size)) == ("JPEG", "RGB", 64)
+    assert pd.isna(rows[1]["drivepipe_image"])
+    assert rows[1]["error_type"] == "image_decode_error"
+    assert rows[0]["prepared_url"] == rows[0]["image_url"]
+    assert prepared(mount) == []
