@@ -21,7 +21,7 @@ _TOKENS = {
     "output_tokens": ("label_output_token",),
     "embedding_tokens": ("image_embedding_total_token", "label_embedding_total_token"),
 }
-_UNITS = ("video_path", "clip_id")
+_UNITS = ("video_path", "clip_id", "clip_dir")
 
 
 def measured(plan: Plan, value: str) -> Figures:

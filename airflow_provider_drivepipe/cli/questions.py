@@ -95,7 +95,7 @@ class Interview:
             return
         meanings = [
             "one job, one table; a retry pays only for what is missing (single job)",
-            "a table of frames in between, for others, for audits, for retries of labels alone (split-video)",
+            "a table of images in between, for others, for audits, for retries of models alone (split-video)",
         ]
         self._choice("split_video", ["no", "yes"], meanings, default="no")
         if self._draft.get("split_video") is False:

@@ -124,8 +124,9 @@ def balance(
         else:
             reached = [g for g in groups if _reached(g, stage, tables.stages)]
             rows_in = sum(g.rows for g in reached)
-            filtered = sum(g.rows for g in reached if g.status == Status.FILTERED)
-            skipped = sum(g.rows for g in reached if g.status == Status.SKIPPED)
+            held_here = [g for g in reached if not _done_before(g, stage)]
+            filtered = sum(g.rows for g in held_here if g.status == Status.FILTERED)
+            skipped = sum(g.rows for g in held_here if g.status == Status.SKIPPED)
         ok = rows_in - failed - filtered - skipped
         books[stage.value] = StageCounts(rows_in + left_out, ok, failed, filtered + left_out, skipped)
     for name, count in {"table": table, **books}.items():
@@ -189,6 +190,11 @@ def _failures(groups: Sequence[AuditRow], stage: Stage) -> dict[str, int]:
             continue
         counts[reason] = counts.get(reason, 0) + group.rows
     return counts
+
+
+def _done_before(group: AuditRow, stage: Stage) -> bool:
+    """Whether a row that models held back had come through ``stage``: an image is prepared before them."""
+    return group.error_stage in _MODEL_STAGES and stage not in _MODEL_STAGES
 
 
 def _reached(group: AuditRow, stage: Stage, stages: Sequence[Stage]) -> bool:

@@ -9,7 +9,7 @@ from airflow_provider_drivepipe.pipelines.stage_sql import joined_text, quote_na
 from airflow_provider_drivepipe.pipelines.stage_tables import StageTables
 
 _TIME_COLUMNS = {"frame_idx", "frame_time_ms"}
-_OWNERS = ("video_path", "clip_id")
+_OWNERS = ("video_path", "clip_id", "clip_dir")
 _MILLISECONDS_PER_HOUR = 3_600_000
 
 

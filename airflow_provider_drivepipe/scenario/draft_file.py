@@ -49,8 +49,25 @@ _SECTIONS = (
     ),
     _Section(
         "Frames: how many, and below which key prefix of the bucket.",
-        ("frame_fps", "frame_sample_count", "frames_prefix", "jpeg_quality"),
-        {"frame_fps": "1/2", "frame_sample_count": "8"},
+        ("frame_fps", "frame_sample_count", "frames_prefix", "jpeg_quality", "frame_filters"),
+        {"frame_fps": "1/2", "frame_sample_count": "8", "frame_filters": "[too_dark, too_blurred]"},
+    ),
+    _Section(
+        "Clips: the columns of their table, and how many of their images.",
+        (
+            "clip_id_column",
+            "clip_dir_column",
+            "clip_start_column",
+            "clip_end_column",
+            "keyframe_count",
+            "keyframe_stride",
+        ),
+        {"clip_id_column": "clip_id", "clip_dir_column": "clip_dir", "keyframe_count": "8"},
+    ),
+    _Section(
+        "Prepared images: their size, and what becomes of them.",
+        ("prepared_images", "prepared_prefix", "image_longest_side", "image_exact_size"),
+        {"image_longest_side": "1024"},
     ),
     _Section(
         "Models of the connection's model project.",
@@ -61,11 +78,14 @@ _SECTIONS = (
             "label_prompt",
             "embedding_model",
             "embedding_dim",
+            "label_embedding_model",
+            "label_embedding_dim",
         ),
         {
             "label_schema": "driving-scene/v1",
             "label_prompt_style": "driving-scene-zh",
             "embedding_dim": "256",
+            "label_embedding_dim": "256",
         },
     ),
     _Section(

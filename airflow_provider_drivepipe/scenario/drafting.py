@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from airflow_provider_drivepipe.scenario.messages import shown, value_problems
 from airflow_provider_drivepipe.scenario.model import InputShape, Scenario, Target
+from airflow_provider_drivepipe.scenario.options import PreparedImages
 from airflow_provider_drivepipe.scenario.rules import combination_problems, unknown_keys
 
 Draft = Mapping[str, Any]
@@ -22,13 +23,13 @@ Finding = tuple[str, str]
 
 _PIPELINE_KINDS = (
     ("labeling", "image_labeling"),
-    ("embedding", "image_labeling"),
-    ("label-embedding", "image_labeling"),
+    ("embedding", "image_embedding"),
+    ("label-embedding", "label_embedding"),
     ("image-preparation", "image_features"),
     ("keyframe-expansion", "clip_keyframe_expansion"),
     ("frame-extraction", "video_frame_extraction"),
 )
-"""Names of final tables, by the last thing that is done."""
+"""Names of final tables, by what is most of them; none is the name of a table in between."""
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,99}")
 
 
@@ -120,4 +121,7 @@ def conventional(draft: Draft) -> dict[str, str]:
     found = {key: value for key, value in names.items() if key in missing_keys(draft)}
     if "frame-extraction" in targets and not _is_given(draft, "frames_prefix"):
         found["frames_prefix"] = name
+    writes = draft.get("prepared_images", PreparedImages.WRITE_BACK) == PreparedImages.WRITE_BACK
+    if "image-preparation" in targets and writes and not _is_given(draft, "prepared_prefix"):
+        found["prepared_prefix"] = f"{name}_prepared"
     return found

@@ -150,6 +150,9 @@ def _rows(task: StagePlan, known: Figures) -> Figure:
         return Figure(frames, Source.FOLLOWS, f"{task.frames.sample_count} frames per video")
     if Stage.KEYFRAME_EXPANSION not in task.stages:
         return Figure(known.units.value, Source.FOLLOWS, "one of each input row")
+    if task.keyframes is not None and task.keyframes.count is not None:
+        keyframes = round(known.units.value) * task.keyframes.count
+        return Figure(keyframes, Source.FOLLOWS, f"at most {task.keyframes.count} keyframes per clip")
     if per_unit is None:
         raise NotEnoughKnown("how many keyframes? Say --frames N" + _OR_MEASURE)
     return per_unit
@@ -180,9 +183,15 @@ def _tokens_per_row(task: StagePlan | None, known: Figures) -> Iterator[tuple[st
         answer = min(_ANSWER_TOKENS, task.labels.max_tokens)
         note = "a short JSON object"
         yield "output_tokens", known.output_tokens or Figure(answer, Source.ASSUMED, note)
-    if set(task.models) - {Stage.LABEL}:
-        note = "of a 1280x720 picture"
-        yield "embedding_tokens", known.embedding_tokens or Figure(_IMAGE_TOKENS, Source.ASSUMED, note)
+    embedded = {}
+    if task.embedding is not None:
+        embedded["a 1280x720 picture"] = _IMAGE_TOKENS
+    if task.label_embedding is not None:
+        embedded["a label"] = _ANSWER_TOKENS
+    if embedded:
+        note = ", ".join(f"{tokens:,} of {what}" for what, tokens in embedded.items())
+        assumed = Figure(sum(embedded.values()), Source.ASSUMED, note)
+        yield "embedding_tokens", known.embedding_tokens or assumed
 
 
 def _assumed_input(labels: LabelOptions) -> Figure:

@@ -89,6 +89,14 @@ def test_labels_that_failed_are_no_input_of_their_embedding():
     assert books.failures["label_embedding"] == {"rate_limited": 5, MASKED_BY_IMAGE_EMBEDDING: 4}
 
 
+def test_images_beyond_the_budget_are_prepared_and_skipped_by_the_models_alone():
+    stages = (Stage.IMAGE_PREPARATION, Stage.LABEL, Stage.LABEL_EMBEDDING)
+    groups = [group(rows=2), group(status="skipped", stage="label", reason="budget", embedded=False, rows=3)]
+    books = books_of(groups, 5, stages, published=(5, 5, 5))
+    counts = {stage: (c.rows_in, c.ok, c.skipped) for stage, c in books.stages.items()}
+    assert counts == {"image_preparation": (5, 5, 0), "label": (5, 2, 3), "label_embedding": (5, 2, 3)}
+
+
 def test_clips_count_as_units_and_their_keyframes_as_rows_of_the_models():
     failed = group(status="failed", stage="keyframe_expansion", reason="not_found", embedded=False)
     books = books_of([group(rows=9), failed], 4, (Stage.KEYFRAME_EXPANSION, Stage.LABEL), tokens=(0, 0))

@@ -191,7 +191,55 @@ def test_every_shape_and_target_that_is_offered_gives_a_draft_that_can_be_comple
         assert problems({**whole, **yaml.safe_load(hint)}) == [], hint
 
 
+@pytest.mark.parametrize(
+    ("shape", "targets", "names"),
+    [
+        ("clip_dir_table", "keyframe-expansion", {"output_table": "x_clip_keyframe_expansion"}),
+        (
+            "image_table",
+            "image-preparation",
+            {"output_table": "x_image_features", "prepared_prefix": "x_prepared"},
+        ),
+        ("image_table", "embedding", {"output_table": "x_image_embedding"}),
+        ("labeled_image_table", "label-embedding", {"output_table": "x_label_embedding"}),
+        ("clip_dir_table", "labeling", {"output_table": "x_image_labeling"}),
+        (
+            "video_table",
+            "frame-extraction,image-preparation",
+            {"output_table": "x_image_features", "frames_prefix": "x", "prepared_prefix": "x_prepared"},
+        ),
+    ],
+)
+def test_tables_are_called_by_what_is_in_them(shape, targets, names):
+    draft = {"scenario_name": "x", "input_shape": shape, "targets": targets.split(",")}
+    assert conventional(draft) == names
+    assert problems({**draft, **names}) == []
+
+
+def test_images_that_are_not_written_get_no_prefix():
+    draft = {"scenario_name": "x", "input_shape": "image_table", "targets": ["image-preparation", "labeling"]}
+    assert "prepared_prefix" in conventional(draft)
+    assert "prepared_prefix" not in conventional({**draft, "prepared_images": "inline"})
+
+
+@pytest.mark.parametrize(
+    ("shape", "offered"),
+    [
+        ("oss_prefix", "manifest frame-extraction image-preparation labeling embedding label-embedding"),
+        ("video_table", "frame-extraction image-preparation labeling embedding label-embedding"),
+        ("clip_dir_table", "keyframe-expansion image-preparation labeling embedding label-embedding"),
+        ("image_table", "image-preparation labeling embedding label-embedding"),
+        ("labeled_image_table", "image-preparation embedding label-embedding"),
+    ],
+)
+def test_a_shape_offers_the_targets_that_it_can_have(shape, offered):
+    assert {target for targets in possible_targets(shape) for target in targets} == set(offered.split())
+
+
 def test_targets_get_what_they_need():
+    assert with_needed_targets("image_table", ["label-embedding"]) == ("labeling", "label-embedding")
+    assert with_needed_targets("clip_dir_table", ["labeling"]) == ("labeling",)
+    assert with_needed_targets("labeled_image_table", ["label-embedding"]) == ("label-embedding",)
     assert with_needed_targets("oss_prefix", ["embedding"]) == ("manifest", "frame-extraction", "embedding")
     assert with_needed_targets("video_table", ["frame-extraction"]) == ("frame-extraction",)
     assert with_needed_targets("video_table", ["manifest"]) == ("manifest",)

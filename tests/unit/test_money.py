@@ -120,6 +120,24 @@ def test_what_the_scenario_says_goes_before_what_was_measured(scenario):
     assert estimate(plan(scenario()), Figures(rows=given(4)).over(measured)).all.rows == 4
 
 
+def test_clips_and_labels_of_images_are_estimated_too(scenario):
+    clips = BASE.replace("video_table", "clip_dir_table").replace("frame-extraction, ", "")
+    found = estimate(plan(scenario("keyframe_count: 4\n", clips)), Figures(units=given(10)))
+    assert (found.all.rows, found.all.calls) == (40, 80)
+    labeled = """\
+scenario_name: night
+input_shape: labeled_image_table
+targets: [label-embedding]
+source_table: images
+output_table: night_label_embedding
+label_embedding_model: t
+"""
+    found = estimate(plan(scenario("", labeled)), Figures(units=given(10)))
+    assert found.calls_per_row == {"label_embedding": 1}
+    # A label's text is far shorter than a picture.
+    assert found.all.tokens == Tokens(0, 0, 2000)
+
+
 def test_a_cap_splits_the_partition_into_runs(scenario):
     schema = "label_schema: driving-scene/v1\nrepair_rounds: 2\n"
     found = estimate(plan(scenario(schema + "max_calls: 42\nmax_rows: 50\n")), Figures(rows=given(95)))
