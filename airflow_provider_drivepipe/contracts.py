@@ -66,7 +66,9 @@ class Reason(StrEnum):
     INVALID_JSON = "invalid_json"
     SCHEMA_VIOLATION = "schema_violation"
     DIMENSION_MISMATCH = "dimension_mismatch"
+    NO_LABEL = "no_label"
     LIMIT = "limit"
+    BUDGET = "budget"
     NO_CLIP_ID = "no_clip_id"
     INVALID_TIMESTAMPS = "invalid_timestamps"
     NO_TIMESTAMPS = "no_timestamps"
@@ -162,6 +164,11 @@ IMAGE_EMBEDDING_COLUMNS: tuple[Column, ...] = (
     Column("image_embedding_total_token", "bigint", "tokens billed for the image embedding"),
 )
 
+LABEL_EMBEDDING_COLUMNS: tuple[Column, ...] = (
+    Column("label_embedding", "string", "JSON array of floats"),
+    Column("label_embedding_total_token", "bigint", "tokens billed for the label embedding"),
+)
+
 
 def video_id(object_key: str) -> str:
     """Return the identity of a video: 16 hex digits of SHA-256 over its bucket-relative key (UTF-8)."""
@@ -218,6 +225,25 @@ class Tokens:
 
 
 @dataclass(frozen=True)
+class Spending:
+    """What a run of a task had from the models, and what that came to; None for what is not known.
+
+    :param frames: rows (frames, images) that models were asked about.
+    :param video_hours: hours of video that the run's frames stand for.
+    :param cost: of all tokens, in ``currency``; None without a price table.
+    """
+
+    frames: int
+    video_hours: float | None = None
+    tokens_per_1000_frames: int | None = None
+    tokens_per_video_hour: int | None = None
+    currency: str | None = None
+    cost: float | None = None
+    cost_per_1000_frames: float | None = None
+    cost_per_video_hour: float | None = None
+
+
+@dataclass(frozen=True)
 class StageCounts:
     """The books of one stage in its input units: ``rows_in = ok + failed + filtered + skipped``."""
 
@@ -254,8 +280,14 @@ class StageReport:
     failures: dict[str, dict[str, int]] = field(default_factory=dict)
     stages: dict[str, dict[str, int]] = field(default_factory=dict)
     filtered_reasons: dict[str, int] = field(default_factory=dict)
+    skipped_reasons: dict[str, int] = field(default_factory=dict)
     params: dict[str, Any] = field(default_factory=dict)
     tokens: Tokens = field(default_factory=Tokens)
+    label_normalised: int = 0
+    """Values put right in the labels of the rows that the task worked on."""
+    prompt: dict[str, Any] | None = None
+    """With what pictures were labelled: name, version, text and hash of the prompt, and the label schema."""
+    spending: Spending | None = None
     seconds: float = 0.0
     session_id: str | None = None
     logview: str | None = None

@@ -13,8 +13,11 @@ from collections.abc import Sequence
 from airflow_provider_drivepipe import __version__
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("init:main", "ask what a scenario is to do and write its file"),
     "validate": ("validate:main", "check scenario files and report every mistake with its line"),
     "plan": ("plan:main", "print the tasks, tables, columns and models of a scenario"),
+    "walkthrough": ("walkthrough:main", "write what people need to know of a scenario"),
+    "schema": ("schema:main", "write the tables of a scenario as SQL"),
     "local": ("local:main", "the local cloud: up, status, env, stats, faults, down"),
     "sessions": ("sessions:main", "the live MaxFrame sessions of DAGs: list, find orphans, stop"),
     "demo": ("demo:main", "run the demo pipeline in Airflow against the local cloud"),

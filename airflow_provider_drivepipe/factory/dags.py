@@ -11,9 +11,15 @@ from airflow.sdk import DAG, BaseOperator
 from airflow_provider_drivepipe.assets import table_asset
 from airflow_provider_drivepipe.factory.params import trigger_form
 from airflow_provider_drivepipe.operators.frame_extract import MaxFrameFrameExtractOperator
+from airflow_provider_drivepipe.operators.image_prepare import MaxFrameImagePrepareOperator
+from airflow_provider_drivepipe.operators.keyframe_expand import MaxFrameKeyframeExpandOperator
 from airflow_provider_drivepipe.operators.label import AiFuncLabelOperator
 from airflow_provider_drivepipe.operators.oss_manifest import OssManifestOperator
-from airflow_provider_drivepipe.operators.single_job import MaxFrameSingleJobOperator
+from airflow_provider_drivepipe.operators.single_job import (
+    MaxFrameClipLabelOperator,
+    MaxFrameImageLabelOperator,
+    MaxFrameSingleJobOperator,
+)
 from airflow_provider_drivepipe.scenario.describe import dag_doc
 from airflow_provider_drivepipe.scenario.model import Scenario
 from airflow_provider_drivepipe.scenario.plan import Plan, StageKind, StagePlan, plan
@@ -83,32 +89,71 @@ def _manifest(steps: Plan, step: StagePlan) -> BaseOperator:
 
 
 def _maxframe(steps: Plan, step: StagePlan) -> dict[str, Any]:
-    return {**_common(steps, step), "source_table": step.source, "selection": steps.selection}
+    return {
+        **_common(steps, step),
+        "source_table": step.source,
+        "selection": steps.selection,
+        "prices": steps.prices,
+    }
+
+
+def _models(step: StagePlan) -> dict[str, Any]:
+    return {
+        "labels": step.labels,
+        "embedding": step.embedding,
+        "label_embedding": step.label_embedding,
+    }
 
 
 def _frames(steps: Plan, step: StagePlan) -> BaseOperator:
     assert step.oss is not None
-    return MaxFrameFrameExtractOperator(**_maxframe(steps, step), oss=step.oss, frames=step.frames)
+    return MaxFrameFrameExtractOperator(
+        **_maxframe(steps, step), oss=step.oss, frames=step.frames, quality=step.quality
+    )
 
 
 def _single_job(steps: Plan, step: StagePlan) -> BaseOperator:
     assert step.oss is not None
     return MaxFrameSingleJobOperator(
-        **_maxframe(steps, step),
-        oss=step.oss,
-        frames=step.frames,
-        labels=step.labels,
-        embedding=step.embedding,
+        **_maxframe(steps, step), **_models(step), oss=step.oss, frames=step.frames, quality=step.quality
+    )
+
+
+def _keyframes(steps: Plan, step: StagePlan) -> BaseOperator:
+    assert step.oss is not None
+    return MaxFrameKeyframeExpandOperator(**_maxframe(steps, step), oss=step.oss, keyframes=step.keyframes)
+
+
+def _clip_job(steps: Plan, step: StagePlan) -> BaseOperator:
+    assert step.oss is not None
+    return MaxFrameClipLabelOperator(
+        **_maxframe(steps, step), **_models(step), oss=step.oss, keyframes=step.keyframes
+    )
+
+
+def _images(steps: Plan, step: StagePlan) -> BaseOperator:
+    assert step.oss is not None
+    return MaxFrameImagePrepareOperator(**_maxframe(steps, step), oss=step.oss, images=step.images)
+
+
+def _image_job(steps: Plan, step: StagePlan) -> BaseOperator:
+    assert step.oss is not None
+    return MaxFrameImageLabelOperator(
+        **_maxframe(steps, step), **_models(step), oss=step.oss, images=step.images
     )
 
 
 def _labels(steps: Plan, step: StagePlan) -> BaseOperator:
-    return AiFuncLabelOperator(**_maxframe(steps, step), labels=step.labels, embedding=step.embedding)
+    return AiFuncLabelOperator(**_maxframe(steps, step), **_models(step), image_column=step.image_column)
 
 
 _BUILDERS: dict[StageKind, Callable[[Plan, StagePlan], BaseOperator]] = {
     StageKind.MANIFEST: _manifest,
     StageKind.FRAMES: _frames,
     StageKind.SINGLE_JOB: _single_job,
+    StageKind.KEYFRAMES: _keyframes,
+    StageKind.CLIP_JOB: _clip_job,
+    StageKind.IMAGES: _images,
+    StageKind.IMAGE_JOB: _image_job,
     StageKind.LABELS: _labels,
 }

@@ -25,7 +25,7 @@ def trigger_form(plan: Plan, partition_value: str | None) -> dict[str, Param]:
             description=f"for example {example}; empty: the run's partition key or logical date decides",
         )
     }
-    if any(task.frames or task.models for task in plan.tasks):
+    if any(not task.manifest for task in plan.tasks):
         form["reprocess"] = Param(
             str(plan.selection.reprocess),
             type="string",

@@ -16,7 +16,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider_drivepipe import exceptions
 from airflow_provider_drivepipe.assets import publish_asset_events
-from airflow_provider_drivepipe.contracts import Column, StageReport
+from airflow_provider_drivepipe.contracts import Column, Reason, Spending, StageReport, Tokens
 from airflow_provider_drivepipe.exceptions import (
     ConfigurationError,
     DataGateError,
@@ -52,18 +52,23 @@ from airflow_provider_drivepipe.operators.report import push_report
 from airflow_provider_drivepipe.operators.retry import drivepipe_retry_policy
 from airflow_provider_drivepipe.pipelines import books as bookkeeping
 from airflow_provider_drivepipe.pipelines import publishing, selection, stage_sql
+from airflow_provider_drivepipe.pipelines import spending as spent
+from airflow_provider_drivepipe.pipelines.budget import Budget
 from airflow_provider_drivepipe.pipelines.fingerprint import Fingerprint
 from airflow_provider_drivepipe.pipelines.publishing import WorkCounts
 from airflow_provider_drivepipe.pipelines.stage_tables import StageTables, WorkingTables
 from airflow_provider_drivepipe.scenario.options import (
     GateOptions,
     PartitionOptions,
+    PriceOptions,
     Reprocess,
     SelectionOptions,
     StageOptions,
     TableOptions,
 )
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
+from airflow_provider_drivepipe.scenario.prices import spending_of
+from airflow_provider_drivepipe.scenario.prompts import prompt_report
 from airflow_provider_drivepipe.scenario.run_params import RunParams
 from airflow_provider_drivepipe.triggers import FIRST_POLL_DELAY
 from airflow_provider_drivepipe.triggers.maxframe import TIMED_OUT, MaxFrameJobTrigger
@@ -82,6 +87,11 @@ class StageRun:
     selection: SelectionOptions
     wanted: Fingerprint
     tables: StageTables
+
+    @property
+    def budget(self) -> Budget | None:
+        """What this run may have from the models at most."""
+        return Budget.of(self.selection, self.options, self.tables)
 
     @property
     def partition(self) -> PartitionSpec:
@@ -106,6 +116,7 @@ class MaxFrameStageOperator(BaseOperator):
     :param output_table: table to write; created when it is missing.
     :param selection: which input units are worked on.
     :param gate: when a published partition still fails the task.
+    :param prices: what models cost, for the report.
     :param conn_id: connection of type ``drivepipe``.
     :param oss_conn_id: take OSS from another connection.
     :param deferrable: wait in the triggerer (default) or in the worker.
@@ -128,6 +139,7 @@ class MaxFrameStageOperator(BaseOperator):
         output_table: TableOptions,
         selection: SelectionOptions | None = None,
         gate: GateOptions | None = None,
+        prices: PriceOptions | None = None,
         conn_id: str = MaxFrameHook.default_conn_name,
         oss_conn_id: str | None = None,
         deferrable: bool = True,
@@ -144,6 +156,7 @@ class MaxFrameStageOperator(BaseOperator):
         self.output_table = output_table
         self.selection = selection or SelectionOptions()
         self.gate = gate or GateOptions()
+        self.prices = prices
         self.conn_id = conn_id
         self.oss_conn_id = oss_conn_id
         self.deferrable = deferrable
@@ -263,8 +276,13 @@ class MaxFrameStageOperator(BaseOperator):
             self.log.info("this run has recomputed everything already; only what is not ok is done again")
             chosen = replace(chosen, reprocess=Reprocess.CHANGED)
         layout = self.layout(partition, self._source_columns(hook), tables, options)
-        self._run = StageRun(owner, params, options, chosen, self.fingerprint(hook, options), layout)
-        return self._run
+        self._run = run = StageRun(owner, params, options, chosen, self.fingerprint(hook, options), layout)
+        if chosen.reprocess is Reprocess.ALL and run.budget is not None:
+            raise ConfigurationError(
+                "reprocess: all makes all rows anew, and max_rows or max_calls would stop every such run at "
+                "the same row; take the caps out of the scenario for this, or run with reprocess: changed"
+            )
+        return run
 
     def _source_columns(self, hook: MaxFrameHook) -> list[Column]:
         columns, partition_columns = hook.table_columns(self.source_table)
@@ -307,9 +325,9 @@ class MaxFrameStageOperator(BaseOperator):
         self._ensure_output(hook, tables)
         for statement in selection.create_working_tables(tables):
             hook.execute_sql(statement)
-        hook.execute_sql(selection.fill_units(tables, run.wanted, run.selection))
+        hook.execute_sql(selection.fill_units(tables, run.wanted, run.selection, run.budget))
         if tables.expands and tables.parts:
-            hook.execute_sql(selection.fill_rows(tables, run.wanted, run.selection))
+            hook.execute_sql(selection.fill_rows(tables, run.wanted, run.selection, run.budget))
         counts = self._counts(hook, tables)
         self.log.info("partition %s: %s", run.partition.path(), counts.describe())
         return counts
@@ -458,7 +476,8 @@ class MaxFrameStageOperator(BaseOperator):
                 hook.stop_session(record.session_id)
             leave_partition(hook, run.tables.working, run.owner)
             raise
-        hook.execute_sql(publishing.publish(run.tables))
+        order = [c.name for c in hook.table_columns(run.tables.output)[0]]
+        hook.execute_sql(publishing.publish(run.tables, order))
         self.log.info("published %s", run.where)
         if run.selection.reprocess is Reprocess.ALL:
             mark_reprocessed(context)
@@ -468,6 +487,7 @@ class MaxFrameStageOperator(BaseOperator):
             hook.stop_session(record.session_id)
             store_record(context, record, done=True)
         self._record = None
+        spending = self._spending(hook, run, books.tokens, ran=record is not None)
         leave_partition(hook, run.tables.working, run.owner)
         report = StageReport(
             scenario=self.scenario,
@@ -480,8 +500,12 @@ class MaxFrameStageOperator(BaseOperator):
             failures=books.failures,
             stages=books.stages_json(),
             filtered_reasons=books.filtered_reasons,
+            skipped_reasons=books.skipped_reasons,
             params=run.params.to_json(),
             tokens=books.tokens,
+            label_normalised=books.label_normalised,
+            prompt=prompt_report(run.options.labels) if run.options.labels else None,
+            spending=spending,
             seconds=round(time.time() - record.started, 3) if record else 0.0,
             session_id=record.session_id if record else None,
             logview=logview,
@@ -506,6 +530,13 @@ class MaxFrameStageOperator(BaseOperator):
             tokens,
         )
 
+    def _spending(self, hook: MaxFrameHook, run: StageRun, tokens: Tokens, ran: bool) -> Spending | None:
+        """Return what the run had from the models, None when it has none to ask."""
+        if not run.tables.parts:
+            return None
+        counted = hook.execute_sql(spent.count_spending(run.tables))[0] if ran else (0, 0, 0, 0)
+        return spending_of(*spent.read_spending(counted), tokens, self.prices)
+
     def _check_gate(self, books: bookkeeping.Books) -> None:
         if books.failure_rate > self.gate.max_failure_rate:
             raise DataGateError(
@@ -513,7 +544,8 @@ class MaxFrameStageOperator(BaseOperator):
                 f"{self.gate.max_failure_rate:.1%}: {books.failures}. The partition is published; "
                 "a Clear works on the failed rows only"
             )
-        if books.table.ok < self.gate.min_rows:
+        waiting = books.skipped_reasons.get(Reason.BUDGET, 0)
+        if books.table.ok + waiting < self.gate.min_rows:
             raise DataGateError(
                 f"{books.table.ok} rows are ok, at least {self.gate.min_rows} are wanted. "
                 "The partition is published"

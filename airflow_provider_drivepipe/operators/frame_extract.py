@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from airflow_provider_drivepipe.contracts import FRAME_COLUMNS, STATUS_COLUMNS, Column, Stage
+from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Column, Stage
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
 from airflow_provider_drivepipe.operators.base import MaxFrameStageOperator, StageRun
 from airflow_provider_drivepipe.pipelines.fingerprint import Fingerprint, fingerprint_of
 from airflow_provider_drivepipe.pipelines.publishing import WorkCounts
 from airflow_provider_drivepipe.pipelines.stage_tables import WORK_COLUMN, StageTables, Work, WorkingTables
-from airflow_provider_drivepipe.scenario.columns import output_columns
-from airflow_provider_drivepipe.scenario.options import FrameOptions, OssOptions, StageOptions
+from airflow_provider_drivepipe.scenario.columns import frame_columns, output_columns
+from airflow_provider_drivepipe.scenario.options import (
+    FrameOptions,
+    OssOptions,
+    QualityOptions,
+    StageOptions,
+)
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 
 
@@ -22,18 +27,27 @@ class MaxFrameFrameExtractOperator(MaxFrameStageOperator):
 
     :param oss: bucket (or full root URI) that holds the videos and receives the frames.
     :param frames: sampling, JPEG quality, deadline and resources.
+    :param quality: measure the frames, and leave out those that a rule refuses.
     """
 
     stage_name: ClassVar[str] = str(Stage.FRAME_EXTRACTION)
 
-    def __init__(self, *, oss: OssOptions, frames: FrameOptions | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        oss: OssOptions,
+        frames: FrameOptions | None = None,
+        quality: QualityOptions | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.oss = oss
         self.frames = frames or FrameOptions()
+        self.quality = quality
 
     def stage_options(self) -> StageOptions:
         """Return what the operator was built to do."""
-        return StageOptions(frames=self.frames)
+        return StageOptions(frames=self.frames, quality=self.quality)
 
     def layout(
         self,
@@ -48,9 +62,8 @@ class MaxFrameFrameExtractOperator(MaxFrameStageOperator):
             raise ConfigurationError(
                 f"table {self.source_table} has no column video_path (its columns: {', '.join(names)})"
             )
-        stages = [Stage.FRAME_EXTRACTION]
-        stages += [Stage.LABEL] if options.labels else []
-        stages += [Stage.IMAGE_EMBEDDING] if options.embedding else []
+        measured = options.quality is not None
+        lineage = lineage_of(source, frame_columns(measured=measured))
         return StageTables(
             source=self.source_table,
             output=self.output_table.name,
@@ -60,16 +73,16 @@ class MaxFrameFrameExtractOperator(MaxFrameStageOperator):
             unit_key=("video_path",),
             row_key=("video_path", "frame_idx"),
             identity=("video_path", "etag") if "etag" in names else ("video_path",),
-            source_columns=tuple(source),
+            source_columns=(*(c for c in source if c.name == "video_path"), *lineage),
             output_columns=output_columns(
-                lineage_of(source, FRAME_COLUMNS), options.labels, options.embedding
+                lineage, options.labels, options.embedding, options.label_embedding, measured=measured
             ),
-            stages=tuple(stages),
+            stages=(Stage.FRAME_EXTRACTION, *options.model_stages),
         )
 
     def fingerprint(self, hook: MaxFrameHook, options: StageOptions) -> Fingerprint:
         """Return what the rows of a run are made with."""
-        project = hook.settings.require_model_project() if options.labels or options.embedding else None
+        project = hook.settings.require_model_project() if options.model_stages else None
         return fingerprint_of(options, self._root(hook), project)
 
     def build(self, hook: MaxFrameHook, run: StageRun, counts: WorkCounts) -> Any:  # noqa: ARG002
@@ -86,7 +99,10 @@ class MaxFrameFrameExtractOperator(MaxFrameStageOperator):
         assert run.options.frames is not None
         mount = MountOptions(self._root(hook), self.oss.mount_path, hook.oss_settings.require_role_arn())
         lineage = tuple(c.name for c in run.tables.source_columns if c.name != "video_path")
-        job = frame_job(run.options.frames, mount, run.partition.path(), lineage)
+        try:
+            job = frame_job(run.options.frames, mount, run.partition.path(), lineage, run.options.quality)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from error
         videos = md.read_odps_table(
             run.tables.working.units,
             partitions=[f"{WORK_COLUMN.name}={Work.RUN}"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from airflow_provider_drivepipe.contracts import IMAGE_COLUMNS, STATUS_COLUMNS, Column, Stage
@@ -10,15 +11,18 @@ from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
 from airflow_provider_drivepipe.operators.base import MaxFrameStageOperator, StageRun
 from airflow_provider_drivepipe.operators.frame_extract import check_names
-from airflow_provider_drivepipe.pipelines.fingerprint import Fingerprint
+from airflow_provider_drivepipe.operators.models import given_labels
+from airflow_provider_drivepipe.pipelines.fingerprint import Fingerprint, fingerprint_of
 from airflow_provider_drivepipe.pipelines.publishing import WorkCounts
 from airflow_provider_drivepipe.pipelines.stage_tables import WORK_COLUMN, StageTables, Work, WorkingTables
+from airflow_provider_drivepipe.scenario.columns import model_columns
 from airflow_provider_drivepipe.scenario.options import ImageOptions, OssOptions, StageOptions
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 
-_KEY = ("video_path", "clip_id", "frame_idx", "image_id", "image_url")
-_SAME_OF_FRAMES = {"width", "height", "phash"}
-"""Columns of a stage's table that say the same of its images; this stage's values take their place."""
+_KEY = ("video_path", "clip_id", "clip_dir", "frame_idx", "image_id", "image_url")
+_OF_FRAMES = {"width", "height", "phash", "size_bytes"}
+"""Columns of a stage's table whose place this stage's values take: they say the same of its images, or, as
+``size_bytes`` of a manifest, something of the video, which stays in that table."""
 
 
 class MaxFrameImagePrepareOperator(MaxFrameStageOperator):
@@ -48,7 +52,7 @@ class MaxFrameImagePrepareOperator(MaxFrameStageOperator):
         partition: PartitionSpec,
         source: Sequence[Column],
         working: WorkingTables,
-        options: StageOptions,  # noqa: ARG002
+        options: StageOptions,
     ) -> StageTables:
         """Return the tables of a run; input units are the rows of the input."""
         names = [c.name for c in source]
@@ -58,12 +62,16 @@ class MaxFrameImagePrepareOperator(MaxFrameStageOperator):
             )
         status = {c.name for c in STATUS_COLUMNS}
         has_status = status <= set(names)
-        travelling = tuple(c for c in source if not (has_status and c.name in status))
-        replaced = _SAME_OF_FRAMES if has_status else set()
+        replaced = status | _OF_FRAMES if has_status else set()
+        travelling = tuple(c for c in source if c.name not in replaced)
         own = {c.name for c in IMAGE_COLUMNS}
-        check_names([c for c in travelling if c.name not in replaced], status | own)
+        models = model_columns(options.labels, options.embedding, options.label_embedding)
+        taken = status | own | {c.name for c in models}
+        check_names(travelling, taken)
         key = tuple(c for c in _KEY if c in names)
-        identity = ("image_url", *(c for c in ("etag", "fingerprint") if c in names))
+        stages = (Stage.IMAGE_PREPARATION, *options.model_stages)
+        given = given_labels(self.source_table, source, options)
+        identity = ("image_url", *(c for c in ("etag", "fingerprint") if c in names), *given)
         return StageTables(
             source=self.source_table,
             output=self.output_table.name,
@@ -74,8 +82,8 @@ class MaxFrameImagePrepareOperator(MaxFrameStageOperator):
             row_key=key,
             identity=identity,
             source_columns=travelling,
-            output_columns=(*_lineage(travelling), *IMAGE_COLUMNS, *STATUS_COLUMNS),
-            stages=(Stage.IMAGE_PREPARATION,),
+            output_columns=(*travelling, *IMAGE_COLUMNS, *models, *STATUS_COLUMNS),
+            stages=stages,
             source_has_status=has_status,
         )
 
@@ -84,34 +92,38 @@ class MaxFrameImagePrepareOperator(MaxFrameStageOperator):
         from airflow_provider_drivepipe.pipelines.images import images_fingerprint
 
         assert options.images is not None
-        return Fingerprint(frames=images_fingerprint(options.images, self._root(hook)))
+        project = hook.settings.require_model_project() if options.model_stages else None
+        models = fingerprint_of(options, None, project)
+        return replace(models, frames=images_fingerprint(options.images, self._root(hook)))
 
     def build(self, hook: MaxFrameHook, run: StageRun, counts: WorkCounts) -> Any:  # noqa: ARG002
         """Return the lazy rows of the selected images, prepared."""
+        return self.images_of(hook, run)
+
+    def images_of(self, hook: MaxFrameHook, run: StageRun) -> Any:
+        """Return the lazy rows, prepared, of the images that are done from the start."""
         import maxframe.dataframe as md
 
-        from airflow_provider_drivepipe.pipelines.context import MountOptions
-        from airflow_provider_drivepipe.pipelines.images import image_job, prepare
-
-        assert run.options.images is not None
-        mount = MountOptions(self._root(hook), self.oss.mount_path, hook.oss_settings.require_role_arn())
-        lineage = tuple(c.name for c in _lineage(run.tables.source_columns))
-        try:
-            job = image_job(run.options.images, mount, run.partition.path(), lineage)
-        except ValueError as error:
-            raise ConfigurationError(str(error)) from error
         images = md.read_odps_table(
             run.tables.working.units,
             partitions=[f"{WORK_COLUMN.name}={Work.RUN}"],
             odps_entry=hook.odps,
         )
+        return self.prepared(hook, run, images, run.tables.source_columns)
+
+    def prepared(self, hook: MaxFrameHook, run: StageRun, images: Any, lineage: Sequence[Column]) -> Any:
+        """Return lazy rows with the columns ``lineage``, prepared."""
+        from airflow_provider_drivepipe.pipelines.context import MountOptions
+        from airflow_provider_drivepipe.pipelines.images import image_job, prepare
+
+        assert run.options.images is not None
+        mount = MountOptions(self._root(hook), self.oss.mount_path, hook.oss_settings.require_role_arn())
+        names = tuple(c.name for c in lineage)
+        try:
+            job = image_job(run.options.images, mount, run.partition.path(), names)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from error
         return prepare(images, run.options.images, mount, job)
 
     def _root(self, hook: MaxFrameHook) -> str:
         return str(hook.oss_root(self.oss.bucket, self.oss.root))
-
-
-def _lineage(travelling: Sequence[Column]) -> tuple[Column, ...]:
-    """Return the input columns that are not this stage's own."""
-    own = {c.name for c in IMAGE_COLUMNS}
-    return tuple(c for c in travelling if c.name not in own)

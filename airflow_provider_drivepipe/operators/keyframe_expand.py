@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from airflow_provider_drivepipe.contracts import KEYFRAME_COLUMNS, STATUS_COLUMNS, Column, Stage
@@ -10,9 +11,10 @@ from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
 from airflow_provider_drivepipe.operators.base import MaxFrameStageOperator, StageRun
 from airflow_provider_drivepipe.operators.frame_extract import check_names
-from airflow_provider_drivepipe.pipelines.fingerprint import Fingerprint
+from airflow_provider_drivepipe.pipelines.fingerprint import Fingerprint, fingerprint_of
 from airflow_provider_drivepipe.pipelines.publishing import WorkCounts
 from airflow_provider_drivepipe.pipelines.stage_tables import WORK_COLUMN, StageTables, Work, WorkingTables
+from airflow_provider_drivepipe.scenario.columns import model_columns
 from airflow_provider_drivepipe.scenario.options import KeyframeOptions, OssOptions, StageOptions
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 
@@ -48,13 +50,15 @@ class MaxFrameKeyframeExpandOperator(MaxFrameStageOperator):
         partition: PartitionSpec,
         source: Sequence[Column],
         working: WorkingTables,
-        options: StageOptions,  # noqa: ARG002
+        options: StageOptions,
     ) -> StageTables:
         """Return the tables of a run; input units are clips, told apart by id and directory."""
         keys = (self.keyframes.clip_id_column, self.keyframes.clip_dir_column)
         self._check_columns(source)
         own = {c.name for c in KEYFRAME_COLUMNS}
-        check_names(source, {c.name for c in STATUS_COLUMNS} | own.difference(keys))
+        models = model_columns(options.labels, options.embedding, options.label_embedding)
+        taken = {c.name for c in (*models, *STATUS_COLUMNS)}
+        check_names(source, taken | own.difference(keys))
         lineage = tuple(c for c in source if c.name not in own)
         times = tuple(name for name in self._time_columns(source) if name is not None)
         return StageTables(
@@ -67,18 +71,24 @@ class MaxFrameKeyframeExpandOperator(MaxFrameStageOperator):
             row_key=(*keys, "frame_idx"),
             identity=(*keys, *times),
             source_columns=tuple(source),
-            output_columns=(*KEYFRAME_COLUMNS, *lineage, *STATUS_COLUMNS),
-            stages=(Stage.KEYFRAME_EXPANSION,),
+            output_columns=(*KEYFRAME_COLUMNS, *lineage, *models, *STATUS_COLUMNS),
+            stages=(Stage.KEYFRAME_EXPANSION, *options.model_stages),
         )
 
-    def fingerprint(self, hook: MaxFrameHook, options: StageOptions) -> Fingerprint:  # noqa: ARG002
+    def fingerprint(self, hook: MaxFrameHook, options: StageOptions) -> Fingerprint:
         """Return what the rows of a run are made with."""
         from airflow_provider_drivepipe.pipelines.keyframes import keyframes_fingerprint
 
-        return Fingerprint(frames=keyframes_fingerprint(self.keyframes, self._root(hook)))
+        project = hook.settings.require_model_project() if options.model_stages else None
+        models = fingerprint_of(options, None, project)
+        return replace(models, frames=keyframes_fingerprint(self.keyframes, self._root(hook)))
 
     def build(self, hook: MaxFrameHook, run: StageRun, counts: WorkCounts) -> Any:  # noqa: ARG002
         """Return the lazy keyframe rows of the selected clips."""
+        return self.keyframes_of(hook, run)
+
+    def keyframes_of(self, hook: MaxFrameHook, run: StageRun) -> Any:
+        """Return the lazy keyframe rows of the clips that are done from the start."""
         import maxframe.dataframe as md
 
         from airflow_provider_drivepipe.pipelines.context import MountOptions

@@ -10,12 +10,22 @@ from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
 from airflow_provider_drivepipe.operators.base import MaxFrameStageOperator, StageRun
 from airflow_provider_drivepipe.operators.frame_extract import check_names
-from airflow_provider_drivepipe.operators.models import rows_to_do
+from airflow_provider_drivepipe.operators.models import (
+    given_labels,
+    model_access,
+    require_a_model,
+    rows_to_do,
+)
 from airflow_provider_drivepipe.pipelines.fingerprint import Fingerprint, fingerprint_of
 from airflow_provider_drivepipe.pipelines.publishing import WorkCounts
 from airflow_provider_drivepipe.pipelines.stage_tables import StageTables, WorkingTables
 from airflow_provider_drivepipe.scenario.columns import model_columns
-from airflow_provider_drivepipe.scenario.options import ImageEmbeddingOptions, LabelOptions, StageOptions
+from airflow_provider_drivepipe.scenario.options import (
+    ImageEmbeddingOptions,
+    LabelEmbeddingOptions,
+    LabelOptions,
+    StageOptions,
+)
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 
 _KEY = ("video_path", "clip_id", "clip_dir", "frame_idx", "image_id", "image_url")
@@ -24,11 +34,15 @@ _KEY = ("video_path", "clip_id", "clip_dir", "frame_idx", "image_id", "image_url
 class AiFuncLabelOperator(MaxFrameStageOperator):
     """Calls vision-language and embedding models for every image of a partition.
 
-    The input needs a column ``image_url``; all its columns travel through. If it has a ``status`` column
+    The input needs a column ``image_url``, or ``label_text`` when nothing but labels that are there already
+    is embedded; all its columns travel through. If it has a ``status`` column
     (a frames table), rows that are not ``ok`` pass by unchanged and cost nothing.
 
     :param labels: how to label, or None.
-    :param embedding: how to embed, or None. At least one of the two is given.
+    :param embedding: how to embed images, or None.
+    :param label_embedding: how to embed labels, or None. Without ``labels``, those of the input. At least one
+        of the three is given.
+    :param image_column: the column with the OSS URI of what models get to see.
     """
 
     stage_name: ClassVar[str] = str(Stage.LABEL)
@@ -38,17 +52,22 @@ class AiFuncLabelOperator(MaxFrameStageOperator):
         *,
         labels: LabelOptions | None = None,
         embedding: ImageEmbeddingOptions | None = None,
+        label_embedding: LabelEmbeddingOptions | None = None,
+        image_column: str = "image_url",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if labels is None and embedding is None:
-            raise ValueError("AiFuncLabelOperator needs labels, embedding or both")
+        require_a_model(type(self), labels, embedding, label_embedding)
         self.labels = labels
         self.embedding = embedding
+        self.label_embedding = label_embedding
+        self.image_column = image_column
 
     def stage_options(self) -> StageOptions:
         """Return what the operator was built to do."""
-        return StageOptions(labels=self.labels, embedding=self.embedding)
+        return StageOptions(
+            labels=self.labels, embedding=self.embedding, label_embedding=self.label_embedding
+        )
 
     def layout(
         self,
@@ -59,18 +78,24 @@ class AiFuncLabelOperator(MaxFrameStageOperator):
     ) -> StageTables:
         """Return the tables of a run; input units are the rows of the input."""
         names = [c.name for c in source]
-        if "image_url" not in names:
+        images = {"image_url", self.image_column} if options.labels or options.embedding else set()
+        for wanted in sorted(images.difference(names)):
             raise ConfigurationError(
-                f"table {self.source_table} has no column image_url (its columns: {', '.join(names)})"
+                f"table {self.source_table} has no column {wanted} (its columns: {', '.join(names)})"
             )
+        given_labels(self.source_table, source, options)
         status = {c.name for c in STATUS_COLUMNS}
         has_status = status <= set(names)
         travelling = tuple(c for c in source if not (has_status and c.name in status))
-        added = model_columns(options.labels, options.embedding)
+        added = model_columns(options.labels, options.embedding, options.label_embedding)
         check_names(travelling, {*status, *(c.name for c in added)})
         key = tuple(c for c in _KEY if c in names)
-        stages = [Stage.LABEL] if options.labels else []
-        stages += [Stage.IMAGE_EMBEDDING] if options.embedding else []
+        if not key:
+            raise ConfigurationError(
+                f"table {self.source_table} has none of the columns that tell its rows apart "
+                f"({', '.join(_KEY)}; its columns: {', '.join(names)})"
+            )
+        content = tuple(c for c in ("image_url",) if c in names)
         return StageTables(
             source=self.source_table,
             output=self.output_table.name,
@@ -79,10 +104,10 @@ class AiFuncLabelOperator(MaxFrameStageOperator):
             expands=False,
             unit_key=key,
             row_key=key,
-            identity=("image_url", "fingerprint") if has_status else ("image_url",),
+            identity=(*content, "fingerprint") if has_status else content or key,
             source_columns=travelling,
             output_columns=(*travelling, *added, *STATUS_COLUMNS),
-            stages=tuple(stages),
+            stages=options.model_stages,
             source_has_status=has_status,
         )
 
@@ -94,5 +119,5 @@ class AiFuncLabelOperator(MaxFrameStageOperator):
         """Return the lazy labelled rows of the selected images."""
         import maxframe.dataframe as md
 
-        pieces = rows_to_do(hook, run, counts)
+        pieces = rows_to_do(hook, run, counts, model_access(hook, self.image_column))
         return pieces[0] if len(pieces) == 1 else md.concat(pieces)

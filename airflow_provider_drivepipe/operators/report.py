@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from airflow_provider_drivepipe.contracts import StageReport
+from airflow_provider_drivepipe.contracts import Reason, StageReport
+from airflow_provider_drivepipe.scenario.prices import spending_text
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -27,7 +28,12 @@ def summary(report: StageReport) -> str:
     tokens = report.tokens.input + report.tokens.output + report.tokens.embedding
     text = f"{report.table} {report.partition}: {report.rows_in} rows, {', '.join(said)}"
     text += f"; failures: {', '.join(reasons)}" if reasons else ""
-    return text + (f"; {tokens} tokens paid" if tokens else "")
+    text += (
+        f"; waiting for budget: {waiting}" if (waiting := report.skipped_reasons.get(Reason.BUDGET)) else ""
+    )
+    text += f"; {tokens} tokens paid" if tokens else ""
+    spent = spending_text(report.spending) if report.spending and tokens else ""
+    return text + (f": {spent}" if spent else "")
 
 
 def push_report(context: Context, report: StageReport) -> None:

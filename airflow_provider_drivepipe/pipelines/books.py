@@ -12,6 +12,8 @@ from airflow_provider_drivepipe.pipelines.stage_tables import StageTables, Work
 
 MASKED_BY_LABEL = "masked_by_label"
 """Reason in reports for an embedding that is missing on a row whose ``error_type`` is the label's."""
+MASKED_BY_IMAGE_EMBEDDING = "masked_by_image_embedding"
+"""The same for the label's embedding, where ``error_type`` is the image embedding's."""
 DUPLICATE = "duplicate"
 """Reason in reports for further input rows of a unit, which are left out."""
 
@@ -19,8 +21,11 @@ _TOKENS = {
     "label_input_token": "input",
     "label_output_token": "output",
     "image_embedding_total_token": "embedding",
+    "label_embedding_total_token": "embedding",
 }
-_MODEL_STAGES = (Stage.LABEL, Stage.IMAGE_EMBEDDING)
+_MODEL_STAGES = (Stage.LABEL, Stage.IMAGE_EMBEDDING, Stage.LABEL_EMBEDDING)
+_EXPANDING_STAGES = (Stage.FRAME_EXTRACTION, Stage.KEYFRAME_EXPANSION)
+"""Stages that make many rows of a unit; they count in units."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +38,12 @@ class AuditRow:
     error_type: str
     has_embedding: bool
     rows: int
+    has_label_embedding: bool = True
 
     @classmethod
     def read(cls, values: Sequence[object]) -> AuditRow:
         """Read a row of :func:`publishing.audit`'s result."""
-        origin, status, error_stage, error_type, has_embedding, rows = values
+        origin, status, error_stage, error_type, has_embedding, rows, has_label_embedding = values
         return cls(
             str(origin),
             str(status),
@@ -45,6 +51,7 @@ class AuditRow:
             str(error_type or ""),
             bool(int(str(has_embedding))),
             int(str(rows)),
+            bool(int(str(has_label_embedding))),
         )
 
 
@@ -58,6 +65,8 @@ class Books:
     failures: dict[str, dict[str, int]]
     tokens: Tokens = field(default_factory=Tokens)
     filtered_reasons: dict[str, int] = field(default_factory=dict)
+    label_normalised: int = 0
+    skipped_reasons: dict[str, int] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:
@@ -69,10 +78,9 @@ class Books:
 
     @property
     def failure_rate(self) -> float:
-        """The highest share of failed input units over all stages, 0 to 1."""
-        return max(
-            (counts.failed / counts.rows_in for counts in self.stages.values() if counts.rows_in), default=0.0
-        )
+        """The highest share of failed input units over all stages, 0 to 1, of those that were not skipped."""
+        tried = {stage: counts.rows_in - counts.skipped for stage, counts in self.stages.items()}
+        return max((self.stages[stage].failed / n for stage, n in tried.items() if n), default=0.0)
 
     def stages_json(self) -> dict[str, dict[str, int]]:
         """Return the books of each stage as plain values."""
@@ -110,14 +118,15 @@ def balance(
         failures[stage.value] = _failures(groups, stage)
         failed = sum(failures[stage.value].values())
         left_out = duplicates if number == 0 else 0
-        if stage is Stage.FRAME_EXTRACTION:
+        if stage in _EXPANDING_STAGES:
             skipped = sum(g.rows for g in groups if g.status == Status.SKIPPED and g.error_stage == stage)
             rows_in, filtered = counts.total, 0
         else:
             reached = [g for g in groups if _reached(g, stage, tables.stages)]
             rows_in = sum(g.rows for g in reached)
-            filtered = sum(g.rows for g in reached if g.status == Status.FILTERED)
-            skipped = sum(g.rows for g in reached if g.status == Status.SKIPPED)
+            held_here = [g for g in reached if not _done_before(g, stage)]
+            filtered = sum(g.rows for g in held_here if g.status == Status.FILTERED)
+            skipped = sum(g.rows for g in held_here if g.status == Status.SKIPPED)
         ok = rows_in - failed - filtered - skipped
         books[stage.value] = StageCounts(rows_in + left_out, ok, failed, filtered + left_out, skipped)
     for name, count in {"table": table, **books}.items():
@@ -128,9 +137,29 @@ def balance(
         sum(g.rows for g in groups if g.origin == "carried"),
         books,
         {k: v for k, v in failures.items() if v},
-        _tokens(tables.token_columns, tokens),
-        {DUPLICATE: duplicates} if duplicates else {},
+        _tokens(tables.token_columns, tokens[: len(tables.token_columns)]),
+        _filtered(groups, duplicates),
+        sum(int(str(total or 0)) for total in tokens[len(tables.token_columns) :]),
+        _skipped(groups),
     )
+
+
+def _filtered(groups: Sequence[AuditRow], duplicates: int) -> dict[str, int]:
+    """What was left out on purpose, by reason: rows, and further input rows of a unit."""
+    counts = {DUPLICATE: duplicates} if duplicates else {}
+    for group in groups:
+        if group.status == Status.FILTERED:
+            counts[group.error_type] = counts.get(group.error_type, 0) + group.rows
+    return counts
+
+
+def _skipped(groups: Sequence[AuditRow]) -> dict[str, int]:
+    """Skipped rows of the table by reason."""
+    counts: dict[str, int] = {}
+    for group in groups:
+        if group.status == Status.SKIPPED:
+            counts[group.error_type] = counts.get(group.error_type, 0) + group.rows
+    return counts
 
 
 def _tokens(columns: Sequence[str], sums: Sequence[object]) -> Tokens:
@@ -151,17 +180,35 @@ def _failures(groups: Sequence[AuditRow], stage: Stage) -> dict[str, int]:
             reason = group.error_type
         elif stage is Stage.IMAGE_EMBEDDING and group.error_stage == Stage.LABEL and not group.has_embedding:
             reason = MASKED_BY_LABEL
+        elif (
+            stage is Stage.LABEL_EMBEDDING
+            and group.error_stage == Stage.IMAGE_EMBEDDING
+            and not group.has_label_embedding
+        ):
+            reason = MASKED_BY_IMAGE_EMBEDDING
         else:
             continue
         counts[reason] = counts.get(reason, 0) + group.rows
     return counts
 
 
-def _reached(group: AuditRow, stage: Stage, stages: Sequence[Stage]) -> bool:
-    """Whether the group's rows came to ``stage``: no earlier stage held them back.
+def _done_before(group: AuditRow, stage: Stage) -> bool:
+    """Whether a row that models held back had come through ``stage``: an image is prepared before them."""
+    return group.error_stage in _MODEL_STAGES and stage not in _MODEL_STAGES
 
-    Labels and embeddings are made side by side: neither holds the other's rows back.
+
+def _reached(group: AuditRow, stage: Stage, stages: Sequence[Stage]) -> bool:
+    """Whether the group's rows came to ``stage``: no earlier stage held them back, and a later one may have.
+
+    Labels and embeddings of images are made side by side: neither holds the other's rows back. The embedding
+    of a label comes after it: where the label failed there is nothing to embed.
     """
     if group.status == Status.OK or group.error_stage == stage:
         return True
-    return group.error_stage in _MODEL_STAGES and stage in _MODEL_STAGES and group.error_stage in stages
+    if stage is Stage.LABEL_EMBEDDING and group.error_stage == Stage.LABEL and group.status == Status.FAILED:
+        return False
+    if group.error_stage not in stages:
+        return False
+    if group.error_stage in _MODEL_STAGES and stage in _MODEL_STAGES:
+        return True
+    return [str(s) for s in stages].index(group.error_stage) > stages.index(stage)

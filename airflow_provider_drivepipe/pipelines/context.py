@@ -23,11 +23,16 @@ class MountOptions:
 
 @dataclass(frozen=True)
 class ModelAccess:
-    """Where models come from, and the key pair with which the model service fetches images from OSS."""
+    """Where models come from, and how the model service gets at images: which column, which key pair for OSS.
+
+    :param image_column: holds an OSS URI, or with ``inline`` a JPEG in Base64.
+    """
 
     project: str
     oss_access_key_id: str
     oss_access_key_secret: str = field(repr=False)
+    image_column: str = "image_url"
+    inline: bool = False
 
     def storage_options(self) -> dict[str, str]:
         """Return what ``ContentPart.image`` needs: the service cannot use the caller's role."""

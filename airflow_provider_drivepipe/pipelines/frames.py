@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import cloudpickle
@@ -14,7 +15,8 @@ from airflow_provider_drivepipe.pipelines.context import (
     MountOptions,
     declared_dtypes,
 )
-from airflow_provider_drivepipe.scenario.options import FrameOptions
+from airflow_provider_drivepipe.scenario.options import FrameOptions, QualityOptions
+from airflow_provider_drivepipe.worker.frame_quality import QualityRules
 from airflow_provider_drivepipe.worker.frames import FrameJob, extract_frames, frame_dtypes
 
 # DPE workers do not have this package: its worker functions travel as code, not as names.
@@ -22,10 +24,17 @@ cloudpickle.register_pickle_by_value(worker)
 
 
 def frame_job(
-    options: FrameOptions, mount: MountOptions, partition_path: str, lineage: tuple[str, ...]
+    options: FrameOptions,
+    mount: MountOptions,
+    partition_path: str,
+    lineage: tuple[str, ...],
+    quality: QualityOptions | None = None,
 ) -> FrameJob:
-    """Return what the worker needs to know; JPEGs go to ``<root>/<frames_prefix>/<partition_path>/``."""
-    return FrameJob(
+    """Return what the worker needs to know; JPEGs go to ``<root>/<frames_prefix>/<partition_path>/``.
+
+    Raises ValueError for options that no video can fulfil.
+    """
+    job = FrameJob(
         oss_root=mount.root,
         mount_path=mount.path,
         output_prefix=f"{options.frames_prefix.strip('/')}/{partition_path}",
@@ -35,7 +44,10 @@ def frame_job(
         jpeg_quality=options.jpeg_quality,
         timeout_sec=options.timeout_sec,
         lineage=lineage,
+        quality=None if quality is None else QualityRules(**asdict(quality)),
     )
+    job.check()
+    return job
 
 
 def extract(videos: Any, options: FrameOptions, mount: MountOptions, job: FrameJob) -> Any:
@@ -55,7 +67,7 @@ def extract(videos: Any, options: FrameOptions, mount: MountOptions, job: FrameJ
         udf,
         batch_rows=options.batch_rows,
         output_type="dataframe",
-        dtypes=declared_dtypes(frame_dtypes(lineage_dtypes)),
+        dtypes=declared_dtypes(frame_dtypes(lineage_dtypes, measured=job.quality is not None)),
         skip_infer=True,
     )
     return frames.reset_index(drop=True)

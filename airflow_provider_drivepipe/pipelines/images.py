@@ -37,7 +37,7 @@ _OF_WRITTEN_IMAGES = (
 
 def images_fingerprint(options: ImageOptions, oss_root: str) -> str:
     """Return 16 hex digits over what decides the rows; ``oss_root`` counts because rows hold full URIs."""
-    left_out = _NOT_CONTENT if options.write_back else (*_NOT_CONTENT, *_OF_WRITTEN_IMAGES)
+    left_out = _NOT_CONTENT if options.write_back or options.inline else (*_NOT_CONTENT, *_OF_WRITTEN_IMAGES)
     content = {name: value for name, value in asdict(options).items() if name not in left_out}
     text = json.dumps(
         ["images", IMAGES_RESULT_VERSION, {**content, "oss_root": oss_root}], sort_keys=True, default=str
@@ -52,6 +52,8 @@ def image_job(
 
     Raises ValueError for options that no image can fulfil.
     """
+    if options.write_back and options.inline:
+        raise ValueError("images are either written back or passed on inline")
     prefix = f"{options.prepared_prefix.strip('/')}/{partition_path}"
     job = ImageJob(
         oss_root=mount.root,
@@ -64,6 +66,7 @@ def image_job(
         max_bytes=options.max_bytes,
         timeout_sec=options.timeout_sec,
         lineage=lineage,
+        inline=options.inline,
     )
     job.check()
     return job
@@ -86,7 +89,7 @@ def prepare(images: Any, options: ImageOptions, mount: MountOptions, job: ImageJ
         udf,
         batch_rows=options.batch_rows,
         output_type="dataframe",
-        dtypes=declared_dtypes(image_dtypes(lineage_dtypes)),
+        dtypes=declared_dtypes(image_dtypes(lineage_dtypes, job.inline)),
         skip_infer=True,
     )
     return rows.reset_index(drop=True)

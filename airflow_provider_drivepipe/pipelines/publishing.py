@@ -55,8 +55,9 @@ class WorkCounts:
         names = {
             Work.RUN: "to do from the start",
             Work.KEEP: "kept",
-            Work.OVER: "kept beyond the limit",
+            Work.OVER: "kept beyond limit or budget",
             Work.SKIP: "skipped beyond the limit",
+            Work.BUDGET: "skipped beyond the budget",
             Work.EARLIER: "held back by an earlier stage",
             Work.DUPLICATE: "duplicates",
         }
@@ -124,19 +125,28 @@ def require_complete(tables: StageTables, counts: WorkCounts, staged: Sequence[o
 def audit(tables: StageTables) -> str:
     """Return the query for the books of the partition to be.
 
-    Columns: origin (``carried``, ``new``, ``other``), status, error_stage, error_type, has_embedding, rows.
+    Columns: origin (``carried``, ``new``, ``other``), status, error_stage, error_type, has_embedding, rows,
+    has_label_embedding.
     """
-    embedding = Stage.IMAGE_EMBEDDING in tables.stages
-    has_embedding = "CASE WHEN `image_embedding` IS NULL THEN 0 ELSE 1 END" if embedding else "0"
-    picked = f"`status`, `error_stage`, `error_type`, {has_embedding} AS has_embedding"
+    group = "origin, `status`, `error_stage`, `error_type`, has_embedding"
+    picked = (
+        f"`status`, `error_stage`, `error_type`, {_has(tables, Stage.IMAGE_EMBEDDING)} AS has_embedding, "
+        f"{_has(tables, Stage.LABEL_EMBEDDING)} AS has_label_embedding"
+    )
     return (
-        "SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*) FROM ("
+        f"SELECT {group}, COUNT(*), has_label_embedding FROM ("
         + " UNION ALL ".join(
             f"SELECT {quote_text(origin)} AS origin, {picked} FROM ({query}) {origin[0]}"
             for origin, query in _origins(tables).items()
         )
-        + ") u GROUP BY origin, `status`, `error_stage`, `error_type`, has_embedding"
+        + f") u GROUP BY {group}, has_label_embedding"
     )
+
+
+def _has(tables: StageTables, stage: Stage) -> str:
+    """Whether a row holds the result of a stage, 1 or 0; 0 where the table has no such column."""
+    part = next((part for part in tables.parts if part.stage is stage), None)
+    return "0" if part is None else f"CASE WHEN {quote_name(part.result_column)} IS NULL THEN 0 ELSE 1 END"
 
 
 def count_published(tables: StageTables) -> str:
@@ -149,10 +159,17 @@ def count_published(tables: StageTables) -> str:
 
 
 def count_tokens(tables: StageTables) -> str:
-    """Return the query for the sum of each token column in staging, less what the rows held before."""
-    names = tables.token_columns
-    sums = ", ".join(f"SUM({quote_name(n)})" for n in names)
-    negative = ", ".join(f"-{quote_name(n)} AS {quote_name(n)}" for n in names)
+    """Return the query for the sum of each token column in staging, less what the rows held before.
+
+    Last, where labels have a schema, the sum of ``label_normalised`` in staging.
+    """
+    names = list(tables.token_columns)
+    before = [f"-{quote_name(n)} AS {quote_name(n)}" for n in names]
+    for column in tables.output_columns:
+        if column.name == "label_normalised" and Stage.LABEL in tables.stages:
+            names.append(column.name)
+            before.append(null_of(column))
+    sums, negative = ", ".join(f"SUM({quote_name(n)})" for n in names), ", ".join(before)
     return (
         f"SELECT {sums} FROM (SELECT {column_list(names)} FROM {quote_name(tables.working.staging)} "
         f"UNION ALL SELECT {negative} FROM {quote_name(tables.rows_to_do)} "
@@ -160,12 +177,16 @@ def count_tokens(tables: StageTables) -> str:
     )
 
 
-def publish(tables: StageTables) -> str:
-    """Return the one statement that replaces the partition: a reader sees the old rows or the new ones."""
+def publish(tables: StageTables, order: Sequence[str]) -> str:
+    """Return the one statement that replaces the partition: a reader sees the old rows or the new ones.
+
+    :param order: the columns as the table has them, for the statement goes by place: one that was added to
+        the table later stands last.
+    """
     return (
         f"INSERT OVERWRITE TABLE {quote_name(tables.output)} PARTITION ({tables.partition.sql(', ')}) "
         + " UNION ALL ".join(
-            f"SELECT {tables.output_names()} FROM ({query}) {origin[0]}"
+            f"SELECT {column_list(order)} FROM ({query}) {origin[0]}"
             for origin, query in _origins(tables).items()
         )
     )
@@ -213,7 +234,8 @@ def _not_tried(tables: StageTables) -> str:
             columns.append(f"{quote_name(source)} AS {quote_name(column.name)}")
         else:
             columns.append(null_of(column))
+    works = ", ".join(quote_text(work) for work in (Work.SKIP, Work.BUDGET, Work.EARLIER))
     return (
         f"SELECT {', '.join(columns)} FROM {quote_name(tables.working.units)} "
-        f"WHERE {quote_name(WORK_COLUMN.name)} IN ({quote_text(Work.SKIP)}, {quote_text(Work.EARLIER)})"
+        f"WHERE {quote_name(WORK_COLUMN.name)} IN ({works})"
     )

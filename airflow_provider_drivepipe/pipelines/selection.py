@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Reason, Status
-from airflow_provider_drivepipe.pipelines.fingerprint import FRAMES_POSITION, IDENTITY_POSITION, Fingerprint
+from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Reason, Stage, Status
+from airflow_provider_drivepipe.pipelines.budget import BUDGET_MESSAGE, Budget
+from airflow_provider_drivepipe.pipelines.fingerprint import (
+    FRAMES_POSITION,
+    IDENTITY_POSITION,
+    LABEL_EMBEDDING_POSITION,
+    Fingerprint,
+)
 from airflow_provider_drivepipe.pipelines.stage_sql import (
     column_list,
     create_table,
-    joined_text,
     quote_name,
     quote_text,
 )
@@ -48,11 +53,16 @@ def create_working_tables(tables: StageTables) -> list[str]:
     return [*statements, staging]
 
 
-def fill_units(tables: StageTables, wanted: Fingerprint, options: SelectionOptions) -> str:
-    """Return the statement that takes the snapshot."""
+def fill_units(
+    tables: StageTables, wanted: Fingerprint, options: SelectionOptions, budget: Budget | None = None
+) -> str:
+    """Return the statement that takes the snapshot.
+
+    ``budget`` counts where a unit is a row; how many rows come of a video is known only after the job.
+    """
     if tables.expands:
         return _fill_expanding_units(tables, wanted, options)
-    return _fill_row_units(tables, wanted, options)
+    return _fill_row_units(tables, wanted, options, budget)
 
 
 def count_work(table: str) -> str:
@@ -93,7 +103,7 @@ def _source(tables: StageTables, options: SelectionOptions) -> str:
         "ROW_NUMBER() OVER (PARTITION BY drivepipe_key ORDER BY drivepipe_identity) AS drivepipe_nth"
         f"{place} FROM (SELECT {columns}{status_columns}, {tables.unit_key_sql()} AS drivepipe_key, "
         f"{usable} AS drivepipe_usable, "
-        f"SUBSTR(MD5({joined_text(tables.identity)}), 1, 16) AS drivepipe_identity "
+        f"SUBSTR(MD5({tables.identity_sql()}), 1, 16) AS drivepipe_identity "
         f"FROM {quote_name(tables.source)} WHERE {tables.partition_filter}) r"
     )
 
@@ -102,7 +112,14 @@ def _part(fingerprint: str, position: int) -> str:
     return f"SPLIT_PART(COALESCE({fingerprint}, ''), '.', {position})"
 
 
-def _work(options: SelectionOptions, unpublished: str, needed: str, otherwise: str, earlier: bool) -> str:
+def _work(
+    options: SelectionOptions,
+    unpublished: str,
+    needed: str,
+    otherwise: str,
+    earlier: bool,
+    name: str = WORK_COLUMN.name,
+) -> str:
     """The CASE that sorts a unit; ``needed`` is a condition with what it gives, or a whole WHEN list."""
     whens = [f"WHEN s.drivepipe_nth > 1 THEN {quote_text(Work.DUPLICATE)}"]
     if earlier:
@@ -111,21 +128,24 @@ def _work(options: SelectionOptions, unpublished: str, needed: str, otherwise: s
         beyond = f"s.drivepipe_place > {int(options.limit)}"
         whens.append(f"WHEN {beyond} AND ({unpublished}) THEN {quote_text(Work.SKIP)}")
         whens.append(f"WHEN {beyond} THEN {quote_text(Work.OVER)}")
-    return (
-        f"CASE {' '.join(whens)} {needed} ELSE {quote_text(otherwise)} END AS {quote_name(WORK_COLUMN.name)}"
-    )
+    return f"CASE {' '.join(whens)} {needed} ELSE {quote_text(otherwise)} END AS {quote_name(name)}"
 
 
 def _status_values(tables: StageTables, attempt: str, fingerprint: str, options: SelectionOptions) -> str:
     """The status columns of the snapshot: of a unit that is about to be tried, skipped, or held back."""
     work = quote_name(WORK_COLUMN.name)
-    skipped = f"{work} = {quote_text(Work.SKIP)}"
+    skipped = f"{work} IN ({quote_text(Work.SKIP)}, {quote_text(Work.BUDGET)})"
     message = f"not tried: this run works on the first {options.limit} input units"
+
+    def said(of_limit: str, of_budget: str) -> str:
+        beyond = f"{work} = {quote_text(Work.BUDGET)}"
+        return f"CASE WHEN {beyond} THEN {quote_text(of_budget)} ELSE {quote_text(of_limit)} END"
+
     values = {
         "status": (quote_text(Status.SKIPPED), quote_text(Status.OK)),
         "error_stage": (quote_text(tables.stages[0]), "''"),
-        "error_type": (quote_text(Reason.LIMIT), "''"),
-        "error_msg": (quote_text(message), "''"),
+        "error_type": (said(Reason.LIMIT, Reason.BUDGET), "''"),
+        "error_msg": (said(message, BUDGET_MESSAGE), "''"),
         "attempt": ("CAST(0 AS BIGINT)", attempt),
         "fingerprint": (fingerprint, fingerprint),
     }
@@ -160,7 +180,8 @@ def _fill_expanding_units(tables: StageTables, wanted: Fingerprint, options: Sel
     earlier = [f"drivepipe_earlier_{c}" for c in _STATUS] if tables.source_has_status else []
     sorted_units = (
         f"SELECT {column_list([*source_columns, *earlier], 's.')}, "
-        f"CONCAT({quote_text(wanted.prefix() + '.')}, s.drivepipe_identity) AS drivepipe_wanted, "
+        f"CONCAT({quote_text(wanted.prefix() + '.')}, s.drivepipe_identity, {quote_text(wanted.suffix())}) "
+        "AS drivepipe_wanted, "
         f"CASE WHEN {same} THEN d.attempt + 1 ELSE 1 END AS drivepipe_attempt, {work} "
         f"FROM ({_source(tables, options)}) s LEFT JOIN ({_published_units(tables)}) d "
         "ON s.drivepipe_key = d.drivepipe_key"
@@ -199,12 +220,20 @@ def _published_units(tables: StageTables) -> str:
     )
 
 
-def fill_rows(tables: StageTables, wanted: Fingerprint, options: SelectionOptions) -> str:
+def fill_rows(
+    tables: StageTables, wanted: Fingerprint, options: SelectionOptions, budget: Budget | None = None
+) -> str:
     """Return the statement that finds published rows of kept units that lack results of models.
 
-    What a row has already, and is current, stays in it: only what is missing is asked for again.
+    What a row has already, and is current, stays in it: only what is missing is asked for again. Rows beyond
+    the budget stay as they are.
     """
-    needs = {part: _needed(part, "o.", wanted, options, identity_current=None) for part in tables.parts}
+    label_embedding = quote_text(wanted.suffix()[1:])
+    needs = {
+        part: _needed(part, "o.", wanted, options, identity_current=None, label_embedding=label_embedding)
+        for part in tables.parts
+    }
+    needs = _with_labels_behind(needs)
     flagged = (
         f"SELECT {tables.output_names('o.')}, "
         + ", ".join(f"CASE WHEN {need} THEN 1 ELSE 0 END AS {_flag(part)}" for part, need in needs.items())
@@ -214,23 +243,47 @@ def fill_rows(tables: StageTables, wanted: Fingerprint, options: SelectionOption
         f"WHERE {quote_name(WORK_COLUMN.name)} = {quote_text(Work.KEEP)}) k "
         f"ON {tables.unit_key_sql('o.')} = k.drivepipe_key "
         f"WHERE {' AND '.join(f'o.{c}' for c in _filters(tables))} "
-        f"AND (o.`status` = {quote_text(Status.OK)} OR (o.`status` = {quote_text(Status.FAILED)} "
+        f"AND (o.`status` = {quote_text(Status.OK)} "
+        f"OR (o.`status` IN ({quote_text(Status.FAILED)}, {quote_text(Status.SKIPPED)}) "
         f"AND o.`error_stage` <> {quote_text(tables.stages[0])}))"
     )
-    fingerprint = _next_fingerprint(
-        tables, wanted, _part("`fingerprint`", FRAMES_POSITION), _part("`fingerprint`", IDENTITY_POSITION)
-    )
-    query = (
-        f"SELECT {_kept_columns(tables)}, {_tried('f.')}, {quote_name(WORK_COLUMN.name)} FROM ("
+    frames, identity = (_part("`fingerprint`", at) for at in (FRAMES_POSITION, IDENTITY_POSITION))
+    fingerprint = _next_fingerprint(tables, wanted, frames, identity, label_embedding)
+    work = quote_name(WORK_COLUMN.name)
+    needed = (
         f"SELECT {tables.output_names()}, {_flags(tables)}, {fingerprint} AS drivepipe_next, "
-        f"{_todo_case(tables, Work.KEEP)} AS {quote_name(WORK_COLUMN.name)} FROM ({flagged}) g) f "
-        f"WHERE {quote_name(WORK_COLUMN.name)} <> {quote_text(Work.KEEP)}"
+        f"{_todo_case(tables, Work.KEEP)} AS {work} FROM ({flagged}) g"
     )
+    wanted_rows = f"{work} <> {quote_text(Work.KEEP)}"
+    if budget is not None:
+        needed = _with_running_totals(tables, budget, f"SELECT * FROM ({needed}) n WHERE {wanted_rows}")
+        wanted_rows = f"NOT ({_beyond(budget)})"
+    query = f"SELECT {_kept_columns(tables)}, {_tried('f.')}, {work} FROM ({needed}) f WHERE {wanted_rows}"
     return _insert(tables.working.rows, [c.name for c in tables.output_columns], query)
 
 
 def _filters(tables: StageTables) -> list[str]:
     return [f"`{column}`={quote_text(value)}" for column, value in tables.partition.items()]
+
+
+# Rows that are within the budget: the first ones, in the order of their keys.
+
+
+def _with_running_totals(tables: StageTables, budget: Budget, rows: str, asked: str = "1") -> str:
+    """``rows`` with the rows and the calls that they and all before them take; ``asked`` is 0 for none."""
+    calls = " + ".join(f"{_flag(part)} * {budget.calls_per_row[part.code]}" for part in tables.parts)
+    running = (
+        f"OVER (ORDER BY {column_list(tables.row_key)} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
+    )
+    return (
+        f"SELECT a.*, SUM({asked}) {running} AS drivepipe_rows_so_far, "
+        f"SUM(({asked}) * ({calls})) {running} AS drivepipe_calls_so_far FROM ({rows}) a"
+    )
+
+
+def _beyond(budget: Budget) -> str:
+    caps = {"drivepipe_rows_so_far": budget.rows, "drivepipe_calls_so_far": budget.calls}
+    return " OR ".join(f"{total} > {int(cap)}" for total, cap in caps.items() if cap is not None)
 
 
 # Rows and the results of models that they hold.
@@ -250,25 +303,48 @@ def _missing(part: ModelPart, row: str) -> str:
 
 
 def _needed(
-    part: ModelPart, row: str, wanted: Fingerprint, options: SelectionOptions, identity_current: str | None
+    part: ModelPart,
+    row: str,
+    wanted: Fingerprint,
+    options: SelectionOptions,
+    identity_current: str | None,
+    label_embedding: str,
 ) -> str:
-    """Whether a published row needs a part again; NULL where there is no published row."""
+    """Whether a published row needs a part again; NULL where there is no published row.
+
+    :param label_embedding: expression for the wanted hash of the label's embedding.
+    """
     fingerprint = f"{row}`fingerprint`"
     missing = _missing(part, row)
     if options.reprocess is Reprocess.FAILED:
         return missing
     same = (
         f"{_part(fingerprint, 2)} = {quote_text(wanted.label)} "
-        f"AND {_part(fingerprint, 3)} = {quote_text(wanted.embedding)}"
+        f"AND {_part(fingerprint, 3)} = {quote_text(wanted.embedding)} "
+        f"AND {_part(fingerprint, LABEL_EMBEDDING_POSITION)} = {label_embedding}"
     )
     if identity_current is not None:
         same += f" AND {identity_current}"
     again = f"({row}`attempt` < {int(options.max_row_attempts)} OR NOT ({same}))"
-    changed = f"{_part(fingerprint, part.position)} <> {quote_text(wanted.at(part.position))}"
+    hash_ = label_embedding if part.stage is Stage.LABEL_EMBEDDING else quote_text(wanted.at(part.position))
+    changed = f"{_part(fingerprint, part.position)} <> {hash_}"
     return f"({changed} OR ({missing} AND {again}))"
 
 
-def _next_fingerprint(tables: StageTables, wanted: Fingerprint, frames: str, identity: str) -> str:
+def _with_labels_behind(needs: dict[ModelPart, str]) -> dict[ModelPart, str]:
+    """The conditions of all parts, with that a label that is made again is embedded again."""
+    label = next((need for part, need in needs.items() if part.stage is Stage.LABEL), None)
+    if label is None:
+        return needs
+    return {
+        part: f"({label} OR {need})" if part.stage is Stage.LABEL_EMBEDDING else need
+        for part, need in needs.items()
+    }
+
+
+def _next_fingerprint(
+    tables: StageTables, wanted: Fingerprint, frames: str, identity: str, label_embedding: str
+) -> str:
     """The fingerprint after the work: parts that are done again take the wanted hash, others keep theirs."""
     pieces = [frames]
     for position in (2, 3):
@@ -279,7 +355,12 @@ def _next_fingerprint(tables: StageTables, wanted: Fingerprint, frames: str, ide
         else:
             kept = _part("`fingerprint`", position)
             pieces.append(f"CASE WHEN {_flag(part)} = 1 THEN {hash_} ELSE {kept} END")
-    return "CONCAT({})".format(", '.', ".join([*pieces, identity]))
+    pieces.append(identity)
+    last = next((p for p in tables.parts if p.position == LABEL_EMBEDDING_POSITION), None)
+    if last is not None:
+        kept = _part("`fingerprint`", last.position)
+        pieces.append(f"CASE WHEN {_flag(last)} = 1 THEN {label_embedding} ELSE {kept} END")
+    return "CONCAT({})".format(", '.', ".join(pieces))
 
 
 def _todo_case(tables: StageTables, otherwise: str) -> str:
@@ -314,22 +395,30 @@ def _tried(row: str) -> str:
 # Units that are rows: images.
 
 
-def _fill_row_units(tables: StageTables, wanted: Fingerprint, options: SelectionOptions) -> str:
+def _fill_row_units(
+    tables: StageTables, wanted: Fingerprint, options: SelectionOptions, budget: Budget | None
+) -> str:
     work = quote_name(WORK_COLUMN.name)
     source_columns = [c.name for c in tables.source_columns]
     model_columns = [c for part in tables.parts for c in part.columns if c in _names(tables)]
     current = f"{_part('d.`fingerprint`', IDENTITY_POSITION)} = s.drivepipe_identity"
     any_missing = " OR ".join(_missing(part, "d.") for part in tables.parts)
-    flags = []
+    label_embedding = _wanted_label_embedding(tables, wanted)
+    needs = {}
     for part in tables.parts:
-        need = _needed(part, "d.", wanted, options, current)
+        need = _needed(part, "d.", wanted, options, current, label_embedding)
+        same = current
+        if part.stage is Stage.LABEL_EMBEDDING:
+            same = f"{current} AND {_part('d.`fingerprint`', LABEL_EMBEDDING_POSITION)} = {label_embedding}"
         if options.reprocess is Reprocess.ALL:
             need = "TRUE"
         elif options.reprocess is Reprocess.FAILED:
-            need = f"d.drivepipe_key IS NULL OR {need} OR (NOT ({current}) AND ({any_missing}))"
+            need = f"d.drivepipe_key IS NULL OR {need} OR (NOT ({same}) AND ({any_missing}))"
         else:
             need = f"d.drivepipe_key IS NULL OR NOT ({current}) OR {need}"
-        flags.append(f"CASE WHEN {need} THEN 1 ELSE 0 END AS {_flag(part)}")
+        needs[part] = f"({need})"
+    needs = _with_labels_behind(needs)
+    flags = [f"CASE WHEN {need} THEN 1 ELSE 0 END AS {_flag(part)}" for part, need in needs.items()]
     earlier = [f"drivepipe_earlier_{c}" for c in _STATUS] if tables.source_has_status else []
     place = ["drivepipe_place"] if options.limit is not None else []
     taken = [*source_columns, *earlier, "drivepipe_identity", "drivepipe_usable", "drivepipe_nth", *place]
@@ -345,12 +434,24 @@ def _fill_row_units(tables: StageTables, wanted: Fingerprint, options: Selection
     unpublished = f"s.drivepipe_status IS NULL OR s.drivepipe_status = {quote_text(Status.SKIPPED)}"
     any_needed = " + ".join(_flag(part) for part in tables.parts)
     todo_ = f"WHEN {any_needed} > 0 THEN {_todo_case(tables, Work.KEEP)}"
-    sort = _work(options, unpublished, todo_, Work.KEEP, earlier=tables.source_has_status)
-    fingerprint = _next_fingerprint(tables, wanted, quote_text(wanted.frames), "drivepipe_identity")
+    sorted_as = WORK_COLUMN.name if budget is None else "drivepipe_asked"
+    sort = _work(options, unpublished, todo_, Work.KEEP, earlier=tables.source_has_status, name=sorted_as)
+    fingerprint = _next_fingerprint(
+        tables, wanted, quote_text(wanted.frames), "drivepipe_identity", label_embedding
+    )
     decided = f"SELECT s.*, {fingerprint} AS drivepipe_next, {sort} FROM ({flagged}) s"
+    if budget is not None:
+        asked = f"drivepipe_asked LIKE '{TODO}%'"
+        beyond = f"{asked} AND ({_beyond(budget)})"
+        totals = _with_running_totals(tables, budget, decided, f"CASE WHEN {asked} THEN 1 ELSE 0 END")
+        decided = (
+            f"SELECT s.*, CASE WHEN {beyond} AND ({unpublished}) THEN {quote_text(Work.BUDGET)} "
+            f"WHEN {beyond} THEN {quote_text(Work.OVER)} ELSE drivepipe_asked END AS {work} FROM ({totals}) s"
+        )
     attempt = "CAST(CASE WHEN `fingerprint` = drivepipe_next THEN `attempt` + 1 ELSE 1 END AS BIGINT)"
     status = _status_values(tables, attempt, "drivepipe_next", options)
-    passing = f"{work} IN ({quote_text(Work.SKIP)}, {quote_text(Work.EARLIER)})"
+    works = ", ".join(quote_text(work_) for work_ in (Work.SKIP, Work.BUDGET, Work.EARLIER))
+    passing = f"{work} IN ({works})"
     kept = ", ".join(
         f"CASE WHEN {_flag_of(tables, c)} = 1 OR {passing} THEN NULL ELSE {quote_name(c)} END "
         f"AS {quote_name(c)}"
@@ -358,6 +459,16 @@ def _fill_row_units(tables: StageTables, wanted: Fingerprint, options: Selection
     )
     query = f"SELECT {column_list(source_columns)}, {kept}, {status}, {work} FROM ({decided}) u"
     return _insert(tables.working.units, [*source_columns, *model_columns, *_STATUS], query)
+
+
+def _wanted_label_embedding(tables: StageTables, wanted: Fingerprint) -> str:
+    """The wanted hash of the label's embedding; of the text too where that is input.
+
+    The text is not part of the row's identity: another text leaves the embedding of the image as it is.
+    """
+    if not tables.embeds_given_labels:
+        return quote_text(wanted.suffix()[1:])
+    return f"SUBSTR(MD5(CONCAT({quote_text(wanted.suffix())}, COALESCE(s.`label_text`, ''))), 1, 16)"
 
 
 def _names(tables: StageTables) -> set[str]:

@@ -53,10 +53,15 @@ def create_table(
     lifecycle_days: int | None = None,
     comment: str | None = None,
     if_not_exists: bool = True,
+    one_per_line: bool = False,
 ) -> str:
-    """Return ``CREATE TABLE``; partition columns are strings."""
+    """Return ``CREATE TABLE``; partition columns are strings.
+
+    :param one_per_line: a line for each column, for people.
+    """
     sql = f"CREATE TABLE {'IF NOT EXISTS ' if if_not_exists else ''}{quote_name(name)} "
-    sql += f"({', '.join(_definition(c) for c in columns)})"
+    before, between, after = ("\n    ", ",\n    ", "\n") if one_per_line else ("", ", ", "")
+    sql += f"({before}{between.join(_definition(c) for c in columns)}{after})"
     if comment is not None:
         sql += f" COMMENT {quote_text(comment)}"
     if partition_columns:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from airflow_provider_drivepipe.contracts import (
     IMAGE_EMBEDDING_COLUMNS,
     LABEL_COLUMNS,
+    LABEL_EMBEDDING_COLUMNS,
     RAW_RESPONSE_COLUMN,
     STATUS_COLUMNS,
     Column,
     Stage,
 )
 from airflow_provider_drivepipe.exceptions import ConfigurationError
+from airflow_provider_drivepipe.pipelines.fingerprint import RULES_MARK
 from airflow_provider_drivepipe.pipelines.stage_sql import MAX_TABLE_NAME, column_list, joined_text
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 
@@ -36,9 +38,11 @@ class Work(StrEnum):
     KEEP = "keep"
     """The published rows stay."""
     OVER = "over"
-    """Beyond the limit of this run; the published rows stay."""
+    """Beyond the limit or the budget of this run; the published rows stay."""
     SKIP = "skip"
     """Beyond the limit of this run, and nothing is published yet."""
+    BUDGET = "budget"
+    """Beyond what this run may spend, and nothing is published yet."""
     EARLIER = "earlier"
     """An earlier stage failed it; it passes by."""
     DUPLICATE = "duplicate"
@@ -73,8 +77,15 @@ IMAGE_EMBEDDING_PART = ModelPart(
     tuple(c.name for c in IMAGE_EMBEDDING_COLUMNS),
     ("image_embedding_total_token",),
 )
-MODEL_PARTS = (LABEL_PART, IMAGE_EMBEDDING_PART)
-
+LABEL_EMBEDDING_PART = ModelPart(
+    Stage.LABEL_EMBEDDING,
+    "t",
+    5,
+    "label_embedding",
+    tuple(c.name for c in LABEL_EMBEDDING_COLUMNS),
+    ("label_embedding_total_token",),
+)
+MODEL_PARTS = (LABEL_PART, IMAGE_EMBEDDING_PART, LABEL_EMBEDDING_PART)
 
 TODO = "todo_"
 """Start of the partitions of rows that lack results of models; the codes of the parts follow."""
@@ -178,14 +189,36 @@ class StageTables:
     source_has_status: bool = False
 
     @property
+    def embeds_given_labels(self) -> bool:
+        """Whether labels that the input holds are embedded; else they are made in the same task."""
+        return Stage.LABEL_EMBEDDING in self.stages and Stage.LABEL not in self.stages
+
+    @property
     def partition_filter(self) -> str:
         """Condition that picks the partition, of input and output."""
         return self.partition.sql(" AND ")
 
     @property
     def parts(self) -> tuple[ModelPart, ...]:
-        """The paid results that the rows hold."""
-        return tuple(part for part in MODEL_PARTS if part.stage in self.stages)
+        """The paid results that the rows hold, each with those of its columns that the output has."""
+        return tuple(
+            replace(part, columns=self._columns_of(part)) for part in MODEL_PARTS if part.stage in self.stages
+        )
+
+    def _columns_of(self, part: ModelPart) -> tuple[str, ...]:
+        """Columns of a part in the output's order; a label may be flattened into any ``label_<field>``."""
+        taken = {column.name for column in self.source_columns}
+        others = {name for other in MODEL_PARTS if other.stage is not part.stage for name in other.columns}
+        return tuple(
+            column.name
+            for column in self.output_columns
+            if column.name in part.columns
+            or (
+                part.stage is Stage.LABEL
+                and column.name.startswith("label_")
+                and column.name not in taken | others
+            )
+        )
 
     @property
     def token_columns(self) -> tuple[str, ...]:
@@ -205,6 +238,16 @@ class StageTables:
     def unit_key_sql(self, prefix: str = "") -> str:
         """Return one text that identifies a unit."""
         return joined_text(self.unit_key, prefix)
+
+    def identity_sql(self) -> str:
+        """Return one text that changes when the content of an input row does.
+
+        Of a fingerprint, the rules that left frames out do not count: a frame that stays is the same picture.
+        """
+        columns = joined_text(self.identity)
+        if "fingerprint" not in self.identity:
+            return columns
+        return f"REGEXP_REPLACE({columns}, '{RULES_MARK}[0-9a-f]{{16}}', '')"
 
     def row_key_sql(self, prefix: str = "") -> str:
         """Return one text that identifies an output row."""

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from airflow_provider_drivepipe.contracts import Column
 from airflow_provider_drivepipe.scenario.model import Scenario
+from airflow_provider_drivepipe.scenario.options import KeyframeOptions
 from airflow_provider_drivepipe.scenario.plan import Plan, StagePlan
+from airflow_provider_drivepipe.scenario.walkthrough import walkthrough
 
 
 def plan_text(plan: Plan, partition_value: str | None) -> str:
     """Return a plan as plain text."""
+    lines = [plan_heading(plan, partition_value)]
+    for number, task in enumerate(plan.tasks, start=1):
+        lines += ["", f"{number}. task {task.task_id} ({task.kind})", *_task_lines(task)]
+    return "\n".join(lines)
+
+
+def plan_heading(plan: Plan, partition_value: str | None) -> str:
+    """Return which scenario, DAG, connection and partition a plan is of."""
     value = partition_value or f"<{plan.partition.key_format}>"
+    caps = {"max_rows": plan.selection.max_rows, "max_calls": plan.selection.max_calls}
+    budget = ", ".join(f"{name} {cap:,}" for name, cap in caps.items() if cap is not None)
     lines = [
         f"scenario    {plan.scenario}",
         f"dag         {plan.dag_id}",
         f"connection  {plan.conn_id}",
         f"partition   {plan.partition.columns[0]}={value} ({plan.partition.timezone})",
     ]
-    for number, task in enumerate(plan.tasks, start=1):
-        lines += ["", f"{number}. task {task.task_id} ({task.kind})", *_task_lines(task)]
-    return "\n".join(lines)
+    return "\n".join([*lines, f"budget      {budget} per run"] if budget else lines)
 
 
 def _task_lines(task: StagePlan) -> list[str]:
@@ -35,6 +44,20 @@ def _task_lines(task: StagePlan) -> list[str]:
             else f"{task.frames.sample_count} frames per video"
         )
         lines.append(f"   frames   {rate}, {task.frames.sampling_rule}, below {task.frames.frames_prefix}/")
+    if task.quality:
+        rules = ", ".join(
+            f"{rule} ({key} {getattr(task.quality, key):g})" for key, rule in task.quality.rules().items()
+        )
+        lines.append(f"   leaves out {rules or 'nothing, but frames are measured'}")
+    if task.keyframes:
+        count, stride = task.keyframes.count, task.keyframes.stride
+        chosen = f"{count} per clip" if count else f"every {stride}th image" if stride else "all images"
+        lines.append(f"   clips    {chosen}; columns {', '.join(_clip_columns(task.keyframes))}")
+    if task.images:
+        size = task.images.exact_size or task.images.longest_side
+        shown = "x".join(map(str, size)) if isinstance(size, tuple) else f"longest side {size}"
+        written = f"below {task.images.prepared_prefix}/" if task.images.write_back else "not written"
+        lines.append(f"   images   {shown if size else 'size kept'}, {written}")
     lines += [f"   model    {model} ({stage})" for stage, model in task.models.items()]
     lines.append("   columns")
     width = max(len(c.name) for c in task.output_table.columns)
@@ -44,35 +67,11 @@ def _task_lines(task: StagePlan) -> list[str]:
     return lines
 
 
+def _clip_columns(options: KeyframeOptions) -> list[str]:
+    columns = (options.clip_id_column, options.clip_dir_column, options.start_column, options.end_column)
+    return [column for column in columns if column is not None]
+
+
 def dag_doc(scenario: Scenario, plan: Plan) -> str:
-    """Return the DAG's documentation as Markdown."""
-    rows = "\n".join(
-        f"| `{t.task_id}` | {', '.join(t.stages)} | `{t.source}` | `{t.output_table.name}` | "
-        f"{', '.join(f'`{m}`' for m in t.models.values()) or '–'} |"
-        for t in plan.tasks
-    )
-    column = plan.partition.columns[0]
-    tables = "\n\n".join(_table_doc(t.output_table.name, t.output_table.columns) for t in plan.tasks)
-    return f"""### {scenario.scenario_name}
-
-{scenario.description}
-
-| task | stages | reads | writes | models |
-|---|---|---|---|---|
-{rows}
-
-**Partition.** A run owns one partition `{column}=<value>` of every table. Scheduled runs take it from their
-partition key; for a manual run give the parameter `{column}`, for example `20261120`.
-
-**Failures.** Every row has `status` (`ok`, `failed`, `filtered`, `skipped`), `error_stage`, `error_type` and
-`error_msg`; nothing is dropped. Counts per stage are in the XComs `return_value` and `failure_counts`.
-A task fails when more than {scenario.max_failure_rate:.0%} of its input failed; the partition is published
-first, so a retry or Clear works only on what is not ok.
-
-{tables}
-"""
-
-
-def _table_doc(name: str, columns: tuple[Column, ...]) -> str:
-    rows = "\n".join(f"| `{c.name}` | {c.type} | {c.comment} |" for c in columns)
-    return f"**{name}**\n\n| column | type | meaning |\n|---|---|---|\n{rows}"
+    """Return the DAG's documentation as Markdown: the scenario's walkthrough."""
+    return walkthrough(scenario, plan)

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
 from airflow_provider_drivepipe.scenario.fill_in import open_field
+from airflow_provider_drivepipe.scenario.label_schemas import read_label_schema
+from airflow_provider_drivepipe.scenario.messages import shown, value_problems
 from airflow_provider_drivepipe.scenario.model import Scenario
 from airflow_provider_drivepipe.scenario.rules import (
     Finding,
     combination_problems,
-    looks_like_credential,
     unknown_keys,
 )
 
@@ -55,15 +56,27 @@ class _Entry:
     line: int
 
 
+@dataclass(frozen=True)
+class _Loaded:
+    """A scenario, and the files that it names with what they looked like."""
+
+    scenario: Scenario
+    files: tuple[tuple[Path, tuple[int, int] | None], ...]
+
+
 def load_scenario(path: Path | str) -> Scenario:
     """Return the scenario of a YAML file, with ``defaults.yaml`` beside it merged underneath.
 
     Raises ScenarioError with every problem of the file, each with its line. A file that has not changed is
-    not read again.
+    not read again, nor is one that it names.
     """
     path = Path(path)
     defaults = path.parent / DEFAULTS_FILE
-    return _load(str(path), _stamp(path), str(defaults), _stamp(defaults))
+    loaded = _load(str(path), _stamp(path), str(defaults), _stamp(defaults))
+    if any(_stamp(file) != stamp for file, stamp in loaded.files):
+        _load.cache_clear()
+        loaded = _load(str(path), _stamp(path), str(defaults), _stamp(defaults))
+    return loaded.scenario
 
 
 def scenario_files(folder: Path | str) -> list[Path]:
@@ -83,17 +96,17 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 @lru_cache(maxsize=4096)
 def _load(
     path: str, stamp: tuple[int, int] | None, defaults: str, defaults_stamp: tuple[int, int] | None
-) -> Scenario:
+) -> _Loaded:
     problems: list[Problem] = []
     if stamp is None:
         raise ScenarioError([Problem(path, 1, "", "there is no such file")])
     entries = _read(Path(defaults), problems) if defaults_stamp else {}
     entries = {**entries, **_read(Path(path), problems)}
-    _resolve_prompt_file(entries, Path(path).parent, problems)
+    files = _resolve_files(entries, Path(path).parent, problems)
     scenario = _validate(path, entries, problems)
     if problems or scenario is None:
         raise ScenarioError(problems)
-    return scenario
+    return _Loaded(scenario, tuple((file, _stamp(file)) for file in files))
 
 
 def _read(path: Path, problems: list[Problem]) -> dict[str, _Entry]:
@@ -102,13 +115,20 @@ def _read(path: Path, problems: list[Problem]) -> dict[str, _Entry]:
     try:
         text = path.read_text("utf-8")
         root = yaml.compose(text, Loader=_LOADER)
+        values = yaml.load(text, Loader=_LOADER)  # a safe loader
     except UnicodeDecodeError:
         problems.append(Problem(name, 1, "", "not UTF-8 text"))
         return {}
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         message = " ".join(str(getattr(error, "problem", None) or error).split())
+        if "unhashable" in message:
+            message += "; put a text that starts with { into quotes"
         problems.append(Problem(name, mark.line + 1 if mark else 1, "", f"not valid YAML: {message}"))
+        return {}
+    except ValueError as error:
+        # As a date that there is not.
+        problems.append(Problem(name, 1, "", f"a value cannot be read: {error}"))
         return {}
     if root is None:
         problems.append(Problem(name, 1, "", "the file is empty"))
@@ -116,7 +136,6 @@ def _read(path: Path, problems: list[Problem]) -> dict[str, _Entry]:
     if not isinstance(root, yaml.MappingNode):
         problems.append(Problem(name, 1, "", "expected keys and values at the top level"))
         return {}
-    values = yaml.load(text, Loader=_LOADER)  # a safe loader
     entries: dict[str, _Entry] = {}
     for key_node, _ in root.value:
         key, line = str(key_node.value), key_node.start_mark.line + 1
@@ -128,18 +147,39 @@ def _read(path: Path, problems: list[Problem]) -> dict[str, _Entry]:
     return entries
 
 
-def _resolve_prompt_file(entries: dict[str, _Entry], folder: Path, problems: list[Problem]) -> None:
-    """Replace ``label_prompt: file:<path>`` by the text of the file beside the scenario."""
-    entry = entries.get("label_prompt")
-    if entry is None or not isinstance(entry.value, str) or not entry.value.startswith("file:"):
-        return
-    file = (folder / entry.value.removeprefix("file:").strip()).resolve()
+def _resolve_files(entries: dict[str, _Entry], folder: Path, problems: list[Problem]) -> tuple[Path, ...]:
+    """Replace ``file:<path>`` by the text of the file beside the scenario; return these files."""
+    files = []
+    for key in ("label_prompt", "label_schema"):
+        entry = entries.get(key)
+        if entry is None or not isinstance(entry.value, str) or not entry.value.startswith("file:"):
+            continue
+        name = entry.value.removeprefix("file:").strip()
+        file = (folder / name).resolve()
+        files.append(file)
+        try:
+            text = _text_below(folder, file)
+            if key == "label_schema":
+                # Checked here, so that a message does not quote the whole file.
+                text = read_label_schema(text)
+        except ValueError as error:
+            problems.append(Problem(entry.file, entry.line, key, f"{name}: {error}"))
+            del entries[key]
+            continue
+        entries[key] = _Entry(text, entry.file, entry.line)
+        if key == "label_prompt":
+            stem = str(PurePosixPath(name).with_suffix(""))
+            entries.setdefault("label_prompt_name", _Entry(stem, entry.file, entry.line))
+    return tuple(files)
+
+
+def _text_below(folder: Path, file: Path) -> str:
     if folder.resolve() not in file.parents or not file.is_file():
-        problems.append(
-            Problem(entry.file, entry.line, "label_prompt", "no such file below the scenario's folder")
-        )
-        return
-    entries["label_prompt"] = _Entry(file.read_text("utf-8"), entry.file, entry.line)
+        raise ValueError("no such file below the scenario's folder")
+    try:
+        return file.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError("not UTF-8 text") from error
 
 
 def _validate(path: str, entries: dict[str, _Entry], problems: list[Problem]) -> Scenario | None:
@@ -163,16 +203,10 @@ def _validate(path: str, entries: dict[str, _Entry], problems: list[Problem]) ->
     try:
         return Scenario(**values)
     except ValidationError as error:
-        for detail in error.errors():
-            key = str(detail["loc"][0])
-            nested = "".join(f"{part}: " for part in detail["loc"][1:] if isinstance(part, str))
-            if detail["type"] == "missing" and not nested:
-                continue
+        for key, message in value_problems(error, values):
             if key in still_open or (key in reported and key in ("input_shape", "targets")):
                 continue
-            shown = "" if looks_like_credential(key) else f", got {values.get(key)!r}"
-            message = detail["msg"].removeprefix("Value error, ")
-            add(key, f"{nested}{message[0].lower()}{message[1:]}{shown}")
+            add(key, message + shown(key, values.get(key)))
         return None
 
 

@@ -5,21 +5,29 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from airflow_provider_drivepipe.scenario.frame_rate import check_frame_rate
-from airflow_provider_drivepipe.scenario.label_schemas import BUILT_IN as LABEL_SCHEMAS
+from airflow_provider_drivepipe.scenario.key_path import check_endpoint, check_key_path
+from airflow_provider_drivepipe.scenario.label_schemas import label_fields, load_label_schema
 from airflow_provider_drivepipe.scenario.options import (
+    FrameFilter,
     FrameOptions,
     Granularity,
+    ImageOptions,
+    KeyframeOptions,
+    LabelOptions,
     ManifestOptions,
     PartitionOptions,
+    PreparedImages,
     Reprocess,
+    ResizeFilter,
     SamplingRule,
     SelectionOptions,
+    TimestampUnit,
 )
 from airflow_provider_drivepipe.scenario.partition import (
     check_key_format,
@@ -27,6 +35,7 @@ from airflow_provider_drivepipe.scenario.partition import (
     parse_partition_key,
 )
 from airflow_provider_drivepipe.scenario.partition_calendar import default_key_format
+from airflow_provider_drivepipe.scenario.prompts import prompt_styles
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 _TABLE = re.compile(r"([a-z_][a-z0-9_]*\.)?[a-z_][a-z0-9_]*")
@@ -40,6 +49,9 @@ class InputShape(StrEnum):
 
     OSS_PREFIX = "oss_prefix"
     VIDEO_TABLE = "video_table"
+    CLIP_DIR_TABLE = "clip_dir_table"
+    IMAGE_TABLE = "image_table"
+    LABELED_IMAGE_TABLE = "labeled_image_table"
 
 
 class Target(StrEnum):
@@ -47,23 +59,49 @@ class Target(StrEnum):
 
     MANIFEST = "manifest"
     FRAME_EXTRACTION = "frame-extraction"
+    KEYFRAME_EXPANSION = "keyframe-expansion"
+    IMAGE_PREPARATION = "image-preparation"
     LABELING = "labeling"
     EMBEDDING = "embedding"
+    LABEL_EMBEDDING = "label-embedding"
 
 
+_INTERMEDIATE_KINDS = {
+    InputShape.OSS_PREFIX: "video_frame_extraction",
+    InputShape.VIDEO_TABLE: "video_frame_extraction",
+    InputShape.CLIP_DIR_TABLE: "clip_keyframe_expansion",
+}
+"""Kind in the name of the table that the first task writes when further tasks follow."""
+_PREPARATION_KIND = "image_preparation"
+
+PixelSide = Annotated[int, Field(ge=1, le=65_500)]
 TableName = Annotated[str, Field(pattern=_TABLE.pattern.join(("^", "$")))]
 _DEFAULT_FRAMES = FrameOptions()
+_DEFAULT_IMAGES = ImageOptions()
+_DEFAULT_KEYFRAMES = KeyframeOptions()
 _DEFAULT_PARTITION = PartitionOptions()
 _DEFAULT_SELECTION = SelectionOptions()
 
 
 class OutputTables(BaseModel):
-    """Names of the two tables of split-video."""
+    """Names of the tables of split-video."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    frames: TableName = Field(description="table of frames")
+    frames: TableName = Field(description="table of frames, keyframes or prepared images")
     final: TableName | None = Field(None, description="final table, instead of output_table")
+
+
+class Prices(BaseModel):
+    """What models cost per so many tokens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    currency: str = Field(min_length=1, max_length=10, description="for example CNY")
+    per_tokens: int = Field(1_000_000, ge=1, description="how many tokens the prices are for")
+    input: float | None = Field(None, ge=0, description="of tokens that the labelling model reads")
+    output: float | None = Field(None, ge=0, description="of tokens that the labelling model writes")
+    embedding: float | None = Field(None, ge=0, description="of tokens that are embedded")
 
 
 class Scenario(BaseModel):
@@ -75,10 +113,8 @@ class Scenario(BaseModel):
     description: str = Field("", description="one line for people, shown in the DAG's documentation")
     owner: str = Field("airflow", description="owner of the DAG's tasks")
     tags: tuple[str, ...] = Field((), description="further tags of the DAG")
-    input_shape: InputShape = Field(description="what the scenario starts from: oss_prefix or video_table")
-    targets: tuple[Target, ...] = Field(
-        min_length=1, description="what it makes: manifest, frame-extraction, labeling, embedding"
-    )
+    input_shape: InputShape = Field(description="what it starts from: " + ", ".join(InputShape))
+    targets: tuple[Target, ...] = Field(min_length=1, description="what it makes: " + ", ".join(Target))
 
     conn_id: str = Field("drivepipe_default", description="Airflow connection of type drivepipe")
     schedule: str | None = Field(None, description="cron expression, or null for manual runs only")
@@ -115,7 +151,7 @@ class Scenario(BaseModel):
         ManifestOptions.video_extensions, min_length=1, description="extensions that make an object a video"
     )
     video_input_table: TableName | None = Field(None, description="manifest table that the listing writes")
-    source_table: TableName | None = Field(None, description="existing table with a column video_path")
+    source_table: TableName | None = Field(None, description="existing table of videos, clips or images")
     output_table: TableName | None = Field(None, description="final table")
     split_video: bool | None = Field(
         None, description="frames and models as two tasks with a frames table in between"
@@ -141,16 +177,118 @@ class Scenario(BaseModel):
     frame_cpu: int = Field(_DEFAULT_FRAMES.cpu, ge=1, le=64, description="cores per worker")
     frame_memory_gb: int = Field(_DEFAULT_FRAMES.memory_gb, ge=1, le=512, description="memory per worker")
 
+    frame_filters: tuple[FrameFilter, ...] | None = Field(
+        None,
+        description="left out before a model sees them: too_dark, too_blurred, frozen, near_duplicate",
+    )
+    min_brightness: float | None = Field(
+        None, ge=0, le=255, allow_inf_nan=False, description="a frame below is too_dark; mean luma, 0 to 255"
+    )
+    min_sharpness: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="a frame below is too_blurred; variance of the Laplacian"
+    )
+    max_frozen_change: float | None = Field(
+        None,
+        ge=0,
+        le=255,
+        allow_inf_nan=False,
+        description="a frame that changes by no more is frozen; mean luma difference to the frame before",
+    )
+    near_duplicate_distance: int | None = Field(
+        None,
+        ge=0,
+        le=64,
+        description="a frame that differs by no more is a near_duplicate; bits of the perceptual hash",
+    )
+
+    clip_id_column: str = Field(
+        _DEFAULT_KEYFRAMES.clip_id_column, description="column with a clip's identity"
+    )
+    clip_dir_column: str = Field(
+        _DEFAULT_KEYFRAMES.clip_dir_column,
+        description="column with a clip's directory: a full OSS URI, or a path below the OSS root",
+    )
+    clip_start_column: str | None = Field(
+        _DEFAULT_KEYFRAMES.start_column, description="column with the start of a time range, in milliseconds"
+    )
+    clip_end_column: str | None = Field(
+        _DEFAULT_KEYFRAMES.end_column, description="column with the end of a time range, in milliseconds"
+    )
+    keyframe_count: int | None = Field(
+        None, ge=1, le=100_000, description="keyframes per clip, spread evenly (default: all images)"
+    )
+    keyframe_stride: int | None = Field(
+        None, ge=1, le=1_000_000, description="every so many-th image, instead of keyframe_count"
+    )
+    image_extensions: tuple[str, ...] = Field(
+        _DEFAULT_KEYFRAMES.image_extensions, min_length=1, description="extensions of a clip's images"
+    )
+    timestamp_unit: TimestampUnit = Field(
+        TimestampUnit.AUTO, description="unit of a clip's timestamps: auto, s, ms, us or ns"
+    )
+    clip_max_files: int = Field(
+        _DEFAULT_KEYFRAMES.max_files, ge=1, description="most files in a clip's directory"
+    )
+    clip_timeout_sec: int = Field(
+        _DEFAULT_KEYFRAMES.timeout_sec, ge=1, le=86_400, description="deadline per clip in seconds"
+    )
+
+    prepared_images: PreparedImages = Field(
+        PreparedImages.WRITE_BACK,
+        description="write_back: to OSS; inline: to the models only; features: leave images as they are",
+    )
+    prepared_prefix: str = Field(
+        _DEFAULT_IMAGES.prepared_prefix, description="key prefix of the prepared images"
+    )
+    image_longest_side: int | None = Field(
+        None, ge=1, le=65_500, description="longest side of prepared images in pixels"
+    )
+    image_exact_size: tuple[PixelSide, PixelSide] | None = Field(
+        None, description="[width, height] of prepared images, instead of image_longest_side"
+    )
+    image_enlarge: bool = Field(False, description="whether smaller images grow to image_longest_side")
+    image_resize_filter: ResizeFilter = Field(
+        _DEFAULT_IMAGES.resize_filter, description="nearest, bilinear, bicubic or lanczos"
+    )
+    image_jpeg_quality: int = Field(
+        _DEFAULT_IMAGES.jpeg_quality, ge=1, le=100, description="JPEG quality of prepared images"
+    )
+    image_max_pixels: int = Field(
+        _DEFAULT_IMAGES.max_pixels, ge=1, le=178_000_000, description="larger images fail"
+    )
+    image_max_bytes: int = Field(_DEFAULT_IMAGES.max_bytes, ge=1, description="larger image files fail")
+    image_timeout_sec: int = Field(
+        _DEFAULT_IMAGES.timeout_sec, ge=1, le=86_400, description="deadline per image in seconds"
+    )
+
     vlm_model: str | None = Field(None, description="vision-language model that labels")
     label_prompt: str | None = Field(None, description="prompt text, instead of label_prompt_style")
-    label_prompt_style: Literal["driving-scene-en", "driving-scene-zh"] = Field(
-        "driving-scene-en", description="built-in prompt"
+    label_prompt_name: str | None = Field(
+        None, max_length=200, description="name of your prompt in reports, as in night/v2"
     )
-    label_schema: str | None = Field(None, description="label schema that the answer has to fit")
+    label_prompt_style: str = Field(
+        "driving-scene-en", description="built-in prompt, with or without its version (/v1)"
+    )
+    label_schema: str | None = Field(
+        None, description="label schema that the answer has to fit: driving-scene/v1 or file:my_schema.json"
+    )
+    label_columns: bool = Field(
+        False, description="also a column label_<field> for every property of the label schema"
+    )
+    repair_rounds: int = Field(
+        LabelOptions.repair_rounds,
+        ge=0,
+        le=3,
+        description="how often the model is asked again for an answer that does not fit the label schema",
+    )
     label_max_tokens: int = Field(1024, ge=1, le=32_768, description="longest answer in tokens")
     keep_raw_response: bool = Field(False, description="also keep the model's raw response")
     embedding_model: str | None = Field(None, description="multi-modal model that embeds images")
     embedding_dim: int | None = Field(None, ge=1, le=8192, description="length of the embedding")
+    label_embedding_model: str | None = Field(None, description="text model that embeds labels")
+    label_embedding_dim: int | None = Field(
+        None, ge=1, le=8192, description="length of the embedding of a label"
+    )
 
     reprocess: Reprocess = Field(
         Reprocess.CHANGED, description="which rows a run works on: changed, failed or all"
@@ -160,6 +298,16 @@ class Scenario(BaseModel):
         ge=1,
         le=1000,
         description="tries after which a row stays failed, until its configuration or its input changes",
+    )
+    max_rows: int | None = Field(
+        None, ge=1, description="most rows that a run sends to models; the others wait for the next run"
+    )
+    max_calls: int | None = Field(
+        None, ge=1, description="most calls of models that a run makes, repair rounds included"
+    )
+    prices: Prices | None = Field(
+        None,
+        description="per 1,000,000 tokens: {currency: CNY, input: 1.5, output: 4.5, embedding: 0.7}",
     )
     max_failure_rate: float = Field(1.0, ge=0, le=1, description="largest tolerated share of failures")
     min_rows: int = Field(0, ge=0, description="fewest ok rows that are tolerated")
@@ -246,7 +394,19 @@ class Scenario(BaseModel):
             raise ValueError("not a bucket name: 3 to 63 lower-case letters, digits and hyphens")
         return value
 
-    @field_validator("oss_prefix", "frames_prefix")
+    @field_validator("frames_prefix", "prepared_prefix")
+    @classmethod
+    def _check_output_prefix(cls, value: str) -> str:
+        return check_key_path(value)
+
+    @field_validator("clip_id_column", "clip_dir_column", "clip_start_column", "clip_end_column")
+    @classmethod
+    def _check_column(cls, value: str | None) -> str | None:
+        if value is not None and not _COLUMN.fullmatch(value):
+            raise ValueError("use lower-case letters, digits and underscores")
+        return value
+
+    @field_validator("oss_prefix")
     @classmethod
     def _check_prefix(cls, value: str) -> str:
         segments = value.split("/")
@@ -259,7 +419,13 @@ class Scenario(BaseModel):
     def _check_root(cls, value: str | None) -> str | None:
         from airflow_provider_drivepipe.contracts import OssUri
 
-        return value if value is None else str(OssUri.parse(value.rstrip("/")))
+        if value is None:
+            return value
+        root = OssUri.parse(value.removesuffix("/"))
+        check_endpoint(root.endpoint)
+        if not _BUCKET.fullmatch(root.bucket):
+            raise ValueError("not a bucket name: 3 to 63 lower-case letters, digits and hyphens")
+        return str(OssUri(root.endpoint, root.bucket, check_key_path(root.key) if root.key else ""))
 
     @field_validator("oss_mount_path")
     @classmethod
@@ -276,8 +442,23 @@ class Scenario(BaseModel):
     @field_validator("label_schema")
     @classmethod
     def _check_label_schema(cls, value: str | None) -> str | None:
-        if value is not None and value not in LABEL_SCHEMAS:
-            raise ValueError(f"no such label schema; built in: {', '.join(LABEL_SCHEMAS)}")
+        if value is not None:
+            load_label_schema(value)
+        return value
+
+    @field_validator("label_columns")
+    @classmethod
+    def _check_label_columns(cls, value: bool, info: ValidationInfo) -> bool:
+        schema = info.data.get("label_schema")
+        if value and schema:
+            label_fields(schema)
+        return value
+
+    @field_validator("label_prompt_style")
+    @classmethod
+    def _check_prompt_style(cls, value: str) -> str:
+        if value not in prompt_styles():
+            raise ValueError(f"no such prompt; built in: {', '.join(prompt_styles())}")
         return value
 
     @property
@@ -297,10 +478,16 @@ class Scenario(BaseModel):
 
     @property
     def frames_table(self) -> str:
-        """Table of frames of split-video, ``<scenario>_video_frame_extraction`` unless it is named."""
+        """Table of the first of several tasks, ``<scenario>_<pipeline kind>`` unless it is named."""
         if self.output_tables is not None:
             return self.output_tables.frames
-        return f"{self.scenario_name}_video_frame_extraction"
+        return f"{self.scenario_name}_{_INTERMEDIATE_KINDS.get(self.input_shape, _PREPARATION_KIND)}"
+
+    @property
+    def prepared_table(self) -> str:
+        """Table of prepared images when further tasks follow."""
+        first = self.input_shape not in _INTERMEDIATE_KINDS
+        return self.frames_table if first else f"{self.scenario_name}_{_PREPARATION_KIND}"
 
     @property
     def final_table(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
@@ -85,15 +86,35 @@ class LabelOptions:
     model: str
     prompt: str
     prompt_name: str = "inline"
+    """For people: ``<name>/<version>`` of a prompt that has both."""
     label_schema: str | None = None
-    """Name of the built-in label schema; the answer must then be a JSON object that fits it."""
+    """Name of a built-in label schema, or a schema's JSON; the answer must then be an object that fits it."""
     max_tokens: int = 1024
     keep_raw_response: bool = False
+    repair_rounds: int = 1
+    """How often the model is asked again for an answer that is no JSON or does not fit the schema."""
+    label_columns: bool = False
+    """Whether each property of the label gets a column of its own too."""
+
+    @property
+    def prompt_version(self) -> str:
+        """The version in the prompt's name, empty when there is none."""
+        version = self.prompt_name.rpartition("/")[2]
+        return version if re.fullmatch(r"v[0-9]+", version) else ""
 
 
 @dataclass(frozen=True)
 class ImageEmbeddingOptions:
     """How a multi-modal model embeds an image."""
+
+    model: str
+    dimension: int | None = None
+    """Length of the vector; None leaves it to the model."""
+
+
+@dataclass(frozen=True)
+class LabelEmbeddingOptions:
+    """How a text model embeds the text of a label."""
 
     model: str
     dimension: int | None = None
@@ -142,13 +163,25 @@ class StageOptions:
     images: ImageOptions | None = None
     quality: QualityOptions | None = None
     """Which frames are left out before a model sees them; only together with ``frames``."""
+    label_embedding: LabelEmbeddingOptions | None = None
 
     def only(self, stages: Collection[Stage]) -> StageOptions:
         """Return the options of some model stages alone."""
         return StageOptions(
             labels=self.labels if Stage.LABEL in stages else None,
             embedding=self.embedding if Stage.IMAGE_EMBEDDING in stages else None,
+            label_embedding=self.label_embedding if Stage.LABEL_EMBEDDING in stages else None,
         )
+
+    @property
+    def model_stages(self) -> tuple[Stage, ...]:
+        """The stages that call models, first to last."""
+        asked = (
+            (Stage.LABEL, self.labels),
+            (Stage.IMAGE_EMBEDDING, self.embedding),
+            (Stage.LABEL_EMBEDDING, self.label_embedding),
+        )
+        return tuple(stage for stage, options in asked if options is not None)
 
 
 @dataclass(frozen=True)
@@ -160,6 +193,21 @@ class SelectionOptions:
     """A row that failed so often stays failed until its configuration or its input changes."""
     limit: int | None = None
     """Only the first so many input units, in the order of their keys; the others are skipped."""
+    max_rows: int | None = None
+    """Most rows that a run sends to models; those beyond are skipped until a later run."""
+    max_calls: int | None = None
+    """Most calls of models that a run makes, repair rounds included."""
+
+
+@dataclass(frozen=True)
+class PriceOptions:
+    """What models cost, in ``currency`` per ``per_tokens`` tokens; None for a kind that is not used."""
+
+    currency: str
+    per_tokens: int
+    input: float | None = None
+    output: float | None = None
+    embedding: float | None = None
 
 
 @dataclass(frozen=True)
@@ -180,6 +228,18 @@ class ResizeFilter(StrEnum):
     LANCZOS = "lanczos"
 
 
+class PreparedImages(StrEnum):
+    """What becomes of prepared images.
+
+    ``WRITE_BACK``: they are written to OSS, and models read them there. ``INLINE``: models get them within
+    their requests, and nothing is written. ``FEATURES``: only features are taken; models get the original.
+    """
+
+    WRITE_BACK = "write_back"
+    INLINE = "inline"
+    FEATURES = "features"
+
+
 @dataclass(frozen=True)
 class ImageOptions:
     """How images are prepared; ``longest_side`` or ``exact_size`` or neither, which keeps the size."""
@@ -194,6 +254,8 @@ class ImageOptions:
     jpeg_quality: int = 85
     write_back: bool = True
     """Write the prepared image to OSS; else only its features are taken, and it stays where it is."""
+    inline: bool = False
+    """Instead of writing it, pass the prepared image on to the models within their requests."""
     prepared_prefix: str = "prepared"
     """Key prefix of the prepared images below the OSS root."""
     max_pixels: int = 100_000_000
@@ -208,9 +270,21 @@ class ImageOptions:
     """Images per ``apply_chunk`` call."""
 
 
+class FrameFilter(StrEnum):
+    """A rule that leaves frames out; equals the reason that it gives."""
+
+    TOO_DARK = "too_dark"
+    TOO_BLURRED = "too_blurred"
+    FROZEN = "frozen"
+    NEAR_DUPLICATE = "near_duplicate"
+
+
 @dataclass(frozen=True)
 class QualityOptions:
-    """Which frames are not worth a model call. None switches a rule off; measures are written either way."""
+    """Which frames are not worth a model call. None switches a rule off; measures are written either way.
+
+    The first rule that refuses a frame gives its reason, in the order of the fields.
+    """
 
     min_brightness: float | None = None
     """Mean luma, 0 to 255, below which a frame is ``too_dark``."""
@@ -221,6 +295,24 @@ class QualityOptions:
     near_duplicate_distance: int | None = None
     """Bits, 0 to 64, by which the perceptual hash of a ``near_duplicate`` differs at most from the last
     frame that was kept."""
+
+    def rules(self) -> dict[str, FrameFilter]:
+        """Return the rules that are on, by the name of their threshold."""
+        return {name: rule for name, rule in FRAME_FILTERS.items() if getattr(self, name) is not None}
+
+
+FRAME_FILTERS = {
+    "min_brightness": FrameFilter.TOO_DARK,
+    "min_sharpness": FrameFilter.TOO_BLURRED,
+    "max_frozen_change": FrameFilter.FROZEN,
+    "near_duplicate_distance": FrameFilter.NEAR_DUPLICATE,
+}
+"""The threshold of each rule: field of :class:`QualityOptions`, and key of a scenario."""
+
+DEFAULT_QUALITY = QualityOptions(
+    min_brightness=10.0, min_sharpness=10.0, max_frozen_change=0.2, near_duplicate_distance=4
+)
+"""Thresholds of rules that are asked for by name: careful ones, which leave real night and fog in."""
 
 
 class TimestampUnit(StrEnum):

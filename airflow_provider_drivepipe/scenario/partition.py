@@ -19,6 +19,8 @@ from airflow_provider_drivepipe.scenario.partition_calendar import (
 _COLUMN = re.compile(r"[a-z_][a-z0-9_]*")
 _VALUE = re.compile(r"[A-Za-z0-9_.:+-]+")
 MAX_VALUE_LENGTH = 255
+MAX_FOLDER_BYTES = 255
+"""Longest ``column=value``: it is a folder's name."""
 MAX_KEY_LENGTH = 128
 """Airflow builds run ids of at most 250 characters from the partition key."""
 
@@ -116,6 +118,11 @@ class PartitionSpec:
                 raise ValueError(f"not a partition column name: {column!r}")
         for value in self.values:
             check_partition_value(value)
+        longest = max(
+            (f"{c}={v}" for c, v in zip(self.columns, self.values, strict=False)), key=len, default=""
+        )
+        if len(longest) > MAX_FOLDER_BYTES:
+            raise ValueError(f"{longest} is too long for a folder: {MAX_FOLDER_BYTES} characters")
         if not self.columns or len(self.columns) != len(self.values):
             raise ValueError(f"{len(self.columns)} partition columns, {len(self.values)} values")
         if len(set(self.columns)) != len(self.columns):

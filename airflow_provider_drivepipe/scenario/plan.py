@@ -8,27 +8,41 @@ from typing import Any
 
 from airflow_provider_drivepipe.contracts import (
     FRAME_COLUMNS,
+    FRAME_QUALITY_COLUMNS,
+    IMAGE_COLUMNS,
+    KEYFRAME_COLUMNS,
+    LABEL_COLUMNS,
     MANIFEST_COLUMNS,
     STATUS_COLUMNS,
     Column,
     Stage,
 )
-from airflow_provider_drivepipe.scenario.columns import model_columns, output_columns
-from airflow_provider_drivepipe.scenario.label_schemas import load_label_schema
+from airflow_provider_drivepipe.scenario.columns import model_columns
 from airflow_provider_drivepipe.scenario.model import InputShape, Scenario, Target
 from airflow_provider_drivepipe.scenario.options import (
+    DEFAULT_QUALITY,
+    FRAME_FILTERS,
     FrameOptions,
     GateOptions,
     ImageEmbeddingOptions,
+    ImageOptions,
+    KeyframeOptions,
+    LabelEmbeddingOptions,
     LabelOptions,
     ManifestOptions,
     OssOptions,
     PartitionOptions,
+    PreparedImages,
+    PriceOptions,
+    QualityOptions,
     SelectionOptions,
     StageOptions,
     TableOptions,
 )
-from airflow_provider_drivepipe.scenario.prompts import load_prompt
+from airflow_provider_drivepipe.scenario.prompts import full_name, load_prompt
+
+_IMAGE_URL = Column("image_url", "string", "full OSS URI of the image")
+_LABEL_TEXT = next(c for c in LABEL_COLUMNS if c.name == "label_text")
 
 
 class StageKind(StrEnum):
@@ -37,6 +51,10 @@ class StageKind(StrEnum):
     MANIFEST = "manifest"
     FRAMES = "frames"
     SINGLE_JOB = "single_job"
+    KEYFRAMES = "keyframes"
+    CLIP_JOB = "clip_job"
+    IMAGES = "images"
+    IMAGE_JOB = "image_job"
     LABELS = "labels"
 
 
@@ -56,8 +74,14 @@ class StagePlan:
     manifest: ManifestOptions | None = None
     oss: OssOptions | None = None
     frames: FrameOptions | None = None
+    quality: QualityOptions | None = None
     labels: LabelOptions | None = None
     embedding: ImageEmbeddingOptions | None = None
+    keyframes: KeyframeOptions | None = None
+    images: ImageOptions | None = None
+    label_embedding: LabelEmbeddingOptions | None = None
+    image_column: str = "image_url"
+    """The column of ``source`` with the URI of what models get to see."""
 
     @property
     def models(self) -> dict[str, str]:
@@ -67,6 +91,8 @@ class StagePlan:
             models[str(Stage.LABEL)] = self.labels.model
         if self.embedding:
             models[str(Stage.IMAGE_EMBEDDING)] = self.embedding.model
+        if self.label_embedding:
+            models[str(Stage.LABEL_EMBEDDING)] = self.label_embedding.model
         return models
 
 
@@ -80,6 +106,7 @@ class Plan:
     partition: PartitionOptions
     selection: SelectionOptions
     tasks: tuple[StagePlan, ...]
+    prices: PriceOptions | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON-serialisable values."""
@@ -89,14 +116,14 @@ class Plan:
 def plan(scenario: Scenario) -> Plan:
     """Return the plan of a validated scenario.
 
-    ``oss_prefix`` starts with a manifest task. Frames with labels or embeddings are one single job with one
-    final table, or with split-video two tasks with a frames table in between.
+    ``oss_prefix`` starts with a manifest task. Frames, keyframes or prepared images with labels or embeddings
+    are one single job with one final table, or with split-video two tasks with a table in between.
     """
     tasks = []
     if scenario.input_shape is InputShape.OSS_PREFIX:
         tasks.append(_manifest_task(scenario))
-    if scenario.wants(Target.FRAME_EXTRACTION):
-        tasks += _video_tasks(scenario)
+    if set(scenario.targets) != {Target.MANIFEST}:
+        tasks += _work_tasks(scenario)
     partition = PartitionOptions(
         columns=_partition_columns(scenario),
         timezone=scenario.timezone,
@@ -104,8 +131,21 @@ def plan(scenario: Scenario) -> Plan:
         fixed_values=tuple(scenario.partition_fixed.values()),
         granularity=scenario.partition_granularity,
     )
-    selection = SelectionOptions(scenario.reprocess, scenario.max_row_attempts)
-    return Plan(scenario.scenario_name, scenario.dag_id, scenario.conn_id, partition, selection, tuple(tasks))
+    selection = SelectionOptions(
+        scenario.reprocess,
+        scenario.max_row_attempts,
+        max_rows=scenario.max_rows,
+        max_calls=scenario.max_calls,
+    )
+    return Plan(
+        scenario.scenario_name,
+        scenario.dag_id,
+        scenario.conn_id,
+        partition,
+        selection,
+        tuple(tasks),
+        prices=PriceOptions(**scenario.prices.model_dump()) if scenario.prices else None,
+    )
 
 
 def _partition_columns(scenario: Scenario) -> tuple[str, ...]:
@@ -134,62 +174,146 @@ def _manifest_task(scenario: Scenario) -> StagePlan:
     )
 
 
-def _video_tasks(scenario: Scenario) -> list[StagePlan]:
-    labels = _labels(scenario)
-    embedding = _embedding(scenario)
-    if not labels and not embedding:
-        return [_video_task(scenario, StageKind.FRAMES, "frames", scenario.final_table, StageOptions())]
-    models = StageOptions(labels=labels, embedding=embedding)
-    if not scenario.is_split:
-        return [_video_task(scenario, StageKind.SINGLE_JOB, "video_labels", scenario.final_table, models)]
-    frames = _video_task(scenario, StageKind.FRAMES, "frames", scenario.frames_table, StageOptions())
-    return [frames, _labels_task(scenario, frames, models)]
+def _work_tasks(scenario: Scenario) -> list[StagePlan]:
+    """The tasks behind the manifest: the one that makes images, the one that prepares them, the models.
+
+    Models are part of the task before them, unless the scenario asks for a table in between.
+    """
+    tasks: list[StagePlan] = []
+    models = _models(scenario)
+    first = _FIRST_STAGES.get(scenario.input_shape)
+    steps = [first] if first else []
+    steps += [_PREPARATION] if scenario.wants(Target.IMAGE_PREPARATION) else []
+    for step in steps:
+        last = step is steps[-1]
+        behind = models if last and not scenario.is_split else StageOptions()
+        is_final = last and (not models.model_stages or bool(behind.model_stages))
+        between = scenario.prepared_table if step is _PREPARATION else scenario.frames_table
+        table = scenario.final_table if is_final else between
+        tasks.append(_step_task(scenario, step, tasks[-1] if tasks else None, table, behind))
+    if models.model_stages and (scenario.is_split or not steps):
+        tasks.append(_labels_task(scenario, tasks[-1] if tasks else None, models))
+    return tasks
 
 
-def _video_task(
-    scenario: Scenario, kind: StageKind, task_id: str, output: str, models: StageOptions
+@dataclass(frozen=True)
+class _Step:
+    """A stage that can stand alone or have models behind it in one job."""
+
+    stage: Stage
+    alone: tuple[StageKind, str]
+    """Kind and task id without models."""
+    with_models: tuple[StageKind, str]
+    own: tuple[Column, ...]
+
+
+_PREPARATION = _Step(
+    Stage.IMAGE_PREPARATION,
+    (StageKind.IMAGES, "images"),
+    (StageKind.IMAGE_JOB, "image_labels"),
+    IMAGE_COLUMNS,
+)
+_VIDEOS = _Step(
+    Stage.FRAME_EXTRACTION,
+    (StageKind.FRAMES, "frames"),
+    (StageKind.SINGLE_JOB, "video_labels"),
+    FRAME_COLUMNS,
+)
+_CLIPS = _Step(
+    Stage.KEYFRAME_EXPANSION,
+    (StageKind.KEYFRAMES, "keyframes"),
+    (StageKind.CLIP_JOB, "clip_labels"),
+    KEYFRAME_COLUMNS,
+)
+_FIRST_STAGES = {
+    InputShape.OSS_PREFIX: _VIDEOS,
+    InputShape.VIDEO_TABLE: _VIDEOS,
+    InputShape.CLIP_DIR_TABLE: _CLIPS,
+}
+
+
+def _step_task(
+    scenario: Scenario, step: _Step, before: StagePlan | None, table: str, models: StageOptions
 ) -> StagePlan:
-    our_manifest = scenario.input_shape is InputShape.OSS_PREFIX
-    lineage: tuple[Column, ...] = ()
-    if our_manifest:
-        own = {c.name for c in FRAME_COLUMNS}
-        lineage = tuple(c for c in MANIFEST_COLUMNS if c.name not in own)
+    kind, task_id = step.with_models if models.model_stages else step.alone
+    quality = _quality(scenario) if step is _VIDEOS else None
+    own = (*step.own, *FRAME_QUALITY_COLUMNS) if quality else step.own
+    own_names = {c.name for c in own}
+    lineage = tuple(c for c in _travelling(scenario, before) if c.name not in own_names)
+    ahead, behind = (lineage, own) if step is _PREPARATION else (own, lineage)
+    columns = (*ahead, *behind, *_model_columns(models), *STATUS_COLUMNS)
     return StagePlan(
         task_id=task_id,
         kind=kind,
-        stages=(Stage.FRAME_EXTRACTION, *_model_stages(models)),
-        source=(scenario.video_input_table if our_manifest else scenario.source_table) or "",
-        output_table=_output(scenario, output, output_columns(lineage, models.labels, models.embedding)),
-        lineage_known=our_manifest,
+        stages=(step.stage, *models.model_stages),
+        source=_source(scenario, before),
+        output_table=_output(scenario, table, columns),
+        lineage_known=_lineage_known(scenario, before),
         gate=_gate(scenario),
         oss=OssOptions(_bucket(scenario), scenario.oss_root, scenario.oss_mount_path),
-        frames=_frames(scenario),
+        frames=_frames(scenario) if step is _VIDEOS else None,
+        quality=quality,
+        keyframes=_keyframes(scenario) if step is _CLIPS else None,
+        images=_images(scenario) if step is _PREPARATION else None,
         labels=models.labels,
         embedding=models.embedding,
+        label_embedding=models.label_embedding,
     )
 
 
-def _labels_task(scenario: Scenario, frames: StagePlan, models: StageOptions) -> StagePlan:
-    """The second task of split-video: reads only what the first published."""
-    status = {c.name for c in STATUS_COLUMNS}
-    travelling = tuple(c for c in frames.output_table.columns if c.name not in status)
-    columns = (*travelling, *model_columns(models.labels, models.embedding), *STATUS_COLUMNS)
+def _labels_task(scenario: Scenario, before: StagePlan | None, models: StageOptions) -> StagePlan:
+    """The task that only calls models, for rows that another task published or that are the input."""
+    columns = (*_travelling(scenario, before), *_model_columns(models), *STATUS_COLUMNS)
     return StagePlan(
         task_id="labels" if models.labels else "embeddings",
         kind=StageKind.LABELS,
-        stages=_model_stages(models),
-        source=frames.output_table.name,
+        stages=models.model_stages,
+        source=_source(scenario, before),
         output_table=_output(scenario, scenario.final_table, columns),
-        lineage_known=frames.lineage_known,
+        lineage_known=_lineage_known(scenario, before),
         gate=_gate(scenario),
         labels=models.labels,
         embedding=models.embedding,
+        label_embedding=models.label_embedding,
+        image_column="prepared_url" if before is not None and before.images else "image_url",
     )
 
 
-def _model_stages(models: StageOptions) -> tuple[Stage, ...]:
-    stages = [Stage.LABEL] if models.labels else []
-    return (*stages, Stage.IMAGE_EMBEDDING) if models.embedding else tuple(stages)
+def _source(scenario: Scenario, before: StagePlan | None) -> str:
+    if before is not None:
+        return before.output_table.name
+    listed = scenario.input_shape is InputShape.OSS_PREFIX
+    return (scenario.video_input_table if listed else scenario.source_table) or ""
+
+
+def _lineage_known(scenario: Scenario, before: StagePlan | None) -> bool:
+    return before.lineage_known if before else scenario.input_shape is InputShape.OSS_PREFIX
+
+
+def _travelling(scenario: Scenario, before: StagePlan | None) -> tuple[Column, ...]:
+    """Columns of the input as far as they are known: those of our own tables, and those that are needed."""
+    if before is not None:
+        status = {c.name for c in STATUS_COLUMNS}
+        return tuple(c for c in before.output_table.columns if c.name not in status)
+    if scenario.input_shape is InputShape.OSS_PREFIX:
+        return MANIFEST_COLUMNS
+    if scenario.input_shape is InputShape.IMAGE_TABLE:
+        return (_IMAGE_URL,)
+    if scenario.input_shape is InputShape.LABELED_IMAGE_TABLE:
+        image = scenario.wants(Target.EMBEDDING) or scenario.wants(Target.IMAGE_PREPARATION)
+        label = scenario.wants(Target.LABEL_EMBEDDING)
+        return (*((_IMAGE_URL,) if image else ()), *((_LABEL_TEXT,) if label else ()))
+    return ()
+
+
+def _models(scenario: Scenario) -> StageOptions:
+    return StageOptions(
+        labels=_labels(scenario), embedding=_embedding(scenario), label_embedding=_label_embedding(scenario)
+    )
+
+
+def _model_columns(models: StageOptions) -> tuple[Column, ...]:
+    return model_columns(models.labels, models.embedding, models.label_embedding)
 
 
 def _output(scenario: Scenario, name: str, columns: tuple[Column, ...]) -> TableOptions:
@@ -210,18 +334,30 @@ def _frames(scenario: Scenario) -> FrameOptions:
     )
 
 
+def _quality(scenario: Scenario) -> QualityOptions | None:
+    """Return the rules that are named or have a threshold; None when frames are not even measured."""
+    given = {key: getattr(scenario, key) for key in FRAME_FILTERS}
+    if scenario.frame_filters is None and all(value is None for value in given.values()):
+        return None
+    for key, rule in FRAME_FILTERS.items():
+        if given[key] is None and rule in (scenario.frame_filters or ()):
+            given[key] = getattr(DEFAULT_QUALITY, key)
+    return QualityOptions(**given)
+
+
 def _labels(scenario: Scenario) -> LabelOptions | None:
     if not scenario.wants(Target.LABELING) or not scenario.vlm_model:
         return None
-    if scenario.label_schema:
-        load_label_schema(scenario.label_schema)
+    own_name = scenario.label_prompt_name or "inline"
     return LabelOptions(
         model=scenario.vlm_model,
         prompt=scenario.label_prompt or load_prompt(scenario.label_prompt_style),
-        prompt_name="inline" if scenario.label_prompt else scenario.label_prompt_style,
+        prompt_name=own_name if scenario.label_prompt else full_name(scenario.label_prompt_style),
         label_schema=scenario.label_schema,
         max_tokens=scenario.label_max_tokens,
         keep_raw_response=scenario.keep_raw_response,
+        repair_rounds=scenario.repair_rounds,
+        label_columns=scenario.label_columns,
     )
 
 
@@ -229,3 +365,40 @@ def _embedding(scenario: Scenario) -> ImageEmbeddingOptions | None:
     if not scenario.wants(Target.EMBEDDING) or not scenario.embedding_model:
         return None
     return ImageEmbeddingOptions(scenario.embedding_model, scenario.embedding_dim)
+
+
+def _label_embedding(scenario: Scenario) -> LabelEmbeddingOptions | None:
+    if not scenario.wants(Target.LABEL_EMBEDDING) or not scenario.label_embedding_model:
+        return None
+    return LabelEmbeddingOptions(scenario.label_embedding_model, scenario.label_embedding_dim)
+
+
+def _keyframes(scenario: Scenario) -> KeyframeOptions:
+    return KeyframeOptions(
+        count=scenario.keyframe_count,
+        stride=scenario.keyframe_stride,
+        clip_id_column=scenario.clip_id_column,
+        clip_dir_column=scenario.clip_dir_column,
+        start_column=scenario.clip_start_column,
+        end_column=scenario.clip_end_column,
+        image_extensions=scenario.image_extensions,
+        timestamp_unit=scenario.timestamp_unit,
+        max_files=scenario.clip_max_files,
+        timeout_sec=scenario.clip_timeout_sec,
+    )
+
+
+def _images(scenario: Scenario) -> ImageOptions:
+    return ImageOptions(
+        longest_side=scenario.image_longest_side,
+        exact_size=scenario.image_exact_size,
+        enlarge=scenario.image_enlarge,
+        resize_filter=scenario.image_resize_filter,
+        jpeg_quality=scenario.image_jpeg_quality,
+        write_back=scenario.prepared_images is PreparedImages.WRITE_BACK,
+        inline=scenario.prepared_images is PreparedImages.INLINE,
+        prepared_prefix=scenario.prepared_prefix,
+        max_pixels=scenario.image_max_pixels,
+        max_bytes=scenario.image_max_bytes,
+        timeout_sec=scenario.image_timeout_sec,
+    )

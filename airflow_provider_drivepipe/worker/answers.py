@@ -8,21 +8,49 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_drivepipe.worker.label_parse import encodable
+
 MAX_ERROR_MESSAGE = 512
+_SHOWN = 200
+_OPENING = 400
+"""How much of an answer is looked at: who declines does so at once."""
 _SCRUBBED = 8 * MAX_ERROR_MESSAGE
 """Most characters of a message that are looked at: it may be a whole response."""
 
-_REFUSAL = re.compile(
-    r"(\bi('| a)m (very |so |truly )?(sorry|unable)|\bi (can(no|')t|am not able to) "
-    r"(help|assist|see|view|label|analy|comply|process|provide)|\bas an ai\b|"
-    r"please (provide|upload|attach|share) (the|an|your) (image|picture|photo)|"
-    r"no image (was |has been |is )?(provided|attached|visible)|"
-    r"(无法|不能)(查看|识别|提供|看到|处理|分析|协助)|请(您)?(提供|上传|发送)(一张|该|您的)?(图|照片))",
-    re.IGNORECASE,
+_NO_PICTURE = (
+    r"(please|kindly) (first )?(provide|upload|attach|share|send)( me)?( with)? (the|an|your|a)( \w+){0,2} "
+    r"(image|picture|photo|frame)|"
+    r"(could|can|would) you (please )?(provide|upload|attach|share|send)( me)? (the|an|your|a)( \w+){0,2} "
+    r"(image|picture|photo|frame)|"
+    r"no (image|picture|photo) (was|has been|is|were)? ?(provided|attached|uploaded|included)|"
+    r"(don't|do not|didn't|did not) (see|receive|have) (any|an|the|your) "
+    r"(image|picture|photo|attachment)s?\b|"
+    r"\b(image|picture|photo)s? (is|are|was|were|appears? to be|seems? to be) "
+    r"(missing|not (provided|attached|uploaded|included|available))|"
+    r"\b(image|picture|photo)s? (failed to|did not|didn't|(could|can)(n't|'t| ?not) be) "
+    r"(load|open|display)(ed)?\b|"
+    r"请\s*您?(先|重新)?(提供|上传|发送|附上|分享)(一[张幅]|该|您的|相关|清晰的|需?要\w{0,8}的)?(图|照片|画面)|"
+    r"(没有|未|没)(能)?(看到|收到|提供|上传|附上)(任何|您的)?(图片|图像|照片)(?![中里内上下左右前后])|"
+    r"(图片|图像|照片)(未|没有?|无法|不能)(被?提供|上传|收到|附上|加载|打开|显示)"
 )
+_DECLINES = (
+    r"\bi('| a)m (very |so |truly )?(sorry|unable)|"
+    r"\bi (can(no|')t|am not able to|won't|will not|must decline to) "
+    r"(help|assist|see|view|label|analy|comply|process|provide|identify|describe|access|open|do that)|"
+    r"\b(sorry|apologies|unfortunately), (but )?(i|we) (can|am|are|won)|"
+    r"\bas an? (ai|(large )?language model)\b|no image (is )?visible|"
+    r"我(暂时|目前|现在)?(无法|不能|不便)|"
+    r"(无法|不能|不便)(直接)?(查看|识别|看到|处理|加载|打开|读取|分析|回答|描述|打标|标注|访问).{0,10}(图片|图像|照片|请求|问题|附件)|"
+    r"看不到(任何|您的|这[张幅])?(图片|图像|照片)|"
+    r"作为(一个|一名)?\s?(ai|人工智能|语言模型|大模型)|"
+    r"(抱歉|对不起|很遗憾)[,，。\s]*(我|这个问题|该请求|您的请求)"
+)
+_REFUSAL = re.compile(f"{_DECLINES}|{_NO_PICTURE}", re.IGNORECASE)
+_ASKS_FOR_PICTURE = re.compile(_NO_PICTURE, re.IGNORECASE)
 _URL_QUERY = re.compile(r"((?:https?|oss)://[^\s\"'<>?]*)\?[^\s\"'<>]*")
 _URL_USER = re.compile(r"(://)[^\s/@\"']+@")
 _SECRET = re.compile(
@@ -87,21 +115,9 @@ class Response:
         return 0
 
 
-def parse_json(text: str) -> Any:
-    """Return the parsed text; None where it is no strict JSON (no NaN, no endless nesting)."""
-    try:
-        return json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
-
-
 def scrub(message: str) -> str:
     """Return one line of at most 512 characters, without credentials, URL queries and local paths."""
-    line = " ".join(message[:_SCRUBBED].split())
+    line = encodable(" ".join(message[:_SCRUBBED].split()))
     line = _URL_USER.sub(r"\1", _URL_QUERY.sub(r"\1?***", line))
     line = _SECRET.sub(r"\1***", _BEARER.sub(r"\1***", line))
     return _LOCAL_PATH.sub("<path>", _KEY.sub("***", line))[:MAX_ERROR_MESSAGE]
@@ -136,13 +152,18 @@ def _error_parts(response: Response) -> tuple[str, str]:
     return "" if code is None else str(code), "" if message is None else str(message)
 
 
+def not_an_object(response: Response) -> Failure:
+    """Return why a response of a successful call cannot be read."""
+    return Failure("model_error", f"the response is not a JSON object: {response.text[:_SHOWN]}")
+
+
 def answer_text(response: Response) -> str:
     """Return the text of a chat completion: a string or a list of text parts."""
     content = response.at("choices", 0, "message", "content")
     if isinstance(content, list):
         texts = [part if isinstance(part, str) else _part_text(part) for part in content]
-        return "".join(texts)
-    return content if isinstance(content, str) else ""
+        return encodable("".join(texts))
+    return encodable(content) if isinstance(content, str) else ""
 
 
 def _part_text(part: object) -> str:
@@ -155,7 +176,7 @@ def no_answer(response: Response) -> Failure:
     refusal = response.at("choices", 0, "message", "refusal")
     if isinstance(refusal, str) and refusal.strip():
         return Failure("refusal", refusal)
-    if response.at("choices", 0, "finish_reason") == "content_filter":
+    if was_blocked(response):
         return Failure("content_blocked", "the model service withheld the answer")
     if response.at("error") is not None:
         return call_failure(response)
@@ -164,7 +185,31 @@ def no_answer(response: Response) -> Failure:
 
 def is_refusal(answer: str) -> bool:
     """Return whether an answer starts by declining, or by asking for the image."""
-    return _REFUSAL.search(answer[:400].replace("\u2019", "'")) is not None
+    return _REFUSAL.search(_opening(answer)) is not None
+
+
+def asks_for_picture(label: Mapping[str, Any]) -> bool:
+    """Return whether a label's own texts say that there is no picture, though it has the form of a label.
+
+    A label that abstains says so itself, and is one.
+    """
+    return label.get("abstain") is not True and any(
+        isinstance(text, str) and _ASKS_FOR_PICTURE.search(_opening(text)) for text in label.values()
+    )
+
+
+def declines(answer: Mapping[str, Any]) -> bool:
+    """Return whether one of the texts of a JSON object declines, as in ``{"error": "I cannot see ..."}``."""
+    return any(isinstance(text, str) and is_refusal(text) for text in answer.values())
+
+
+def _opening(text: str) -> str:
+    return text[:_OPENING].replace("\u2019", "'")
+
+
+def was_blocked(response: Response) -> bool:
+    """Return whether the service's content filter ended the answer."""
+    return bool(response.at("choices", 0, "finish_reason") == "content_filter")
 
 
 def was_cut_off(response: Response) -> bool:

@@ -12,29 +12,34 @@ from typing import Any
 from airflow_provider_drivepipe.worker.answers import (
     Failure,
     Response,
-    answer_text,
     call_failure,
     embedding_vector,
-    is_refusal,
-    no_answer,
+    not_an_object,
     scrub,
-    was_cut_off,
 )
-from airflow_provider_drivepipe.worker.label_check import compact, find_label, violation
+from airflow_provider_drivepipe.worker.label_rows import (
+    REPAIR_TEXT,
+    LabelJob,
+    label_of,
+    repair_request,
+    response_columns,
+    succeeded,
+)
 
 OK, FAILED, FILTERED, SKIPPED = "ok", "failed", "filtered", "skipped"
 LABEL, IMAGE_EMBEDDING = "label", "image_embedding"
 
 _NOT_TRIED = (FAILED, FILTERED, SKIPPED)
-_SHOWN = 200
 _LABEL_DTYPES = {
     "label_text": "object",
     "label_json_valid": "boolean",
+    "label_normalised": "Int64",
     "label_input_token": "Int64",
     "label_output_token": "Int64",
     "label_response": "object",
 }
 _EMBEDDING_DTYPES = {"image_embedding": "object", "image_embedding_total_token": "Int64"}
+_LABEL_EMBEDDING_DTYPES = {"label_embedding": "object", "label_embedding_total_token": "Int64"}
 _STATUS_DTYPES = {
     "status": "object",
     "error_stage": "object",
@@ -43,6 +48,7 @@ _STATUS_DTYPES = {
     "attempt": "Int64",
     "fingerprint": "object",
 }
+_DTYPES = {"string": "object", "boolean": "boolean", "bigint": "Int64", "double": "Float64"}
 _FRAME_INTEGERS = ("frame_idx", "frame_time_ms", "width", "height")
 
 
@@ -51,7 +57,7 @@ class AssembleJob:
     """What one call of :func:`assemble` makes.
 
     ``columns`` are the final columns in order; ``label_schema`` is a JSON Schema (a dict) or None;
-    ``dimension`` is the wanted length of embeddings or None.
+    ``dimension`` is the wanted length of embeddings or None. For the rest see :class:`LabelJob`.
     """
 
     columns: tuple[str, ...]
@@ -60,6 +66,16 @@ class AssembleJob:
     label_schema: dict[str, Any] | None = None
     keep_raw_response: bool = False
     dimension: int | None = None
+    repair_rounds: int = 0
+    repair_in_chinese: bool = False
+    label_fields: tuple[tuple[str, str, str], ...] = ()
+    label_embedding: bool = False
+
+    @property
+    def label(self) -> LabelJob:
+        """How labels are read; without a schema there is nothing to repair."""
+        rounds = self.repair_rounds if self.label_schema is not None else 0
+        return LabelJob(self.label_schema, rounds, self.repair_in_chinese, self.label_fields)
 
 
 def assemble(rows: Any, job: AssembleJob) -> Any:
@@ -76,6 +92,47 @@ def passthrough(rows: Any, job: AssembleJob) -> Any:
     return _final_rows(rows, job, [{}] * len(rows))
 
 
+def not_tried(rows: Any, job: AssembleJob, stage: str, reason: str, message: str) -> Any:
+    """Return final rows of rows that were to go to ``stage`` and were not sent: skipped, tried zero times."""
+    cells = {
+        "status": SKIPPED,
+        "error_stage": stage,
+        "error_type": reason,
+        "error_msg": message,
+        "attempt": 0,
+    }
+    return _final_rows(rows, job, [cells] * len(rows))
+
+
+def mark_repairs(rows: Any, job: AssembleJob, number: int) -> Any:
+    """Return ``rows`` with what repair ``number`` asks, and with empty columns for its answers.
+
+    ``REPAIR_TEXT`` is empty for rows that need no repair.
+    """
+    import pandas as pd
+
+    texts = [_repair_text(row, job, number) for row in rows.to_dict("records")]
+    response, success = response_columns(number)
+    added = {
+        REPAIR_TEXT: pd.Series(texts, index=rows.index, dtype="object"),
+        response: pd.Series([None] * len(rows), index=rows.index, dtype="string"),
+        success: pd.Series([False] * len(rows), index=rows.index, dtype="bool"),
+    }
+    kept = {name: rows[name] for name in rows if name not in added}
+    return pd.DataFrame({**kept, **added}, index=rows.index)
+
+
+def repair_dtypes(input_dtypes: dict[str, Any], number: int) -> dict[str, Any]:
+    """Return the dtypes of what :func:`mark_repairs` returns."""
+    response, success = response_columns(number)
+    added = {REPAIR_TEXT: "object", response: "string", success: "bool"}
+    return {**{k: v for k, v in input_dtypes.items() if k not in added}, **added}
+
+
+def _repair_text(row: dict[str, Any], job: AssembleJob, number: int) -> str:
+    return "" if row.get("status") in _NOT_TRIED else repair_request(row, job.label, number)
+
+
 def assemble_dtypes(job: AssembleJob, input_dtypes: dict[str, Any]) -> dict[str, Any]:
     """Return the dtype of each final column; NULL stays NULL in every one of them."""
     own = {**_model_dtypes(job), **_STATUS_DTYPES}
@@ -84,7 +141,12 @@ def assemble_dtypes(job: AssembleJob, input_dtypes: dict[str, Any]) -> dict[str,
 
 def _model_dtypes(job: AssembleJob) -> dict[str, str]:
     """Return the columns that this job makes; ones of the same names may come from the input otherwise."""
-    return {**(_LABEL_DTYPES if job.labels else {}), **(_EMBEDDING_DTYPES if job.embedding else {})}
+    flat = {column: _DTYPES[type_] for _, column, type_ in job.label_fields}
+    return {
+        **({**_LABEL_DTYPES, **flat} if job.labels else {}),
+        **(_EMBEDDING_DTYPES if job.embedding else {}),
+        **(_LABEL_EMBEDDING_DTYPES if job.label_embedding else {}),
+    }
 
 
 def _taken_dtype(name: str, dtype: Any) -> Any:
@@ -129,9 +191,9 @@ def _model_cells(row: dict[str, Any], job: AssembleJob) -> dict[str, Any]:
     cells: dict[str, Any] = {"status": OK, "error_stage": "", "error_type": "", "error_msg": ""}
     failures: list[tuple[str, Failure]] = []
     if job.labels:
-        found, failure = _label(row, job)
-        cells.update(found)
-        failures += [(LABEL, failure)] if failure else []
+        label = label_of(row, job.label)
+        cells.update(label.cells)
+        failures += [(LABEL, label.failure)] if label.failure else []
     if job.embedding:
         found, failure = _embedding(row, job)
         cells.update(found)
@@ -144,55 +206,6 @@ def _model_cells(row: dict[str, Any], job: AssembleJob) -> dict[str, Any]:
     return cells
 
 
-def _succeeded(row: dict[str, Any], name: str) -> bool:
-    """A NULL success, as a call that never came back leaves it, is none."""
-    value = row.get(name)
-    return str(value).lower() in ("true", "1", "1.0")
-
-
-def _not_an_object(response: Response) -> Failure:
-    return Failure("model_error", f"the response is not a JSON object: {response.text[:_SHOWN]}")
-
-
-def _label(row: dict[str, Any], job: AssembleJob) -> tuple[dict[str, Any], Failure | None]:
-    """Return the label columns, and why the label cannot be used, if so."""
-    response = Response.of(row.get("label_response"))
-    found: dict[str, Any] = {
-        "label_text": None,
-        "label_json_valid": None if job.label_schema is None else False,
-        "label_input_token": response.tokens("prompt_tokens", "input_tokens"),
-        "label_output_token": response.tokens("completion_tokens", "output_tokens"),
-        "label_response": response.text or None,
-    }
-    if not _succeeded(row, "label_success"):
-        # An error may quote the request, with its signed URLs; an answer cannot.
-        found["label_response"] = scrub(response.text) or None
-        return found, call_failure(response)
-    if response.content is None:
-        return found, _not_an_object(response)
-    answer = answer_text(response)
-    if not answer.strip():
-        return found, no_answer(response)
-    found["label_text"] = answer
-    if job.label_schema is None:
-        return found, Failure("refusal", answer) if is_refusal(answer) else None
-    label = find_label(answer, job.label_schema)
-    if label is None:
-        return found, _no_label(response, answer)
-    found["label_text"] = compact(label)
-    problem = violation(label, job.label_schema)
-    found["label_json_valid"] = not problem
-    return found, Failure("schema_violation", problem) if problem else None
-
-
-def _no_label(response: Response, answer: str) -> Failure:
-    if is_refusal(answer):
-        return Failure("refusal", answer)
-    if was_cut_off(response):
-        return Failure("invalid_json", f"the answer was cut off at the token limit: {answer[:_SHOWN]}")
-    return Failure("invalid_json", f"no JSON object in the answer: {answer[:_SHOWN]}")
-
-
 def _embedding(row: dict[str, Any], job: AssembleJob) -> tuple[dict[str, Any], Failure | None]:
     """Return the embedding columns, and why the embedding cannot be used, if so."""
     response = Response.of(row.get("embedding_response"))
@@ -200,10 +213,10 @@ def _embedding(row: dict[str, Any], job: AssembleJob) -> tuple[dict[str, Any], F
         "image_embedding": None,
         "image_embedding_total_token": response.tokens("total_tokens", "input_tokens", "prompt_tokens"),
     }
-    if not _succeeded(row, "embedding_success"):
+    if not succeeded(row.get("embedding_success")):
         return found, call_failure(response)
     if response.content is None:
-        return found, _not_an_object(response)
+        return found, not_an_object(response)
     vector = embedding_vector(response)
     if isinstance(vector, Failure):
         return found, vector

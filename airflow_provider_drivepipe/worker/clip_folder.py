@@ -6,20 +6,15 @@ import errno
 import os
 import pathlib
 import re
-import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
-from urllib.parse import unquote
 
 from airflow_provider_drivepipe.worker.errors import VideoError
-from airflow_provider_drivepipe.worker.paths import inside, key_below_root
+from airflow_provider_drivepipe.worker.paths import MAX_KEY_BYTES, inside, key_below_root
 
 SIDECAR_NAMES = ("timestamps.txt", "timestamps.csv", "timestamps.json")
 """Files of timestamps, in lower case."""
 
-_MAX_DECODINGS = 8
-_MAX_KEY_BYTES = 1023
-"""Longest key of an OSS object."""
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 _NUMBERS = re.compile(r"([0-9]+)")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -29,6 +24,7 @@ _SAID = {
         "the clip's directory has empty, '.' or '..' segments, or control characters, "
         "as it is written or after decoding"
     ),
+    "not_found": f"there is no such directory: OSS keys have {MAX_KEY_BYTES} bytes",
 }
 
 
@@ -68,11 +64,9 @@ def clip_key(clip_dir: object, oss_root: str) -> str:
     elif not first or first.endswith(":"):
         raise VideoError("path_outside_root", _SAID["path_outside_root"])
     try:
-        _check_spellings(path, root)
+        key_below_root(f"{root}/{path}", root)
     except VideoError as error:
         raise VideoError(error.reason, _SAID[error.reason]) from error
-    if len(path.encode()) > _MAX_KEY_BYTES:
-        raise VideoError("not_found", f"there is no such directory: OSS keys have {_MAX_KEY_BYTES} bytes")
     return path
 
 
@@ -166,19 +160,7 @@ def _leads_out(entry: os.DirEntry[str], mount: pathlib.Path) -> bool:
 def _is_safe(name: str) -> bool:
     """Return whether a file name stays a file name when somebody decodes or normalises it."""
     try:
-        _check_spellings(name, "oss://endpoint/bucket")
+        key_below_root(f"oss://endpoint/bucket/{name}", "oss://endpoint/bucket")
     except VideoError:
         return False
     return True
-
-
-def _check_spellings(path: str, root: str) -> None:
-    """Raise VideoError when a path leads out, as it is written or percent-decoded and normalised.
-
-    Unicode has look-alikes of dots and slashes that compatibility normalisation turns into the real ones.
-    """
-    key_below_root(f"{root}/{path}", root)
-    spelling = path
-    for _ in range(_MAX_DECODINGS):
-        spelling = unicodedata.normalize("NFKC", unquote(spelling))
-        key_below_root(f"{root}/{spelling}", root)

@@ -5,26 +5,26 @@ Runs in DPE workers: standard library and Pillow only.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import pathlib
 import re
+from collections.abc import Sequence
 from typing import Any
 
-from airflow_provider_drivepipe.worker.errors import VideoError
-from airflow_provider_drivepipe.worker.whole_file import write_whole
-
-MAX_NAME_BYTES = 255
-"""Longest file name, in bytes, of the file systems that mounts are made of."""
+from airflow_provider_drivepipe.worker.output_folder import OutputFolder
 
 _OURS = re.compile(r".*\.jpg|\.frame-\d+\.tmp", re.DOTALL)
 
 
 class FrameFolder:
-    """Writes ``<image_id>.jpg`` files and remembers them; :meth:`remove_others` deletes what is older."""
+    """Writes ``<image_id>.jpg`` files and remembers them; :meth:`remove_others` deletes what is older.
 
-    def __init__(self, folder: pathlib.Path, jpeg_quality: int) -> None:
-        self._folder = folder
+    Every method raises VideoError ``path_traversal`` when a link is part of the folder's path.
+    """
+
+    def __init__(self, mount: pathlib.Path, segments: Sequence[str], jpeg_quality: int) -> None:
+        self._mount = mount
+        self._segments = segments
         self._quality = jpeg_quality
         self._written: set[str] = set()
 
@@ -32,29 +32,22 @@ class FrameFolder:
         """Write one picture; where the mount can rename, readers see the old file or the new one."""
         encoded = io.BytesIO()
         image.save(encoded, "JPEG", quality=self._quality)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        target = self._folder / name
-        write_whole(target, self._folder / f".frame-{index:04d}.tmp", encoded.getvalue())
+        with OutputFolder(self._mount, self._segments, create=True) as folder:
+            folder.write(name, f".frame-{index:04d}.tmp", encoded.getvalue())
         self._written.add(name)
 
     def remove_others(self) -> None:
         """Delete JPEGs and unfinished files that :meth:`write` did not write; other files stay."""
-        if not self._folder.is_dir():
+        try:
+            opened = OutputFolder(self._mount, self._segments, create=False)
+        except FileNotFoundError:
             return
-        for file in list(self._folder.iterdir()):
-            if file.name not in self._written and _OURS.fullmatch(file.name):
-                with contextlib.suppress(FileNotFoundError):
-                    file.unlink()
+        with opened as folder:
+            for name in folder.names():
+                if name not in self._written and _OURS.fullmatch(name):
+                    folder.remove(name)
 
     def remove_all(self) -> None:
         """Delete the video's JPEGs, this run's and older ones: a failed video has no frames."""
         self._written.clear()
         self.remove_others()
-
-
-def check_name(name: str) -> None:
-    """Raise VideoError for a file name that no file system takes."""
-    if len(name.encode()) > MAX_NAME_BYTES:
-        raise VideoError(
-            "write_error", f"the video's name is too long: its frames' names exceed {MAX_NAME_BYTES} bytes"
-        )

@@ -1,7 +1,7 @@
 """Which frames are worth a model call: measures of a frame, and decisions over the frames of a video.
 
-Decisions need the measures only, which stand in the table: other thresholds can be applied to frames that
-were cut long ago. Runs in DPE workers: numpy and Pillow only.
+For frames of a video, keyframes of a clip, or any images in their order: :func:`measure` each, then
+:func:`judged` over all of them. Runs in DPE workers: numpy and Pillow only.
 """
 
 from __future__ import annotations
@@ -112,6 +112,30 @@ def decide(measures: Sequence[FrameMeasures], rules: QualityRules) -> list[str |
             kept = frame.phash
         reasons.append(reason)
     return reasons
+
+
+def judged(looks: Sequence[Look], rules: QualityRules, stage: str) -> list[dict[str, Any]]:
+    """Return the columns of a video's frames in order: their measures and, for those left out, why."""
+    measures = in_video_order(looks)
+    return [
+        {**_measures(frame), **({} if reason is None else _left_out(frame, reason, stage))}
+        for frame, reason in zip(measures, decide(measures, rules), strict=True)
+    ]
+
+
+def _measures(frame: FrameMeasures) -> dict[str, Any]:
+    """Not ``asdict``, which finds no fields in a data class that was shipped by value."""
+    return {name: getattr(frame, name) for name in MEASURE_NAMES}
+
+
+def _left_out(frame: FrameMeasures, reason: str, stage: str) -> dict[str, str]:
+    change = "none" if frame.frame_change is None else f"{frame.frame_change:g}"
+    return {
+        "status": "filtered",
+        "error_stage": stage,
+        "error_type": reason,
+        "error_msg": f"brightness {frame.brightness:g}, sharpness {frame.sharpness:g}, change {change}",
+    }
 
 
 def _reason(frame: FrameMeasures, kept: str | None, rules: QualityRules) -> str | None:

@@ -1,7 +1,7 @@
 """The frame-extraction UDF: one row per video in, one row per frame out. Runs in DPE workers.
 
-Imports the standard library, pandas, PyAV and Pillow only; literals that also stand in ``contracts.py``,
-which workers do not have, are kept equal by a test.
+Imports the standard library, pandas, numpy, PyAV and Pillow only; literals that also stand in
+``contracts.py``, which workers do not have, are kept equal by a test.
 """
 
 from __future__ import annotations
@@ -15,8 +15,21 @@ from typing import Any
 
 from airflow_provider_drivepipe.worker.child import ChildDiedError, ChildTimeoutError, run_in_child
 from airflow_provider_drivepipe.worker.errors import VideoError
-from airflow_provider_drivepipe.worker.frame_folder import FrameFolder, check_name
-from airflow_provider_drivepipe.worker.paths import inside, key_below_root, video_id
+from airflow_provider_drivepipe.worker.frame_folder import FrameFolder
+from airflow_provider_drivepipe.worker.frame_quality import (
+    MEASURE_NAMES,
+    Look,
+    QualityRules,
+    judged,
+    measure,
+)
+from airflow_provider_drivepipe.worker.paths import (
+    check_output_prefix,
+    inside,
+    key_below_root,
+    output_url,
+    video_id,
+)
 from airflow_provider_drivepipe.worker.timeline import Sampling
 from airflow_provider_drivepipe.worker.video import decode_samples
 
@@ -35,7 +48,10 @@ STAGE = "frame_extraction"
 MAX_ERROR_MESSAGE = 512
 
 _INTEGERS = ("frame_idx", "frame_time_ms", "width", "height", "attempt")
+_DECIMALS = ("brightness", "sharpness", "frame_change")
 _CLEANUP_SEC = 30.0
+_VIDEO_ID_BYTES = len("/0123456789abcdef")
+_SHORTEST_NAME_BYTES = len("/v_0000.jpg")
 
 
 @dataclass(frozen=True)
@@ -44,6 +60,8 @@ class FrameJob:
 
     ``oss_root`` (a full OSS URI) is mounted at ``mount_path``; JPEGs go to ``<oss_root>/<output_prefix>/``.
     ``lineage`` are the input columns that travel through. ``timeout_sec`` is the deadline per video.
+    With ``quality`` rows hold the frames' measures, and frames that a rule leaves out are ``filtered``; their
+    JPEGs stay, so that other thresholds need no video again.
     """
 
     oss_root: str
@@ -55,6 +73,16 @@ class FrameJob:
     jpeg_quality: int
     timeout_sec: int
     lineage: tuple[str, ...]
+    quality: QualityRules | None = None
+
+    def own_names(self) -> tuple[str, ...]:
+        """Return the columns that the stage makes, status columns not counted."""
+        return own_names(measured=self.quality is not None)
+
+    def check(self) -> None:
+        """Raise ValueError for a job that no video can fulfil."""
+        self.sampling()
+        check_output_prefix(self.output_prefix, self.oss_root, _VIDEO_ID_BYTES + _SHORTEST_NAME_BYTES)
 
     def sampling(self) -> Sampling:
         """Return the parsed sampling; raise ValueError when it makes no sense."""
@@ -69,7 +97,7 @@ def extract_frames(videos: Any, job: FrameJob) -> Any:
     """
     import pandas as pd
 
-    job.sampling()
+    job.check()
     rows: list[dict[str, Any]] = []
     sources: list[int] = []
     for number, video in enumerate(videos.to_dict("records")):
@@ -77,28 +105,37 @@ def extract_frames(videos: Any, job: FrameJob) -> Any:
         made = _rows_of_video(video, job)
         rows += made
         sources += [number] * len(made)
-        outcome = made[0]["error_type"] or f"{len(made)} frames"
+        failed = made[0]["status"] == "failed"
+        outcome = made[0]["error_type"] if failed else f"{len(made)} frames"
         # Only a path that was accepted is fit to print.
         name = made[0]["video_path"] if made[0]["video_id"] else f"row {number}"
         print(f"{name}: {outcome}, {time.monotonic() - started:.1f} s", flush=True)  # noqa: T201
-    own = pd.DataFrame(rows, columns=[*OWN_NAMES, *STATUS_NAMES], dtype=object).astype(_own_dtypes())
+    names = list(job.own_names())
+    own = pd.DataFrame(rows, columns=[*names, *STATUS_NAMES], dtype=object)
+    own = own.astype({name: _dtype(name) for name in own.columns})
     # Taken, not rebuilt, so that lineage keeps its types: an integer column with NULLs stays one.
     lineage = videos[list(job.lineage)].iloc[sources].reset_index(drop=True)
-    return pd.concat([own[list(OWN_NAMES)], lineage, own[list(STATUS_NAMES)]], axis=1)
+    return pd.concat([own[names], lineage, own[list(STATUS_NAMES)]], axis=1)
 
 
-def frame_dtypes(lineage_dtypes: dict[str, Any]) -> dict[str, Any]:
+def own_names(*, measured: bool) -> tuple[str, ...]:
+    """Return the columns that the stage makes; those of the measures where frames are measured."""
+    return (*OWN_NAMES, *MEASURE_NAMES) if measured else OWN_NAMES
+
+
+def frame_dtypes(lineage_dtypes: dict[str, Any], *, measured: bool = False) -> dict[str, Any]:
     """Return the dtype of every output column; integers are nullable, so NULL stays NULL."""
-    own = _own_dtypes()
     return {
-        **{name: own[name] for name in OWN_NAMES},
+        **{name: _dtype(name) for name in own_names(measured=measured)},
         **lineage_dtypes,
-        **{name: own[name] for name in STATUS_NAMES},
+        **{name: _dtype(name) for name in STATUS_NAMES},
     }
 
 
-def _own_dtypes() -> dict[str, str]:
-    return {name: "Int64" if name in _INTEGERS else "object" for name in (*OWN_NAMES, *STATUS_NAMES)}
+def _dtype(name: str) -> str:
+    if name in _INTEGERS:
+        return "Int64"
+    return "float64" if name in _DECIMALS else "object"
 
 
 def _rows_of_video(video: dict[str, Any], job: FrameJob) -> list[dict[str, Any]]:
@@ -125,7 +162,7 @@ def _rows_of_video(video: dict[str, Any], job: FrameJob) -> list[dict[str, Any]]
             }
         ]
     ok = {"status": "ok", "error_stage": "", "error_type": "", "error_msg": ""}
-    return [{**base, **sample, **ok} for sample in samples]
+    return [{**base, **ok, **sample} for sample in samples]
 
 
 def _attempt(value: Any) -> int:
@@ -186,9 +223,10 @@ def _answer(key: str, video: str, job: FrameJob, parent: int) -> dict[str, Any]:
 def _write_frames(key: str, video: str, job: FrameJob, parent: int) -> list[dict[str, Any]]:
     mount = pathlib.Path(job.mount_path)
     source = inside(mount, *key.split("/"))
-    folder = FrameFolder(inside(mount, *job.output_prefix.split("/"), video), job.jpeg_quality)
+    folder = FrameFolder(mount, (*job.output_prefix.split("/"), video), job.jpeg_quality)
     stem = pathlib.PurePosixPath(key).stem
     rows: dict[int, dict[str, Any]] = {}
+    looks: dict[int, Look] = {}
     try:
         for sample in decode_samples(str(source), job.sampling()):
             if os.getppid() != parent:
@@ -196,23 +234,29 @@ def _write_frames(key: str, video: str, job: FrameJob, parent: int) -> list[dict
                 os._exit(1)
             image_id = f"{stem}_{sample.index:04d}"
             name = f"{image_id}.jpg"
-            check_name(name)
+            url = output_url(job.oss_root, job.output_prefix, video, name)
             folder.write(sample.index, name, sample.image)
             rows[sample.index] = {
                 "frame_idx": sample.index,
                 "frame_time_ms": sample.time_ms,
                 "image_id": image_id,
-                "image_url": "/".join((job.oss_root.rstrip("/"), job.output_prefix, video, name)),
+                "image_url": url,
                 "width": sample.image.width,
                 "height": sample.image.height,
             }
+            if job.quality is not None:
+                looks[sample.index] = measure(sample.image)
         folder.remove_others()
     except BaseException:
         # That leftovers cannot be removed is less worth knowing than why there are any.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, VideoError):
             folder.remove_all()
         raise
-    return [rows[index] for index in sorted(rows)]
+    in_order = sorted(rows)
+    if job.quality is None:
+        return [rows[index] for index in in_order]
+    columns = judged([looks[index] for index in in_order], job.quality, STAGE)
+    return [{**rows[index], **own} for index, own in zip(in_order, columns, strict=True)]
 
 
 def _clean_up(video: str, job: FrameJob) -> None:
@@ -221,7 +265,7 @@ def _clean_up(video: str, job: FrameJob) -> None:
     def remove() -> str:
         mount = pathlib.Path(job.mount_path)
         try:
-            FrameFolder(inside(mount, *job.output_prefix.split("/"), video), job.jpeg_quality).remove_all()
+            FrameFolder(mount, (*job.output_prefix.split("/"), video), job.jpeg_quality).remove_all()
         except (VideoError, OSError) as error:
             return type(error).__name__
         return ""

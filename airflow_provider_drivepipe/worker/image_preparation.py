@@ -6,6 +6,7 @@ Runs in DPE workers: standard library, pandas, numpy and Pillow only; literals t
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import os
@@ -28,12 +29,19 @@ from airflow_provider_drivepipe.worker.images import (
     resize,
 )
 from airflow_provider_drivepipe.worker.media_file import check_file
-from airflow_provider_drivepipe.worker.paths import inside, key_below_root
+from airflow_provider_drivepipe.worker.output_folder import OutputFolder
+from airflow_provider_drivepipe.worker.paths import (
+    check_output_prefix,
+    inside,
+    key_below_root,
+    output_url,
+)
 from airflow_provider_drivepipe.worker.phash import perceptual_hash
 from airflow_provider_drivepipe.worker.serving_child import ServingChild
-from airflow_provider_drivepipe.worker.whole_file import write_whole
 
 OWN_NAMES = ("width", "height", "format", "mode", "size_bytes", "sha256", "phash", "prepared_url")
+INLINE_NAME = "drivepipe_image"
+"""Column with the prepared image itself, a JPEG in Base64, when it is passed on instead of written."""
 STATUS_NAMES = ("status", "error_stage", "error_type", "error_msg", "attempt", "fingerprint")
 STAGE = "image_preparation"
 MAX_ERROR_MESSAGE = 512
@@ -42,6 +50,7 @@ _INTEGERS = ("width", "height", "size_bytes", "attempt")
 _CLEANUP_SEC = 30.0
 _NAME_HASH_DIGITS = 32
 _NAME_STEM_LENGTH = 64
+_NAME_ROOM = _NAME_STEM_LENGTH + _NAME_HASH_DIGITS + len("/_.jpg")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]+")
 
 
@@ -51,7 +60,8 @@ class ImageJob:
 
     ``oss_root`` (a full OSS URI) is mounted at ``mount_path``; prepared images go to
     ``<oss_root>/<output_prefix>/``, or nowhere when ``output_prefix`` is None. ``lineage`` are the input
-    columns that travel through. ``timeout_sec`` is the deadline per image.
+    columns that travel through. ``timeout_sec`` is the deadline per image. With ``inline`` and without a
+    prefix, the prepared image is the column ``INLINE_NAME``.
     """
 
     oss_root: str
@@ -64,6 +74,7 @@ class ImageJob:
     max_bytes: int
     timeout_sec: int
     lineage: tuple[str, ...]
+    inline: bool = False
 
     def check(self) -> None:
         """Raise ValueError for a job that no image can fulfil."""
@@ -79,9 +90,8 @@ class ImageJob:
         said = [message for wrong, message in problems if wrong]
         if self.output_prefix is not None:
             try:
-                target = f"{self.oss_root.rstrip('/')}/{self.output_prefix}"
-                key_below_root(target, self.oss_root, "the output prefix")
-            except VideoError as error:
+                check_output_prefix(self.output_prefix, self.oss_root, _NAME_ROOM)
+            except ValueError as error:
                 said.append(str(error))
         if said:
             raise ValueError("images cannot be prepared so: " + "; ".join(said))
@@ -119,15 +129,16 @@ def prepare_images(images: Any, job: ImageJob) -> Any:
     failed = sum(row["status"] == "failed" for row in rows)
     seconds = time.monotonic() - started
     print(f"{len(rows)} images, {failed} failed, {seconds:.1f} s", flush=True)  # noqa: T201
-    own = pd.DataFrame(rows, columns=[*OWN_NAMES, *STATUS_NAMES], dtype=object).astype(_own_dtypes())
+    dtypes = _own_dtypes(job.inline)
+    own = pd.DataFrame(rows, columns=list(dtypes), dtype=object).astype(dtypes)
     # Taken, not rebuilt, so that lineage keeps its types: an integer column with NULLs stays one.
     lineage = images[list(job.lineage)].reset_index(drop=True)
     return pd.concat([lineage, own], axis=1)
 
 
-def image_dtypes(lineage_dtypes: dict[str, Any]) -> dict[str, Any]:
+def image_dtypes(lineage_dtypes: dict[str, Any], inline: bool = False) -> dict[str, Any]:
     """Return the dtype of every output column; integers are nullable, so NULL stays NULL."""
-    return {**lineage_dtypes, **_own_dtypes()}
+    return {**lineage_dtypes, **_own_dtypes(inline)}
 
 
 def prepared_name(key: str) -> str:
@@ -167,8 +178,12 @@ def _unfinished(source: _Source, token: str, number: int) -> str:
     return f".{source.name}.{token}-{number}.tmp"
 
 
-def _own_dtypes() -> dict[str, str]:
-    return {name: "Int64" if name in _INTEGERS else "object" for name in (*OWN_NAMES, *STATUS_NAMES)}
+def _own_names(inline: bool) -> tuple[str, ...]:
+    return (*OWN_NAMES, INLINE_NAME) if inline else OWN_NAMES
+
+
+def _own_dtypes(inline: bool) -> dict[str, str]:
+    return {name: "Int64" if name in _INTEGERS else "object" for name in (*_own_names(inline), *STATUS_NAMES)}
 
 
 def _row(answer: dict[str, Any], job: ImageJob) -> dict[str, Any]:
@@ -224,7 +239,7 @@ def _answer(source: _Source, unfinished: str, job: ImageJob, parent: int) -> dic
     except Exception as error:  # noqa: BLE001  (one broken image must not fail the others of its chunk)
         answer = {"reason": "image_decode_error", "message": f"preparing failed: {type(error).__name__}"}
     # That leftovers cannot be removed is less worth knowing than why there are any.
-    with contextlib.suppress(OSError, ImageError):
+    with contextlib.suppress(OSError, VideoError):
         _remove(source, unfinished, job)
     return answer
 
@@ -243,21 +258,21 @@ def _prepare(source: _Source, unfinished: str, job: ImageJob, parent: int) -> di
         "phash": perceptual_hash(image.pixels),
         "prepared_url": source.url,
     }
-    if job.output_prefix is None:
+    if job.output_prefix is None and not job.inline:
         return features
     pixels = resize(image.pixels, job.size.of(width, height), job.resize_filter)
     content = encode_jpeg(pixels, job.jpeg_quality)
+    if job.output_prefix is None:
+        return {**features, INLINE_NAME: base64.b64encode(content).decode()}
     if os.getppid() != parent:
         # Nobody waits any more; another try may be writing this image.
         os._exit(1)
     try:
-        folder = output_folder(pathlib.Path(job.mount_path), job.output_prefix)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / source.name, folder / unfinished, content)
+        with OutputFolder(pathlib.Path(job.mount_path), job.output_prefix.split("/"), create=True) as folder:
+            folder.write(source.name, unfinished, content)
     except OSError as error:
         raise ImageError("write_error", f"the image cannot be written: {error.strerror}") from error
-    url = "/".join((job.oss_root.rstrip("/"), job.output_prefix, source.name))
-    return {**features, "prepared_url": url}
+    return {**features, "prepared_url": output_url(job.oss_root, job.output_prefix, source.name)}
 
 
 def _read(key: str, job: ImageJob) -> bytes:
@@ -268,30 +283,16 @@ def _read(key: str, job: ImageJob) -> bytes:
     return path.read_bytes()
 
 
-def output_folder(mount: pathlib.Path, prefix: str) -> pathlib.Path:
-    """Return the folder of an output prefix; raise ImageError when a symbolic link is part of the way.
-
-    A link inside the mount would be as wrong as one that leads out: it puts files beside the prefix.
-    """
-    segments = prefix.split("/")
-    folder = mount.joinpath(*segments)
-    try:
-        is_itself = folder.resolve() == mount.resolve().joinpath(*segments)
-    except RuntimeError as error:
-        raise ImageError("path_traversal", "the output prefix is a circle of links") from error
-    if not is_itself:
-        raise ImageError("path_traversal", "the output prefix leads elsewhere through a link")
-    return folder
-
-
 def _remove(source: _Source, unfinished: str, job: ImageJob) -> None:
     """Remove what an image that failed has left, this time or earlier."""
     if job.output_prefix is None:
         return
-    folder = output_folder(pathlib.Path(job.mount_path), job.output_prefix)
-    for name in (unfinished, source.name):
-        with contextlib.suppress(FileNotFoundError):
-            (folder / name).unlink()
+    with (
+        contextlib.suppress(FileNotFoundError),
+        OutputFolder(pathlib.Path(job.mount_path), job.output_prefix.split("/"), create=False) as folder,
+    ):
+        for name in (unfinished, source.name):
+            folder.remove(name)
 
 
 def _clean_up(source: _Source, unfinished: str, job: ImageJob) -> None:
@@ -300,7 +301,7 @@ def _clean_up(source: _Source, unfinished: str, job: ImageJob) -> None:
     def remove() -> str:
         try:
             _remove(source, unfinished, job)
-        except (ImageError, OSError) as error:
+        except (VideoError, OSError) as error:
             return type(error).__name__
         return ""
 

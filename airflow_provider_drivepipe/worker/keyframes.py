@@ -142,7 +142,7 @@ def _columns_of_clip(clip: dict[str, Any], number: int, job: KeyframeJob) -> dic
             "status": "failed",
             "error_stage": STAGE,
             "error_type": error.reason,
-            "error_msg": _message(error, job),
+            "error_msg": " ".join(str(error).split())[:MAX_ERROR_MESSAGE],
         }
         outcome = error.reason
     print(f"{shown}: {outcome}, {time.monotonic() - started:.1f} s", flush=True)  # noqa: T201
@@ -269,9 +269,3 @@ def _attempt(value: Any) -> int:
 def _text(value: Any) -> str | None:
     """Return text that a table can hold; half a surrogate pair becomes a question mark."""
     return value.encode(errors="replace").decode() if isinstance(value, str) else None
-
-
-def _message(error: VideoError, job: KeyframeJob) -> str:
-    """Return one line without local paths."""
-    text = str(error).replace(job.mount_path, "")
-    return " ".join(text.split())[:MAX_ERROR_MESSAGE]

@@ -1,4 +1,4 @@
-"""Finds the JSON object in a model's answer and checks it against a label schema. Runs in DPE workers.
+"""Checks a label against its schema. Runs in DPE workers.
 
 Standard library only: a light validator of the part of JSON Schema that label schemas use.
 """
@@ -6,16 +6,9 @@ Standard library only: a light validator of the part of JSON Schema that label s
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
-from airflow_provider_drivepipe.worker.answers import parse_json
-
-_THINKING = re.compile(r"<think>.*?</think>", re.DOTALL | re.IGNORECASE)
-_FENCE = re.compile(r"```[\w-]*\s*(.*?)```", re.DOTALL)
-_MAX_STARTS = 64
-"""Most opening braces that are tried: an answer may hold thousands."""
 _SHOWN = 80
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -29,74 +22,51 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def find_label(answer: str, schema: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the first JSON object in an answer that fits the schema, else the first one, else None.
+def violations(value: Any, schema: dict[str, Any], where: str = "$") -> Iterator[str]:
+    """Yield what does not fit, each with the path of the value.
 
-    Fences, prose and a reasoning part around it do not matter.
+    Knows ``type``, ``enum``, ``const``, ``minLength``, ``maxLength``, ``minimum``, ``maximum``, ``items``,
+    ``minItems``, ``maxItems``, ``required``, ``properties`` and ``additionalProperties: false``.
     """
-    first: dict[str, Any] | None = None
-    for found in _objects(_THINKING.sub("", answer)):
-        if not violation(found, schema):
-            return found
-        first = first or found
-    return first
-
-
-def compact(label: dict[str, Any]) -> str:
-    """Return a label as one line of JSON, non-ASCII text as it is."""
-    return json.dumps(label, ensure_ascii=False, separators=(",", ":"))
-
-
-def _objects(answer: str) -> Iterator[dict[str, Any]]:
-    for text in (*_FENCE.findall(answer), answer):
-        whole = parse_json(text)
-        if isinstance(whole, dict):
-            yield whole
-        else:
-            yield from _objects_within(text)
-
-
-def _objects_within(text: str) -> Iterator[dict[str, Any]]:
-    decoder = json.JSONDecoder()
-    start = text.find("{")
-    for _ in range(_MAX_STARTS):
-        if start < 0:
-            return
-        try:
-            _, end = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            end = start + 1
-        found = parse_json(text[start:end])
-        if isinstance(found, dict):
-            yield found
-        start = text.find("{", end)
-
-
-def violation(value: Any, schema: dict[str, Any], where: str = "$") -> str:
-    """Return the first violation, with the path of the value, or an empty string.
-
-    Knows ``type``, ``enum``, ``maxLength``, ``minimum``, ``maximum``, ``items``, ``maxItems``, ``required``,
-    ``properties`` and ``additionalProperties: false``.
-    """
-    wanted = schema.get("type")
-    names = [] if wanted is None else wanted if isinstance(wanted, list) else [wanted]
-    if names and not any(_is_of_type(value, name) for name in names):
-        return f"{where}: expected {' or '.join(names)}, got {_shown(value)}"
-    if "enum" in schema and not any(_same(value, allowed) for allowed in schema["enum"]):
-        return f"{where}: {_shown(value)} is none of {', '.join(map(str, schema['enum']))}"
+    if "enum" in schema and not any(same(value, allowed) for allowed in schema["enum"]):
+        yield f"{where}: {_shown(value)} is none of {', '.join(map(str, schema['enum']))}"
+        return
+    names = type_names(schema)
+    if names and not any(is_of_type(value, name) for name in names):
+        yield f"{where}: expected {' or '.join(names)}, got {_shown(value)}"
+        return
+    if "const" in schema and not same(value, schema["const"]):
+        yield f"{where}: {_shown(value)} is not {_shown(schema['const'])}"
+        return
     if isinstance(value, str):
-        limit = schema.get("maxLength")
-        return f"{where}: longer than {limit} characters" if limit is not None and len(value) > limit else ""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return _number_violation(value, schema, where)
-    if isinstance(value, list):
-        return _list_violation(value, schema, where)
-    if isinstance(value, dict):
-        return _object_violation(value, schema, where)
-    return ""
+        yield from _text_violations(value, schema, where)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield from _number_violations(value, schema, where)
+    elif isinstance(value, list):
+        yield from _list_violations(value, schema, where)
+    elif isinstance(value, dict):
+        yield from _object_violations(value, schema, where)
 
 
-def _is_of_type(value: Any, name: str) -> bool:
+def label_violations(label: dict[str, Any], schema: dict[str, Any]) -> Iterator[str]:
+    """Yield what does not fit in a label; one with ``abstain: true`` may leave out whatever else is required.
+
+    That is so where the schema has a boolean property ``abstain``.
+    """
+    abstain = schema.get("properties", {}).get("abstain", {})
+    if label.get("abstain") is True and abstain.get("type") == "boolean":
+        schema = {**schema, "required": ["abstain"]}
+    yield from violations(label, schema)
+
+
+def type_names(schema: dict[str, Any]) -> list[str]:
+    """Return the types that a schema allows; none named means any."""
+    wanted = schema.get("type")
+    return [] if wanted is None else wanted if isinstance(wanted, list) else [wanted]
+
+
+def is_of_type(value: Any, name: str) -> bool:
+    """Return whether a value is of one of JSON Schema's types."""
     if isinstance(value, bool):
         return name == "boolean"
     if name == "integer" and isinstance(value, float):
@@ -104,8 +74,8 @@ def _is_of_type(value: Any, name: str) -> bool:
     return isinstance(value, _TYPES.get(name, ()))
 
 
-def _same(value: Any, allowed: Any) -> bool:
-    """In JSON, unlike Python, true is not 1."""
+def same(value: Any, allowed: Any) -> bool:
+    """Return whether two JSON values are equal: unlike in Python, true is not 1."""
     return value == allowed and isinstance(value, bool) == isinstance(allowed, bool)
 
 
@@ -113,36 +83,36 @@ def _shown(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)[:_SHOWN]
 
 
-def _number_violation(value: float, schema: dict[str, Any], where: str) -> str:
+def _text_violations(value: str, schema: dict[str, Any], where: str) -> Iterator[str]:
+    if len(value) < schema.get("minLength", 0):
+        yield f"{where}: shorter than {schema['minLength']} characters"
+    if "maxLength" in schema and len(value) > schema["maxLength"]:
+        yield f"{where}: longer than {schema['maxLength']} characters"
+
+
+def _number_violations(value: float, schema: dict[str, Any], where: str) -> Iterator[str]:
     if "minimum" in schema and value < schema["minimum"]:
-        return f"{where}: below {schema['minimum']}"
+        yield f"{where}: below {schema['minimum']}"
     if "maximum" in schema and value > schema["maximum"]:
-        return f"{where}: above {schema['maximum']}"
-    return ""
+        yield f"{where}: above {schema['maximum']}"
 
 
-def _list_violation(value: list[Any], schema: dict[str, Any], where: str) -> str:
+def _list_violations(value: list[Any], schema: dict[str, Any], where: str) -> Iterator[str]:
+    if len(value) < schema.get("minItems", 0):
+        yield f"{where}: fewer than {schema['minItems']} items"
     if "maxItems" in schema and len(value) > schema["maxItems"]:
-        return f"{where}: more than {schema['maxItems']} items"
-    items = schema.get("items")
-    if isinstance(items, dict):
-        for position, item in enumerate(value):
-            problem = violation(item, items, f"{where}[{position}]")
-            if problem:
-                return problem
-    return ""
+        yield f"{where}: more than {schema['maxItems']} items"
+    for position, item in enumerate(value if "items" in schema else ()):
+        yield from violations(item, schema["items"], f"{where}[{position}]")
 
 
-def _object_violation(value: dict[str, Any], schema: dict[str, Any], where: str) -> str:
+def _object_violations(value: dict[str, Any], schema: dict[str, Any], where: str) -> Iterator[str]:
     properties = schema.get("properties", {})
     for key in schema.get("required", ()):
         if key not in value:
-            return f"{where}: {key} is missing"
+            yield f"{where}: {key} is missing"
     for key, item in value.items():
         if key in properties:
-            problem = violation(item, properties[key], f"{where}.{key}")
-            if problem:
-                return problem
+            yield from violations(item, properties[key], f"{where}.{key}")
         elif schema.get("additionalProperties") is False:
-            return f"{where}: {key[:_SHOWN]} is not expected"
-    return ""
+            yield f"{where}: {key[:_SHOWN]} is not expected"

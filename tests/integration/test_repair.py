@@ -192,6 +192,19 @@ def test_a_repair_makes_exactly_the_missing_calls_and_counts_only_their_tokens(
     assert report["tokens"]["input"] == paid[0][0] > 0
 
 
+def test_labels_in_the_wrong_form_are_asked_for_again_in_the_same_job(pipeline, work, fail):
+    fail("b_000", status=200, content="It is a road.", times=1)
+    fail("a_0001", status=200, content='{"weather": "purple"}')
+    with work() as done:
+        report = Run().execute(pipeline.single_job())
+    # Neither are frames cut again for it, nor pictures embedded.
+    assert done.calls == (5 + 3 + 1, 5, 3)
+    assert done["maxframe.submit_dag"] == 1
+    assert (report["ok"], report["failed"]) == (4, 2)
+    assert report["failures"]["label"] == {"schema_violation": 1}
+    assert report["tokens"]["input"] == done["model.input_tokens"] - report["tokens"]["embedding"]
+
+
 def test_changed_prompt_labels_again_and_nothing_else(pipeline, hook, work):
     run = Run()
     run.execute(pipeline.single_job(selection=SelectionOptions(max_row_attempts=1)))

@@ -4,7 +4,12 @@ import pytest
 
 from airflow_provider_drivepipe.contracts import FRAME_COLUMNS, STATUS_COLUMNS, Stage, Verdict
 from airflow_provider_drivepipe.exceptions import ConfigurationError, UnbalancedBooksError
-from airflow_provider_drivepipe.pipelines.books import MASKED_BY_LABEL, AuditRow, balance
+from airflow_provider_drivepipe.pipelines.books import (
+    MASKED_BY_IMAGE_EMBEDDING,
+    MASKED_BY_LABEL,
+    AuditRow,
+    balance,
+)
 from airflow_provider_drivepipe.pipelines.publishing import WorkCounts, require_complete
 from airflow_provider_drivepipe.pipelines.stage_tables import StageTables, WorkingTables
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
@@ -63,6 +68,42 @@ def test_each_stage_counts_in_its_own_units():
     assert books.failure_rate == pytest.approx(0.2)
 
 
+def test_labels_that_failed_are_no_input_of_their_embedding():
+    stages = (Stage.IMAGE_PREPARATION, Stage.LABEL, Stage.IMAGE_EMBEDDING, Stage.LABEL_EMBEDDING)
+    missing = AuditRow("new", "failed", "image_embedding", "timeout", False, 4, has_label_embedding=False)
+    groups = [
+        group(rows=20),
+        group(status="failed", stage="image_preparation", reason="not_found", embedded=False, rows=2),
+        group(status="failed", stage="label", reason="refusal", rows=3),
+        missing,
+        group(status="failed", stage="label_embedding", reason="rate_limited", rows=5),
+    ]
+    books = books_of(groups, 34, stages, tokens=(0, 0, 0, 0), published=(34, 34, 34))
+    counts = {stage: (c.rows_in, c.ok, c.failed) for stage, c in books.stages.items()}
+    assert counts == {
+        "image_preparation": (34, 32, 2),
+        "label": (32, 29, 3),
+        "image_embedding": (32, 28, 4),
+        "label_embedding": (29, 20, 9),
+    }
+    assert books.failures["label_embedding"] == {"rate_limited": 5, MASKED_BY_IMAGE_EMBEDDING: 4}
+
+
+def test_images_beyond_the_budget_are_prepared_and_skipped_by_the_models_alone():
+    stages = (Stage.IMAGE_PREPARATION, Stage.LABEL, Stage.LABEL_EMBEDDING)
+    groups = [group(rows=2), group(status="skipped", stage="label", reason="budget", embedded=False, rows=3)]
+    books = books_of(groups, 5, stages, published=(5, 5, 5))
+    counts = {stage: (c.rows_in, c.ok, c.skipped) for stage, c in books.stages.items()}
+    assert counts == {"image_preparation": (5, 5, 0), "label": (5, 2, 3), "label_embedding": (5, 2, 3)}
+
+
+def test_clips_count_as_units_and_their_keyframes_as_rows_of_the_models():
+    failed = group(status="failed", stage="keyframe_expansion", reason="not_found", embedded=False)
+    books = books_of([group(rows=9), failed], 4, (Stage.KEYFRAME_EXPANSION, Stage.LABEL), tokens=(0, 0))
+    counts = {stage: (c.rows_in, c.ok, c.failed) for stage, c in books.stages.items()}
+    assert counts == {"keyframe_expansion": (4, 3, 1), "label": (9, 9, 0)}
+
+
 def test_skipped_videos_are_counted_where_they_were_skipped_and_reach_no_model():
     groups = [group(rows=4), group("other", "skipped", "frame_extraction", "limit", False, 3)]
     books = books_of(groups, 5, published=(5, 7, 7))
@@ -82,6 +123,22 @@ def test_duplicates_are_filtered_input_of_the_first_stage():
     assert (books.stages["frame_extraction"].rows_in, books.stages["frame_extraction"].filtered) == (5, 3)
     assert books.stages["label"].filtered == 0
     assert books.filtered_reasons == {"duplicate": 3}
+
+
+def test_frames_that_a_rule_left_out_are_counted_by_reason_and_reach_no_model():
+    groups = [
+        group(rows=4),
+        group(status="filtered", stage="frame_extraction", reason="too_dark", embedded=False, rows=3),
+        group("carried", "filtered", "frame_extraction", "too_dark", False, 2),
+        group(status="filtered", stage="frame_extraction", reason="frozen", embedded=False),
+    ]
+    books = books_of(groups, 2, duplicate=1)
+    frames, label, _ = (books.stages[s] for s in STAGES)
+    assert (frames.rows_in, frames.ok, frames.filtered) == (3, 2, 1)
+    assert (label.rows_in, label.ok, label.filtered) == (4, 4, 0)
+    assert (books.table.rows_in, books.table.ok, books.table.filtered) == (10, 4, 6)
+    assert books.filtered_reasons == {"duplicate": 1, "too_dark": 5, "frozen": 1}
+    assert books.verdict is Verdict.COMPLETED
 
 
 def test_units_that_vanished_or_rows_that_came_twice_are_errors():

@@ -8,6 +8,7 @@ import yaml
 
 from airflow_provider_drivepipe.cli.main import COMMANDS
 from airflow_provider_drivepipe.contracts import Reason
+from airflow_provider_drivepipe.scenario.label_schemas import load_label_schema
 from airflow_provider_drivepipe.scenario.model import Scenario
 
 ROOT = Path(__file__).parents[2]
@@ -75,3 +76,18 @@ def test_compose_file_holds_no_secret():
     text = (ROOT / "docker-compose.yaml").read_text()
     for match in re.findall(r"(?:PASSWORD|SECRET): (.*)", text):
         assert match.startswith("${"), match
+
+
+def test_words_and_values_of_the_built_in_label_schema_are_documented():
+    page = (ROOT / "docs" / "labels.md").read_text()
+    rows = re.findall(r"^\| `([\w.]+)` \| `(\w+)` \| (.*) \|$", page, re.MULTILINE)
+    documented = {(field, word, value) for field, value, words in rows for word in words.split(", ")}
+    known = set()
+    for name, content in load_label_schema("driving-scene/v1")["properties"].items():
+        items = content.get("items", {})
+        inner = {f"{name}.{key}": one for key, one in items.get("properties", {}).items()}
+        assert f"| `{name}` | {', '.join(content.get('enum', []))}" in page
+        for field, one in {name: items if "enum" in items else content, **inner}.items():
+            known |= {(field, word, value) for word, value in one.get("x-synonyms", {}).items()}
+    assert documented <= known
+    assert all(value == "unknown" and f"`{word}`" in page for _, word, value in known - documented)

@@ -8,12 +8,15 @@ from airflow_provider_drivepipe.pipelines.fingerprint import (
     fingerprint_of,
     frames_fingerprint,
     image_embedding_fingerprint,
+    label_embedding_fingerprint,
     label_fingerprint,
 )
 from airflow_provider_drivepipe.scenario.options import (
     FrameOptions,
     ImageEmbeddingOptions,
+    LabelEmbeddingOptions,
     LabelOptions,
+    QualityOptions,
     StageOptions,
 )
 
@@ -34,7 +37,7 @@ def test_how_the_work_is_done_does_not_count(changed):
 
 
 @pytest.mark.parametrize(
-    "changed", [{"model": "n"}, {"prompt": "q"}, {"label_schema": "s"}, {"max_tokens": 9}]
+    "changed", [{"model": "n"}, {"prompt": "q"}, {"label_schema": "driving-scene/v1"}, {"max_tokens": 9}]
 )
 def test_label_content_changes(changed):
     assert label_fingerprint(replace(LABELS, **changed), "p") != label_fingerprint(LABELS, "p")
@@ -54,3 +57,26 @@ def test_a_row_says_which_part_of_it_is_current():
     other_prompt = fingerprint_of(StageOptions(FRAMES, replace(LABELS, prompt="q")), "r", "p")
     assert both.prefix() == f"{frames_fingerprint(FRAMES, 'r')}.{label_fingerprint(LABELS, 'p')}.-"
     assert [both.at(n) == other_prompt.at(n) for n in (1, 2, 3)] == [True, False, True]
+
+
+def test_rules_that_leave_frames_out_count_beside_the_hash_of_the_pictures():
+    without = fingerprint_of(StageOptions(FRAMES), "r", None).frames
+    some, other = (
+        fingerprint_of(StageOptions(FRAMES, quality=QualityOptions(min_brightness=level)), "r", None).frames
+        for level in (10.0, 11.0)
+    )
+    assert {part.partition("~")[0] for part in (some, other)} == {without}
+    assert some != other
+    assert "." not in some
+
+
+def test_the_embedding_of_a_label_has_a_place_of_its_own_behind_the_inputs():
+    without = fingerprint_of(StageOptions(FRAMES, LABELS), "r", "p")
+    embedding = LabelEmbeddingOptions("t", 64)
+    with_it = fingerprint_of(StageOptions(FRAMES, LABELS, label_embedding=embedding), "r", "p")
+    assert (without.prefix(), without.suffix()) == (with_it.prefix(), "")
+    assert with_it.suffix() == f".{label_embedding_fingerprint(embedding, 'p')}"
+    assert with_it.at(5) == with_it.suffix()[1:]
+    for changed in ({"model": "u"}, {"dimension": 65}):
+        assert label_embedding_fingerprint(replace(embedding, **changed), "p") != with_it.at(5)
+    assert label_embedding_fingerprint(embedding, "q") != with_it.at(5)

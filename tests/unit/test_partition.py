@@ -1,16 +1,20 @@
 """Partition values: decided in one place, safe everywhere."""
 
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 import pytest
+import sqlglot
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_drivepipe.scenario.partition import (
     PartitionSpec,
     check_partition_value,
+    parse_partition_key,
     resolve_partition_value,
 )
+from airflow_provider_drivepipe.worker.paths import key_below_root
 
 
 def resolve(**given_values):
@@ -156,3 +160,82 @@ def test_texts_that_are_no_spec_are_refused(text):
 def test_what_a_spec_writes_it_reads(pairs):
     spec = PartitionSpec(*(tuple(side) for side in zip(*pairs, strict=True)))
     assert PartitionSpec.parse(str(spec)) == PartitionSpec.parse(spec.path()) == spec
+
+
+# Properties.
+
+COLUMNS = st.from_regex(r"[a-z_][a-z0-9_]{0,20}", fullmatch=True)
+VALUES = st.from_regex(r"[A-Za-z0-9_.:+-]{1,40}", fullmatch=True).filter(lambda text: set(text) != {"."})
+SPECS = st.lists(st.tuples(COLUMNS, VALUES), min_size=1, max_size=4, unique_by=lambda pair: pair[0]).map(
+    lambda pairs: PartitionSpec(tuple(c for c, _ in pairs), tuple(v for _, v in pairs))
+)
+
+
+@given(SPECS)
+def test_a_partition_reads_back_from_every_form(spec):
+    assert PartitionSpec.parse(str(spec)) == spec
+    assert PartitionSpec.parse(spec.path()) == spec
+    quoted = ", ".join(f"{column} = '{value}'" for column, value in spec.items())
+    assert PartitionSpec.parse(quoted) == spec
+
+
+@given(SPECS)
+def test_a_partition_in_sql_is_its_values_and_nothing_else(spec):
+    where = sqlglot.parse_one(f"SELECT 1 WHERE {spec.sql(' AND ')}", read="hive").args["where"].this
+    equations = list(where.find_all(sqlglot.exp.EQ))
+    assert sorted((e.this.name, e.expression.name) for e in equations) == sorted(spec.items())
+    assert all(e.expression.is_string for e in equations)
+    assert not list(where.find_all(sqlglot.exp.Or))
+
+
+@given(SPECS)
+def test_a_partition_is_a_folder_of_its_own_below_any_prefix(spec):
+    root = "oss://oss-cn-x.aliyuncs.com/bucket"
+    assert key_below_root(f"{root}/frames/{spec.path()}/x", root) == f"frames/{spec.path()}/x"
+    assert quote(spec.path(), safe="/=:+") == spec.path()
+
+
+@given(SPECS, SPECS)
+def test_different_partitions_have_different_names(one, other):
+    assert (one == other) == (one.path() == other.path()) == (one.sql() == other.sql())
+
+
+@given(st.text(max_size=30))
+def test_text_is_a_checked_partition_or_refused(text):
+    try:
+        spec = PartitionSpec.parse(text)
+    except ValueError:
+        return
+    assert PartitionSpec.parse(str(spec)) == spec
+    assert all(check_partition_value(value) == value for value in spec.values)
+
+
+@given(st.text(max_size=30))
+def test_values_with_anything_that_means_something_elsewhere_are_refused(text):
+    try:
+        value = check_partition_value(text)
+    except ValueError:
+        return
+    assert value.isascii()
+    assert value == value.strip()
+    assert not set(value) & set("/\\'\"`%=,;&?#$*{}()[]<>|!~^@ \t\r\n\0")
+    assert value not in (".", "..")
+
+
+@given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2200, 1, 1)))
+def test_a_key_of_a_format_reads_back_as_its_period(moment):
+    for key_format, start in (
+        ("%Y%m%d", moment.replace(hour=0, minute=0, second=0, microsecond=0)),
+        ("%Y-%m-%d", moment.replace(hour=0, minute=0, second=0, microsecond=0)),
+        ("%Y%m%d%H", moment.replace(minute=0, second=0, microsecond=0)),
+    ):
+        key = start.strftime(key_format)
+        assert parse_partition_key(key, key_format) == start
+        assert check_partition_value(key) == key
+
+
+@pytest.mark.parametrize(("column", "value"), [("c" * 200, "v" * 60), ("ds", "v" * 253)])
+def test_a_partition_that_is_too_long_for_a_folder_is_refused(column, value):
+    with pytest.raises(ValueError, match="too long for a folder"):
+        PartitionSpec((column,), (value,))
+    assert PartitionSpec(("ds",), ("v" * 252,)).path() == "ds=" + "v" * 252

@@ -5,9 +5,18 @@ import json
 import pytest
 
 from airflow_provider_drivepipe.cli.plan import main as plan_command
-from airflow_provider_drivepipe.contracts import FRAME_COLUMNS, MANIFEST_COLUMNS, STATUS_COLUMNS
+from airflow_provider_drivepipe.contracts import (
+    FRAME_COLUMNS,
+    FRAME_QUALITY_COLUMNS,
+    MANIFEST_COLUMNS,
+    STATUS_COLUMNS,
+)
+from airflow_provider_drivepipe.scenario.describe import plan_text
 from airflow_provider_drivepipe.scenario.model import Scenario
+from airflow_provider_drivepipe.scenario.options import DEFAULT_QUALITY, FrameFilter, QualityOptions
 from airflow_provider_drivepipe.scenario.plan import StageKind, plan
+from airflow_provider_drivepipe.scenario.rules import combination_problems
+from airflow_provider_drivepipe.scenario.walkthrough import walkthrough
 
 COMMON = {"scenario_name": "s", "oss_bucket": "my-bucket"}
 
@@ -52,6 +61,7 @@ def test_single_job_behind_a_manifest():
         "label_json_valid",
         "label_input_token",
         "label_output_token",
+        "label_normalised",
         "image_embedding",
         "image_embedding_total_token",
         *(c.name for c in STATUS_COLUMNS),
@@ -121,6 +131,19 @@ def test_plan_command_prints_tasks_tables_columns_models(capsys):
     assert "not allowed" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("clip_labels", "clips    3 per clip; columns clip_id, clip_dir, start_ms, end_ms"),
+        ("image_features", "images   longest side 512, below image_features/"),
+        ("labeled_images", "model    text-embedding-v4 (label_embedding)"),
+    ],
+)
+def test_plan_command_prints_what_becomes_of_clips_images_and_labels(capsys, name, said):
+    assert plan_command([f"dags/scenarios/{name}.yaml"]) == 0
+    assert said in capsys.readouterr().out
+
+
 SPLIT = {
     "input_shape": "video_table",
     "targets": ["frame-extraction", "labeling", "embedding"],
@@ -159,3 +182,59 @@ def test_fixed_partition_columns_reach_every_table():
     assert steps.partition.columns == ("ds", "region", "fleet")
     assert steps.partition.fixed_values == ("east", "3")
     assert {t.output_table.partition_columns for t in steps.tasks} == {("ds", "region", "fleet")}
+
+
+FRAMES_ONLY = {
+    "input_shape": "video_table",
+    "targets": ["frame-extraction"],
+    "source_table": "v",
+    "output_table": "o",
+}
+
+
+@pytest.mark.parametrize(
+    ("keys", "quality"),
+    [
+        ({}, None),
+        ({"frame_filters": []}, QualityOptions()),
+        ({"frame_filters": ["too_dark", "frozen"]}, QualityOptions(10.0, None, 0.2, None)),
+        ({"min_sharpness": 55}, QualityOptions(min_sharpness=55.0)),
+        ({"frame_filters": ["too_dark"], "min_brightness": 0}, QualityOptions(min_brightness=0.0)),
+        ({"frame_filters": list(FrameFilter)}, DEFAULT_QUALITY),
+    ],
+)
+def test_frame_filters(keys, quality):
+    [task] = plan(scenario(**FRAMES_ONLY, **keys)).tasks
+    assert task.quality == quality
+    measures = [c.name for c in FRAME_QUALITY_COLUMNS]
+    assert [n for n in names(task) if n in measures] == ([] if quality is None else measures)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        {"frame_filters": ["dark"]},
+        {"min_brightness": 256},
+        {"min_sharpness": -1},
+        {"max_frozen_change": float("nan")},
+        {"near_duplicate_distance": 65},
+        {"near_duplicate_distance": 1.5},
+    ],
+)
+def test_thresholds_that_make_no_sense_are_refused(key):
+    with pytest.raises(ValueError, match=next(iter(key))):
+        scenario(**FRAMES_ONLY, **key)
+
+
+def test_filters_of_frames_need_frames():
+    values = {"input_shape": "oss_prefix", "targets": ["manifest"], "frame_filters": [], "min_brightness": 5}
+    found = dict(combination_problems(values))
+    assert all("frame-extraction" in found[key] for key in ("frame_filters", "min_brightness"))
+
+
+def test_plan_and_walkthrough_name_rules_and_thresholds():
+    asked = scenario(**FRAMES_ONLY, frame_filters=["frozen"])
+    assert "leaves out frozen (max_frozen_change 0.2)" in plan_text(plan(asked), None)
+    text = walkthrough(asked, plan(asked))
+    assert "| `max_frozen_change` | `0.2` |" in text
+    assert "Frames that are `frozen` are `filtered` rows" in text

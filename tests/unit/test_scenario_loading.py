@@ -77,6 +77,8 @@ def test_credentials_are_refused_and_not_shown(tmp_path, key):
         ("- a\n- b\n", 1, "keys and values"),
         ("a: [\n", 2, "not valid YAML"),
         ("\tscenario_name: x\n", 1, "not valid YAML"),
+        ("owner: x\nlabel_prompt: {{ ds }}\n", 2, "put a text that starts with { into quotes"),
+        ("start_date: 2026-13-45\n", 1, "cannot be read: month"),
     ],
 )
 def test_files_that_are_no_scenario(tmp_path, text, line, said):
@@ -100,10 +102,10 @@ def test_duplicate_key_names_both_lines(tmp_path):
     [
         ({"targets": "[manifest, labeling]"}, "targets", "add frame-extraction"),
         ({"targets": "[frame-extraction, labeling]"}, "targets", "add manifest"),
-        ({"input_shape": "image_table"}, "input_shape", "not supported yet"),
+        ({"input_shape": "image_table"}, "targets", "as in [labeling]"),
         ({"input_shape": "video_table"}, "source_table", "missing"),
         ({"targets": "[manifest, sing]"}, "targets", "labeling"),
-        ({"output_table": "drop table x"}, "output_table", "match"),
+        ({"output_table": "drop table x"}, "output_table", "not a table name"),
         ({"scenario_name": "../x"}, "scenario_name", "lower-case"),
         ({"oss_prefix": "../x"}, "oss_prefix", "key prefix"),
         ({"frame_fps": "1/0"}, "frame_fps", "between 0 and 240"),

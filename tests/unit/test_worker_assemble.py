@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from airflow_provider_drivepipe import contracts, worker
+from airflow_provider_drivepipe.scenario.columns import LABEL_NORMALISED_COLUMN
 from airflow_provider_drivepipe.scenario.label_schemas import load_label_schema
 from airflow_provider_drivepipe.worker import assemble as module
 from airflow_provider_drivepipe.worker.answers import MAX_ERROR_MESSAGE, scrub
@@ -19,7 +20,7 @@ from airflow_provider_drivepipe.worker.assemble import (
     assemble_dtypes,
     passthrough,
 )
-from airflow_provider_drivepipe.worker.label_check import violation
+from airflow_provider_drivepipe.worker.label_check import violations
 
 SCHEMA = {
     "type": "object",
@@ -90,7 +91,8 @@ def test_literals_equal_the_contracts():
         return {column.name: types[column.type] for column in columns}
 
     assert dtypes(*contracts.STATUS_COLUMNS) == module._STATUS_DTYPES
-    assert dtypes(*contracts.LABEL_COLUMNS, contracts.RAW_RESPONSE_COLUMN) == module._LABEL_DTYPES
+    labels = (*contracts.LABEL_COLUMNS, LABEL_NORMALISED_COLUMN, contracts.RAW_RESPONSE_COLUMN)
+    assert dtypes(*labels) == module._LABEL_DTYPES
     assert dtypes(*contracts.IMAGE_EMBEDDING_COLUMNS) == module._EMBEDDING_DTYPES
     assert set(module._FRAME_INTEGERS) == {c.name for c in contracts.FRAME_COLUMNS if c.type == "bigint"}
     assert contracts.Stage.LABEL.value == module.LABEL
@@ -192,7 +194,7 @@ def test_violation_names_the_value_and_where_it_is():
     ],
 )
 def test_light_validator_agrees_with_a_real_one(value, schema, fits):
-    assert (violation(value, schema) == "") is fits
+    assert (list(violations(value, schema)) == []) is fits
     assert jsonschema.Draft202012Validator(schema).is_valid(value) is fits
 
 
@@ -415,6 +417,6 @@ def test_built_in_schema_is_accepted_by_a_real_validator():
     label = dict.fromkeys(schema["required"], "unknown")
     label |= {"key_objects": [], "risk_reasons": [], "hazards": [], "caption": "", "abstain": True}
     jsonschema.validate(label, schema)
-    assert violation(label, schema) == ""
+    assert list(violations(label, schema)) == []
     label["weather"] = "purple"
-    assert "weather" in violation(label, schema)
+    assert "weather" in next(violations(label, schema))

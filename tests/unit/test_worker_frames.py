@@ -2,13 +2,13 @@
 
 import json
 import os
-import pathlib
 import subprocess
 import sys
 import time
 
 import av
 import cloudpickle
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -16,7 +16,9 @@ import pytest
 from airflow_provider_drivepipe import contracts, worker
 from airflow_provider_drivepipe.worker import frames
 from airflow_provider_drivepipe.worker.assemble import AssembleJob, assemble
+from airflow_provider_drivepipe.worker.frame_quality import MEASURE_NAMES, QualityRules
 from airflow_provider_drivepipe.worker.frames import FrameJob, extract_frames, frame_dtypes
+from tests.unit.image_samples import blurred, scene
 from tests.unit.video_samples import damage, detailed, media_range, write_video
 
 ROOT = "oss://oss-cn-x.aliyuncs.com/bucket"
@@ -300,10 +302,10 @@ def test_no_process_to_be_had_fails_the_video(mount, monkeypatch):
 def test_mount_that_cannot_rename_is_written_directly(mount, monkeypatch):
     write_video(mount / "v.mp4", frames=30)
 
-    def refuse(self, target):
+    def refuse(*_, **__):
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr(pathlib.Path, "replace", refuse)
+    monkeypatch.setattr(os, "replace", refuse)
     rows = extract(job(mount), f"{ROOT}/v.mp4")
     assert set(rows["status"]) == {"ok"}
     written = [f for f in (mount / "frames").rglob("*") if f.is_file()]
@@ -339,7 +341,7 @@ answer = {"choices": [{"message": {"content": '{"weather": "clear"}'}}]}
 frames["label_response"] = json.dumps(answer)
 frames["label_success"] = True
 rows = finish(frames)
-print(rows[["status", "error_type", "frame_time_ms", "label_text"]].to_json(orient="values"))
+print(rows[["status", "error_type", "brightness", "frame_time_ms", "label_text"]].to_json(orient="values"))
 """
 
 
@@ -347,8 +349,8 @@ def test_the_functions_run_where_this_package_is_not_installed(mount, tmp_path):
     write_video(mount / "v.mp4", frames=30)
     (mount / "empty.mp4").touch()
     cloudpickle.register_pickle_by_value(worker)
-    frame_job = job(mount, lineage=())
-    columns = (*frames.OWN_NAMES, "label_text", *frames.STATUS_NAMES)
+    frame_job = job(mount, lineage=(), quality=QualityRules(min_brightness=1.0))
+    columns = (*frame_job.own_names(), "label_text", *frames.STATUS_NAMES)
     schema = {"type": "object", "required": ["weather"]}
     assemble_job = AssembleJob(columns, labels=True, embedding=False, label_schema=schema)
 
@@ -372,7 +374,57 @@ def test_the_functions_run_where_this_package_is_not_installed(mount, tmp_path):
     assert done.returncode == 0, done.stderr
     label = '{"weather":"clear"}'
     assert json.loads(done.stdout.splitlines()[-1]) == [
-        ["ok", "", 0, label],
-        ["ok", "", 1000, label],
-        ["failed", "empty_file", None, None],
+        ["ok", "", 8.0, 0, label],
+        ["ok", "", 108.0, 1000, label],
+        ["failed", "empty_file", None, None, None],
     ]
+
+
+# Frame quality.
+
+
+def each_second(*pictures):
+    """What a video of 25 frames per second shows, one picture for each second."""
+    return lambda number, width, height: np.asarray(pictures[number // 25].resize((width, height)))
+
+
+def write_mixed(path):
+    """Seven seconds: good, dark, good, frozen, blurred, near-duplicate of the last good one, good."""
+    lighter = scene(1).point(lambda level: min(255, level + 12))
+    pictures = (scene(0), scene(0).point(lambda _: 2), scene(1), scene(1), blurred(scene(2), 9), lighter)
+    return write_video(path, frames=175, size=(320, 200), picture=each_second(*pictures, scene(3)))
+
+
+RULES = QualityRules(10.0, 60.0, 0.2, 3)
+
+
+def test_frames_that_a_rule_refuses_are_filtered_rows_with_their_measures(mount):
+    write_mixed(mount / "v.mp4")
+    rows = extract(job(mount, quality=RULES), f"{ROOT}/v.mp4")
+    assert list(rows["error_type"]) == ["", "too_dark", "", "frozen", "too_blurred", "near_duplicate", ""]
+    assert list(rows["status"]) == ["filtered" if reason else "ok" for reason in rows["error_type"]]
+    assert set(rows.loc[rows["status"] == "filtered", "error_stage"]) == {"frame_extraction"}
+    assert list(rows.columns) == list(frame_dtypes({"etag": "object", "size_bytes": "int64"}, measured=True))
+    assert rows["brightness"][1] < 10 < rows["brightness"][0]
+    assert rows["sharpness"][4] < 60 < rows["sharpness"][0]
+    assert pd.isna(rows["frame_change"][0])
+    assert rows["phash"].str.fullmatch("[0-9a-f]{16}").all()
+    # The pictures stay: other thresholds may want them.
+    assert all((mount / url.removeprefix(ROOT + "/")).is_file() for url in rows["image_url"])
+
+
+def test_frames_are_measured_without_any_rule_and_failed_videos_have_no_measures(mount):
+    write_mixed(mount / "v.mp4")
+    (mount / "bad.mp4").write_bytes(b"nope" * 9)
+    rows = extract(job(mount, quality=QualityRules()), f"{ROOT}/v.mp4", f"{ROOT}/bad.mp4")
+    assert list(rows["status"]) == ["ok"] * 7 + ["failed"]
+    table = pa.Table.from_pandas(rows, preserve_index=False)
+    assert table.schema.field("sharpness").type == pa.float64()
+    assert [table[name].null_count for name in MEASURE_NAMES] == [1, 1, 2, 1]
+
+
+def test_the_frame_before_is_one_of_the_same_video(mount):
+    for name in ("a", "b"):
+        write_video(mount / f"{name}.mp4", frames=25, size=(320, 200), picture=each_second(scene(0)))
+    rows = extract(job(mount, quality=RULES), f"{ROOT}/a.mp4", f"{ROOT}/b.mp4")
+    assert list(rows["status"]) == ["ok", "ok"]

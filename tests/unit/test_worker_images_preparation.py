@@ -1,6 +1,8 @@
 """The image-preparation UDF: identities, safety, crashes and hangs, and nothing lost."""
 
+import base64
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -25,7 +27,9 @@ from airflow_provider_drivepipe.worker.image_preparation import (
     prepared_name,
 )
 from airflow_provider_drivepipe.worker.images import TargetSize
+from airflow_provider_drivepipe.worker.output_folder import OutputFolder
 from airflow_provider_drivepipe.worker.phash import perceptual_hash
+from tests.unit.children import children
 from tests.unit.image_samples import encoded, scene, with_orientation
 
 ROOT = "oss://oss-cn-x.aliyuncs.com/bucket"
@@ -275,6 +279,7 @@ def trouble(monkeypatch):
 
 
 def test_a_crash_or_a_hang_fails_that_image_only(mount, trouble):
+    before = children()
     bad = ["crash", "exit", "raise", "memory", "hang"]
     urls = []
     for number, what in enumerate(bad):
@@ -293,8 +298,7 @@ def test_a_crash_or_a_hang_fails_that_image_only(mount, trouble):
     assert "exit code 3" in rows[3]["error_msg"]
     assert "/some/path" not in rows[5]["error_msg"]
     assert len(prepared(mount)) == 6
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert children() <= before
 
 
 def test_one_child_does_all_that_goes_well(mount, monkeypatch):
@@ -315,12 +319,16 @@ def test_one_child_does_all_that_goes_well(mount, monkeypatch):
 
 
 def test_leftovers_of_a_killed_child_are_removed(mount, monkeypatch):
-    def write_half(target, unfinished, content):
-        target.write_bytes(b"older")
-        unfinished.write_bytes(content[:10])
+    create = OutputFolder._create
+
+    def write_half(self, name, content):
+        create(self, name, content[:10])
         os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr(image_preparation, "write_whole", write_half)
+    monkeypatch.setattr(OutputFolder, "_create", write_half)
+    older = mount / PREFIX / prepared_name("a.jpg")
+    older.parent.mkdir(parents=True)
+    older.write_bytes(b"older")
     [row] = prepare(job(mount), put(mount, "a.jpg"))
     assert row["status"] == "failed"
     assert prepared(mount) == []
@@ -397,3 +405,17 @@ def test_the_function_runs_where_this_package_is_not(mount, tmp_path):
     assert done.returncode == 0, done.stderr
     [row] = json.loads(done.stdout.splitlines()[-1])
     assert row["status"] == "ok"
+
+
+def test_inline_images_are_in_the_row_prepared_and_nothing_is_written(mount):
+    rows = prepare(
+        job(mount, output_prefix=None, inline=True, size=TargetSize(longest_side=64)),
+        put(mount, "a.jpg"),
+        put(mount, "broken.jpg", b"no image"),
+    )
+    with Image.open(io.BytesIO(base64.b64decode(rows[0]["drivepipe_image"]))) as image:
+        assert (image.format, image.mode, max(image.size)) == ("JPEG", "RGB", 64)
+    assert pd.isna(rows[1]["drivepipe_image"])
+    assert rows[1]["error_type"] == "image_decode_error"
+    assert rows[0]["prepared_url"] == rows[0]["image_url"]
+    assert prepared(mount) == []

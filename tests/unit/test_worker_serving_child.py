@@ -10,11 +10,14 @@ import pytest
 
 from airflow_provider_drivepipe.worker.child import ChildDiedError, ChildTimeoutError
 from airflow_provider_drivepipe.worker.serving_child import ServingChild
+from tests.unit.children import children
 
 
-def no_children():
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+@pytest.fixture(autouse=True)
+def no_child_stays():
+    before = children()
+    yield
+    assert children() <= before
 
 
 def test_answers_come_from_one_process():
@@ -24,7 +27,6 @@ def test_answers_come_from_one_process():
     assert len({a[1] for a in answers}) == 1
     assert answers[0][1] != os.getpid()
     assert len(answers[0][2]) == 200_000
-    no_children()
 
 
 def test_a_request_that_hangs_is_killed_and_the_next_is_answered():
@@ -32,7 +34,6 @@ def test_a_request_that_hangs_is_killed_and_the_next_is_answered():
         with pytest.raises(ChildTimeoutError):
             child.ask(0)
         assert child.ask(1) == 1
-    no_children()
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,6 @@ def test_a_request_that_ends_the_child_is_told_and_the_next_is_answered(end, sai
         with pytest.raises(ChildDiedError, match=said):
             child.ask(0)
         assert child.ask(1) == 1
-    no_children()
 
 
 def test_a_child_that_died_between_requests_is_not_the_next_ones_fault():
@@ -58,7 +58,6 @@ def test_a_child_that_died_between_requests_is_not_the_next_ones_fault():
         # Not reaped: only its end is awaited.
         os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
         assert child.ask(1) != first
-    no_children()
 
 
 def test_the_child_ends_when_its_parent_was_killed():
@@ -89,4 +88,3 @@ def test_closing_twice_and_without_a_request():
     assert child.ask(5) == 5
     child.close()
     child.close()
-    no_children()

@@ -1,0 +1,115 @@
+"""What MaxCompute says of a plan before it runs: how large the input is, what published rows took."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING
+
+from airflow_provider_drivepipe.contracts import Reason, Stage, Status
+from airflow_provider_drivepipe.pipelines.spending import count_frames, read_spending
+from airflow_provider_drivepipe.pipelines.stage_sql import joined_text, quote_name, quote_text
+from airflow_provider_drivepipe.scenario.estimate import Figure, Figures, Source
+from airflow_provider_drivepipe.scenario.partition import PartitionSpec
+from airflow_provider_drivepipe.scenario.plan import Plan, StageKind, StagePlan
+
+if TYPE_CHECKING:
+    from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
+
+_TOKENS = {
+    "input_tokens": ("label_input_token",),
+    "output_tokens": ("label_output_token",),
+    "embedding_tokens": ("image_embedding_total_token", "label_embedding_total_token"),
+}
+_UNITS = ("video_path", "clip_id", "clip_dir")
+
+
+def measured(plan: Plan, value: str) -> Figures:
+    """Return what can be counted in the input partition, and in the newest published partition.
+
+    Raises an error of our tree when MaxCompute does not answer, CommandError without a connection.
+    """
+    with redirect_stdout(sys.stderr):
+        # Airflow's log goes where stdout is when Airflow is imported; what this command prints is to be read.
+        from airflow_provider_drivepipe.cli.command_hook import CommandHook
+    hook = CommandHook(plan.conn_id, run_identity="drivepipe plan")
+    first = next((task for task in plan.tasks if task.kind is not StageKind.MANIFEST), None)
+    last = next((task for task in plan.tasks if task.models), None)
+    if first is None:
+        return Figures()
+    partition = PartitionSpec(plan.partition.columns, (value, *plan.partition.fixed_values))
+    published = Figures() if last is None else _published(hook, plan, last)
+    input_rows = _count(hook, first.source, partition)
+    if not input_rows:
+        return published
+    note = f"{first.source} {partition.path()}"
+    return Figures(units=Figure(input_rows, Source.MEASURED, note)).over(published)
+
+
+def _count(hook: MaxFrameHook, table: str, partition: PartitionSpec) -> int:
+    """Return the rows of a partition, 0 when there is no such table."""
+    if hook.table_comment(table) is None:
+        return 0
+    where = partition.sql(" AND ")
+    return int(hook.execute_sql(f"SELECT COUNT(*) FROM {quote_name(table)} WHERE {where}")[0][0])
+
+
+def _published(hook: MaxFrameHook, plan: Plan, task: StagePlan) -> Figures:
+    """Return what the newest partition of a task's table took that models have worked on."""
+    table = task.output_table.name
+    partition = _newest_partition(hook, plan, table)
+    if partition is None:
+        return Figures()
+    columns = {c.name for c in hook.table_columns(table)[0]}
+    rows = f"(SELECT * FROM {quote_name(table)} WHERE {partition.sql(' AND ')})"
+    note = f"{table} {partition.path()}"
+    asked, hours = read_spending(hook.execute_sql(count_frames(rows, columns, _model_stages(task)))[0])
+    if not asked:
+        return Figures()
+
+    def figure(number: float | None) -> Figure | None:
+        return None if number is None else Figure(float(f"{number:.6g}"), Source.MEASURED, note)
+
+    tokens = {
+        name: figure(sum(map(float, hook.execute_sql(_mean_of(there, rows))[0])))
+        for name, all_columns in _TOKENS.items()
+        if (there := [c for c in all_columns if c in columns])
+    }
+    owners = [name for name in _UNITS if name in columns]
+    if not owners:
+        return Figures(**tokens)
+    made, units = hook.execute_sql(_made(owners, rows))[0]
+    return Figures(
+        rows_per_unit=figure(made / units),
+        hours_per_unit=figure(None if hours is None else hours / asked * made / units),
+        **tokens,
+    )
+
+
+def _newest_partition(hook: MaxFrameHook, plan: Plan, table: str) -> PartitionSpec | None:
+    """Return the partition with the largest key, of those that this scenario's runs write."""
+    if hook.table_comment(table) is None:
+        return None
+    with hook.errors():
+        specs = [PartitionSpec.parse(str(p.partition_spec)) for p in hook.odps.get_table(table).partitions]
+    fixed = plan.partition.fixed_values
+    ours = [s for s in specs if s.columns == plan.partition.columns and s.values[1:] == fixed]
+    return max(ours, key=lambda spec: spec.values[0], default=None)
+
+
+def _model_stages(task: StagePlan) -> list[Stage]:
+    return [stage for stage in task.stages if stage in task.models]
+
+
+def _mean_of(columns: list[str], rows: str) -> str:
+    """The mean of each column over rows that were paid for."""
+    means = ", ".join(f"COALESCE(AVG({quote_name(c)}), 0)" for c in columns)
+    return f"SELECT {means} FROM {rows} r WHERE `status` = {quote_text(Status.OK)}"
+
+
+def _made(owners: list[str], rows: str) -> str:
+    """How many images were made for the models of how many input rows, those left out by a limit aside."""
+    return (
+        f"SELECT COUNT(`image_url`), COUNT(DISTINCT {joined_text(owners)}) FROM {rows} r "
+        f"WHERE `status` <> {quote_text(Status.FILTERED)} AND `error_type` <> {quote_text(Reason.LIMIT)}"
+    )

@@ -1,0 +1,47 @@
+"""The tables of frame extraction, from the columns of the video table."""
+
+import pytest
+
+from airflow_provider_drivepipe.contracts import FRAME_COLUMNS, FRAME_QUALITY_COLUMNS, STATUS_COLUMNS, Column
+from airflow_provider_drivepipe.operators.frame_extract import MaxFrameFrameExtractOperator
+from airflow_provider_drivepipe.pipelines.stage_tables import WorkingTables
+from airflow_provider_drivepipe.scenario.options import (
+    OssOptions,
+    PartitionOptions,
+    QualityOptions,
+    TableOptions,
+)
+from airflow_provider_drivepipe.scenario.partition import PartitionSpec
+
+DAY = PartitionSpec(("ds",), ("20261120",))
+
+
+def layout(*names, quality=None):
+    operator = MaxFrameFrameExtractOperator(
+        task_id="frames",
+        scenario="s",
+        partition=PartitionOptions(),
+        source_table="v",
+        output_table=TableOptions("o"),
+        oss=OssOptions("b"),
+        quality=quality,
+    )
+    source = [Column(name, "string") for name in names]
+    return operator.layout(DAY, source, WorkingTables.of("o", DAY, "try"), operator.stage_options())
+
+
+@pytest.mark.parametrize("quality", [None, QualityOptions()])
+def test_input_columns_with_names_of_our_own_do_not_travel(quality):
+    own = [c.name for c in (*FRAME_COLUMNS, *(FRAME_QUALITY_COLUMNS if quality else ()))]
+    tables = layout("etag", *own, "trip", quality=quality)
+    assert [c.name for c in tables.source_columns] == ["video_path", "etag", "trip"]
+    assert [c.name for c in tables.output_columns] == [
+        *own,
+        "etag",
+        "trip",
+        *(c.name for c in STATUS_COLUMNS),
+    ]
+
+
+def test_columns_of_the_measures_travel_where_frames_are_not_measured():
+    assert "brightness" in [c.name for c in layout("video_path", "brightness").output_columns]

@@ -1,0 +1,209 @@
+"""Walkthroughs and schema files: complete, the same every time, and free of secrets and names of others."""
+
+import json
+import re
+from itertools import pairwise
+
+import pytest
+
+from airflow_provider_drivepipe.cli.schema import main as schema_command
+from airflow_provider_drivepipe.cli.walkthrough import main as walkthrough_command
+from airflow_provider_drivepipe.contracts import Reason, Stage
+from airflow_provider_drivepipe.factory import build_dag
+from airflow_provider_drivepipe.pipelines.schema_sql import schema_sql, table_columns
+from airflow_provider_drivepipe.scenario.loading import load_scenario
+from airflow_provider_drivepipe.scenario.model import Scenario
+from airflow_provider_drivepipe.scenario.plan import plan
+from airflow_provider_drivepipe.scenario.stage_guide import STAGES
+from airflow_provider_drivepipe.scenario.walkthrough import walkthrough
+
+PREFIX = {"input_shape": "oss_prefix", "video_input_table": "night_video_manifest"}
+TABLE = {"input_shape": "video_table", "source_table": "videos"}
+ALL = ["frame-extraction", "labeling", "embedding"]
+SCENARIOS = {
+    "manifest": {**PREFIX, "targets": ["manifest"]},
+    "frames": {**TABLE, "targets": ["frame-extraction"], "output_table": "night_video_frame_extraction"},
+    "single": {**PREFIX, "targets": ["manifest", *ALL], "label_schema": "driving-scene/v1"},
+    "split": {**TABLE, "targets": ALL, "split_video": True, "max_calls": 1000, "schedule": "30 2 * * *"},
+    "hourly": {
+        **PREFIX,
+        "targets": ["manifest", "frame-extraction", "embedding"],
+        "partition_granularity": "hourly",
+        "partition_fixed": {"region": "east"},
+        "oss_prefix": "trips/{ds}/",
+        "schedule": "5 * * * *",
+        "prices": {"currency": "CNY", "embedding": 0.7},
+    },
+}
+
+
+def scenario_of(kind, **more):
+    values = {"scenario_name": "night", "oss_bucket": "my-bucket", **SCENARIOS[kind], **more}
+    if "labeling" in values["targets"]:
+        values.setdefault("vlm_model", "labeller-x")
+    if "embedding" in values["targets"]:
+        values.setdefault("embedding_model", "embedder-x")
+    if values["targets"] != ["manifest"]:
+        values.setdefault("output_table", "night_image_labeling")
+    return Scenario(**values)
+
+
+def text_of(kind, **more):
+    scenario = scenario_of(kind, **more)
+    return walkthrough(scenario, plan(scenario))
+
+
+@pytest.mark.parametrize("kind", SCENARIOS)
+def test_a_walkthrough_names_all_that_the_plan_has(kind):
+    scenario = scenario_of(kind)
+    steps = plan(scenario)
+    text = walkthrough(scenario, steps)
+    for task in steps.tasks:
+        for name in (task.task_id, task.source, task.output_table.name, *task.models.values()):
+            assert f"`{name}`" in text or f"### {name}" in text
+        for column in task.output_table.columns:
+            assert f"| `{column.name}` | {column.type} |" in text
+        for stage in task.stages:
+            assert f"### Stage {stage} (task {task.task_id})" in text
+    for heading in (
+        "One job or two",
+        "Connection and settings",
+        "Input",
+        "Output tables",
+        "Partitions and runs",
+        "Failures",
+        "Models",
+        "Queries",
+    ):
+        assert f"\n## {heading}\n" in text
+    assert ("## Money" in text) == any(task.models for task in steps.tasks)
+
+
+@pytest.mark.parametrize("kind", SCENARIOS)
+def test_the_walkthrough_is_the_documentation_of_the_dag(kind):
+    assert build_dag(scenario_of(kind)).doc_md == text_of(kind) == text_of(kind)
+
+
+@pytest.mark.parametrize("kind", SCENARIOS)
+def test_markdown_is_well_formed(kind):
+    text = text_of(kind, description="a | b `c` <d>")
+    assert text.count("\n```") % 2 == 0
+    body = re.sub(r"```.*?\n```", "", text, flags=re.DOTALL)
+    for first, second in pairwise(body.splitlines()):
+        if first.startswith("| ") and second.startswith("|"):
+            cells = [len(re.findall(r"(?<!\\)\|", line)) for line in (first, second)]
+            assert cells[0] == cells[1], first
+    for block in re.findall(r"^    '(\{.*\})'$", text, re.MULTILINE):
+        json.loads(block)
+
+
+def test_single_or_split_says_why_and_how_to_get_the_other():
+    assert "**Single job**, the default" in text_of("single")
+    split = text_of("split")
+    assert "**Split-video**, because the scenario has `split_video`" in split
+    assert "`night_video_frame_extraction`" in split
+    assert "nothing to split" in text_of("frames")
+
+
+def test_columns_that_are_not_there_are_named_with_how_to_get_them():
+    assert "`label_json_valid` | answers are free text | set `label_schema`" in text_of("split")
+    assert "`label_text`, " in text_of("hourly").split("Left out on purpose")[1].split("##")[0]
+    flat = text_of("single", label_columns=True, keep_raw_response=True)
+    assert "set `keep_raw_response" not in flat
+
+
+def test_caps_and_prices_are_explained():
+    assert "`max_calls: 1000`" in text_of("split")
+    assert "Prices in `CNY` per 1,000,000 tokens: embedding 0.7." in text_of("hourly")
+    assert "A run has no cap" in text_of("single")
+
+
+def test_a_schema_of_a_file_is_not_pasted_into_the_text(tmp_path):
+    (tmp_path / "my.json").write_text(
+        '{"type": "object", "properties": {"secret_field": {"type": "string"}}}'
+    )
+    (tmp_path / "s.yaml").write_text(
+        "scenario_name: night\ninput_shape: video_table\ntargets: [frame-extraction, labeling]\n"
+        "source_table: videos\noutput_table: o\noss_bucket: my-bucket\nvlm_model: m\n"
+        "label_schema: file:my.json\n"
+    )
+    scenario = load_scenario(tmp_path / "s.yaml")
+    text = walkthrough(scenario, plan(scenario))
+    assert "of a file of its own" in text
+    assert "secret_field" not in text
+
+
+@pytest.mark.parametrize("kind", SCENARIOS)
+def test_documents_name_nothing_that_the_scenario_does_not(kind):
+    scenario = scenario_of(kind)
+    text = walkthrough(scenario, plan(scenario)) + schema_sql(plan(scenario))
+    assert not re.search(r"qwen|aliyun|LTAI|bigdata_public|127\.0\.0\.1|https?://", text)
+
+
+def test_every_stage_is_explained_and_every_reason_belongs_to_one():
+    assert set(STAGES) == set(Stage)
+    assert {reason for guide in STAGES.values() for reason in guide.reasons} <= set(Reason)
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "night.yaml"
+    path.write_text(
+        "scenario_name: night\ninput_shape: video_table\ntargets: [frame-extraction, labeling]\n"
+        "source_table: videos\noutput_table: night_image_labeling\noss_bucket: my-bucket\nvlm_model: m\n"
+        "split_video: true\n"
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("command", "name"), [(walkthrough_command, "night_walkthrough.md"), (schema_command, "night_schema.sql")]
+)
+def test_commands_write_their_file_anew_but_no_other(file, tmp_path, command, name, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    arguments = [str(file), "--output-dir", str(out)]
+    assert command(arguments) == 0
+    first = (out / name).read_text()
+    assert [p.name for p in out.iterdir()] == [name]
+    assert command(arguments) == 0
+    assert (out / name).read_text() == first
+    (out / name).write_text("written by hand")
+    assert command(arguments) == 1
+    assert (out / name).read_text() == "written by hand"
+    assert command([str(file), "--output-dir", str(tmp_path / "no")]) == 1
+    assert command([str(file), "--stdout"]) == 0
+    assert capsys.readouterr().out.strip().endswith(first.strip()[-200:])
+
+
+def test_tables_of_unknown_input_are_commented_out_until_its_columns_are_named(file, capsys):
+    assert schema_command([str(file), "--stdout"]) == 0
+    assert all(line.startswith("--") for line in capsys.readouterr().out.splitlines() if line)
+    columns = "video_path string, trip string, m map<string,array<double>>, p decimal(10,2)"
+    assert schema_command([str(file), "--stdout", "--source-columns", columns]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("\nCREATE TABLE IF NOT EXISTS") == 2
+    assert shown.count("`m` MAP<STRING,ARRAY<DOUBLE>>") == 2
+
+
+@pytest.mark.parametrize("columns", ["", "a", "a b; drop", "a string, a string", "1a string", "a str'ing"])
+def test_source_columns_are_columns(file, columns, capsys):
+    with pytest.raises(SystemExit):
+        schema_command([str(file), "--stdout", "--source-columns", columns])
+    assert "--source-columns" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", SCENARIOS)
+def test_a_comment_never_ends_a_statement(kind):
+    steps = plan(scenario_of(kind, **({"label_columns": True} if kind == "single" else {})))
+    text = schema_sql(steps, [])
+    statements = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
+    assert statements.count(";") == len(steps.tasks)
+
+
+def test_input_columns_do_not_come_twice():
+    steps = plan(scenario_of("split"))
+    frames, labels = steps.tasks
+    columns = table_columns(frames, [*frames.output_table.columns[:1], *frames.output_table.columns[-1:]])
+    names = [c.name for c in table_columns(labels, columns)]
+    assert len(names) == len(set(names))
