@@ -27,10 +27,9 @@ def children(pid: int) -> list[int]:
     found: list[int] = []
     # Processes and their threads end while they are looked at.
     with contextlib.suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
             with contextlib.suppress(OSError):
-                text = Path(f"/proc/{pid}/task/{thread}/children").read_text(encoding="ascii")
-                found += map(int, text.split())
+                found += map(int, (thread / "children").read_text(encoding="ascii").split())
     return found
 
 
