@@ -30,9 +30,9 @@ def hook(airflow_connection):
 def objects(oss_client, bucket, tmp_path):
     """Two videos and an image below the root, one of each beside it; the bucket's keys at any time."""
     video, image = write_video(tmp_path / "v.mp4", frames=3).read_bytes(), encoded(scene())
-    for key in ("root/caf\u00e9.mp4", "root/cafe\u0301.mp4", "root-evil/v.mp4", "other/v.mp4"):
+    for key in ("mine/caf\u00e9.mp4", "mine/cafe\u0301.mp4", "mine-evil/v.mp4", "other/v.mp4"):
         oss_client.put_object(oss.PutObjectRequest(bucket=bucket, key=key, body=video))
-    for key in ("root/i.jpg", "root-evil/i.jpg"):
+    for key in ("mine/i.jpg", "mine-evil/i.jpg"):
         oss_client.put_object(oss.PutObjectRequest(bucket=bucket, key=key, body=image))
 
     def keys():
@@ -57,7 +57,7 @@ def common(table, root, **more):
         "partition": PartitionOptions(),
         "source_table": f"{table}_in",
         "output_table": TableOptions(f"{table}_out"),
-        "oss": OssOptions("ignored", f"{root}/root"),
+        "oss": OssOptions("ignored", f"{root}/mine"),
         "deferrable": False,
         "poll_interval": 0.2,
         **more,
@@ -66,19 +66,19 @@ def common(table, root, **more):
 
 def hostile(root, name):
     return {
-        f"{root}/root/../root-evil/{name}": "path_traversal",
-        f"{root}/root/%2e%2e/root-evil/{name}": "path_traversal",
-        f"{root}/root/%252e%252e/other/{name}": "path_traversal",
-        f"{root}/root/..\\other\\{name}": "path_traversal",
-        f"{root}/root/\uff0e\uff0e/other/{name}": "path_traversal",
-        f"{root}/root//{name}": "path_traversal",
-        f"{root}/root/./{name}": "path_traversal",
-        f"{root}/root/a\n{name}": "path_traversal",
-        f"{root}/root-evil/{name}": "path_outside_root",
+        f"{root}/mine/../mine-evil/{name}": "path_traversal",
+        f"{root}/mine/%2e%2e/mine-evil/{name}": "path_traversal",
+        f"{root}/mine/%252e%252e/other/{name}": "path_traversal",
+        f"{root}/mine/..\\other\\{name}": "path_traversal",
+        f"{root}/mine/\uff0e\uff0e/other/{name}": "path_traversal",
+        f"{root}/mine//{name}": "path_traversal",
+        f"{root}/mine/./{name}": "path_traversal",
+        f"{root}/mine/a\n{name}": "path_traversal",
+        f"{root}/mine-evil/{name}": "path_outside_root",
         f"{root}/other/{name}": "path_outside_root",
-        f"oss://evil.example.com/bucket/root/{name}": "path_outside_root",
+        f"oss://evil.example.com/bucket/mine/{name}": "path_outside_root",
         f"/mnt/drivepipe/{name}": "path_outside_root",
-        f"{root}/root/{'x/' * 600}{name}": "not_found",
+        f"{root}/mine/{'x/' * 600}{name}": "not_found",
         "": "path_outside_root",
     }
 
@@ -91,7 +91,7 @@ def reasons(hook, table, column):
 
 def test_videos(hook, objects, bucket, table):
     root = str(hook.oss_root(bucket))
-    good = [f"{root}/root/caf\u00e9.mp4", f"{root}/root/cafe\u0301.mp4"]
+    good = [f"{root}/mine/caf\u00e9.mp4", f"{root}/mine/cafe\u0301.mp4"]
     bad = hostile(root, "v.mp4")
     fill(hook, f"{table}_in", "video_path", [*good, *bad])
     before = objects()
@@ -100,8 +100,8 @@ def test_videos(hook, objects, bucket, table):
     assert reasons(hook, table, "video_path") == {**dict.fromkeys(good, ""), **bad}
     ids = [video_id(path.removeprefix(f"{root}/")) for path in good]
     assert objects() - before == {
-        f"root/frames/ds=20261120/{ids[0]}/caf\u00e9_0000.jpg",
-        f"root/frames/ds=20261120/{ids[1]}/cafe\u0301_0000.jpg",
+        f"mine/frames/ds=20261120/{ids[0]}/caf\u00e9_0000.jpg",
+        f"mine/frames/ds=20261120/{ids[1]}/cafe\u0301_0000.jpg",
     }
     # Input columns that have names of our own do not decide where anything goes.
     written = hook.execute_sql(f"SELECT image_id FROM {table}_out WHERE ds='20261120' AND status='ok'")
@@ -113,19 +113,19 @@ def test_videos(hook, objects, bucket, table):
 def test_images(hook, objects, bucket, table):
     root = str(hook.oss_root(bucket))
     bad = hostile(root, "i.jpg")
-    fill(hook, f"{table}_in", "image_url", [f"{root}/root/i.jpg", *bad])
+    fill(hook, f"{table}_in", "image_url", [f"{root}/mine/i.jpg", *bad])
     before = objects()
     report = Run().execute(MaxFrameImagePrepareOperator(**common(table, root), images=ImageOptions()))
     assert (report["ok"], report["failed"]) == (1, len(bad))
-    assert reasons(hook, table, "image_url") == {f"{root}/root/i.jpg": "", **bad}
+    assert reasons(hook, table, "image_url") == {f"{root}/mine/i.jpg": "", **bad}
     [new] = objects() - before
-    assert new.startswith("root/prepared/ds=20261120/i_")
+    assert new.startswith("mine/prepared/ds=20261120/i_")
 
 
-@pytest.mark.parametrize("prefix", ["a/../../root-evil", "%2e%2e/other"])
+@pytest.mark.parametrize("prefix", ["a/../../mine-evil", "%2e%2e/other"])
 def test_prefixes(hook, objects, bucket, table, prefix):
     root = str(hook.oss_root(bucket))
-    fill(hook, f"{table}_in", "video_path", [f"{root}/root/caf\u00e9.mp4"])
+    fill(hook, f"{table}_in", "video_path", [f"{root}/mine/caf\u00e9.mp4"])
     before = objects()
     operator = MaxFrameFrameExtractOperator(**common(table, root), frames=FrameOptions(frames_prefix=prefix))
     with pytest.raises(ConfigurationError, match="output prefix"):
