@@ -13,6 +13,7 @@ from maxframe.learn.contrib.llm.models.managed import (
 
 from airflow_provider_drivepipe.contracts import (
     FRAME_COLUMNS,
+    FRAME_QUALITY_COLUMNS,
     IMAGE_COLUMNS,
     IMAGE_EMBEDDING_COLUMNS,
     KEYFRAME_COLUMNS,
@@ -252,6 +253,29 @@ def test_oss_prefix_chained_into_prepared_frames_and_label_embeddings(hook, vide
     assert rows_of(hook, final, "error_stage, error_type", "status = 'failed'") == [
         ["frame_extraction", "not_a_video"]
     ]
+
+
+def test_frames_that_a_rule_leaves_out_are_not_prepared(hook, videos, table, calls):
+    more = {
+        "targets": ["manifest", "frame-extraction", "image-preparation", "embedding"],
+        "frame_fps": "2",
+        "near_duplicate_distance": 64,
+        "vlm_model": None,
+        "label_schema": None,
+        "label_prompt_style": "driving-scene-en",
+    }
+    scenario = example("driving_demo", videos, table, **more)
+    reports = ScenarioRun().execute(scenario)
+    assert books(reports["frames"]) == {"frame_extraction": (3, 2, 1)}
+    # Of each video all frames but the first are taken for its duplicates.
+    assert reports["frames"]["filtered_reasons"] == {"near_duplicate": 6}
+    assert books(reports["image_labels"]) == {"image_preparation": (2, 2, 0), "image_embedding": (2, 2, 0)}
+    assert calls() == (0, 2)
+    measures = [c.name for c in FRAME_QUALITY_COLUMNS]
+    columns = written(hook, scenario)["image_labels"]
+    assert [c for c in columns if c in measures] == measures
+    found = rows_of(hook, scenario.output_table, "status, COUNT(brightness), COUNT(sha256)", "1=1 GROUP BY 1")
+    assert sorted(found) == [["failed", 0, 0], ["filtered", 6, 0], ["ok", 2, 2]]
 
 
 def test_video_table_frames_then_labels_in_a_table_of_their_own(hook, videos, table, secrets, calls):
