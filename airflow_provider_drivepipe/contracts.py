@@ -143,7 +143,7 @@ IMAGE_COLUMNS: tuple[Column, ...] = (
     Column("width", "bigint", "width of the upright image in pixels, before it was resized"),
     Column("height", "bigint", "height of the upright image in pixels, before it was resized"),
     Column("format", "string", "format of the file: JPEG, PNG, WEBP, BMP, TIFF, GIF, MPO"),
-    Column("mode", "string", "pixel format of the file: RGB, L, CMYK, P, I;16 ..."),
+    Column("mode", "string", "pixel format of the file: RGB, L, CMYK, P and others"),
     Column("size_bytes", "bigint", "size of the file in bytes"),
     Column("sha256", "string", "SHA-256 of the file, 64 hex digits"),
     Column("phash", "string", "perceptual hash of the upright image, 16 hex digits"),

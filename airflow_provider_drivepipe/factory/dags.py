@@ -144,7 +144,12 @@ def _image_job(steps: Plan, step: StagePlan) -> BaseOperator:
 
 
 def _labels(steps: Plan, step: StagePlan) -> BaseOperator:
-    return AiFuncLabelOperator(**_maxframe(steps, step), **_models(step), image_column=step.image_column)
+    return AiFuncLabelOperator(
+        **_maxframe(steps, step),
+        **_models(step),
+        image_column=step.image_column,
+        oss_root=step.image_root,
+    )
 
 
 _BUILDERS: dict[StageKind, Callable[[Plan, StagePlan], BaseOperator]] = {

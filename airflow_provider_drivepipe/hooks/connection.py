@@ -62,6 +62,15 @@ class OssSettings:
         """``host`` or ``host:port`` of the endpoint."""
         return urlparse(self.endpoint if "://" in self.endpoint else f"https://{self.endpoint}").netloc
 
+    @property
+    def netlocs(self) -> tuple[str, ...]:
+        """``netloc``, with its twin where it has one: a region's public and internal endpoints lead alike."""
+        host, _, domain = self.netloc.partition(".")
+        if domain != "aliyuncs.com":
+            return (self.netloc,)
+        public = host.removesuffix("-internal")
+        return (f"{public}.{domain}", f"{public}-internal.{domain}")
+
 
 @dataclass(frozen=True)
 class DrivepipeSettings:

@@ -182,6 +182,10 @@ class MaxFrameStageOperator(BaseOperator):
     ) -> StageTables:
         """Return the tables of a run; ``source`` are the input table's columns."""
 
+    def image_roots(self, hook: MaxFrameHook) -> tuple[str, ...]:  # noqa: ARG002
+        """Return the starts that image URIs may have where the input's go to models as they stand."""
+        return ()
+
     @abstractmethod
     def fingerprint(self, hook: MaxFrameHook, options: StageOptions) -> Fingerprint:
         """Return what the rows of a run are made with."""
@@ -276,6 +280,7 @@ class MaxFrameStageOperator(BaseOperator):
             self.log.info("this run has recomputed everything already; only what is not ok is done again")
             chosen = replace(chosen, reprocess=Reprocess.CHANGED)
         layout = self.layout(partition, self._source_columns(hook), tables, options)
+        layout = replace(layout, image_roots=self.image_roots(hook))
         self._run = run = StageRun(owner, params, options, chosen, self.fingerprint(hook, options), layout)
         if chosen.reprocess is Reprocess.ALL and run.budget is not None:
             raise ConfigurationError(

@@ -12,7 +12,7 @@ from airflow_provider_drivepipe.operators.base import MaxFrameStageOperator, Sta
 from airflow_provider_drivepipe.pipelines.fingerprint import Fingerprint, fingerprint_of
 from airflow_provider_drivepipe.pipelines.publishing import WorkCounts
 from airflow_provider_drivepipe.pipelines.stage_tables import WORK_COLUMN, StageTables, Work, WorkingTables
-from airflow_provider_drivepipe.scenario.columns import frame_columns, output_columns
+from airflow_provider_drivepipe.scenario.columns import frame_columns, model_columns, output_columns
 from airflow_provider_drivepipe.scenario.options import (
     FrameOptions,
     OssOptions,
@@ -64,6 +64,8 @@ class MaxFrameFrameExtractOperator(MaxFrameStageOperator):
             )
         measured = options.quality is not None
         lineage = lineage_of(source, frame_columns(measured=measured))
+        models = model_columns(options.labels, options.embedding, options.label_embedding)
+        check_names(lineage, {c.name for c in models})
         return StageTables(
             source=self.source_table,
             output=self.output_table.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Column, Stage
+from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Column, OssUri, Stage
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
 from airflow_provider_drivepipe.operators.base import MaxFrameStageOperator, StageRun
@@ -42,7 +42,9 @@ class AiFuncLabelOperator(MaxFrameStageOperator):
     :param embedding: how to embed images, or None.
     :param label_embedding: how to embed labels, or None. Without ``labels``, those of the input. At least one
         of the three is given.
-    :param image_column: the column with the OSS URI of what models get to see.
+    :param image_column: the column with the OSS URI of what models get to see. The model service fetches
+        images with the connection's key pair, so a row whose image is not in the connection's OSS fails.
+    :param oss_root: a full OSS URI; images may be at its endpoint too.
     """
 
     stage_name: ClassVar[str] = str(Stage.LABEL)
@@ -54,6 +56,7 @@ class AiFuncLabelOperator(MaxFrameStageOperator):
         embedding: ImageEmbeddingOptions | None = None,
         label_embedding: LabelEmbeddingOptions | None = None,
         image_column: str = "image_url",
+        oss_root: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -62,6 +65,7 @@ class AiFuncLabelOperator(MaxFrameStageOperator):
         self.embedding = embedding
         self.label_embedding = label_embedding
         self.image_column = image_column
+        self.oss_root = oss_root
 
     def stage_options(self) -> StageOptions:
         """Return what the operator was built to do."""
@@ -96,6 +100,7 @@ class AiFuncLabelOperator(MaxFrameStageOperator):
                 f"({', '.join(_KEY)}; its columns: {', '.join(names)})"
             )
         content = tuple(c for c in ("image_url",) if c in names)
+        sees_images = bool(options.labels or options.embedding)
         return StageTables(
             source=self.source_table,
             output=self.output_table.name,
@@ -109,7 +114,15 @@ class AiFuncLabelOperator(MaxFrameStageOperator):
             output_columns=(*travelling, *added, *STATUS_COLUMNS),
             stages=options.model_stages,
             source_has_status=has_status,
+            image_column=self.image_column if sees_images else None,
         )
+
+    def image_roots(self, hook: MaxFrameHook) -> tuple[str, ...]:
+        """Return the starts of URIs in the connection's OSS, and in that of ``oss_root``."""
+        places = hook.oss_settings.require_oss().netlocs
+        if self.oss_root is not None:
+            places += (OssUri.parse(self.oss_root).endpoint,)
+        return tuple(f"oss://{place}/" for place in dict.fromkeys(places))
 
     def fingerprint(self, hook: MaxFrameHook, options: StageOptions) -> Fingerprint:
         """Return what the rows of a run are made with."""

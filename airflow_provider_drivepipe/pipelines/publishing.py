@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from airflow_provider_drivepipe.contracts import Stage
 from airflow_provider_drivepipe.exceptions import UnbalancedBooksError
 from airflow_provider_drivepipe.pipelines.stage_sql import column_list, null_of, quote_name, quote_text
-from airflow_provider_drivepipe.pipelines.stage_tables import TODO, WORK_COLUMN, StageTables, Work
+from airflow_provider_drivepipe.pipelines.stage_tables import NOT_TRIED, TODO, WORK_COLUMN, StageTables, Work
 
 _FAILED_VIDEO_FRAME = "CAST(-1 AS BIGINT) AS `frame_idx`"
 _CLIP_KEY = ("clip_id", "clip_dir")
@@ -59,6 +59,7 @@ class WorkCounts:
             Work.SKIP: "skipped beyond the limit",
             Work.BUDGET: "skipped beyond the budget",
             Work.EARLIER: "held back by an earlier stage",
+            Work.FOREIGN: "with an image at a foreign place",
             Work.DUPLICATE: "duplicates",
         }
         said = [f"{self.units[work]} {name}" for work, name in names.items() if self.units.get(work)]
@@ -221,7 +222,7 @@ def _carried(tables: StageTables) -> str:
 
 
 def _not_tried(tables: StageTables) -> str:
-    """Units that become rows as they are: skipped ones, and those that an earlier stage failed."""
+    """Units that become rows as they are: skipped ones, refused ones, those that an earlier stage failed."""
     held = {c.name for c in tables.unit_columns}
     columns = []
     for column in tables.output_columns:
@@ -234,7 +235,7 @@ def _not_tried(tables: StageTables) -> str:
             columns.append(f"{quote_name(source)} AS {quote_name(column.name)}")
         else:
             columns.append(null_of(column))
-    works = ", ".join(quote_text(work) for work in (Work.SKIP, Work.BUDGET, Work.EARLIER))
+    works = ", ".join(quote_text(work) for work in NOT_TRIED)
     return (
         f"SELECT {', '.join(columns)} FROM {quote_name(tables.working.units)} "
         f"WHERE {quote_name(WORK_COLUMN.name)} IN ({works})"

@@ -23,6 +23,7 @@ from airflow_provider_drivepipe.pipelines.stage_sql import (
     quote_text,
 )
 from airflow_provider_drivepipe.pipelines.stage_tables import (
+    NOT_TRIED,
     TODO,
     WORK_COLUMN,
     WORKING_TABLE_LIFECYCLE_DAYS,
@@ -119,11 +120,14 @@ def _work(
     otherwise: str,
     earlier: bool,
     name: str = WORK_COLUMN.name,
+    foreign: str | None = None,
 ) -> str:
     """The CASE that sorts a unit; ``needed`` is a condition with what it gives, or a whole WHEN list."""
     whens = [f"WHEN s.drivepipe_nth > 1 THEN {quote_text(Work.DUPLICATE)}"]
     if earlier:
         whens.append(f"WHEN s.drivepipe_usable = 0 THEN {quote_text(Work.EARLIER)}")
+    if foreign is not None:
+        whens.append(f"WHEN {foreign} THEN {quote_text(Work.FOREIGN)}")
     if options.limit is not None:
         beyond = f"s.drivepipe_place > {int(options.limit)}"
         whens.append(f"WHEN {beyond} AND ({unpublished}) THEN {quote_text(Work.SKIP)}")
@@ -132,8 +136,9 @@ def _work(
 
 
 def _status_values(tables: StageTables, attempt: str, fingerprint: str, options: SelectionOptions) -> str:
-    """The status columns of the snapshot: of a unit that is about to be tried, skipped, or held back."""
+    """The status columns of the snapshot: of a unit that is tried, skipped, held back or refused."""
     work = quote_name(WORK_COLUMN.name)
+    foreign = quote_text(Work.FOREIGN)
     skipped = f"{work} IN ({quote_text(Work.SKIP)}, {quote_text(Work.BUDGET)})"
     message = f"not tried: this run works on the first {options.limit} input units"
 
@@ -149,12 +154,20 @@ def _status_values(tables: StageTables, attempt: str, fingerprint: str, options:
         "attempt": ("CAST(0 AS BIGINT)", attempt),
         "fingerprint": (fingerprint, fingerprint),
     }
+    refused = {
+        "status": Status.FAILED,
+        "error_stage": tables.stages[0],
+        "error_type": Reason.PATH_OUTSIDE_ROOT,
+        "error_msg": f"{tables.image_column} is not below {' or '.join(tables.image_roots)}",
+    }
     whens = []
     for name, (when_skipped, otherwise) in values.items():
         earlier = ""
         if tables.source_has_status:
             kept = quote_name(f"drivepipe_earlier_{name}")
             earlier = f"WHEN {work} = {quote_text(Work.EARLIER)} THEN {kept} "
+        if tables.image_column is not None and name in refused:
+            earlier += f"WHEN {work} = {foreign} THEN {quote_text(refused[name])} "
         whens.append(f"CASE {earlier}WHEN {skipped} THEN {when_skipped} ELSE {otherwise} END AS `{name}`")
     return ", ".join(whens)
 
@@ -435,7 +448,15 @@ def _fill_row_units(
     any_needed = " + ".join(_flag(part) for part in tables.parts)
     todo_ = f"WHEN {any_needed} > 0 THEN {_todo_case(tables, Work.KEEP)}"
     sorted_as = WORK_COLUMN.name if budget is None else "drivepipe_asked"
-    sort = _work(options, unpublished, todo_, Work.KEEP, earlier=tables.source_has_status, name=sorted_as)
+    sort = _work(
+        options,
+        unpublished,
+        todo_,
+        Work.KEEP,
+        earlier=tables.source_has_status,
+        name=sorted_as,
+        foreign=tables.foreign_sql("s."),
+    )
     fingerprint = _next_fingerprint(
         tables, wanted, quote_text(wanted.frames), "drivepipe_identity", label_embedding
     )
@@ -450,7 +471,7 @@ def _fill_row_units(
         )
     attempt = "CAST(CASE WHEN `fingerprint` = drivepipe_next THEN `attempt` + 1 ELSE 1 END AS BIGINT)"
     status = _status_values(tables, attempt, "drivepipe_next", options)
-    works = ", ".join(quote_text(work_) for work_ in (Work.SKIP, Work.BUDGET, Work.EARLIER))
+    works = ", ".join(quote_text(work_) for work_ in NOT_TRIED)
     passing = f"{work} IN ({works})"
     kept = ", ".join(
         f"CASE WHEN {_flag_of(tables, c)} = 1 OR {passing} THEN NULL ELSE {quote_name(c)} END "

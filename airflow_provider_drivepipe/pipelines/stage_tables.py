@@ -17,7 +17,13 @@ from airflow_provider_drivepipe.contracts import (
 )
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.pipelines.fingerprint import RULES_MARK
-from airflow_provider_drivepipe.pipelines.stage_sql import MAX_TABLE_NAME, column_list, joined_text
+from airflow_provider_drivepipe.pipelines.stage_sql import (
+    MAX_TABLE_NAME,
+    column_list,
+    joined_text,
+    quote_name,
+    quote_text,
+)
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 
 WORKING_TABLE_LIFECYCLE_DAYS = 1
@@ -45,8 +51,14 @@ class Work(StrEnum):
     """Beyond what this run may spend, and nothing is published yet."""
     EARLIER = "earlier"
     """An earlier stage failed it; it passes by."""
+    FOREIGN = "foreign"
+    """Its image is at a place that the connection's key pair is not for; it fails, and no model sees it."""
     DUPLICATE = "duplicate"
     """A further row of the same unit; counted, not worked on."""
+
+
+NOT_TRIED = (Work.SKIP, Work.BUDGET, Work.EARLIER, Work.FOREIGN)
+"""Units that become rows as they stand in the snapshot, without results of models."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +185,8 @@ class StageTables:
     :param source_columns: input columns that travel through.
     :param source_has_status: whether the input was written by a stage, so that rows may have failed there.
     :param stages: what the task does, first to last.
+    :param image_column: input column with the OSS URIs that go to models as they stand, None without one.
+    :param image_roots: what such a URI starts with, one of them.
     """
 
     source: str
@@ -187,6 +201,8 @@ class StageTables:
     output_columns: tuple[Column, ...]
     stages: tuple[Stage, ...]
     source_has_status: bool = False
+    image_column: str | None = None
+    image_roots: tuple[str, ...] = ()
 
     @property
     def embeds_given_labels(self) -> bool:
@@ -248,6 +264,15 @@ class StageTables:
         if "fingerprint" not in self.identity:
             return columns
         return f"REGEXP_REPLACE({columns}, '{RULES_MARK}[0-9a-f]{{16}}', '')"
+
+    def foreign_sql(self, prefix: str = "") -> str | None:
+        """Return the condition that an input row's image is below none of the roots, None without images."""
+        if self.image_column is None:
+            return None
+        image = f"COALESCE({prefix}{quote_name(self.image_column)}, '')"
+        return " AND ".join(
+            f"SUBSTR({image}, 1, {len(root)}) <> {quote_text(root)}" for root in self.image_roots
+        )
 
     def row_key_sql(self, prefix: str = "") -> str:
         """Return one text that identifies an output row."""

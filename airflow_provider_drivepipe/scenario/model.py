@@ -141,7 +141,9 @@ class Scenario(BaseModel):
         1, ge=1, le=1000, description="runs of the DAG at once; a backfill has a limit of its own"
     )
 
-    oss_bucket: str | None = Field(None, description="bucket that holds the videos and receives the frames")
+    oss_bucket: str | None = Field(
+        None, description="bucket that holds videos, clips or images and receives what is made of them"
+    )
     oss_prefix: str = Field("", description="key prefix to list; {ds} in it becomes the partition's value")
     oss_root: str | None = Field(
         None, description="full URI oss://<endpoint>/<bucket>[/<prefix>] instead of the connection's endpoint"
@@ -154,7 +156,7 @@ class Scenario(BaseModel):
     source_table: TableName | None = Field(None, description="existing table of videos, clips or images")
     output_table: TableName | None = Field(None, description="final table")
     split_video: bool | None = Field(
-        None, description="frames and models as two tasks with a frames table in between"
+        None, description="images and models as two tasks with a table of images in between"
     )
     need_intermediate_table: bool | None = Field(None, description="another word for split_video")
     output_tables: OutputTables | None = Field(

@@ -82,6 +82,8 @@ class StagePlan:
     label_embedding: LabelEmbeddingOptions | None = None
     image_column: str = "image_url"
     """The column of ``source`` with the URI of what models get to see."""
+    image_root: str | None = None
+    """Full OSS URI where images are when they are not in the connection's OSS."""
 
     @property
     def models(self) -> dict[str, str]:
@@ -276,6 +278,7 @@ def _labels_task(scenario: Scenario, before: StagePlan | None, models: StageOpti
         embedding=models.embedding,
         label_embedding=models.label_embedding,
         image_column="prepared_url" if before is not None and before.images else "image_url",
+        image_root=scenario.oss_root,
     )
 
 

@@ -40,6 +40,7 @@ _IMAGE_INPUT = (
     InputColumn("image_url", True, "full OSS URI of the image, `oss://<endpoint>/<bucket>/<key>`"),
     InputColumn("image_id", False, "name of the image; with `image_url` it tells rows apart"),
     InputColumn("video_path", False, "where the image comes from; with `frame_idx` it tells rows apart"),
+    InputColumn("clip_id", False, "the same for images of clips, with `clip_dir`"),
     InputColumn("frame_idx", False, "number of the image within its video"),
     InputColumn("status", False, "with the other status columns: rows that are not `ok` pass by unchanged"),
 )
@@ -131,9 +132,20 @@ STAGES: dict[Stage, StageGuide] = {
     Stage.IMAGE_PREPARATION: StageGuide(
         does="decodes, turns, resizes and measures each image",
         unit="image",
-        reads=_IMAGE_INPUT,
+        reads=(
+            *_IMAGE_INPUT,
+            InputColumn(
+                "etag", False, "tells an image that changed under its URL; without it only that counts"
+            ),
+        ),
         fails="An image that fails keeps its row without features; no model is called for it.",
-        reasons=(*_PATH_REASONS, Reason.IMAGE_DECODE_ERROR, Reason.TIMEOUT, Reason.WRITE_ERROR),
+        reasons=(
+            *_PATH_REASONS,
+            Reason.IMAGE_DECODE_ERROR,
+            Reason.IMAGE_TOO_LARGE,
+            Reason.TIMEOUT,
+            Reason.WRITE_ERROR,
+        ),
         again="Images that are new, that changed or that failed are prepared again.",
     ),
     Stage.LABEL: StageGuide(

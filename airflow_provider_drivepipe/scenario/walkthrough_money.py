@@ -15,8 +15,7 @@ def money(plan: Plan) -> str:
         paragraph("Expected before a run, and measured once something is published (a pilot will do):"),
         fenced(
             "bash",
-            "drivepipe plan FILE --estimate --videos 100 --hours 5\n"
-            "drivepipe plan FILE --measure --partition VALUE",
+            f"drivepipe plan FILE --estimate {_size(plan)}\ndrivepipe plan FILE --measure --partition VALUE",
         ),
         paragraph(
             "After a run, the report's `tokens` and `spending` say what it took: in all, per 1,000 frames",
@@ -24,6 +23,14 @@ def money(plan: Plan) -> str:
         ),
         "\n".join([_prices(plan), *_caps(plan)]),
     )
+
+
+def _size(plan: Plan) -> str:
+    """Return options that give an estimate the size of an input, as an example."""
+    if any(task.frames for task in plan.tasks):
+        return "--videos 100 --hours 5"
+    listed = any(task.keyframes and task.keyframes.count is None for task in plan.tasks)
+    return "--rows 100 --frames 800" if listed else "--rows 100"
 
 
 def _prices(plan: Plan) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from airflow_provider_drivepipe.contracts import Stage
+from airflow_provider_drivepipe.contracts import Reason, Stage
 from airflow_provider_drivepipe.scenario.markdown import (
     bullet,
     code,
@@ -20,7 +20,7 @@ from airflow_provider_drivepipe.scenario.model import Scenario
 from airflow_provider_drivepipe.scenario.options import Granularity
 from airflow_provider_drivepipe.scenario.partition import example_key, parse_partition_key
 from airflow_provider_drivepipe.scenario.partition_calendar import period_length, unit_name
-from airflow_provider_drivepipe.scenario.plan import Plan, StagePlan
+from airflow_provider_drivepipe.scenario.plan import Plan, StageKind, StagePlan
 from airflow_provider_drivepipe.scenario.queries import example_partition
 from airflow_provider_drivepipe.scenario.stage_guide import STAGES
 
@@ -195,7 +195,7 @@ _STATUSES = (
     ("`ok`", "tried, and it worked"),
     ("`failed`", "tried, and it did not work: see `error_stage`, `error_type`, `error_msg`"),
     ("`filtered`", "left out on purpose, by a rule; later stages do not see it"),
-    ("`skipped`", "not tried: an earlier stage failed it, or the run has a limit or a budget"),
+    ("`skipped`", "not tried: beyond the limit or the budget of the run"),
 )
 
 _ERRORS = (
@@ -211,7 +211,7 @@ _ERRORS = (
 def _gate(scenario: Scenario) -> str:
     gates = []
     if scenario.max_failure_rate < 1:
-        gates.append(f"more than {scenario.max_failure_rate * 100:g} % of a stage's input failed")
+        gates.append(f"more than {scenario.max_failure_rate * 100:g} % of what a stage tried failed")
     if scenario.min_rows:
         gates.append(f"fewer than {scenario.min_rows} rows are `ok`")
     if not gates:
@@ -222,6 +222,10 @@ def _gate(scenario: Scenario) -> str:
 
 def _stage_failures(task: StagePlan, stage: Stage) -> str:
     guide = STAGES[stage]
+    reasons = guide.reasons
+    if task.kind is StageKind.LABELS and stage is not Stage.LABEL_EMBEDDING:
+        # Images of a table go to models as they stand, but only those in the connection's OSS.
+        reasons = (Reason.PATH_OUTSIDE_ROOT, *reasons)
     left_out = []
     if task.quality and task.quality.rules() and stage is Stage.FRAME_EXTRACTION:
         rules = codes(task.quality.rules().values())
@@ -231,7 +235,7 @@ def _stage_failures(task: StagePlan, stage: Stage) -> str:
         "\n".join(
             [
                 bullet(f"A failure concerns one {guide.unit}. {guide.fails}"),
-                bullet(f"`error_type`: {codes(guide.reasons)}."),
+                bullet(f"`error_type`: {codes(reasons)}."),
                 *left_out,
                 bullet(f"A retry: {guide.again[0].lower()}{guide.again[1:]}"),
             ]

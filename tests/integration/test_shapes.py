@@ -13,6 +13,7 @@ from maxframe.learn.contrib.llm.models.managed import (
 
 from airflow_provider_drivepipe.contracts import (
     FRAME_COLUMNS,
+    FRAME_QUALITY_COLUMNS,
     IMAGE_COLUMNS,
     IMAGE_EMBEDDING_COLUMNS,
     KEYFRAME_COLUMNS,
@@ -23,6 +24,7 @@ from airflow_provider_drivepipe.contracts import (
     Column,
 )
 from airflow_provider_drivepipe.exceptions import ConfigurationError
+from airflow_provider_drivepipe.factory import build_dag
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.pipelines.schema_sql import table_columns
 from airflow_provider_drivepipe.scenario.plan import plan
@@ -251,6 +253,29 @@ def test_oss_prefix_chained_into_prepared_frames_and_label_embeddings(hook, vide
     assert rows_of(hook, final, "error_stage, error_type", "status = 'failed'") == [
         ["frame_extraction", "not_a_video"]
     ]
+
+
+def test_frames_that_a_rule_leaves_out_are_not_prepared(hook, videos, table, calls):
+    more = {
+        "targets": ["manifest", "frame-extraction", "image-preparation", "embedding"],
+        "frame_fps": "2",
+        "near_duplicate_distance": 64,
+        "vlm_model": None,
+        "label_schema": None,
+        "label_prompt_style": "driving-scene-en",
+    }
+    scenario = example("driving_demo", videos, table, **more)
+    reports = ScenarioRun().execute(scenario)
+    assert books(reports["frames"]) == {"frame_extraction": (3, 2, 1)}
+    # Of each video all frames but the first are taken for its duplicates.
+    assert reports["frames"]["filtered_reasons"] == {"near_duplicate": 6}
+    assert books(reports["image_labels"]) == {"image_preparation": (2, 2, 0), "image_embedding": (2, 2, 0)}
+    assert calls() == (0, 2)
+    measures = [c.name for c in FRAME_QUALITY_COLUMNS]
+    columns = written(hook, scenario)["image_labels"]
+    assert [c for c in columns if c in measures] == measures
+    found = rows_of(hook, scenario.output_table, "status, COUNT(brightness), COUNT(sha256)", "1=1 GROUP BY 1")
+    assert sorted(found) == [["failed", 0, 0], ["filtered", 6, 0], ["ok", 2, 2]]
 
 
 def test_video_table_frames_then_labels_in_a_table_of_their_own(hook, videos, table, secrets, calls):
@@ -494,6 +519,75 @@ def test_images_passed_on_inline_are_prepared_again_for_a_repair_and_never_writt
     assert books(report)["label"] == (3, 3, 0)
     vectors = rows_of(hook, scenario.output_table, "COUNT(image_embedding), COUNT(sha256)")
     assert vectors == [[3, 3]]
+
+
+def test_images_at_foreign_places_fail_and_no_model_gets_them(hook, bucket, images, table, calls):
+    rows = image_rows(hook, bucket, images[:2])
+    place = str(hook.oss_root(bucket)).removeprefix("oss://")
+    foreign = [
+        f"oss://oss-cn-shanghai.aliyuncs.com/{bucket}/i/one.jpg",
+        f"oss://user@{place}/i/one.jpg",
+        f"oss://{place.replace('/', '.example.org/', 1)}/i/one.jpg",
+        f"https://{place}/i/one.jpg",
+        "i/one.jpg",
+        "",
+        None,
+    ]
+    rows += [[f"f{number}", url, 0] for number, url in enumerate(foreign)]
+    make_table(hook, f"{table}_my_images", IMAGE_INPUT, rows)
+    run, scenario = ScenarioRun(), example("image_labels", bucket, table)
+    report = run.execute(scenario)["labels"]
+    assert books(report) == {"label": (9, 2, 7), "image_embedding": (9, 2, 7)}
+    assert report["failures"]["label"] == {"path_outside_root": 7}
+    assert calls() == (2, 2)
+    [message] = rows_of(hook, scenario.output_table, "DISTINCT error_msg", "status = 'failed'")
+    assert message == [f"image_url is not below oss://{place.partition('/')[0]}/"]
+
+    rows[2][1] = rows[0][1]
+    make_table(hook, f"{table}_my_images", IMAGE_INPUT, rows)
+    report = run.execute(scenario, try_number=2)["labels"]
+    assert calls() == (1, 1)
+    assert books(report)["label"] == (9, 3, 6)
+    assert report["carried_over"] == 2
+
+
+def test_images_may_be_at_the_scenarios_own_endpoint_too(hook, bucket, table):
+    endpoint = hook.oss_settings.require_oss().netloc
+    elsewhere = f"oss://oss.example.org/{bucket}/raw"
+    for root, places in ((None, [endpoint]), (elsewhere, [endpoint, "oss.example.org"])):
+        labels = build_dag(example("image_labels", bucket, table, oss_root=root)).get_task("labels")
+        assert labels.image_roots(hook) == tuple(f"oss://{place}/" for place in places)
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("clip_labels", {"max_rows": 3}),
+        # A label takes up to two calls, with its repair, and an embedding one.
+        ("image_features", {"max_calls": 8, "prepared_images": "inline"}),
+    ],
+)
+def test_budgets_stop_keyframes_and_prepared_images_too(hook, clips, images, table, calls, name, more):
+    clip_table(hook, clips, table)
+    keys = ["i/cut.jpg", "drives/a/frame1.jpg", "drives/a/frame2.jpg", *images[:3]]
+    make_table(hook, f"{table}_my_images", IMAGE_INPUT, image_rows(hook, clips, keys))
+    if name == "image_features":
+        targets = ["image-preparation", "labeling", "embedding"]
+        more = {**more, "targets": targets, "vlm_model": VLM, "label_schema": "driving-scene/v1"}
+    scenario = example(name, clips, table, **more)
+    within = 3 if name == "clip_labels" else 2
+    run, left, ok = ScenarioRun(), 5, 0
+    for number in range(1, 5):
+        report = run.execute(scenario, try_number=number)[plan(scenario).tasks[-1].task_id]
+        made = min(within, left)
+        left, ok = left - made, ok + made
+        assert calls() == (made, made)
+        assert books(report)["label"] == (5, ok, 0)
+        assert report["skipped_reasons"] == ({"budget": left} if left else {})
+        first = next(iter(report["stages"].values()))
+        assert (first["skipped"], first["ok"]) == (0, 2 if name == "clip_labels" else 5)
+        assert report["spending"]["frames"] == made
+    assert left == 0
 
 
 LABELED_INPUT = f"{IMAGE_INPUT}, label_text STRING"

@@ -52,6 +52,22 @@ def test_separate_oss_key_pair_wins():
     assert (oss.access_key.id, oss.access_key.secret, oss.netloc) == ("o", "x", "127.0.0.1:9")
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "places"),
+    [
+        ("127.0.0.1:9", ("127.0.0.1:9",)),
+        ("http://oss.example.org", ("oss.example.org",)),
+        ("oss-cn-x.aliyuncs.com", ("oss-cn-x.aliyuncs.com", "oss-cn-x-internal.aliyuncs.com")),
+        (
+            "https://oss-cn-x-internal.aliyuncs.com",
+            ("oss-cn-x.aliyuncs.com", "oss-cn-x-internal.aliyuncs.com"),
+        ),
+    ],
+)
+def test_an_image_may_be_named_by_the_public_and_the_internal_endpoint(endpoint, places):
+    assert read_settings(drivepipe(oss_endpoint=endpoint, oss_region="r")).require_oss().netlocs == places
+
+
 def test_secrets_do_not_show():
     settings = read_settings(drivepipe(oss_endpoint="e", oss_region="r", security_token="token-value"))
     assert SECRET not in repr(settings)

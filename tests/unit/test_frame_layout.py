@@ -3,9 +3,12 @@
 import pytest
 
 from airflow_provider_drivepipe.contracts import FRAME_COLUMNS, FRAME_QUALITY_COLUMNS, STATUS_COLUMNS, Column
+from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.operators.frame_extract import MaxFrameFrameExtractOperator
+from airflow_provider_drivepipe.operators.single_job import MaxFrameSingleJobOperator
 from airflow_provider_drivepipe.pipelines.stage_tables import WorkingTables
 from airflow_provider_drivepipe.scenario.options import (
+    LabelOptions,
     OssOptions,
     PartitionOptions,
     QualityOptions,
@@ -41,6 +44,22 @@ def test_input_columns_with_names_of_our_own_do_not_travel(quality):
         "trip",
         *(c.name for c in STATUS_COLUMNS),
     ]
+
+
+def test_input_columns_that_models_need_for_themselves_are_refused():
+    operator = MaxFrameSingleJobOperator(
+        task_id="frames",
+        scenario="s",
+        partition=PartitionOptions(),
+        source_table="v",
+        output_table=TableOptions("o"),
+        oss=OssOptions("b"),
+        labels=LabelOptions("m", "Label this"),
+    )
+    source = [Column(name, "string") for name in ("video_path", "label_text", "trip")]
+    with pytest.raises(ConfigurationError, match="input columns label_text have names"):
+        operator.layout(DAY, source, WorkingTables.of("o", DAY, "try"), operator.stage_options())
+    assert "label_text" in [c.name for c in layout("video_path", "label_text").output_columns]
 
 
 def test_columns_of_the_measures_travel_where_frames_are_not_measured():

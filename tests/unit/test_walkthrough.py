@@ -5,7 +5,9 @@ import re
 from itertools import pairwise
 
 import pytest
+import yaml
 
+from airflow_provider_drivepipe.cli.plan import main as plan_command
 from airflow_provider_drivepipe.cli.schema import main as schema_command
 from airflow_provider_drivepipe.cli.walkthrough import main as walkthrough_command
 from airflow_provider_drivepipe.contracts import Reason, Stage
@@ -33,6 +35,18 @@ SCENARIOS = {
         "oss_prefix": "trips/{ds}/",
         "schedule": "5 * * * *",
         "prices": {"currency": "CNY", "embedding": 0.7},
+    },
+    "clips": {
+        "input_shape": "clip_dir_table",
+        "source_table": "clips",
+        "targets": ["labeling", "label-embedding"],
+        "label_embedding_model": "texts-x",
+    },
+    "images": {
+        "input_shape": "image_table",
+        "source_table": "images",
+        "targets": ["image-preparation", "embedding"],
+        "split_video": True,
     },
 }
 
@@ -207,3 +221,12 @@ def test_input_columns_do_not_come_twice():
     columns = table_columns(frames, [*frames.output_table.columns[:1], *frames.output_table.columns[-1:]])
     names = [c.name for c in table_columns(labels, columns)]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SCENARIOS if kind not in ("manifest", "frames")])
+def test_the_estimate_that_a_walkthrough_shows_can_be_made(kind, tmp_path, capsys):
+    file = tmp_path / "night.yaml"
+    file.write_text(yaml.safe_dump(scenario_of(kind).model_dump(mode="json", exclude_unset=True)))
+    [shown] = re.findall(r"^drivepipe plan FILE (--estimate .*)$", text_of(kind), re.MULTILINE)
+    assert plan_command([str(file), *shown.split()]) == 0
+    assert "the whole partition" in capsys.readouterr().out
