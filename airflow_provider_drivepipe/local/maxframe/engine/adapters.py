@@ -64,7 +64,7 @@ class ChunkedAdapter(SPEOperatorAdapter):
         self, op: Any, context: EngineContext, function: Callable[[Any], Any]
     ) -> Callable[..., list[Any]]:
         """Return what applies a function to chunks, in parallel and within the operator's limits."""
-        allowed, progress = Limits.of(op.expect_resources), context.progress
+        allowed, progress = Limits.of(op, context.job.settings), context.progress
         return functools.partial(
             map_chunks,
             function,

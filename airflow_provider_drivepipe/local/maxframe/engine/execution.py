@@ -28,7 +28,7 @@ from .events import Events
 from .job import GRAPH_FILE, INPUTS_FILE, RESULT_FILE, Job, read_json
 from .limits import Limits
 from .progress import Progress, Step
-from .steps import Operator, Steps, compiled
+from .steps import Operator, Steps, compiled, named_errors
 
 logger = logging.getLogger("drivepipe")
 
@@ -132,7 +132,8 @@ class _StepAdapter(SPEOperatorAdapter):
         """Return the call of the step."""
         context.constants["run_step"] = self._steps.run
         name = type(op).__name__
-        lines = list(self._adapter.generate_code(op, context) or [])
+        with named_errors(name):
+            lines = list(self._adapter.generate_code(op, context) or [])
         functions = [udf.name for udf in context.get_udfs()]
         runs_user_code = operators.calls_user_code(op) or any(
             function in line for line in lines for function in functions
@@ -144,7 +145,7 @@ class _StepAdapter(SPEOperatorAdapter):
                 compiled(name, lines),
                 [context.get_input_tileable_variable(tileable) for tileable in op.inputs],
                 [context.get_output_tileable_variable(tileable) for tileable in op.outputs],
-                Limits.of(op.expect_resources) if apart else None,
+                Limits.of(op, context.job.settings) if apart else None,
             )
         )
         return [f"run_step({number}, locals())"]
