@@ -62,8 +62,8 @@ def map_chunks(
     ``on_poll`` is called many times a second, ``on_retry`` with the reason when a chunk gets more memory.
 
     Raises ChunkError for the first function that raised, MemoryError or TimeoutError for one over its limit,
-    RuntimeError with the exit code for one whose process died; the chunks still running are then killed. What a function
-    started and left behind is killed with its chunk. ``operator`` is named in these errors.
+    RuntimeError with the exit code for one whose process died; the chunks still running are then killed. What
+    a function started and left behind is killed with its chunk. ``operator`` is named in these errors.
     """
     context = multiprocessing.get_context("fork")
     results: list[Any] = [None] * len(chunks)
@@ -127,8 +127,8 @@ def _excess(chunk: _Running, inherited: int, where: str) -> Exception | None:
     seconds = chunk.allowed.seconds
     if seconds is not None and time.monotonic() - chunk.started > seconds:
         return TimeoutError(
-            f"{where} took more than {seconds:g} seconds, which {chunk.allowed.seconds_from} allows. Raise it, "
-            "or give the function fewer rows at a time with batch_rows=…"
+            f"{where} took more than {seconds:g} seconds, the limit of {chunk.allowed.seconds_from}. Raise "
+            "it, or give the function fewer rows at a time with batch_rows=…"
         )
     members = family.tree(chunk.process.pid)
     if len(members) > limits.MAX_PROCESSES:

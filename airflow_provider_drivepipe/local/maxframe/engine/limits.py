@@ -25,7 +25,8 @@ _GIB = 1 << 30
 class Limits:
     """Limits of one process that runs a function. ``memory`` is in bytes; None is no limit.
 
-    ``seconds`` is how long it may run, ``seconds_from`` the setting that says so. After a lack of memory the chunk is tried once more with ``memory_limit``, where that is larger.
+    ``seconds`` is how long it may run, ``seconds_from`` the setting that says so. After a lack of memory the
+    chunk is tried once more with ``memory_limit``, where that is larger.
     """
 
     cpus: int = 1

@@ -209,7 +209,7 @@ def to_numeric(op: Arguments) -> Any:
     numbers = pd.to_numeric(op.data, **op.given("errors", "downcast"))
     if pd.api.types.is_numeric_dtype(numbers.dtype) and not pd.api.types.is_numeric_dtype(declared):
         raise NotImplementedError(
-            f"the local engine cannot run {op.name} on text: the SDK declares its result to be {declared} and "
+            f"the local engine cannot run {op.name} on text: the SDK declares its result as {declared} and "
             "would read the numbers as that. Use astype('float64') or astype('int64') instead"
         )
     return numbers
@@ -344,7 +344,7 @@ def tensor_unique(op: Arguments) -> Any:
     if op.data.ndim > 1 or op.return_index or op.return_counts:
         if not op.sort or op.use_na_sentinel:
             raise NotImplementedError(f"the local engine cannot run {op.name} with these arguments")
-        wanted = {name: bool(getattr(op, name)) for name in _UNIQUE_OUTPUTS}
+        wanted: dict[str, Any] = {name: bool(getattr(op, name)) for name in _UNIQUE_OUTPUTS}
         return np.unique(np.asarray(op.data), axis=op.axis if op.data.ndim > 1 else None, **wanted)
     codes, values = pd.factorize(op.data, sort=bool(op.sort), use_na_sentinel=bool(op.use_na_sentinel))
     values = np.asarray(values)

@@ -22,8 +22,8 @@ def table_of(tileable: Any, value: Any) -> tuple[TableSchema, Any, Any]:
     """
     if tileable.ndim and tileable.index_value is None:
         raise NotImplementedError(
-            f"the local engine cannot return the result of {type(tileable.op).__name__}: the SDK knows nothing "
-            "of its index and could not read it"
+            f"the local engine cannot return the result of {type(tileable.op).__name__}: the SDK knows "
+            "nothing of its index and could not read it"
         )
     unknown = getattr(tileable, "dtypes", ()) is None
     if not unknown:
