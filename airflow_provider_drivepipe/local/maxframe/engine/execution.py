@@ -13,6 +13,7 @@ from maxframe.codegen.spe import SPECodeGenerator
 from maxframe.codegen.spe.core import SPECodeContext, SPEOperatorAdapter
 from maxframe.config import option_context
 from maxframe.config.config import OptionError
+from maxframe.core import OBJECT_TYPE
 from maxframe.core.operator import Fetch
 from maxframe.dataframe.core import DATAFRAME_TYPE, INDEX_TYPE, SERIES_TYPE
 from maxframe.io.odpsio import ODPSTableIO
@@ -104,6 +105,8 @@ class Generator(SPECodeGenerator):
     def get_op_adapter(self, op_type: type) -> Any:
         """Return the adapter of an operator; NotImplementedError when there is none."""
         try:
+            if op_type in operators.REFUSED:
+                raise KeyError(op_type)
             adapter = super().get_op_adapter(op_type)
         except KeyError:
             raise NotImplementedError(
@@ -173,6 +176,11 @@ class _Runner(SPEDagRunner):
         tileable = self._key_to_tileable[key]
         if isinstance(tileable, DATAFRAME_TYPE + SERIES_TYPE + INDEX_TYPE):
             return self._store_table(tileable, value)
+        if isinstance(tileable, OBJECT_TYPE):
+            raise NotImplementedError(
+                f"the local engine cannot return the result of {type(tileable.op).__name__}: an object, "
+                "which MaxFrame keeps in a table of the type BLOB"
+            )
         return ConstantResultInfo(data=value)
 
     def _store_table(self, tileable: Any, value: Any) -> ResultInfo:

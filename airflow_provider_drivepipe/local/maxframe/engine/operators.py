@@ -16,6 +16,8 @@ from maxframe.core import ENTITY_TYPE
 from maxframe.dataframe.arithmetic.invert import DataFrameNot
 from maxframe.dataframe.datasource.from_tensor import DataFrameFromTensor
 from maxframe.dataframe.datasource.index import IndexDataSource
+from maxframe.dataframe.datasource.read_lance import DataFrameReadLance
+from maxframe.dataframe.datastore.to_lance import DataFrameToLance
 from maxframe.dataframe.groupby.aggregation import DataFrameGroupByAgg
 from maxframe.dataframe.groupby.apply import GroupByApply
 from maxframe.dataframe.groupby.expanding import GroupByExpandingAgg
@@ -419,6 +421,10 @@ _FUNCTIONS: dict[type, Callable[[Arguments], Any]] = {
     TensorUnique: tensor_unique,
     IndexIlocGetItem: index_iloc,
 }
+
+
+REFUSED = frozenset({DataFrameReadLance, DataFrameToLance})
+"""Operators that the stock code generator has, but not in a way that runs here."""
 
 
 class PandasAdapter(SPEOperatorAdapter):
