@@ -19,6 +19,7 @@ import maxframe.dataframe as md
 import pandas as pd
 import pytest
 import requests
+from maxframe.config import options
 from maxframe.protocol import DagInfo, ExecutionStatus
 from maxframe.session import new_session
 from maxframe.udf import with_python_requirements, with_running_options
@@ -26,6 +27,8 @@ from maxframe_client.session.graph import gen_submit_tileable_graph
 from maxframe_client.session.task import MaxFrameInstanceCaller
 from odps import ODPS
 
+from airflow_provider_drivepipe.local import lifecycle
+from airflow_provider_drivepipe.local.errors import LocalCloudError
 from airflow_provider_drivepipe.local.server import LocalCloud
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -218,6 +221,33 @@ time.sleep(1000)
             applied(breed, rows=1).execute(session=session)
 
 
+class TestTime:
+    @pytest.mark.parametrize("limit", ["spe.operation_timeout_seconds", "odps.function.timeout"])
+    def test_function_that_hangs_is_ended_with_its_children(
+        self, odps: ODPS, tmp_path: Path, limit: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pid_file = tmp_path / "pid"
+
+        @with_running_options(engine="dpe")
+        def hang(chunk):
+            child = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+            pid_file.write_text(f"{os.getpid()} {child.pid}")
+            time.sleep(1000)
+
+        # With option_context the SDK would not send them.
+        if limit.startswith("spe."):
+            monkeypatch.setattr(options.spe, "operation_timeout_seconds", 1)
+        else:
+            monkeypatch.setattr(options.sql, "settings", {limit: 1})
+        session = new_session(odps, default=False)
+        with pytest.raises(
+            TimeoutError, match=rf"DataFrameApplyChunk: .*chunk 1 of 1 took more than 1 .*{limit}"
+        ):
+            applied(hang, rows=1).execute(session=session)
+        session.destroy()
+        assert all(gone(int(pid)) for pid in pid_file.read_text().split())
+
+
 class TestEnds:
     def test_crash_names_operator_chunk_and_signal(self, session: Any) -> None:
         def crash(chunk):
@@ -311,11 +341,42 @@ class TestRequirements:
         module = type(sys)(PACKAGE)
         monkeypatch.setitem(sys.modules, PACKAGE, module)
 
-        @with_python_requirements(f"{PACKAGE}>=2")
+        @with_python_requirements(f"{PACKAGE}==1.0")
         def look(chunk):
             return pd.DataFrame({"version": [module.VERSION]})
 
-        assert fetched(applied(look, rows=1, version="str"), session)["version"].tolist() == ["2.0"]
+        assert fetched(applied(look, rows=1, version="str"), session)["version"].tolist() == ["1.0"]
+
+    def test_all_workers_may_have_requirements_and_functions_more(
+        self, cloud: LocalCloud, tmp_path: Path
+    ) -> None:
+        def look(chunk):
+            import drivepipe_sample_package
+
+            return pd.DataFrame({"version": [drivepipe_sample_package.VERSION]})
+
+        python = lifecycle.worker_python(cloud.root, [f"{PACKAGE}==1.0"])
+        other = LocalCloud(tmp_path / "other", odps_port=0, oss_port=0, worker_python=python).start()
+        entry = ODPS(
+            other.access_key_id,
+            other.access_key_secret,
+            project=other.project,
+            endpoint=other.odps_endpoint,
+        )
+        entry.to_global()
+        session = new_session(entry, default=False)
+        more = with_python_requirements(f"{PACKAGE}>=2")(look)
+        for function, version in ((look, "1.0"), (more, "2.0")):
+            found = fetched(applied(function, rows=1, version="str"), session)
+            assert found["version"].tolist() == [version]
+        session.destroy()
+        other.stop()
+
+    def test_workers_without_their_requirements_are_an_error(self, cloud: LocalCloud) -> None:
+        with pytest.raises(LocalCloudError, match="No matching distribution found for no-such-package"):
+            lifecycle.up(cloud.root / "new", 0, 0, ["no-such-package"])
+        with pytest.raises(LocalCloudError, match="already runs"):
+            lifecycle.up(cloud.root, worker_requirements=["no-such-package"])
 
     def test_undeclared_package_is_missing_as_in_the_service(self, session: Any) -> None:
         def look(chunk):

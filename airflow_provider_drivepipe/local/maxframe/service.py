@@ -124,6 +124,7 @@ class MaxFrameService:
         self._dags: dict[str, dict[str, Dag]] = {}
         self._instances: dict[str, Instance] = {}
         self._last_used: dict[str, float] = {}
+        self._python = Path(python)
         self._closing = False
         self._closed = threading.Event()
         threading.Thread(target=self._tidy_up, name="maxframe-expiry", daemon=True).start()
@@ -323,9 +324,8 @@ class MaxFrameService:
 
     def _purge(self, now: float) -> None:
         self._store.purge_sessions_closed_before(now - _KEEP_CLOSED_SESSIONS_SECONDS)
-        environments.purge(
-            self._store.root / files.ENVIRONMENTS_DIRECTORY, now - _KEEP_UNUSED_ENVIRONMENTS_SECONDS
-        )
+        folder = self._store.root / files.ENVIRONMENTS_DIRECTORY
+        environments.purge(folder, now - _KEEP_UNUSED_ENVIRONMENTS_SECONDS, keep=self._python)
 
     def _expire_sessions(self) -> None:
         """Close sessions that have been open, or left alone, for longer than their settings allow."""

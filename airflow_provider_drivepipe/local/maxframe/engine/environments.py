@@ -64,10 +64,13 @@ def interpreter(
             (folder / _COMPLETE_FILE).write_text(json.dumps({"requirements": wanted}), encoding="utf-8")
 
 
-def purge(root: Path, moment: float) -> None:
-    """Delete environments that were last asked for before a time and that no process uses."""
+def purge(root: Path, moment: float, *, keep: Path) -> None:
+    """Delete environments that were last asked for before a time and that no process uses.
+
+    :param keep: an interpreter; the environment that it belongs to stays.
+    """
     for complete in root.glob(f"*/{_COMPLETE_FILE}"):
-        if complete.stat().st_mtime >= moment:
+        if complete.stat().st_mtime >= moment or complete.parent in keep.parents:
             continue
         lock = os.open(_lock_file(complete.parent), os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -95,7 +98,10 @@ def _build(folder: Path, requirements: Sequence[str], environment: Mapping[str, 
     venv.EnvBuilder(symlinks=True, with_pip=False).create(folder)
     python = folder / "bin" / "python"
     packages = next(folder.glob("lib/python*/site-packages"))
-    packages.joinpath(BASE_FILE).write_text(f"{sysconfig.get_path('purelib')}\n", encoding="utf-8")
+    own = Path(sysconfig.get_path("purelib"))
+    # This interpreter may have a base itself; Python does not look for .pth files there.
+    base = (own / BASE_FILE).read_text(encoding="utf-8") if (own / BASE_FILE).exists() else ""
+    packages.joinpath(BASE_FILE).write_text(f"{own}\n{base}", encoding="utf-8")
     command = [sys.executable, "-I", "-m", "pip", "--python", str(python), "install", "--no-input"]
     # Outside the job's folder, where a file of the user could pass for a requirement.
     done = subprocess.run(
