@@ -43,6 +43,13 @@ def _parser() -> argparse.ArgumentParser:
         if name == "up":
             sub.add_argument("--odps-port", type=_port, help="port of MaxCompute; 0 for any free one")
             sub.add_argument("--oss-port", type=_port, help="port of OSS; 0 for any free one")
+            sub.add_argument(
+                "--worker-requirements",
+                metavar="REQUIREMENT",
+                nargs="+",
+                default=(),
+                help="what all MaxFrame workers need beside what is installed here, such as 'pandas<3'",
+            )
     faults = actions.add_parser("faults", help="make things go wrong, for tests of those who call it")
     local_faults.add_parser(faults, _add_root)
     return parser
@@ -58,7 +65,9 @@ def _add_root(parser: argparse.ArgumentParser) -> None:
 
 
 def _up(options: argparse.Namespace) -> int:
-    started = lifecycle.up(options.root.absolute(), options.odps_port, options.oss_port)
+    started = lifecycle.up(
+        options.root.absolute(), options.odps_port, options.oss_port, options.worker_requirements
+    )
     print("the local cloud runs already" if started.already else "the local cloud runs")
     _print_addresses(options.root)
     print(f'\nnext:  eval "$(drivepipe local env{_root_option(options.root)})"')

@@ -64,6 +64,7 @@ class LocalCloud:
         preferred one if it is free, else any free one.
     :param oss_port: port of OSS, likewise.
     :param preferred_ports: of MaxCompute and of OSS.
+    :param worker_python: interpreter of MaxFrame workers; see ``lifecycle.worker_python``.
 
     ``start`` raises RootInUseError, PortInUseError or another LocalCloudError; their texts are for people.
     """
@@ -77,6 +78,7 @@ class LocalCloud:
         odps_port: int | None = None,
         oss_port: int | None = None,
         preferred_ports: tuple[int, int] = (0, 0),
+        worker_python: Path | None = None,
     ) -> None:
         self.root = Path(root).resolve()
         self.stats = Stats()
@@ -84,6 +86,7 @@ class LocalCloud:
         self.stats.gate = self.faults.meet
         self._ports = (odps_port, oss_port)
         self._preferred = preferred_ports
+        self._worker_python = worker_python
         self._running: ExitStack | None = None
         self._servers: list[_HttpServer] = []
         self._settings: ServerSettings | None = None
@@ -183,7 +186,12 @@ class LocalCloud:
         oss = OssService(OssStore(self.oss_root), credentials, REGION, self.stats)
         addresses = Addresses(settings.odps_endpoint, settings.oss_endpoint, REGION)
         maxframe = MaxFrameService(
-            maxframe_root, odps, self.oss_root, self.stats, addresses=lambda: addresses
+            maxframe_root,
+            odps,
+            self.oss_root,
+            self.stats,
+            addresses=lambda: addresses,
+            python=str(self._worker_python or sys.executable),
         )
         stack.callback(lambda: end_processes(engine_processes(maxframe_root), seconds=2))
         servers = [_HttpServer("maxcompute", odps.app, odps_socket), _HttpServer("oss", oss.app, oss_socket)]
@@ -273,6 +281,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--root", type=Path, required=True, help="folder of all state")
     parser.add_argument("--odps-port", type=int, help="port of MaxCompute")
     parser.add_argument("--oss-port", type=int, help="port of OSS")
+    parser.add_argument("--worker-python", type=Path, help="interpreter of MaxFrame workers")
     options = parser.parse_args(arguments)
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -282,7 +291,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: asked_to_stop.set())
     cloud = LocalCloud(
-        options.root, options.odps_port, options.oss_port, (DEFAULT_ODPS_PORT, DEFAULT_OSS_PORT)
+        options.root,
+        options.odps_port,
+        options.oss_port,
+        (DEFAULT_ODPS_PORT, DEFAULT_OSS_PORT),
+        options.worker_python,
     )
     try:
         cloud.start()

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 
 import alibabacloud_oss_v2 as oss
+import maxframe.dataframe as md
+import maxframe.remote as mr
+import pandas as pd
+import pyarrow as pa
 import pytest
 from alibabacloud_oss_v2.retry import NopRetryer
+from maxframe.errors import TileableNotExecutedError
+from maxframe.session import new_session
 from odps import ODPS, errors, options
 from odps.apis.storage_api import StorageApiClient, TableBatchScanRequest
 from odps.tunnel import TableTunnel
@@ -29,8 +37,11 @@ def rows() -> dict[str, tuple[str, str]]:
 class Unsupported:
     """The calls, by the first cell of their row."""
 
-    def __init__(self, cloud: LocalCloud, odps: ODPS, client: oss.Client, bucket: str, table: str) -> None:
+    def __init__(
+        self, cloud: LocalCloud, odps: ODPS, client: oss.Client, bucket: str, table: str, session: Any
+    ) -> None:
         self.cloud, self.odps, self.client, self.bucket = cloud, odps, client, bucket
+        self.session = session
         self.table = odps.create_table(table, "a bigint, b string")
 
     def sql(self, statement: str) -> Callable[[], object]:
@@ -155,7 +166,59 @@ class Unsupported:
             "keys with empty segments (`a//b`), `.` or `..`": self.put("a//b"),
             "keys with a segment of more than 255 bytes": self.put("x" * 256),
             "a key that is the folder of another (`a` beside `a/b`)": self.key_and_folder,
+            **{what: functools.partial(self.run, operation) for what, operation in LAZY.items()},
         }
+
+    def run(self, operation: Callable[[Any], Any]) -> object:
+        self.odps.to_global()
+        result = operation(md.DataFrame(FRAME)).execute(session=self.session)
+        return result.fetch(session=self.session)
+
+
+FRAME = pd.DataFrame(
+    {"k": ["a", "b", "a"], "n": [1, 1, 2], "x": [1.5, 2.5, None], "kv": ["a:1"] * 3, "js": ['{"a": 1}'] * 3}
+)
+_KIND = pd.Series({"a": "int64"})
+_STRUCT = pd.ArrowDtype(pa.struct([("a", pa.int64())]))
+
+LAZY: dict[str, Callable[[Any], Any]] = {
+    "`md.read_parquet`": lambda _: md.read_parquet("oss://host/b/k", dtypes=_KIND),
+    "`md.read_csv`": lambda _: md.read_csv("oss://host/b/k", dtypes=_KIND),
+    "`md.read_json`": lambda _: md.read_json("oss://host/b/k", dtypes=_KIND),
+    "`md.read_lance`": lambda _: md.read_lance("oss://host/b/k", dtypes=_KIND),
+    "`frame.to_parquet`": lambda f: f.to_parquet("oss://host/b/*.parquet"),
+    "`frame.to_csv`": lambda f: f.to_csv("oss://host/b/*.csv"),
+    "`frame.to_json`": lambda f: f.to_json("oss://host/b/*.json"),
+    "`frame.to_lance`": lambda f: f.to_lance("oss://host/b/k"),
+    "`series.url`": lambda f: f["k"].url.download(),
+    "`series.image`": lambda f: f["k"].image.width,
+    "`series.audio`": lambda f: f["k"].audio.duration,
+    "`series.struct`": lambda _: md.Series(pd.Series([{"a": 1}], dtype=_STRUCT)).struct.field("a"),
+    "`frame.mf.cartesian_chunk`": lambda f: f.mf.cartesian_chunk(
+        f, lambda left, _: left, dtypes=f.dtypes, output_type="dataframe", skip_infer=True
+    ),
+    "`frame.mf.extract_kv`": lambda f: f.mf.extract_kv(columns=["kv"], kv_delim=":", item_delim=","),
+    "`frame.mf.collect_kv`": lambda f: f.mf.collect_kv(columns=["n", "x"]),
+    "`series.mf.flatjson`": lambda f: f["js"].mf.flatjson(["$.a AS a"], dtypes=_KIND),
+    "windows of `groupby` with `order_cols`": lambda f: (
+        f.groupby("k")["n"].rolling(2, order_cols=["n"]).sum()
+    ),
+    "windows of `groupby` on an index with duplicates": lambda _: (
+        md.DataFrame(FRAME.set_axis([0, 0, 0])).groupby("k")["n"].rolling(2).sum()
+    ),
+    "`series.rank` of integers with ties": lambda f: f["n"].rank(),
+    "`frame.filter(items=…)`": lambda f: f.filter(items=["k", "n"]),
+    "`frame.combine_first` of other columns": lambda f: f[["k", "n"]].combine_first(f[["x"]]),
+    "`frame.T` after `set_index`": lambda f: f.set_index("k")[["n"]].T,
+    "`frame.compare`": lambda f: f[["n", "x"]].compare(f[["n", "x"]] + 1),
+    "`series.kurt(bias=True)`": lambda f: f["x"].kurt(bias=True),
+    "`md.to_numeric` of text": lambda f: md.to_numeric(f["k"].str.len().astype("str")),
+    "`series.unstack`": lambda f: f.set_index(["k", "n"])["x"].unstack(),
+    "results of `mr.spawn`": lambda _: mr.spawn(lambda: {"a": 1}),
+    "`series.str.cat` into one text": lambda f: f["k"].str.cat(sep="-"),
+    "`series.reindex` of rows, and arrays that are uploaded or returned": lambda f: f["n"].reindex([0, 9]),
+}
+"""Calls of MaxFrame on a lazy :data:`FRAME`."""
 
 
 def without_retries(client: oss.Client) -> oss.Client:
@@ -163,11 +226,30 @@ def without_retries(client: oss.Client) -> oss.Client:
     return client
 
 
+@pytest.fixture(scope="module")
+def maxframe_session(local_cloud: LocalCloud) -> Iterator[Any]:
+    odps = ODPS(
+        local_cloud.access_key_id,
+        local_cloud.access_key_secret,
+        project=local_cloud.project,
+        endpoint=local_cloud.odps_endpoint,
+        overwrite_global=False,
+    )
+    session = new_session(odps, default=False)
+    yield session
+    session.destroy()
+
+
 @pytest.fixture
 def unsupported(
-    local_cloud: LocalCloud, odps_client: ODPS, oss_client: oss.Client, bucket: str, table: str
+    local_cloud: LocalCloud,
+    odps_client: ODPS,
+    oss_client: oss.Client,
+    bucket: str,
+    table: str,
+    maxframe_session: Any,
 ) -> Iterator[Unsupported]:
-    made = Unsupported(local_cloud, odps_client, without_retries(oss_client), bucket, table)
+    made = Unsupported(local_cloud, odps_client, without_retries(oss_client), bucket, table, maxframe_session)
     made.put()()
     yield made
     odps_client.execute_sql(f"DROP VIEW IF EXISTS {table}_v")
@@ -184,6 +266,8 @@ def failure(call: Callable[[], object]) -> tuple[str, str]:
         inner = error.unwrap()
         assert isinstance(inner, oss.exceptions.ServiceError), inner
         return inner.code, inner.message
+    except (NotImplementedError, TileableNotExecutedError) as error:
+        return type(error).__name__, str(error)
     except HTTPError as error:
         text = error.read().decode()
         return text.partition("<Code>")[2].partition("</Code>")[0], text

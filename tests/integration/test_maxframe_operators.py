@@ -8,6 +8,7 @@ from typing import Any
 import maxframe.dataframe as md
 import pandas as pd
 import pytest
+from maxframe.core import ExecutableTuple
 from maxframe.session import new_session
 from odps import ODPS
 
@@ -68,6 +69,9 @@ def inserted(frame: Any) -> Any:
         lambda f: f.groupby("k")["n"].shift(1),
         lambda f: f.groupby("k")["n"].idxmax(),
         lambda f: f["k"].dropna().str.split("b"),
+        lambda f: f["k"].dropna().str.split("b").explode(),
+        lambda f: f["x"].shift(1).first_valid_index(),
+        lambda f: f.reset_index(),
         lambda f: f.rename_axis("row"),
         lambda f: f.apply(lambda row, add, times: (row["n"] + add) * times, axis=1, args=(5,), times=2),
         set_by_mask,
@@ -85,6 +89,16 @@ def test_same_as_pandas(session: Any, operation: Callable[[Any], Any]) -> None:
         assert result == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("column", ["n", "k"])
+@pytest.mark.parametrize("sort", [True, False])
+def test_factorize(session: Any, column: str, sort: bool) -> None:
+    lazy = ExecutableTuple(md.DataFrame(FRAME)[column].factorize(sort=sort))
+    codes, values = lazy.execute(session=session).fetch(session=session)
+    expected_codes, expected_values = FRAME[column].factorize(sort=sort)
+    assert list(codes) == list(expected_codes)
+    assert list(values) == list(expected_values)
+
+
 @pytest.mark.parametrize(
     ("operation", "message"),
     [
@@ -96,3 +110,20 @@ def test_same_as_pandas(session: Any, operation: Callable[[Any], Any]) -> None:
 def test_refused_by_name(session: Any, operation: Callable[[Any], Any], message: str) -> None:
     with pytest.raises(NotImplementedError, match=message):
         operation(md.DataFrame(FRAME)).execute(session=session)
+
+
+def test_errors_of_pandas_name_the_operator(session: Any) -> None:
+    with pytest.raises(ValueError, match=r"^DataFrameAstype: "):
+        md.DataFrame(FRAME)["k"].astype("int64").execute(session=session)
+
+
+def test_index_of_a_frame_is_called_index_in_a_table(session: Any) -> None:
+    md.to_odps_table(md.DataFrame(FRAME[["x"]]), "indexed", lifecycle=1).execute(session=session)
+    assert ODPS.from_global().get_table("indexed").table_schema.names == ["index", "x"]
+
+
+def test_query_whose_columns_the_client_does_not_know(session: Any) -> None:
+    query = "SELECT n, n + 1 AS `special: name` FROM VALUES (1), (2) t (n)"
+    frame = md.read_odps_query(query, skip_schema=True).execute(session=session).fetch(session=session)
+    expected = pd.DataFrame({"n": [1, 2], "special: name": [2, 3]})
+    pd.testing.assert_frame_equal(frame, expected, check_dtype=False)

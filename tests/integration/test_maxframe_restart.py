@@ -23,6 +23,7 @@ from maxframe.protocol import DagInfo, ExecutionStatus
 from maxframe.utils import serialize_serializable
 from maxframe_client.session.graph import gen_submit_tileable_graph
 
+from airflow_provider_drivepipe.local.maxframe import service
 from airflow_provider_drivepipe.local.maxframe.service import Addresses, MaxFrameService
 from airflow_provider_drivepipe.local.odps.tasks import Instance, Task
 from airflow_provider_drivepipe.local.stats import Stats
@@ -37,6 +38,8 @@ class FakeOdps:
 
     def __init__(self) -> None:
         self.valid: set[str] = set()
+        self.tables: set[str] = set()
+        self.session_ended = threading.Event()
 
     @property
     def tokens(self) -> FakeOdps:
@@ -51,13 +54,13 @@ class FakeOdps:
         self.valid.remove(token)
 
     def list_tables(self, project: str, prefix: str) -> list[str]:
-        return []
+        return [name for name in self.tables if name.startswith(prefix)]
 
     def drop_table(self, project: str, name: str) -> None:
-        raise AssertionError("there is no table to drop")
+        self.tables.remove(name)
 
     def finish_instance(self, instance: Instance) -> None:
-        raise AssertionError("the session is not to end")
+        self.session_ended.set()
 
 
 class Server:
@@ -76,8 +79,9 @@ class Server:
             python=python,
         )
 
-    def open_session(self) -> None:
-        self.service.start(SESSION, Task("MaxFrame", "task", {}, "CREATE_SESSION"))
+    def open_session(self, settings: dict[str, float] | None = None) -> None:
+        uploaded = {"odps.maxframe.settings": json.dumps(settings or {})}
+        self.service.start(SESSION, Task("MaxFrame", "task", uploaded, "CREATE_SESSION"))
 
     def call(self, method: str, **request: str) -> DagInfo:
         answer = json.loads(self.service.put_info(SESSION, "task", method, json.dumps(request)))
@@ -288,6 +292,84 @@ def test_function_that_ignores_sigterm_is_killed(start_server, tmp_path: Path) -
     server.call("CANCEL_DAG", dag_id=dag_id)
     assert server.wait(dag_id).status is ExecutionStatus.CANCELLED
     assert not Path(f"/proc/{Path(begun).read_text()}").exists()
+
+
+class HoldsUpItsReader:
+    """Unpickled, it makes the process that reads it deaf to SIGTERM, and keeps it busy."""
+
+    def __init__(self, pid_file: str) -> None:
+        self.code = f"""
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+open({pid_file!r} + ".part", "w").write(str(os.getpid()))
+os.rename({pid_file!r} + ".part", {pid_file!r})
+time.sleep(1000)
+"""
+
+    def __reduce__(self):
+        return exec, (self.code,)
+
+
+def test_dags_process_that_ignores_sigterm_is_killed(
+    start_server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_KILL_AFTER_SECONDS", 0.5)
+    pid_file = tmp_path / "pid"
+
+    def function(chunk, held=HoldsUpItsReader(str(pid_file))):  # noqa: B008  (it is to be pickled)
+        return chunk
+
+    server = start_server()
+    server.open_session()
+    source = md.DataFrame(pd.DataFrame({"n": [1]}))
+    dag_id = server.submit(source.mf.apply_chunk(function, dtypes=source.dtypes, skip_infer=True))
+    while not pid_file.exists():
+        time.sleep(0.02)
+    server.call("CANCEL_DAG", dag_id=dag_id)
+    assert server.wait(dag_id).status is ExecutionStatus.CANCELLED
+    assert not Path(f"/proc/{pid_file.read_text()}").exists()
+
+
+def test_released_tables_stay_while_a_dag_may_read_them(start_server) -> None:
+    server = start_server()
+    server.open_session({"session.recycle_delay_seconds": 2})
+    prefix = f"tmp_mf_{SESSION.id.lower()}"
+    server.odps.tables = {f"{prefix}_read", f"{prefix}_idle", "other"}
+    graph, _ = gen_submit_tileable_graph(None, [simple_sum().data], {})
+    dag = base64.b64encode(serialize_serializable(graph)).decode()
+
+    def release(key: str) -> None:
+        server.service.put_info(SESSION, "task", "DECREF", json.dumps({"tileable_keys": key}))
+
+    release("READ")
+    server.call("SUBMIT_DAG", dag=dag)
+    release("idle,none")
+    while f"{prefix}_idle" in server.odps.tables:
+        time.sleep(0.02)
+    assert server.odps.tables == {f"{prefix}_read", "other"}
+    server.service.stop(SESSION)
+    assert server.odps.tables == {"other"}
+
+
+def test_session_left_alone_is_closed_but_not_while_a_dag_runs(start_server, tmp_path: Path) -> None:
+    server = start_server()
+    server.open_session({"session.max_idle_seconds": 1})
+    server.submit(gated_sum(tmp_path / "dag"))
+    process_of(tmp_path / "dag")
+    assert not server.odps.session_ended.wait(2.5)
+    (tmp_path / "dag" / "go").touch()
+    assert server.odps.session_ended.wait(60)
+    assert server.service.put_info(SESSION, "task", "GET_SESSION", "{}") == '{"result": null}'
+    assert server.stats.snapshot()["maxframe.dag_succeeded"] == 1
+
+
+def test_session_ends_after_its_time_with_its_dags(start_server, tmp_path: Path) -> None:
+    server = start_server()
+    server.open_session({"session.max_alive_seconds": 1, "session.max_idle_seconds": 0})
+    server.submit(gated_sum(tmp_path / "dag"))
+    assert server.odps.session_ended.wait(60)
+    assert server.service.put_info(SESSION, "task", "GET_SESSION", "{}") == '{"result": null}'
+    assert server.stats.snapshot()["maxframe.dag_cancelled"] == 1
 
 
 def test_engine_that_cannot_start_fails_the_dag_with_a_hint(tmp_path: Path, endpoint: str) -> None:

@@ -10,6 +10,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ import maxframe.dataframe as md
 import pandas as pd
 import pytest
 import requests
+from maxframe.config import options
 from maxframe.protocol import DagInfo, ExecutionStatus
 from maxframe.session import new_session
 from maxframe.udf import with_python_requirements, with_running_options
@@ -26,6 +28,8 @@ from maxframe_client.session.graph import gen_submit_tileable_graph
 from maxframe_client.session.task import MaxFrameInstanceCaller
 from odps import ODPS
 
+from airflow_provider_drivepipe.local import lifecycle
+from airflow_provider_drivepipe.local.errors import LocalCloudError
 from airflow_provider_drivepipe.local.server import LocalCloud
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -124,6 +128,17 @@ def gone(pid: int) -> bool:
     return not Path(f"/proc/{pid}").exists()
 
 
+@contextmanager
+def changed(section: Any, name: str, value: Any) -> Iterator[None]:
+    """Change an option of MaxFrame for all threads; in its ``option_context`` the SDK would not send it."""
+    before = getattr(section, name)
+    setattr(section, name, value)
+    try:
+        yield
+    finally:
+        setattr(section, name, before)
+
+
 class TestLimits:
     def test_function_over_its_memory_is_named_with_limit_and_way_out(self, session: Any) -> None:
         @with_running_options(engine="dpe", cpu=1, memory="256MiB")
@@ -216,6 +231,33 @@ time.sleep(1000)
 
         with pytest.raises(RuntimeError, match="processes at once; a worker allows 256"):
             applied(breed, rows=1).execute(session=session)
+
+
+class TestTime:
+    @pytest.mark.parametrize("limit", ["spe.operation_timeout_seconds", "odps.function.timeout"])
+    def test_function_that_hangs_is_ended_with_its_children(
+        self, odps: ODPS, tmp_path: Path, limit: str
+    ) -> None:
+        pid_file = tmp_path / "pid"
+
+        @with_running_options(engine="dpe")
+        def hang(chunk):
+            child = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+            pid_file.write_text(f"{os.getpid()} {child.pid}")
+            time.sleep(1000)
+
+        operation = limit.startswith("spe.")
+        with (
+            changed(options.spe, "operation_timeout_seconds", 1 if operation else 120),
+            changed(options.sql, "settings", {} if operation else {limit: 1}),
+        ):
+            session = new_session(odps, default=False)
+            with pytest.raises(
+                TimeoutError, match=f"DataFrameApplyChunk: .*chunk 1 of 1 took more than 1 .*{limit}"
+            ):
+                applied(hang, rows=1).execute(session=session)
+            session.destroy()
+        assert all(gone(int(pid)) for pid in pid_file.read_text().split())
 
 
 class TestEnds:
@@ -311,11 +353,42 @@ class TestRequirements:
         module = type(sys)(PACKAGE)
         monkeypatch.setitem(sys.modules, PACKAGE, module)
 
-        @with_python_requirements(f"{PACKAGE}>=2")
+        @with_python_requirements(f"{PACKAGE}==1.0")
         def look(chunk):
             return pd.DataFrame({"version": [module.VERSION]})
 
-        assert fetched(applied(look, rows=1, version="str"), session)["version"].tolist() == ["2.0"]
+        assert fetched(applied(look, rows=1, version="str"), session)["version"].tolist() == ["1.0"]
+
+    def test_all_workers_may_have_requirements_and_functions_more(
+        self, cloud: LocalCloud, tmp_path: Path
+    ) -> None:
+        def look(chunk):
+            import drivepipe_sample_package
+
+            return pd.DataFrame({"version": [drivepipe_sample_package.VERSION]})
+
+        python = lifecycle.worker_python(cloud.root, [f"{PACKAGE}==1.0"])
+        other = LocalCloud(tmp_path / "other", odps_port=0, oss_port=0, worker_python=python).start()
+        entry = ODPS(
+            other.access_key_id,
+            other.access_key_secret,
+            project=other.project,
+            endpoint=other.odps_endpoint,
+        )
+        entry.to_global()
+        session = new_session(entry, default=False)
+        more = with_python_requirements(f"{PACKAGE}>=2")(look)
+        for function, version in ((look, "1.0"), (more, "2.0")):
+            found = fetched(applied(function, rows=1, version="str"), session)
+            assert found["version"].tolist() == [version]
+        session.destroy()
+        other.stop()
+
+    def test_workers_without_their_requirements_are_an_error(self, cloud: LocalCloud) -> None:
+        with pytest.raises(LocalCloudError, match="No matching distribution found for no-such-package"):
+            lifecycle.up(cloud.root / "new", 0, 0, ["no-such-package"])
+        with pytest.raises(LocalCloudError, match="already runs"):
+            lifecycle.up(cloud.root, worker_requirements=["no-such-package"])
 
     def test_undeclared_package_is_missing_as_in_the_service(self, session: Any) -> None:
         def look(chunk):

@@ -9,6 +9,7 @@ import base64
 import binascii
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -24,6 +25,7 @@ import msgpack
 
 from airflow_provider_drivepipe.local import json_text
 from airflow_provider_drivepipe.local.maxframe import logview
+from airflow_provider_drivepipe.local.maxframe.engine import environments
 from airflow_provider_drivepipe.local.maxframe.engine import job as files
 from airflow_provider_drivepipe.local.maxframe.engine.errors import describe_exit, text_error
 from airflow_provider_drivepipe.local.maxframe.engine.job import Job, is_alive, read_json
@@ -46,6 +48,9 @@ _TOKEN_SECONDS = 7 * 86400.0
 """Longest life of a DAG's token, which is revoked earlier when the same server sees the DAG's end."""
 _RECYCLE_DELAY_SECONDS = 120.0
 _KEEP_CLOSED_SESSIONS_SECONDS = 7 * 86400.0
+_KEEP_UNUSED_ENVIRONMENTS_SECONDS = 30 * 86400.0
+_EXPIRY_POLL_SECONDS = 0.5
+_PURGE_SECONDS = 3600.0
 
 
 class Tokens(Protocol):
@@ -115,11 +120,15 @@ class MaxFrameService:
         self._stats = stats
         self._addresses = addresses
         self._store = StateStore(root.resolve())
-        self._store.purge_sessions_closed_before(time.time() - _KEEP_CLOSED_SESSIONS_SECONDS)
         self._changed = threading.Condition(threading.RLock())
         self._sessions: dict[str, Session] = {}
         self._dags: dict[str, dict[str, Dag]] = {}
+        self._instances: dict[str, Instance] = {}
+        self._last_used: dict[str, float] = {}
+        self._python = Path(python)
         self._closing = False
+        self._closed = threading.Event()
+        threading.Thread(target=self._tidy_up, name="maxframe-expiry", daemon=True).start()
         self._launcher = EngineLauncher(
             python, self._store.root, on_ended=self._process_ended, on_lost=self._host_lost
         )
@@ -137,6 +146,7 @@ class MaxFrameService:
         with self._changed:
             self._sessions[session.id] = session
             self._dags[session.id] = {}
+            self._watch(instance)
         self._launcher.warm_up()
 
     def recover(self, instance: Instance) -> None:
@@ -147,6 +157,8 @@ class MaxFrameService:
                 self._odps.finish_instance(instance)
                 return
             session = self._sessions[instance.id]
+            if session.closed is None:
+                self._watch(instance)
             for dag in self._dags[instance.id].values():
                 if not dag.status.terminal:
                     self._recover_dag(dag, "the local cloud ended before the DAG had begun; submit it again")
@@ -165,6 +177,7 @@ class MaxFrameService:
                 return
             self._stats.count("maxframe.stop_session")
             session.closed = time.time()
+            self._instances.pop(session.id, None)
             self._store.save_session(session)
             running = [dag for dag in self._dags[session.id].values() if not dag.status.terminal]
         for dag in running:
@@ -185,6 +198,7 @@ class MaxFrameService:
         session = self._session(instance.id)
         if session is None or session.closed is not None:
             return json.dumps({"result": None})
+        self._last_used[session.id] = time.monotonic()
         handlers: dict[str, Callable[[Session, dict[str, Any]], Any]] = {
             "CREATE_SESSION": self._get_session,
             "GET_SESSION": self._get_session,
@@ -216,6 +230,7 @@ class MaxFrameService:
         """End all running DAGs as failed, and the engine with them; sessions stay usable after a restart."""
         with self._changed:
             self._closing = True
+            self._closed.set()
             running = [
                 dag for dags in self._dags.values() for dag in dags.values() if not dag.status.terminal
             ]
@@ -299,6 +314,57 @@ class MaxFrameService:
                     self._sessions[session_id] = session
                     self._dags[session_id] = {dag.id: dag for dag in self._store.load_dags(session_id)}
             return session
+
+    def _watch(self, instance: Instance) -> None:
+        self._instances[instance.id] = instance
+        self._last_used[instance.id] = time.monotonic()
+
+    def _tidy_up(self) -> None:
+        """Close sessions whose time is over, and delete what is old and in no use, until the service ends."""
+        purged = -math.inf
+        while not self._closed.wait(_EXPIRY_POLL_SECONDS):
+            try:
+                self._expire_sessions()
+                if time.monotonic() - purged > _PURGE_SECONDS:
+                    purged = time.monotonic()
+                    self._purge(time.time())
+            except Exception:
+                logger.exception("tidying up after MaxFrame sessions failed; it goes on")
+
+    def _purge(self, now: float) -> None:
+        self._store.purge_sessions_closed_before(now - _KEEP_CLOSED_SESSIONS_SECONDS)
+        folder = self._store.root / files.ENVIRONMENTS_DIRECTORY
+        environments.purge(folder, now - _KEEP_UNUSED_ENVIRONMENTS_SECONDS, keep=self._python)
+
+    def _expire_sessions(self) -> None:
+        """Close sessions that have been open, or left alone, for longer than their settings allow."""
+        with self._changed:
+            watched = list(self._instances.values())
+        for instance in watched:
+            reason = self._expiry(instance.id)
+            if reason is not None and not self._closing:
+                logger.info("MaxFrame session %s is closed: %s", instance.id, reason)
+                self.stop(instance)
+                self._odps.finish_instance(instance)
+
+    def _expiry(self, session_id: str) -> str | None:
+        """Return why a session has to be closed, None while it may stay open. A DAG that runs is use."""
+        with self._changed:
+            session = self._sessions[session_id]
+            if session.closed is not None:
+                return None
+            now = time.monotonic()
+            if any(not dag.status.terminal for dag in self._dags[session_id].values()):
+                self._last_used[session_id] = now
+            spent = {
+                "session.max_alive_seconds": time.time() - session.started,
+                "session.max_idle_seconds": now - self._last_used[session_id],
+            }
+            for name, seconds in spent.items():
+                allowed = session.settings.get(name)
+                if allowed and seconds > float(allowed):
+                    return f"{name}={allowed}"
+        return None
 
     def _release(self, session: Session, keys: Iterable[str]) -> None:
         """Drop what the client no longer needs, once it has had time to need it again.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from maxframe.codegen.spe import dataframe as _stock  # noqa: F401  (stock adapters must be registered first)
 from maxframe.codegen.spe.core import SPEOperatorAdapter, register_op_adapter
+from maxframe.codegen.spe.dataframe.datasource import (
+    DataFrameReadODPSQueryAdapter,
+    DataFrameReadODPSTableAdapter,
+)
 from maxframe.codegen.spe.dataframe.misc import DataFrameApplyAdapter
+from maxframe.dataframe.datasource.read_odps_query import DataFrameReadODPSQuery
+from maxframe.dataframe.datasource.read_odps_table import DataFrameReadODPSTable
 from maxframe.dataframe.extensions import DataFrameApplyChunk
 from maxframe.dataframe.extensions.flatmap import DataFrameFlatMapOperator
 from maxframe.dataframe.extensions.rebalance import DataFrameRebalance
@@ -19,6 +26,8 @@ from maxframe.dataframe.indexing.setitem import DataFrameSetitem
 from maxframe.dataframe.misc.apply import DataFrameApply
 from maxframe.dataframe.misc.rechunk import DataFrameRechunk
 from maxframe.udf import MarkedFunction
+from maxframe.utils import build_temp_table_name
+from odps import ODPS
 
 from . import frames, operators
 from .chunks import map_chunks
@@ -29,6 +38,8 @@ from .progress import Progress
 if TYPE_CHECKING:
     from .execution import EngineContext
 
+_STAND_IN = re.compile(r"_idx_\d+")
+
 
 def register() -> None:
     """Let the code generator use these adapters."""
@@ -37,6 +48,8 @@ def register() -> None:
     register_op_adapter(DataFrameFlatMapOperator)(FlatMapAdapter)
     register_op_adapter([DataFrameRebalance, DataFrameRechunk])(IdentityAdapter)
     register_op_adapter(DataFrameApply)(ApplyAdapter)
+    register_op_adapter(DataFrameReadODPSTable)(ReadTableAdapter)
+    register_op_adapter(DataFrameReadODPSQuery)(ReadQueryAdapter)
     register_op_adapter(DataFrameSetAxis)(SetAxisAdapter)
     register_op_adapter(DataFrameSetitem)(SetItemAdapter)
 
@@ -64,7 +77,7 @@ class ChunkedAdapter(SPEOperatorAdapter):
         self, op: Any, context: EngineContext, function: Callable[[Any], Any]
     ) -> Callable[..., list[Any]]:
         """Return what applies a function to chunks, in parallel and within the operator's limits."""
-        allowed, progress = Limits.of(op.expect_resources), context.progress
+        allowed, progress = Limits.of(op, context.job.settings), context.progress
         return functools.partial(
             map_chunks,
             function,
@@ -208,6 +221,45 @@ class ApplyAdapter(DataFrameApplyAdapter):
         given = super().generate_call_args_with_attributes(op, context, *args, **kwargs)
         own = cls._translate_call_args(context, args=tuple(op.args or ()), **(op.kwds or {}))
         return ", ".join([given, *own])
+
+
+class ReadTableAdapter(SPEOperatorAdapter):
+    """``read_odps_table``; also what the SDK makes of a frame that it uploads."""
+
+    def generate_code(self, op: Any, context: EngineContext) -> list[str]:
+        """Return the code of one operator."""
+        lines = list(DataFrameReadODPSTableAdapter().generate_code(op, context))
+        if build_temp_table_name(context.job.session_id, "").lower() not in op.table_name.lower():
+            return lines
+        target = context.get_output_tileable_variable(op.outputs[0])
+        return [*lines, f"{target} = {context.register_operator_constants(without_stand_ins)}({target})"]
+
+
+def without_stand_ins(data: Any) -> Any:
+    """Return an uploaded frame, series or index as it was: no level of its index is called ``_idx_0``."""
+    index = data if isinstance(data, pd.Index) else data.index
+    names = [None if _STAND_IN.fullmatch(str(name)) else name for name in index.names]
+    return data.set_names(names) if isinstance(data, pd.Index) else data.rename_axis(index=names)
+
+
+class ReadQueryAdapter(SPEOperatorAdapter):
+    """``read_odps_query``; the stock adapter cannot run one whose columns the client did not ask for."""
+
+    def generate_code(self, op: Any, context: EngineContext) -> list[str]:
+        """Return the code of one operator."""
+        if op.outputs[0].dtypes is not None:
+            return list(DataFrameReadODPSQueryAdapter().generate_code(op, context))
+        name = context.register_operator_constants(functools.partial(read_query, op.query, op.nrows))
+        return [f"{context.get_output_tileable_variable(op.outputs[0])} = {name}()"]
+
+
+def read_query(query: str, rows: int | None) -> pd.DataFrame:
+    """Return the result of a query, at most so many rows, with the columns that it has."""
+    odps = ODPS.from_environments()
+    instance = odps.execute_sql(query, hints=DataFrameReadODPSQueryAdapter._build_hints(odps))
+    with instance.open_reader(tunnel=True) as reader:
+        result: pd.DataFrame = reader.to_pandas()
+    return result.iloc[:rows]
 
 
 class SetAxisAdapter(SPEOperatorAdapter):

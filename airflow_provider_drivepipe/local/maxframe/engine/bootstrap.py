@@ -16,7 +16,7 @@ from pathlib import Path
 
 PACKAGE = "drivepipe_engine"
 BASE_FILE = "drivepipe-engine.pth"
-"""In an environment's site-packages: the folder of the engine's own packages."""
+"""In an environment's site-packages: the folders of the engine's own packages, one per line."""
 
 
 def interpreter_paths(path: list[str]) -> list[str]:
@@ -29,7 +29,7 @@ def interpreter_paths(path: list[str]) -> list[str]:
     own |= {stdlib / "lib-dynload", stdlib.parent / f"python{sys.version_info[0]}{sys.version_info[1]}.zip"}
     base = Path(sysconfig.get_path("purelib"), BASE_FILE)
     if base.exists():
-        own.add(Path(base.read_text(encoding="utf-8").strip()).resolve())
+        own |= {Path(line).resolve() for line in base.read_text(encoding="utf-8").splitlines()}
     return [entry for entry in path if Path(entry).resolve() in own]
 
 

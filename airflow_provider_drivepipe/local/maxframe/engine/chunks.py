@@ -10,9 +10,10 @@ import multiprocessing
 import os
 import pickle
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ class _Running:
     process: Any
     allowed: Limits
     excess: Exception | None = None
+    started: float = field(default_factory=time.monotonic)
 
 
 def map_chunks(
@@ -59,9 +61,9 @@ def map_chunks(
     go wrong in its process. ``on_read`` is told how many bytes the function has read; see ``bytes_read``.
     ``on_poll`` is called many times a second, ``on_retry`` with the reason when a chunk gets more memory.
 
-    Raises ChunkError for the first function that raised, MemoryError for one over its limit, RuntimeError
-    with the exit code for one whose process died; the chunks still running are then killed. What a function
-    started and left behind is killed with its chunk. ``operator`` is named in these errors.
+    Raises ChunkError for the first function that raised, MemoryError or TimeoutError for one over its limit,
+    RuntimeError with the exit code for one whose process died; the chunks still running are then killed. What
+    a function started and left behind is killed with its chunk. ``operator`` is named in these errors.
     """
     context = multiprocessing.get_context("fork")
     results: list[Any] = [None] * len(chunks)
@@ -122,6 +124,12 @@ def map_chunks(
 
 def _excess(chunk: _Running, inherited: int, where: str) -> Exception | None:
     """Return why a chunk's process has to go, None while it keeps to its limits."""
+    seconds = chunk.allowed.seconds
+    if seconds is not None and time.monotonic() - chunk.started > seconds:
+        return TimeoutError(
+            f"{where} took more than {seconds:g} seconds, the limit of {chunk.allowed.seconds_from}. Raise "
+            "it, or give the function fewer rows at a time with batch_rows=…"
+        )
     members = family.tree(chunk.process.pid)
     if len(members) > limits.MAX_PROCESSES:
         return RuntimeError(

@@ -15,8 +15,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from .bootstrap import BASE_FILE
@@ -38,12 +37,21 @@ def interpreter(
     :param environment: environment variables of pip, such as its settings and proxies.
     :param say: is told when installing begins, for it can take minutes.
 
+    It is in use until this process has ended, and all that inherit its files: see :func:`purge`.
+
     Raises ImportError with pip's message when that fails. Others that want the same one wait meanwhile.
     """
     wanted = sorted(set(requirements))
     folder = root / _name(wanted)
     root.mkdir(exist_ok=True, mode=0o700)
-    with _locked(root / f".{folder.name}.lock"):
+    lock = os.open(_lock_file(folder), os.O_RDWR | os.O_CREAT, 0o600)
+    os.set_inheritable(lock, True)
+    while True:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        if (folder / _COMPLETE_FILE).exists():
+            os.utime(folder / _COMPLETE_FILE)
+            return folder / "bin" / "python"
+        fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / _COMPLETE_FILE).exists():
             say(f"installing Python requirements: {', '.join(wanted)}")
             shutil.rmtree(folder, ignore_errors=True)
@@ -51,9 +59,32 @@ def interpreter(
                 _build(folder, wanted, environment)
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
+                os.close(lock)
                 raise
             (folder / _COMPLETE_FILE).write_text(json.dumps({"requirements": wanted}), encoding="utf-8")
-    return folder / "bin" / "python"
+
+
+def purge(root: Path, moment: float, *, keep: Path) -> None:
+    """Delete environments that were last asked for before a time and that no process uses.
+
+    :param keep: an interpreter; the environment that it belongs to stays.
+    """
+    for complete in root.glob(f"*/{_COMPLETE_FILE}"):
+        if complete.stat().st_mtime >= moment or complete.parent in keep.parents:
+            continue
+        lock = os.open(_lock_file(complete.parent), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            complete.unlink()
+            shutil.rmtree(complete.parent)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(lock)
+
+
+def _lock_file(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.lock")
 
 
 def _name(requirements: Sequence[str]) -> str:
@@ -67,7 +98,10 @@ def _build(folder: Path, requirements: Sequence[str], environment: Mapping[str, 
     venv.EnvBuilder(symlinks=True, with_pip=False).create(folder)
     python = folder / "bin" / "python"
     packages = next(folder.glob("lib/python*/site-packages"))
-    packages.joinpath(BASE_FILE).write_text(f"{sysconfig.get_path('purelib')}\n", encoding="utf-8")
+    own = Path(sysconfig.get_path("purelib"))
+    # This interpreter may have a base itself; Python does not look for .pth files there.
+    base = (own / BASE_FILE).read_text(encoding="utf-8") if (own / BASE_FILE).exists() else ""
+    packages.joinpath(BASE_FILE).write_text(f"{own}\n{base}", encoding="utf-8")
     command = [sys.executable, "-I", "-m", "pip", "--python", str(python), "install", "--no-input"]
     # Outside the job's folder, where a file of the user could pass for a requirement.
     done = subprocess.run(
@@ -88,13 +122,3 @@ def _build(folder: Path, requirements: Sequence[str], environment: Mapping[str, 
             f"Python requirements could not be installed ({', '.join(requirements)}). pip, with this "
             f"machine's settings, said:\n{last}"
         )
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)

@@ -13,6 +13,7 @@ from maxframe.codegen.spe import SPECodeGenerator
 from maxframe.codegen.spe.core import SPECodeContext, SPEOperatorAdapter
 from maxframe.config import option_context
 from maxframe.config.config import OptionError
+from maxframe.core import OBJECT_TYPE
 from maxframe.core.operator import Fetch
 from maxframe.dataframe.core import DATAFRAME_TYPE, INDEX_TYPE, SERIES_TYPE
 from maxframe.io.odpsio import ODPSTableIO
@@ -28,7 +29,7 @@ from .events import Events
 from .job import GRAPH_FILE, INPUTS_FILE, RESULT_FILE, Job, read_json
 from .limits import Limits
 from .progress import Progress, Step
-from .steps import Operator, Steps, compiled
+from .steps import Operator, Steps, compiled, named_errors
 
 logger = logging.getLogger("drivepipe")
 
@@ -104,6 +105,8 @@ class Generator(SPECodeGenerator):
     def get_op_adapter(self, op_type: type) -> Any:
         """Return the adapter of an operator; NotImplementedError when there is none."""
         try:
+            if op_type in operators.REFUSED:
+                raise KeyError(op_type)
             adapter = super().get_op_adapter(op_type)
         except KeyError:
             raise NotImplementedError(
@@ -132,7 +135,8 @@ class _StepAdapter(SPEOperatorAdapter):
         """Return the call of the step."""
         context.constants["run_step"] = self._steps.run
         name = type(op).__name__
-        lines = list(self._adapter.generate_code(op, context) or [])
+        with named_errors(name):
+            lines = list(self._adapter.generate_code(op, context) or [])
         functions = [udf.name for udf in context.get_udfs()]
         runs_user_code = operators.calls_user_code(op) or any(
             function in line for line in lines for function in functions
@@ -144,7 +148,7 @@ class _StepAdapter(SPEOperatorAdapter):
                 compiled(name, lines),
                 [context.get_input_tileable_variable(tileable) for tileable in op.inputs],
                 [context.get_output_tileable_variable(tileable) for tileable in op.outputs],
-                Limits.of(op.expect_resources) if apart else None,
+                Limits.of(op, context.job.settings) if apart else None,
             )
         )
         return [f"run_step({number}, locals())"]
@@ -172,6 +176,11 @@ class _Runner(SPEDagRunner):
         tileable = self._key_to_tileable[key]
         if isinstance(tileable, DATAFRAME_TYPE + SERIES_TYPE + INDEX_TYPE):
             return self._store_table(tileable, value)
+        if isinstance(tileable, OBJECT_TYPE):
+            raise NotImplementedError(
+                f"the local engine cannot return the result of {type(tileable.op).__name__}: an object, "
+                "which MaxFrame keeps in a table of the type BLOB"
+            )
         return ConstantResultInfo(data=value)
 
     def _store_table(self, tileable: Any, value: Any) -> ResultInfo:

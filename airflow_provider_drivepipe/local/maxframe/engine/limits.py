@@ -5,42 +5,54 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 MAX_PROCESSES = 256
 """How many processes a function may have at once, itself included."""
 
+OPERATION_TIMEOUT = "spe.operation_timeout_seconds"
+"""MaxFrame's option for it."""
+FUNCTION_TIMEOUT = "odps.function.timeout"
+"""MaxCompute's flag for functions, in ``options.sql.settings``."""
+_DEFAULT_OPERATION_TIMEOUT = 120
+
 _GIB = 1 << 30
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of one process that runs a function. ``memory`` is in bytes, None for no limit.
+    """Limits of one process that runs a function. ``memory`` is in bytes; None is no limit.
 
-    After a lack of memory the chunk is tried once more with ``memory_limit``, where that is larger.
+    ``seconds`` is how long it may run, ``seconds_from`` the setting that says so. After a lack of memory the
+    chunk is tried once more with ``memory_limit``, where that is larger.
     """
 
     cpus: int = 1
     memory: int | None = None
     memory_limit: int | None = None
+    seconds: float | None = None
+    seconds_from: str = ""
 
     @classmethod
-    def of(cls, resources: Mapping[str, Any] | None) -> Limits:
-        """Return the limits in an operator's ``expect_resources``."""
-        resources = resources or {}
+    def of(cls, op: Any, settings: Mapping[str, Any]) -> Limits:
+        """Return the limits that an operator declares, and those in the session's settings."""
+        resources = op.expect_resources or {}
+        seconds, seconds_from = _seconds(op.expect_engine, settings)
         return cls(
             cpus=max(1, int(resources.get("cpu") or 1)),
             memory=_bytes(resources.get("memory")),
             memory_limit=_bytes(resources.get("memory_limit")),
+            seconds=seconds,
+            seconds_from=seconds_from,
         )
 
     def raised(self) -> Limits | None:
         """Return the limits of a second try after a lack of memory; None when there is to be none."""
         if self.memory is None or self.memory_limit is None or self.memory_limit <= self.memory:
             return None
-        return Limits(self.cpus, self.memory_limit)
+        return replace(self, memory=self.memory_limit)
 
 
 UNLIMITED = Limits()
@@ -82,6 +94,25 @@ def enter(cpus: list[int]) -> None:
 def readable(size: int) -> str:
     """Return a number of bytes for people."""
     return f"{size / _GIB:.2f} GiB"
+
+
+def _seconds(engine: str | None, settings: Mapping[str, Any]) -> tuple[float | None, str]:
+    """Return how long a function may run and the setting that says so.
+
+    Clients always send ``spe.operation_timeout_seconds``. Its default is for functions of the engine SPE;
+    only another value is known to be the user's own, and then holds for all.
+    """
+    asked: dict[str, float] = {}
+    operation = settings.get(OPERATION_TIMEOUT)
+    if operation and (operation != _DEFAULT_OPERATION_TIMEOUT or (engine or "").upper() == "SPE"):
+        asked[OPERATION_TIMEOUT] = float(operation)
+    function = (settings.get("sql.settings") or {}).get(FUNCTION_TIMEOUT)
+    if function:
+        asked[FUNCTION_TIMEOUT] = float(function)
+    if not asked:
+        return None, ""
+    name = min(asked, key=asked.__getitem__)
+    return asked[name], name
 
 
 def _bytes(value: Any) -> int | None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from maxframe.codegen.spe.core import SPEOperatorAdapter, register_op_adapter
 from maxframe.core import ENTITY_TYPE
 from maxframe.dataframe.arithmetic.invert import DataFrameNot
 from maxframe.dataframe.datasource.from_tensor import DataFrameFromTensor
 from maxframe.dataframe.datasource.index import IndexDataSource
+from maxframe.dataframe.datasource.read_lance import DataFrameReadLance
+from maxframe.dataframe.datastore.to_lance import DataFrameToLance
 from maxframe.dataframe.groupby.aggregation import DataFrameGroupByAgg
 from maxframe.dataframe.groupby.apply import GroupByApply
 from maxframe.dataframe.groupby.expanding import GroupByExpandingAgg
@@ -23,6 +26,7 @@ from maxframe.dataframe.groupby.rolling import GroupByRollingAgg
 from maxframe.dataframe.groupby.sample import GroupBySample
 from maxframe.dataframe.groupby.shift import GroupByShift
 from maxframe.dataframe.groupby.transform import GroupByTransform
+from maxframe.dataframe.indexing.iloc import IndexIlocGetItem
 from maxframe.dataframe.indexing.insert import DataFrameInsert
 from maxframe.dataframe.indexing.loc import DataFrameLocSetItem
 from maxframe.dataframe.indexing.rename_axis import DataFrameRenameAxis
@@ -30,8 +34,10 @@ from maxframe.dataframe.indexing.reset_index import DataFrameResetIndex
 from maxframe.dataframe.indexing.where import DataFrameWhere
 from maxframe.dataframe.merge import DataFrameCompare
 from maxframe.dataframe.misc.clip import DataFrameClip
+from maxframe.dataframe.misc.explode import DataFrameExplode
 from maxframe.dataframe.misc.get_dummies import DataFrameGetDummies
 from maxframe.dataframe.misc.infer_dtypes import DataFrameInferDtypes
+from maxframe.dataframe.misc.to_numeric import DataFrameToNumeric
 from maxframe.dataframe.misc.transpose import DataFrameTranspose
 from maxframe.dataframe.missing.fillna import DataFrameFillNA
 from maxframe.dataframe.reduction import DataFrameKurtosis, DataFrameSkew
@@ -40,6 +46,8 @@ from maxframe.dataframe.reshape.stack import DataFrameStack
 from maxframe.dataframe.statistics.corr import DataFrameCorr
 from maxframe.dataframe.tseries.to_datetime import DataFrameToDatetime
 from maxframe.dataframe.window.ewm import DataFrameEwmAgg
+from maxframe.tensor.extensions.apply_chunk import TensorApplyChunk
+from maxframe.tensor.misc.unique import TensorUnique
 from maxframe.udf import BuiltinFunction, MarkedFunction
 from maxframe.utils import no_default
 
@@ -69,6 +77,11 @@ class Arguments:
         if isinstance(value, dict):
             return {key: self.of(item) for key, item in value.items()}
         return value
+
+    @property
+    def output_dtype(self) -> Any:
+        """The type that the SDK declares for the output, a series or an array."""
+        return self._op.outputs[0].dtype
 
     def raw(self, name: str) -> Any:
         """Return an attribute as it is."""
@@ -100,7 +113,9 @@ def from_tensor(op: Arguments) -> Any:
 
 def index_of(op: Arguments) -> Any:
     """``index`` of a frame or series; the stock adapter knows constants only."""
-    return op.data.index if op.inputs else op.raw("data")
+    if not op.inputs:
+        return op.raw("data")
+    return op.data.index if hasattr(op.data, "index") else pd.Index(op.data)
 
 
 def loc_set(op: Arguments) -> Any:
@@ -188,6 +203,24 @@ def to_datetime(op: Arguments) -> Any:
     """``to_datetime``."""
     names = ("errors", "dayfirst", "yearfirst", "utc", "format", "exact", "unit", "origin", "cache")
     return pd.to_datetime(op.data, **op.given(*names))
+
+
+def to_numeric(op: Arguments) -> Any:
+    """``to_numeric``; the SDK declares the numbers to be of the type of their texts."""
+    declared = op.output_dtype
+    numbers = pd.to_numeric(op.data, **op.given("errors", "downcast"))
+    if pd.api.types.is_numeric_dtype(numbers.dtype) and not pd.api.types.is_numeric_dtype(declared):
+        raise NotImplementedError(
+            f"the local engine cannot run {op.name} on text: the SDK declares its result as {declared} and "
+            "would read the numbers as that. Use astype('float64') or astype('int64') instead"
+        )
+    return numbers
+
+
+def explode(op: Arguments) -> Any:
+    """``explode``; the stock adapter hands a series the name of a column."""
+    columns = [] if op.data.ndim == 1 else [op.column]
+    return op.data.explode(*columns, ignore_index=bool(op.ignore_index))
 
 
 def concatenate_text(op: Arguments) -> Any:
@@ -300,6 +333,34 @@ def plain_function(function: Any) -> Any:
     return function.func if isinstance(function, MarkedFunction) else function
 
 
+def index_iloc(op: Arguments) -> Any:
+    """``index[…]``."""
+    return op.data[op.indexes[0]]
+
+
+_UNIQUE_OUTPUTS = ("return_index", "return_inverse", "return_counts")
+
+
+def tensor_unique(op: Arguments) -> Any:
+    """``unique`` of arrays and ``factorize``; the stock adapter sorts always, and knows no code for NULL."""
+    if op.data.ndim > 1 or op.return_index or op.return_counts:
+        if not op.sort or op.use_na_sentinel:
+            raise NotImplementedError(f"the local engine cannot run {op.name} with these arguments")
+        wanted: dict[str, Any] = {name: bool(getattr(op, name)) for name in _UNIQUE_OUTPUTS}
+        return np.unique(np.asarray(op.data), axis=op.axis if op.data.ndim > 1 else None, **wanted)
+    codes, values = pd.factorize(op.data, sort=bool(op.sort), use_na_sentinel=bool(op.use_na_sentinel))
+    values = np.asarray(values)
+    return (values, codes) if op.return_inverse else values
+
+
+def tensor_apply_chunk(op: Arguments) -> Any:
+    """``apply_chunk`` of an array; also the SDK's ``first_valid_index``, whose function cannot be pickled."""
+    keywords = dict(op.kwargs or {})
+    if op.with_chunk_index:
+        keywords["chunk_index"] = (0,) * op.data.ndim
+    return plain_function(op.func)(op.data, *(op.args or ()), **keywords)
+
+
 def calls_user_code(op: Any) -> bool:
     """Return whether an operator was given a function of the user, rather than the name of a known one."""
     given = [getattr(op, name, None) for name in ("func", "raw_func", "raw_func_kw")]
@@ -340,6 +401,8 @@ _FUNCTIONS: dict[type, Callable[[Arguments], Any]] = {
     DataFrameSkew: skew,
     DataFrameEwmAgg: ewm,
     DataFrameToDatetime: to_datetime,
+    DataFrameToNumeric: to_numeric,
+    DataFrameExplode: explode,
     DataFrameStrConcat: concatenate_text,
     DataFrameInferDtypes: infer_dtypes,
     DataFrameInsert: insert,
@@ -354,7 +417,14 @@ _FUNCTIONS: dict[type, Callable[[Arguments], Any]] = {
     GroupByRollingAgg: group_rolling,
     GroupByExpandingAgg: group_expanding,
     GroupBySample: group_sample,
+    TensorApplyChunk: tensor_apply_chunk,
+    TensorUnique: tensor_unique,
+    IndexIlocGetItem: index_iloc,
 }
+
+
+REFUSED = frozenset({DataFrameReadLance, DataFrameToLance})
+"""Operators that the stock code generator has, but not in a way that runs here."""
 
 
 class PandasAdapter(SPEOperatorAdapter):

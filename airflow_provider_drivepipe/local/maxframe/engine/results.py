@@ -20,9 +20,15 @@ def table_of(tileable: Any, value: Any) -> tuple[TableSchema, Any, Any]:
 
     Raises NotImplementedError when values would be lost on the way: the client reads what it was told.
     """
+    if tileable.ndim and tileable.index_value is None:
+        raise NotImplementedError(
+            f"the local engine cannot return the result of {type(tileable.op).__name__}: the SDK knows "
+            "nothing of its index and could not read it"
+        )
     unknown = getattr(tileable, "dtypes", ()) is None
     if not unknown:
         value = _checked(tileable, value)
+    _check_index_names(tileable, value)
     schema, meta = pandas_to_odps_schema(value if unknown else tileable, unknown_as_string=True)
     arrow, _ = pandas_to_arrow(value)
     found = arrow_schema_to_odps_schema(arrow.schema, unknown_as_string=True)
@@ -59,6 +65,16 @@ def _checked(tileable: Any, value: Any) -> Any:
             for column in returned:
                 _check_whole_numbers(name, column, value[column], tileable.dtypes[column])
     return value
+
+
+def _check_index_names(tileable: Any, value: Any) -> None:
+    """Refuse a result whose index the client would call by the names that ``unstack`` uses meanwhile."""
+    declared = list(tileable.index_value.names)
+    if any(str(name).startswith("__level_") for name in declared) and list(value.index.names) != declared:
+        raise NotImplementedError(
+            f"the local engine cannot return the result of unstack ({type(tileable.op).__name__}): the SDK "
+            f"names its index {declared} rather than {list(value.index.names)}. Use pivot instead"
+        )
 
 
 def _check_whole_numbers(name: str, column: Any, values: pd.Series[Any], declared: Any) -> None:

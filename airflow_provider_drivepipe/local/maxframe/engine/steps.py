@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -59,7 +60,8 @@ class Steps:
             self._progress.rows(_rows(variables, operator.inputs), None)
             variables[_CALL] = partial(call_pandas, operator.name)
             if operator.allowed is None:
-                exec(operator.code, variables)
+                with named_errors(operator.name):
+                    exec(operator.code, variables)
             else:
                 self._run_apart(operator, operator.allowed, variables)
             self._progress.rows(_rows(variables, operator.inputs), _rows(variables, operator.outputs))
@@ -86,6 +88,21 @@ class Steps:
             operator=operator.name,
         )
         variables.update(zip(operator.outputs, values, strict=True))
+
+
+_OWN_ERRORS = (AssertionError, AttributeError, TypeError, ValueError)
+"""What pandas, numpy and the SDK's code raise without a word on the operator."""
+
+
+@contextmanager
+def named_errors(operator: str) -> Iterator[None]:
+    """Put an operator's name before the text of an error, unless it is there."""
+    try:
+        yield
+    except _OWN_ERRORS as error:
+        if type(error) not in _OWN_ERRORS or operator in str(error):
+            raise
+        raise type(error)(f"{operator}: {error}") from error
 
 
 def compiled(name: str, lines: Sequence[str]) -> CodeType:
