@@ -274,7 +274,8 @@ def test_frames_that_a_rule_leaves_out_are_not_prepared(hook, videos, table, cal
     measures = [c.name for c in FRAME_QUALITY_COLUMNS]
     columns = written(hook, scenario)["image_labels"]
     assert [c for c in columns if c in measures] == measures
-    found = rows_of(hook, scenario.output_table, "status, COUNT(brightness), COUNT(sha256)", "1=1 GROUP BY status")
+    counts = "status, COUNT(brightness), COUNT(sha256)"
+    found = rows_of(hook, scenario.output_table, counts, "1=1 GROUP BY status")
     assert sorted(found) == [["failed", 0, 0], ["filtered", 6, 0], ["ok", 2, 2]]
 
 
