@@ -532,3 +532,15 @@ def test_a_killed_writer_leaves_no_half_state(tmp_path: Path) -> None:
     # Both partitions are still written to and read as usual.
     sql("INSERT INTO t PARTITION (ds='a') SELECT 0")
     assert len(sql("SELECT * FROM t")) == 3
+
+
+def test_a_query_is_stopped_at_whatever_moment_that_is_asked(sql: Sql) -> None:
+    sql("CREATE TABLE t (n BIGINT); INSERT INTO TABLE t SELECT 1")
+    for _ in range(14):
+        sql("INSERT INTO TABLE t SELECT n FROM t")
+    endless = "SELECT COUNT(*) FROM t a JOIN t b ON a.n <= b.n JOIN t c ON b.n <= c.n"
+    for moment in range(40):
+        cancellation = Cancellation()
+        threading.Timer(moment / 2000, cancellation.cancel).start()
+        with pytest.raises(errors.OdpsError, match="cancelled"):
+            sql.engine.execute(endless, "p", {}, sql._results, cancellation)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ from airflow_provider_drivepipe.local.odps.types import duck_type
 from airflow_provider_drivepipe.local.stats import Stats
 
 CANCELLED_CODE = "ODPS-0130252"
+_INTERRUPT_SECONDS = 0.05
 _MEMORY_LIMIT = "2GB"
 _QUERY_WORDS = ("SELECT", "WITH", "(", "FROM", "VALUES")
 
@@ -47,8 +49,18 @@ class Cancellation:
         """Make the script fail at its next step, and interrupt a running query."""
         with self._lock:
             self._cancelled = True
-            if self._connection is not None:
+            if self._connection is None:
+                return
+        threading.Thread(target=self._interrupt, name="odps-cancel", daemon=True).start()
+
+    def _interrupt(self) -> None:
+        # Once is not enough: DuckDB forgets an interrupt that comes before the query has begun.
+        while True:
+            with self._lock:
+                if self._connection is None:
+                    return
                 self._connection.interrupt()
+            time.sleep(_INTERRUPT_SECONDS)
 
     def check(self) -> None:
         """Raise the error of a cancelled instance if it was cancelled."""
