@@ -59,15 +59,6 @@ class Unsupported:
         api = StorageApiClient(self.odps, self.table)
         return api.create_read_session(TableBatchScanRequest(required_partitions=[]))
 
-    def signed_v1(self) -> object:
-        config = oss.config.load_default()
-        config.credentials_provider = oss.credentials.StaticCredentialsProvider(
-            self.cloud.access_key_id, self.cloud.access_key_secret
-        )
-        config.endpoint, config.region = self.cloud.settings.oss_endpoint, "cn-local"
-        config.signature_version = "v1"
-        return without_retries(oss.Client(config)).get_object(oss.GetObjectRequest(self.bucket, "k"))
-
     def anonymous(self) -> object:
         return urllib.request.urlopen(f"{self.cloud.settings.oss_endpoint}/{self.bucket}/k")
 
@@ -150,7 +141,6 @@ class Unsupported:
                 )
             ),
             "`client.describe_regions`": lambda: client.describe_regions(oss.DescribeRegionsRequest()),
-            "signatures of version 1": self.signed_v1,
             "anonymous requests": self.anonymous,
             "keys with empty segments (`a//b`), `.` or `..`": self.put("a//b"),
             "keys with a segment of more than 255 bytes": self.put("x" * 256),
