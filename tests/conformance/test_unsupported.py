@@ -62,10 +62,6 @@ class Unsupported:
     def anonymous(self) -> object:
         return urllib.request.urlopen(f"{self.cloud.settings.oss_endpoint}/{self.bucket}/k")
 
-    def key_and_folder(self) -> object:
-        self.put("a/b")()
-        return self.put("a")()
-
     def calls(self) -> dict[str, Callable[[], object]]:
         odps, table, client, bucket = self.odps, self.table, self.client, self.bucket
         tunnel = TableTunnel(odps)
@@ -142,9 +138,6 @@ class Unsupported:
             ),
             "`client.describe_regions`": lambda: client.describe_regions(oss.DescribeRegionsRequest()),
             "anonymous requests": self.anonymous,
-            "keys with empty segments (`a//b`), `.` or `..`": self.put("a//b"),
-            "keys with a segment of more than 255 bytes": self.put("x" * 256),
-            "a key that is the folder of another (`a` beside `a/b`)": self.key_and_folder,
         }
 
 
