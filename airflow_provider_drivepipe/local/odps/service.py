@@ -203,6 +203,8 @@ class OdpsService:
                 return PlainTextResponse("")
             case ["catalogapi"]:
                 return PlainTextResponse(self.address)
+            case ["connection", "mcqa"]:
+                raise errors.no_interactive_queries()
             case ["tenants"]:
                 return _tenant()
             case ["api", "catalog", "v1alpha", *rest] if call.method == "GET":
@@ -241,8 +243,6 @@ class OdpsService:
                 return await run_in_threadpool(self._meta.schema, call, project, name)
             case ["tunnel"]:
                 return PlainTextResponse(self.address)
-            case ["connection", "mcqa"]:
-                raise errors.no_interactive_queries()
             case ["logs"]:
                 return Response()
             case ["authorization"]:

@@ -110,6 +110,9 @@ class StorageApi:
 
     def handle(self, call: Call, table: Table, segments: Sequence[str]) -> Response:
         """Answer a call; ``segments`` follow the table in its path."""
+        kind = [call.query.get(f"data_format_{name}", "").upper() for name in ("type", "version")]
+        if kind[0] not in ("", "ARROW") or kind[1] not in ("", "V5"):
+            raise errors.not_supported(f"data in the format {' '.join(kind)[:100]}")
         reads = call.query.get("session_type") == "batch_read"
         match call.method, list(segments):
             case "POST", ["sessions"] if reads:
@@ -291,7 +294,7 @@ class StorageApi:
                 "SessionStatus": "COMMITTED" if upload["status"] == "closed" else "NORMAL",
                 "ExpirationTime": int((upload["created"] + SESSION_LIFETIME_SECONDS) * 1000),
                 "MaxBlockNumber": MAX_BLOCKS,
-                "DataSchema": _schema_json(table.columns, table.partition_columns),
+                "DataSchema": _schema_json(table.columns, ()),  # the partition was chosen: blocks are without
                 "SupportedDataFormat": _FORMATS,
             },
             status,
