@@ -20,7 +20,12 @@ from alibabacloud_oss_v2.retry import NopRetryer
 from maxframe.errors import TileableNotExecutedError
 from maxframe.session import new_session
 from odps import ODPS, errors, options
-from odps.apis.storage_api import StorageApiClient, TableBatchScanRequest
+from odps.apis.storage_api import (
+    SplitOptions,
+    StorageApiClient,
+    TableBatchScanRequest,
+    TableBatchWriteRequest,
+)
 from odps.tunnel import TableTunnel
 
 from airflow_provider_drivepipe.local.server import LocalCloud
@@ -66,25 +71,18 @@ class Unsupported:
         with self.table.open_writer() as writer:
             writer.write([[1, b"\xff\xfe"]])
 
-    def storage_api(self) -> object:
+    def scan(self, **request: object) -> Callable[[], object]:
         api = StorageApiClient(self.odps, self.table)
-        return api.create_read_session(TableBatchScanRequest(required_partitions=[]))
+        return lambda: api.create_read_session(TableBatchScanRequest(**request))
 
-    def signed_v1(self) -> object:
-        config = oss.config.load_default()
-        config.credentials_provider = oss.credentials.StaticCredentialsProvider(
-            self.cloud.access_key_id, self.cloud.access_key_secret
-        )
-        config.endpoint, config.region = self.cloud.settings.oss_endpoint, "cn-local"
-        config.signature_version = "v1"
-        return without_retries(oss.Client(config)).get_object(oss.GetObjectRequest(self.bucket, "k"))
+    def dynamic_partitions(self) -> object:
+        name = f"{self.table.name}_p"
+        self.odps.execute_sql(f"CREATE TABLE IF NOT EXISTS {name} (a BIGINT) PARTITIONED BY (pt STRING)")
+        api = StorageApiClient(self.odps, self.odps.get_table(name))
+        return api.create_write_session(TableBatchWriteRequest())
 
     def anonymous(self) -> object:
         return urllib.request.urlopen(f"{self.cloud.settings.oss_endpoint}/{self.bucket}/k")
-
-    def key_and_folder(self) -> object:
-        self.put("a/b")()
-        return self.put("a")()
 
     def calls(self) -> dict[str, Callable[[], object]]:
         odps, table, client, bucket = self.odps, self.table, self.client, self.bucket
@@ -98,13 +96,18 @@ class Unsupported:
             "`odps.list_instance_queueing_infos`": lambda: list(odps.list_instance_queueing_infos()),
             "`odps.run_security_query`": lambda: odps.run_security_query("list users"),
             "`odps.execute_sql_cost`": lambda: odps.execute_sql_cost(f"SELECT * FROM {table.name}"),
+            "`odps.run_sql_interactive`": lambda: odps.run_sql_interactive("SELECT 1"),
             "`odps.run_merge_files`": lambda: odps.run_merge_files(table.name),
             "`project.generate_auth_token` for less than everything": self.narrow_token,
             "`tunnel.create_stream_upload_session`": lambda: tunnel.create_stream_upload_session(table.name),
             "`tunnel.create_upsert_session`": lambda: tunnel.create_upsert_session(table.name),
             "`table.open_writer` with strings that are not UTF-8": self.binary_strings,
             "`table.open_reader` of a view": self.view,
-            "the storage API (`options.use_common_table` of MaxFrame)": self.storage_api,
+            "filters in the storage API": self.scan(filter_predicate="a > 1"),
+            "splits by buckets in the storage API": self.scan(
+                split_options=SplitOptions.get_default_options(SplitOptions.SplitMode.BUCKET)
+            ),
+            "dynamic partitions in the storage API": self.dynamic_partitions,
             "columns of the type `vector`": self.sql("CREATE TABLE nope (a vector(float, 3))"),
             "columns of the type `blob`": self.sql("CREATE TABLE nope (a blob)"),
             "tables with a primary key": self.sql("CREATE TABLE nope (a bigint NOT NULL, PRIMARY KEY (a))"),
@@ -161,11 +164,7 @@ class Unsupported:
                 )
             ),
             "`client.describe_regions`": lambda: client.describe_regions(oss.DescribeRegionsRequest()),
-            "signatures of version 1": self.signed_v1,
             "anonymous requests": self.anonymous,
-            "keys with empty segments (`a//b`), `.` or `..`": self.put("a//b"),
-            "keys with a segment of more than 255 bytes": self.put("x" * 256),
-            "a key that is the folder of another (`a` beside `a/b`)": self.key_and_folder,
             **{what: functools.partial(self.run, operation) for what, operation in LAZY.items()},
         }
 

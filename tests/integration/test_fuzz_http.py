@@ -24,6 +24,7 @@ import pytest
 from alibabacloud_oss_v2.signer import SignerV4
 from alibabacloud_oss_v2.types import HttpRequest, SigningContext
 from odps.accounts import CloudAccount
+from odps.apis.storage_api import StorageApiClient, TableBatchScanRequest
 from odps.tunnel import TableTunnel
 
 from airflow_provider_drivepipe.local import lifecycle
@@ -129,6 +130,11 @@ NEARLY_RIGHT = (
     "odps POST /projects/local/authorization", "odps POST /drivepipe/faults", "odps POST /drivepipe/model-rules",
     "odps DELETE /drivepipe/faults?id={}", "odps POST /models/v1/chat", "odps POST /models/v1/embed", "odps POST /projects/local/schemas",
     "odps GET /logview?p=local&i={instance}&token={}",
+    "odps POST /api/storage/v1/projects/local/schemas/default/tables/t/sessions?session_type=batch_read",
+    "odps POST /api/storage/v1/projects/local/schemas/default/tables/t/sessions?session_type=batch_write",
+    "odps GET /api/storage/v1/projects/local/schemas/default/tables/t/data?session_id={scan}&split_index={}&max_batch_rows={}",
+    "odps POST /api/storage/v1/projects/local/schemas/default/tables/t/sessions/{block}/data?block_number={}&attempt_number={}",
+    "odps POST /api/storage/v1/projects/local/schemas/default/tables/t/commit?session_id={block}",
 )  # fmt: skip
 WORDS = (
     "instancestatus",
@@ -140,6 +146,14 @@ WORDS = (
     "detail",
     "instancesummary",
 )
+STORAGE_NAMES = (
+    "SplitOptions", "RequiredDataColumns", "RequiredPartitionColumns", "RequiredPartitions", "ArrowOptions", "PartitionSpec",
+    "Overwrite", "CommitMessages", "FilterPredicate",
+)  # fmt: skip
+STORAGE_VALUES = (
+    None, [], {}, "x", 1, ["a"], ["b", 1], ["1:0"], ["x"], ["1:0", "1:1"], {"SplitMode": "Parallelism", "SplitNumber": 10**30},
+    {"SplitMode": "RowOffset"}, {"SplitNumber": -1}, {"SplitNumber": float("nan")}, {"TimestampUnit": "x"}, [f"{10**20}:0"],
+)  # fmt: skip
 SESSION = "<Instance><Job><Tasks><MaxFrame><Name>t</Name><Command>CREATE_SESSION</Command></MaxFrame></Tasks></Job></Instance>"
 
 
@@ -168,6 +182,9 @@ class Fuzzer:
             "instance": odps.execute_sql("SELECT a FROM t").id,
             "block": TableTunnel(odps).create_upload_session("t").id,
             "download": TableTunnel(odps).create_download_session("t").id,
+            "scan": StorageApiClient(odps, odps.get_table("t"))
+            .create_read_session(TableBatchScanRequest())
+            .session_id,
         }
 
     def request(self) -> tuple[int, bytes, bool]:
@@ -268,6 +285,7 @@ class Fuzzer:
                     "expires_in_hours": choose.choice(
                         (1, -1, 1e308, float("nan"), float("inf"), "x", None, 10**400, [], True)
                     ),
+                    choose.choice(STORAGE_NAMES): choose.choice(STORAGE_VALUES),
                 }
             ).encode()
         if kind == 8:

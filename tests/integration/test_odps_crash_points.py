@@ -11,7 +11,7 @@ import pytest
 from odps import ODPS, errors
 from odps.tunnel import TableTunnel
 
-from airflow_provider_drivepipe.local.odps import tunnel as tunnel_module
+from airflow_provider_drivepipe.local.odps import uploads as uploads_module
 from airflow_provider_drivepipe.local.odps.errors import OdpsError
 from airflow_provider_drivepipe.local.odps.storage import collect_garbage
 from tests.integration.odps_cloud import RunningOdps
@@ -114,8 +114,10 @@ def test_old_downloads_let_their_files_go(start: Start, monkeypatch: pytest.Monk
     service = cloud.service
     assert collect_garbage(service._catalog, service._storage, 0) == 0
     now = time.time()
-    monkeypatch.setattr(tunnel_module.time, "time", lambda: now + tunnel_module.SESSION_LIFETIME_SECONDS + 1)
-    service._tunnel.forget_old()
+    monkeypatch.setattr(
+        uploads_module.time, "time", lambda: now + uploads_module.SESSION_LIFETIME_SECONDS + 1
+    )
+    service._forget_old()
     monkeypatch.undo()
     assert collect_garbage(service._catalog, service._storage, 0) == 1
     assert service._storage.files() == set()

@@ -542,5 +542,5 @@ def test_a_query_is_stopped_at_whatever_moment_that_is_asked(sql: Sql) -> None:
     for moment in range(40):
         cancellation = Cancellation()
         threading.Timer(moment / 2000, cancellation.cancel).start()
-        with pytest.raises(errors.OdpsError, match="cancelled"):
+        with pytest.raises(OdpsError, match="cancelled"):
             sql.engine.execute(endless, "p", {}, sql._results, cancellation)

@@ -29,10 +29,10 @@ def oss(tmp_path: Path) -> OssStore:
     return opened
 
 
-def put(oss: OssStore, content: bytes, version: str) -> None:
+def put(oss: OssStore, content: bytes, version: str, key: str = "k") -> None:
     staged = oss.stage()
     staged.write(content)
-    oss.put("bucket", "k", staged, {"x-oss-meta-version": version})
+    oss.put("bucket", key, staged, {"x-oss-meta-version": version})
 
 
 def reopened(oss: OssStore) -> OssStore:
@@ -40,31 +40,65 @@ def reopened(oss: OssStore) -> OssStore:
     return OssStore(oss.root)
 
 
-def state(oss: OssStore) -> tuple[bytes, str]:
-    with (opened := oss.open("bucket", "k")).file as file:
+def state(oss: OssStore, key: str = "k") -> tuple[bytes, str]:
+    with (opened := oss.open("bucket", key)).file as file:
         return file.read(), opened.info.headers.get("x-oss-meta-version", "none")
 
 
-def test_killed_before_the_file_is_in_place(oss: OssStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(oss, b"old", "1")
+@pytest.mark.parametrize("key", ["k", "k//k"])
+def test_killed_before_the_file_is_in_place(oss: OssStore, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    put(oss, b"old", "1", key)
     monkeypatch.setattr(store_module, "replace", kill)
     monkeypatch.setattr(oss.metadata, "drop_put", kill)
     with pytest.raises(Killed):
-        put(oss, b"new", "2")
+        put(oss, b"new", "2", key)
     again = reopened(oss)
-    assert state(again) == (b"old", "1")
+    assert state(again, key) == (b"old", "1")
     assert again.metadata.pending_puts() == []
     assert list((again.private / "staging").iterdir()) == []
 
 
-def test_killed_before_the_record_is_written(oss: OssStore, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("key", ["k", "k//k"])
+def test_killed_before_the_record_is_written(
+    oss: OssStore, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    put(oss, b"old", "1", key)
+    monkeypatch.setattr(oss.metadata, "end_put", kill)
+    with pytest.raises(Killed):
+        put(oss, b"new", "2", key)
+    again = reopened(oss)
+    assert state(again, key) == (b"new", "2")
+    assert again.metadata.pending_puts() == []
+    assert list(again.walk("bucket")) == [key]
+
+
+def test_killed_while_an_object_moves_to_its_path(oss: OssStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(oss, b"in the way", "0", "k/b")
     put(oss, b"old", "1")
+    oss.delete("bucket", "k/b")
     monkeypatch.setattr(oss.metadata, "end_put", kill)
     with pytest.raises(Killed):
         put(oss, b"new", "2")
     again = reopened(oss)
+    assert (oss.root / "bucket/k").is_file()
     assert state(again) == (b"new", "2")
-    assert again.metadata.pending_puts() == []
+    assert list(again.walk("bucket")) == ["k"]
+    assert list((again.private / "pathless").iterdir()) == []
+    again.delete("bucket", "k")
+    assert not again.exists("bucket", "k")
+
+
+def test_killed_while_an_object_without_a_path_is_removed(
+    oss: OssStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(oss, b"old", "1", "k//k")
+    monkeypatch.setattr(Path, "unlink", kill)
+    with pytest.raises(Killed):
+        oss.delete("bucket", "k//k")
+    monkeypatch.undo()
+    again = reopened(oss)
+    assert not again.exists("bucket", "k//k")
+    assert list((again.private / "pathless").iterdir()) == []
 
 
 def test_failed_put_leaves_no_note(oss: OssStore, monkeypatch: pytest.MonkeyPatch) -> None:

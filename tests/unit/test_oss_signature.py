@@ -1,24 +1,34 @@
-"""V4 signatures: what the SDK signs is accepted, and nothing else."""
+"""Signatures of both versions: what the SDK signs is accepted, and nothing else."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, urlsplit
 
 import pytest
-from alibabacloud_oss_v2.signer import SignerV4
+from alibabacloud_oss_v2.signer import SignerV1, SignerV4
 from alibabacloud_oss_v2.types import Credentials, HttpRequest, SigningContext
 
 from airflow_provider_drivepipe.local.oss.errors import OssError
-from airflow_provider_drivepipe.local.oss.signature import SignedRequest, verify
+from airflow_provider_drivepipe.local.oss.signature import verify
+from airflow_provider_drivepipe.local.oss.signed_request import SignedRequest
 
 KEYS = {"id-a": "secret-a", "id-b": "secret-b"}
 REGION = "cn-test"
 SIGNED_AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+V1, V4 = SignerV1(), SignerV4()
 
 
 def sign(
-    query="", headers=None, *, in_query=False, key_id="id-a", additional=None, key="a b/ü+%.mp4", **extra
+    query="",
+    headers=None,
+    *,
+    in_query=False,
+    key_id="id-a",
+    additional=None,
+    key="a b/ü+%.mp4",
+    signer=V4,
+    **extra,
 ):
     """Return a request as the SDK signs it, as the server sees it."""
     url = "http://127.0.0.1/bucket/" + quote(key) + (f"?{query}" if query else "")
@@ -36,7 +46,7 @@ def sign(
     context.auth_method_query = in_query
     context.additional_headers = additional
     context.expiration_time = SIGNED_AT + 5 * MINUTE
-    SignerV4().sign(context)
+    signer.sign(context)
     sent = {name.lower(): value for name, value in request.headers.items()}
     return SignedRequest("GET", f"/bucket/{key}", urlsplit(request.url).query, sent)
 
@@ -47,15 +57,22 @@ def code(request, now=SIGNED_AT):
     return caught.value.code
 
 
+@pytest.mark.parametrize("signer", [V1, V4])
 @pytest.mark.parametrize("in_query", [False, True])
 @pytest.mark.parametrize(
     "query", ["", "prefix=a%20b%2Fc&list-type=2&delete", "b=2&a=1&B=0", "response-content-type=text%2Fplain"]
 )
 @pytest.mark.parametrize("key_id", sorted(KEYS))
-def test_what_the_sdk_signs_is_accepted(query, in_query, key_id):
+def test_what_the_sdk_signs_is_accepted(query, in_query, key_id, signer):
     headers = {"x-oss-meta-name": "值", "Content-Type": "video/mp4", "Range": "bytes=0-1"}
     request = sign(
-        query, headers, in_query=in_query, key_id=key_id, additional={"range"}, token="sts token/+"
+        query,
+        headers,
+        in_query=in_query,
+        key_id=key_id,
+        additional={"range"},
+        token="sts token/+",
+        signer=signer,
     )
     assert verify(request, KEYS, REGION, SIGNED_AT) == key_id
 
@@ -107,16 +124,60 @@ def test_presigned_urls_hold_for_their_time_only():
         assert code(replace(request, query=query)) == "InvalidArgument"
 
 
-def test_no_signature_and_signatures_of_version_1():
-    bare = SignedRequest("GET", "/", "", {})
-    assert code(bare) == "AccessDenied"
-    assert code(replace(bare, headers={"authorization": "OSS id-a:c2ln"})) == "AccessDenied"
-    assert code(replace(bare, query="OSSAccessKeyId=id-a&Expires=1&Signature=x")) == "AccessDenied"
+def test_no_signature():
+    assert code(SignedRequest("GET", "/", "", {})) == "AccessDenied"
+    assert code(SignedRequest("GET", "/", "x-oss-signature-version=OSS5", {})) == "AccessDenied"
+    assert code(SignedRequest("GET", "/", "", {"authorization": "OSS5 id-a:c2ln"})) == "AccessDenied"
+
+
+@pytest.mark.parametrize("in_query", [False, True])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda one: replace(one, method="PUT"),
+        lambda one: replace(one, resource="/bucket/other"),
+        lambda one: replace(one, query=one.query + "&acl"),
+        lambda one: replace(one, query=one.query.replace("uploadId=1", "uploadId=2")),
+        lambda one: replace(one, headers={**one.headers, "x-oss-meta-a": "2"}),
+        lambda one: replace(one, headers={**one.headers, "content-type": "text/html"}),
+        lambda one: replace(one, headers={**one.headers, "content-md5": "x"}),
+    ],
+)
+def test_any_change_of_what_version_1_signs_is_noticed(change, in_query):
+    request = sign("uploadId=1", {"x-oss-meta-a": "1"}, in_query=in_query, signer=V1)
+    assert verify(request, KEYS, REGION, SIGNED_AT) == "id-a"
+    assert code(change(request)) == "SignatureDoesNotMatch"
+
+
+@pytest.mark.parametrize("in_query", [False, True])
+def test_version_1_with_a_wrong_secret_or_an_unknown_key(in_query):
+    assert code(sign(secret="other", in_query=in_query, signer=V1)) == "SignatureDoesNotMatch"
+    assert code(sign(key_id="unknown", in_query=in_query, signer=V1)) == "InvalidAccessKeyId"
+
+
+def test_time_of_version_1():
+    request = sign(signer=V1)
+    for offset in (-15 * MINUTE, 15 * MINUTE):
+        assert verify(request, KEYS, REGION, SIGNED_AT + offset) == "id-a"
+    for offset in (-16 * MINUTE, 16 * MINUTE):
+        assert code(request, SIGNED_AT + offset) == "RequestTimeTooSkewed"
+    for date in ("", "yesterday", "2026-03-04T05:06:07Z"):
+        assert code(replace(request, headers={**request.headers, "date": date})) == "AccessDenied"
+    presigned = sign(in_query=True, signer=V1)
+    assert verify(presigned, KEYS, REGION, SIGNED_AT + 5 * MINUTE) == "id-a"
+    assert code(presigned, SIGNED_AT + 5 * MINUTE + timedelta(seconds=1)) == "AccessDenied"
+    expires = int((SIGNED_AT + 5 * MINUTE).timestamp())
+    later = presigned.query.replace(str(expires), str(expires + 1))
+    assert code(replace(presigned, query=later)) == "SignatureDoesNotMatch"
+    for wrong in ("", "x", "9" * 5000):
+        query = presigned.query.replace(str(expires), wrong)
+        assert code(replace(presigned, query=query)) == "AccessDenied"
 
 
 @pytest.mark.parametrize(
     ("header", "value"),
     [
+        ("authorization", "OSS nothing"),
         ("authorization", "OSS4-HMAC-SHA256 nothing"),
         ("authorization", "OSS4-HMAC-SHA256 Credential=id-a/20260304/cn-test/oss,Signature=00"),
         (

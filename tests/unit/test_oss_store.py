@@ -6,11 +6,12 @@ import time
 
 import pytest
 
-from airflow_provider_drivepipe.local.oss import folder_index, names, store, walk
+from airflow_provider_drivepipe.local.oss import folder_index, names, pathless, store, walk
 from airflow_provider_drivepipe.local.oss.append import append
 from airflow_provider_drivepipe.local.oss.errors import OssError
 from airflow_provider_drivepipe.local.oss.folder_index import FolderIndex
 from airflow_provider_drivepipe.local.oss.folder_index import entries as folder_index_entries
+from airflow_provider_drivepipe.local.oss.listing_api import list_page
 from airflow_provider_drivepipe.local.oss.store import OssStore
 from airflow_provider_drivepipe.local.oss.walk import KeyWalk, first_key_after, first_key_beyond
 
@@ -159,11 +160,14 @@ def put(oss, key, content=b"x", **extra):
         return oss.put("bucket", key, staged, {}, **extra)
 
 
-def test_lengths_of_keys():
-    names.check_key("d/" * 384 + "x" * 255)
-    for key in ("d/" * 384 + "x" * 256, "x" * 1024, "ü" * 128):
+def test_lengths_of_keys(tmp_path):
+    longest = "d/" * 384 + "x" * 255
+    assert names.object_path(tmp_path, longest) == tmp_path / longest
+    for key in ("x" * 256, "ü" * 128):
+        assert names.object_path(tmp_path, key) is None
+    for key in ("d/" * 384 + "x" * 256, "x" * 1024):
         with pytest.raises(OssError, match="InvalidObjectName"):
-            names.check_key(key)
+            names.object_path(tmp_path, key)
 
 
 def test_object_gives_way_only_to_folders_without_objects(oss, tmp_path):
@@ -171,14 +175,83 @@ def test_object_gives_way_only_to_folders_without_objects(oss, tmp_path):
     put(oss, "a")
     assert (tmp_path / "bucket/a").is_file()
     put(oss, "m/n/", b"")
-    with pytest.raises(OssError, match="PathConflict"):
-        put(oss, "m")
-    assert oss.head("bucket", "m/n/").size == 0
+    put(oss, "m", b"beside")
+    assert (oss.head("bucket", "m/n/").size, oss.head("bucket", "m").size) == (0, 6)
     (tmp_path / "bucket/f/g").mkdir(parents=True)
     (tmp_path / "bucket/f/g/h").touch()
-    with pytest.raises(OssError, match="PathConflict"):
-        put(oss, "f")
+    put(oss, "f")
     assert (tmp_path / "bucket/f/g/h").exists()
+
+
+@pytest.mark.parametrize("batch", [1, 3, 1001])
+def test_any_keys_side_by_side(oss, monkeypatch, batch):
+    """Compare with a dict: keys with and without a path, put and deleted in any order, and all listings."""
+    for module in (walk, pathless):
+        monkeypatch.setattr(module, "BATCH", batch)
+    chooser, expected = random.Random(11), {}
+    segments = ["a", "a!", "b", "", ".", "..", "é", "x" * 256]
+
+    def any_key():
+        return ("a" + "/".join(chooser.choice(segments) for _ in range(chooser.randint(1, 4)))).lstrip("/")
+
+    for number in range(400):
+        key = any_key()
+        if chooser.random() < 0.3:
+            oss.delete("bucket", key)
+            expected.pop(key, None)
+        else:
+            expected[key] = f"{number}".encode() * chooser.randint(0, 1)
+            put(oss, key, expected[key])
+    keys = sorted(expected, key=str.encode)
+    assert len(keys) > 100
+    for key in {*keys, *(any_key() for _ in range(50))}:
+        assert oss.exists("bucket", key) == (key in expected)
+        assert oss.size("bucket", key) == len(expected.get(key, b""))
+    for key in keys:
+        opened = oss.open("bucket", key)
+        with opened.file:
+            assert opened.file.read() == expected[key]
+    for prefix in ("", "a", "aa/", "aa//", "a/", "a/.", "none"):
+        for start in ("", *keys[::20]):
+            listed = list(oss.walk("bucket", prefix, start.encode()))
+            wanted = [one for one in keys if one.startswith(prefix) and one.encode() >= start.encode()]
+            assert listed == wanted
+        for limit in (1, 7):
+            assert pages(oss, prefix, limit) == groups(keys, prefix)
+    assert [one.key for one in oss.describe("bucket", keys)] == keys
+    for key in keys:
+        oss.delete("bucket", key)
+    assert list((oss.private / "pathless").iterdir()) == []
+    oss.delete_bucket("bucket")
+
+
+def pages(oss, prefix, limit):
+    """Return what a listing with delimiter shows, page by page."""
+    shown, start = [], b""
+    while start is not None:
+        page = list_page(oss, "bucket", prefix, "/", start, limit)
+        assert len(page) <= limit
+        shown += sorted([*(one.key for one in page.objects), *page.prefixes], key=str.encode)
+        start = page.next_start
+    return shown
+
+
+def groups(keys, prefix):
+    def shown(key):
+        head, slash, _ = key[len(prefix) :].partition("/")
+        return prefix + head + slash
+
+    return list(dict.fromkeys(shown(key) for key in keys if key.startswith(prefix)))
+
+
+def test_keys_without_a_path_outlive_the_server(oss, tmp_path):
+    put(oss, "a//b", b"content")
+    (oss.private / "pathless" / "left by a killed server").touch()
+    oss.close()
+    again = OssStore(tmp_path)
+    assert again.head("bucket", "a//b").size == 7
+    assert len(list((again.private / "pathless").iterdir())) == 1
+    again.close()
 
 
 def test_failed_write_leaves_the_old_object(oss, tmp_path):

@@ -78,6 +78,12 @@ def not_supported(what: str) -> OdpsError:
     return OdpsError(400, "NotImplemented", f"not supported by the local cloud: {what}", "ODPS-0420061")
 
 
+def no_interactive_queries() -> OdpsError:
+    """Return the error from which clients see that a query must run as an ordinary one."""
+    text = "interactive queries (MCQA) are not supported by the local cloud"
+    return OdpsError(400, "InvalidArgument", text, "ODPS-185")
+
+
 def illegal_conversion(message: str) -> OdpsError:
     """Return the error for SQL that needs a conversion between types which does not exist."""
     return OdpsError(400, "InvalidArgument", f"[1,1] Illegal implicit type cast - {message}", "ODPS-0130141")

@@ -206,5 +206,6 @@ def _overview(instance: Instance) -> Response:
             "taskName": task.name,
             "userAccount": OWNER,
             "status": instance.status,
+            "subStatusHistory": [],
         }
     )

@@ -140,6 +140,8 @@ class Instances:
         if len(tasks) != 1:
             raise errors.invalid_argument(f"a job has exactly one task, this one has {len(tasks)}")
         task = tasks[0]
+        if task.type == "SQLRT":
+            raise errors.no_interactive_queries()
         service = self._services.get(task.type)
         if task.type != SQL_TASK and service is None:
             raise errors.invalid_argument(f"tasks of type {task.type} are not supported by the local cloud")

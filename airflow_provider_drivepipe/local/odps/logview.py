@@ -35,8 +35,9 @@ def purpose_of_policy(policy: object) -> str:
     statement = _single_statement(policy)
     resource = str(statement.get("Resource", ""))
     name = resource.rpartition(":")[2]
-    grants_all = statement.get("Effect") == "Allow" and statement.get("Action") in ("odps:*", ["odps:*"])
-    if name == "*" and grants_all:
+    actions = statement.get("Action")
+    grants_all = actions in ("odps:*", ["odps:*"], "*", ["*"])
+    if name == "*" and grants_all and statement.get("Effect") == "Allow":
         return ACCESS_PURPOSE
     parts = PurePath(name).parts
     if len(parts) == 4 and parts[0] == "projects" and parts[2] == "instances":

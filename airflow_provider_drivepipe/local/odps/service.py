@@ -29,8 +29,10 @@ from airflow_provider_drivepipe.local.odps.model_catalog import ModelCatalog, Mo
 from airflow_provider_drivepipe.local.odps.rest import MetaApi
 from airflow_provider_drivepipe.local.odps.sql.engine import Engine
 from airflow_provider_drivepipe.local.odps.storage import Storage, collect_garbage
+from airflow_provider_drivepipe.local.odps.storage_api import StorageApi
 from airflow_provider_drivepipe.local.odps.tasks import Instance, TaskService
 from airflow_provider_drivepipe.local.odps.tunnel import Tunnel
+from airflow_provider_drivepipe.local.odps.uploads import Uploads
 from airflow_provider_drivepipe.local.stats import Stats
 
 GARBAGE_DELAY_SECONDS = 600.0
@@ -76,7 +78,11 @@ class OdpsService:
         self._authenticator = Authenticator(credentials, self.tokens)
         self._meta = MetaApi(self._catalog, self._storage, stats)
         self._instance_api = InstanceApi(self._instances, stats)
-        self._tunnel = Tunnel(self._database, self._catalog, self._storage, self._instances, stats)
+        self._uploads = Uploads(self._database, self._catalog, self._storage)
+        self._tunnel = Tunnel(
+            self._database, self._catalog, self._storage, self._uploads, self._instances, stats
+        )
+        self._storage_api = StorageApi(self._database, self._catalog, self._storage, self._uploads, stats)
         self._models = ModelCatalog(models, stats)
         self._clean_up()
         self._closed = threading.Event()
@@ -134,16 +140,21 @@ class OdpsService:
 
     def _clean_up(self) -> None:
         """Remove what the last server left: garbage, and files that were written but never published."""
-        self._tunnel.forget_old()
+        self._forget_old()
         collect_garbage(self._catalog, self._storage, 0)
-        needed = self._catalog.live_files() | self._tunnel.open_files() | self._catalog.pinned_files()
+        needed = self._catalog.live_files() | self._uploads.open_files() | self._catalog.pinned_files()
         self._storage.remove(self._storage.files() - needed)
         self._storage.remove_empty_folders()
         self._instances.remove_leftovers()
 
+    def _forget_old(self) -> None:
+        self._uploads.forget_old()
+        self._tunnel.forget_old()
+        self._storage_api.forget_old()
+
     def _collect(self) -> None:
         while not self._closed.wait(_GARBAGE_INTERVAL_SECONDS):
-            self._tunnel.forget_old()
+            self._forget_old()
             self._instances.remove_old()
             collect_garbage(self._catalog, self._storage, GARBAGE_DELAY_SECONDS)
 
@@ -192,10 +203,14 @@ class OdpsService:
                 return PlainTextResponse("")
             case ["catalogapi"]:
                 return PlainTextResponse(self.address)
+            case ["connection", "mcqa"]:
+                raise errors.no_interactive_queries()
             case ["tenants"]:
                 return _tenant()
             case ["api", "catalog", "v1alpha", *rest] if call.method == "GET":
                 return await run_in_threadpool(self._models.handle, rest)
+            case ["api", "storage", "v1", "projects", project, "schemas", schema, "tables", name, *rest]:
+                return await run_in_threadpool(self._call_storage_api, call, project, schema, name, rest)
             case ["projects"]:
                 return await run_in_threadpool(self._meta.projects, call)
             case ["projects", project, *rest]:
@@ -204,6 +219,13 @@ class OdpsService:
                     raise errors.no_such_project(project)
                 return await self._route_in_project(call, project, rest)
         raise _not_implemented(call, segments)
+
+    def _call_storage_api(
+        self, call: wire.Call, project: str, schema: str, name: str, rest: Sequence[str]
+    ) -> Response:
+        if not self._catalog.has_project(project):
+            raise errors.no_such_project(project)
+        return self._storage_api.handle(call, self._catalog.table(project, schema.lower(), name), rest)
 
     def _has_project(self, project: str) -> bool:
         return self._catalog.has_project(project) or self._models.has_project(project)

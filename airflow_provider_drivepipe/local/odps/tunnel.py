@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import secrets
 import sqlite3
 import threading
 import time
-import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-from odps.errors import ChecksumError
-from odps.tunnel.pb.errors import DecodeError
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from airflow_provider_drivepipe.local.odps import codec, errors
@@ -33,22 +28,14 @@ from airflow_provider_drivepipe.local.odps.instances import Instances
 from airflow_provider_drivepipe.local.odps.sql.result import MAX_CSV_ROWS, Rows
 from airflow_provider_drivepipe.local.odps.storage import Storage
 from airflow_provider_drivepipe.local.odps.tasks import Instance
+from airflow_provider_drivepipe.local.odps.uploads import SESSION_LIFETIME_SECONDS, Uploads, new_id
 from airflow_provider_drivepipe.local.odps.wire import Call, number, rfc822
 from airflow_provider_drivepipe.local.stats import Stats
 
-SESSION_LIFETIME_SECONDS = 86400.0
-"""How long uploads and downloads may last, as in the service."""
 MAX_FIELD_BYTES = 8 * 1024 * 1024
 _MAX_CACHED = 1000
 
 _TABLES = """
-CREATE TABLE IF NOT EXISTS uploads (
-    id TEXT PRIMARY KEY, table_id TEXT NOT NULL, partition_values TEXT NOT NULL,
-    overwrite INTEGER NOT NULL, status TEXT NOT NULL, created REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS upload_blocks (
-    upload_id TEXT NOT NULL REFERENCES uploads ON DELETE CASCADE, block_id INTEGER NOT NULL,
-    path TEXT NOT NULL, rows INTEGER NOT NULL, size INTEGER NOT NULL, columns TEXT NOT NULL,
-    PRIMARY KEY (upload_id, block_id));
 CREATE TABLE IF NOT EXISTS downloads (id TEXT PRIMARY KEY, created REAL NOT NULL, snapshot TEXT NOT NULL);
 """
 
@@ -84,9 +71,16 @@ class Tunnel:
     """Answers the tunnel's calls. Uploads and downloads survive a restart."""
 
     def __init__(
-        self, database: Database, catalog: Catalog, storage: Storage, instances: Instances, stats: Stats
+        self,
+        database: Database,
+        catalog: Catalog,
+        storage: Storage,
+        uploads: Uploads,
+        instances: Instances,
+        stats: Stats,
     ) -> None:
         self._db = database
+        self._uploads = uploads
         self._catalog = catalog
         self._storage = storage
         self._instances = instances
@@ -95,28 +89,14 @@ class Tunnel:
         self._downloads: OrderedDict[str, Download] = OrderedDict()
         database.create(_TABLES)
 
-    def open_files(self) -> set[str]:
-        """Return the files of uploads that may still be committed."""
-        with self._db.read() as db:
-            rows = db.execute(
-                "SELECT b.path FROM upload_blocks b JOIN uploads u ON u.id = b.upload_id "
-                "WHERE u.status = 'normal'"
-            ).fetchall()
-        return {row["path"] for row in rows}
-
     def forget_old(self) -> None:
-        """End the uploads and downloads that have lived their time, and let their files go."""
-        limit = time.time() - SESSION_LIFETIME_SECONDS
+        """End the downloads that have lived their time, and let their files go."""
         with self._db.write() as db:
-            files = db.execute(
-                "SELECT b.path FROM upload_blocks b JOIN uploads u ON u.id = b.upload_id "
-                "WHERE u.status = 'normal' AND u.created < ?",
-                (limit,),
+            old = db.execute(
+                "DELETE FROM downloads WHERE created < ? RETURNING id",
+                (time.time() - SESSION_LIFETIME_SECONDS,),
             ).fetchall()
-            db.execute("DELETE FROM uploads WHERE created < ?", (limit,))
-            old = db.execute("DELETE FROM downloads WHERE created < ? RETURNING id", (limit,)).fetchall()
             self._catalog.unpin(row["id"] for row in old)
-        self._storage.remove(row["path"] for row in files)
         with self._lock:
             for row in old:
                 self._downloads.pop(row["id"], None)
@@ -155,103 +135,26 @@ class Tunnel:
         if table.partition_columns and call.query.get("create_partition") == "true":
             self._catalog.add_partitions(table, [values], if_not_exists=True)
         self._catalog.partition(table, values)
-        upload_id = _new_id()
-        with self._db.write() as db:
-            db.execute(
-                "INSERT INTO uploads VALUES (?, ?, ?, ?, 'normal', ?)",
-                (
-                    upload_id,
-                    table.id,
-                    json.dumps(values),
-                    call.query.get("overwrite") == "true",
-                    time.time(),
-                ),
-            )
-        return self._upload_json(self._upload_row(upload_id), table)
+        upload = self._uploads.begin(table, values, overwrite=call.query.get("overwrite") == "true")
+        return self._upload_json(upload, table)
 
     def _upload(self, call: Call, table: Table) -> sqlite3.Row:
-        upload = self._upload_row(call.parameter("uploadid"))
-        if upload["table_id"] != table.id:
-            raise _no_such_upload(upload["id"])
-        return upload
-
-    def _upload_row(self, upload_id: str) -> sqlite3.Row:
-        with self._db.read() as db:
-            row: sqlite3.Row | None = db.execute(
-                "SELECT * FROM uploads WHERE id = ?", (upload_id,)
-            ).fetchone()
-        if row is None:
-            raise _no_such_upload(upload_id)
-        return row
+        return self._uploads.get(call.parameter("uploadid"), table)
 
     def _upload_block(self, call: Call, table: Table) -> Response:
         self._stats.count("odps.tunnel.upload_block")
         upload = self._upload(call, table)
-        _require_open(upload)
-        block_id = call.integer("blockid", 0)
         read = codec.read_arrow if "arrow" in call.query else codec.read_records
         body = codec.decompressed(call.body, call.headers.get("content-encoding"))
-        try:
-            file = self._storage.write(
-                table, json.loads(upload["partition_values"]), read(body, table.columns)
-            )
-        except UnicodeDecodeError as error:
-            raise errors.invalid_argument(
-                f"strings that are not UTF-8 are not supported by the local cloud: {error}"
-            ) from error
-        except (
-            ChecksumError,
-            DecodeError,
-            pa.ArrowException,
-            ValueError,
-            OverflowError,
-            zlib.error,
-        ) as error:
-            raise errors.invalid_argument(f"the block cannot be read: {error}") from error
-        except OSError as error:
-            if error.errno is not None:
-                raise  # of the disk; those of decompression have no number
-            raise errors.invalid_argument(f"the block cannot be read: {error}") from error
-        with self._db.write() as db:
-            open_still = self._upload(call, table)["status"] == "normal"
-            replaced = db.execute(
-                "SELECT path FROM upload_blocks WHERE upload_id = ? AND block_id = ?",
-                (upload["id"], block_id),
-            ).fetchall()
-            if open_still:
-                db.execute(
-                    "INSERT OR REPLACE INTO upload_blocks VALUES (?, ?, ?, ?, ?, ?)",
-                    (upload["id"], block_id, file.path, file.rows, file.size, json.dumps(file.columns)),
-                )
-        if not open_still:
-            # Committed meanwhile: the block that this one comes too late to replace is the table's now.
-            self._storage.remove([file.path])
-            raise _not_open(upload["id"], "closed")
-        self._storage.remove(row["path"] for row in replaced)
+        self._uploads.add_block(upload, table, call.integer("blockid", 0), read(body, table.columns))
         return Response(status_code=201)
 
     def _commit_upload(self, call: Call, table: Table) -> Response:
         self._stats.count("odps.tunnel.commit_upload")
-        with self._db.write() as db:
-            upload = self._upload(call, table)
-            if upload["status"] != "closed":
-                _require_open(upload)
-                blocks = self._blocks(db, upload["id"])
-                values = tuple(json.loads(upload["partition_values"]))
-                overwrite = bool(upload["overwrite"])
-                self._catalog.publish(table, {values: blocks}, overwrite, create_partitions=False)
-                db.execute("UPDATE uploads SET status = 'closed' WHERE id = ?", (upload["id"],))
-        return self._upload_json(self._upload_row(upload["id"]), table)
-
-    def _blocks(self, db: sqlite3.Connection, upload_id: str) -> list[DataFile]:
-        rows = db.execute("SELECT * FROM upload_blocks WHERE upload_id = ? ORDER BY block_id", (upload_id,))
-        return [DataFile(r["path"], r["rows"], r["size"], tuple(json.loads(r["columns"]))) for r in rows]
+        upload = self._uploads.commit(call.parameter("uploadid"), table)
+        return self._upload_json(upload, table)
 
     def _upload_json(self, upload: sqlite3.Row, table: Table) -> Response:
-        with self._db.read() as db:
-            blocks = db.execute(
-                "SELECT block_id FROM upload_blocks WHERE upload_id = ? ORDER BY block_id", (upload["id"],)
-            ).fetchall()
         return JSONResponse(
             {
                 "UploadID": upload["id"],
@@ -260,7 +163,8 @@ class Tunnel:
                 "MaxFieldSize": MAX_FIELD_BYTES,
                 "QuotaName": "default",
                 "UploadedBlockList": [
-                    {"BlockID": b["block_id"], "CreateTime": 0, "Date": ""} for b in blocks
+                    {"BlockID": block_id, "CreateTime": 0, "Date": ""}
+                    for block_id in self._uploads.block_ids(upload["id"])
                 ],
                 "Initiated": rfc822(upload["created"]),
                 "Owner": OWNER,
@@ -276,7 +180,7 @@ class Tunnel:
         values = table.partition_values(call.query.get("partition"))
         # Pinned before garbage can be collected: in between they would have to be garbage for minutes.
         partition = self._catalog.partition(table, values)
-        download = TableDownload(_new_id(), table, values, partition.files)
+        download = TableDownload(new_id(), table, values, partition.files)
         snapshot = {
             "table": table_json(table),
             "values": values,
@@ -300,7 +204,7 @@ class Tunnel:
         limited = "instance_tunnel_limit_enabled" in call.query
         count = min(rows.count, MAX_CSV_ROWS) if limited else rows.count
         snapshot = {"project": instance.project, "instance": instance.id, "rows": count}
-        return self._remember(ResultDownload(_new_id(), rows, count), snapshot)
+        return self._remember(ResultDownload(new_id(), rows, count), snapshot)
 
     def _remember(self, download: Download, snapshot: Mapping[str, object]) -> Response:
         with self._db.write() as db:
@@ -374,27 +278,10 @@ class Tunnel:
         return StreamingResponse(stream, media_type="application/octet-stream")
 
 
-def _new_id() -> str:
-    return time.strftime("%Y%m%d%H%M%S", time.gmtime()) + secrets.token_hex(9)
-
-
-def _no_such_upload(upload_id: str) -> errors.OdpsError:
-    return errors.OdpsError(404, "NoSuchUpload", f"The upload id {upload_id} does not exist.")
-
-
 def _table_modified() -> errors.OdpsError:
     return errors.OdpsError(
         400, "TableModified", "The specified table has been modified since the download initiated."
     )
-
-
-def _require_open(upload: sqlite3.Row) -> None:
-    if upload["status"] != "normal":
-        raise _not_open(upload["id"], upload["status"])
-
-
-def _not_open(upload_id: str, status: str) -> errors.OdpsError:
-    return errors.OdpsError(400, "StatusConflict", f"The upload {upload_id} is {status}.")
 
 
 def _row_range(call: Call, rows: int) -> tuple[int, int]:

@@ -23,6 +23,9 @@ CREATE TABLE IF NOT EXISTS objects (
   etag TEXT NOT NULL, crc64 TEXT NOT NULL, kind TEXT NOT NULL, headers TEXT NOT NULL,
   PRIMARY KEY (bucket, key)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS pathless (
+  bucket TEXT NOT NULL, key BLOB NOT NULL, PRIMARY KEY (bucket, key)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS buckets (name TEXT PRIMARY KEY, storage_class TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS pending_puts (
   bucket TEXT NOT NULL, key TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
@@ -133,14 +136,22 @@ class Metadata:
             put.upload_id,
         )
 
-    def end_put(self, put: PendingPut) -> None:
-        """Make the record that of the object, whose file is in place, and forget the upload it came from."""
+    def end_put(self, put: PendingPut, *, pathless: bool) -> None:
+        """Make the record that of the object, whose file is in place, and forget the upload it came from.
+
+        :param pathless: the file is not at the path of the key.
+        """
         with self._cursor() as cursor:
             cursor.execute("BEGIN IMMEDIATE")
             cursor.execute(
                 "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (put.bucket, put.key, *_values(put.record)),
             )
+            where = (put.bucket, put.key.encode())
+            if pathless:
+                cursor.execute("INSERT OR REPLACE INTO pathless VALUES (?, ?)", where)
+            else:
+                cursor.execute("DELETE FROM pathless WHERE bucket = ? AND key = ?", where)
             cursor.execute("DELETE FROM pending_puts WHERE bucket = ? AND key = ?", (put.bucket, put.key))
             cursor.execute("DELETE FROM uploads WHERE id = ?", (put.upload_id,))
             cursor.execute("COMMIT")
@@ -158,11 +169,36 @@ class Metadata:
 
     def delete_object(self, bucket: str, key: str) -> None:
         """Forget an object; does nothing when it is unknown."""
-        self._run("DELETE FROM objects WHERE bucket = ? AND key = ?", bucket, key)
+        with self._cursor() as cursor:
+            cursor.execute("BEGIN IMMEDIATE")
+            cursor.execute("DELETE FROM objects WHERE bucket = ? AND key = ?", (bucket, key))
+            cursor.execute("DELETE FROM pathless WHERE bucket = ? AND key = ?", (bucket, key.encode()))
+            cursor.execute("COMMIT")
+
+    def is_pathless(self, bucket: str, key: str) -> bool:
+        """Return whether an object of this key is kept elsewhere than at the path of the key."""
+        sql = "SELECT 1 FROM pathless WHERE bucket = ? AND key = ?"
+        return self._one(sql, bucket, key.encode()) is not None
+
+    def pathless(self, bucket: str, prefix: bytes, least: bytes, limit: int) -> list[bytes]:
+        """Return up to ``limit`` keys of such objects with a prefix, in order, from ``least`` on."""
+        sql = (
+            "SELECT key FROM pathless WHERE bucket = ? AND key >= ? AND substr(key, 1, ?) = ? "
+            "ORDER BY key LIMIT ?"
+        )
+        rows = self._all(sql, bucket, max(least, prefix), len(prefix), prefix, limit)
+        return [key for (key,) in rows]
+
+    def all_pathless(self) -> list[tuple[str, str]]:
+        """Return bucket and key of all such objects."""
+        return [(bucket, key.decode()) for bucket, key in self._all("SELECT bucket, key FROM pathless")]
 
     def has_markers_below(self, bucket: str, folder: str) -> bool:
         """Return whether a folder marker is recorded at or below ``folder`` (which ends in ``/``)."""
-        sql = "SELECT 1 FROM objects WHERE bucket = ? AND key >= ? AND key < ? AND key LIKE '%/' LIMIT 1"
+        sql = (
+            "SELECT 1 FROM objects WHERE bucket = ? AND key >= ? AND key < ? "
+            "AND key LIKE '%/' AND size = 0 LIMIT 1"
+        )
         return self._one(sql, bucket, folder, folder[:-1] + "0") is not None
 
     def put_bucket(self, bucket: str, storage_class: str) -> None:
@@ -177,6 +213,7 @@ class Metadata:
     def delete_bucket(self, bucket: str) -> None:
         """Forget a bucket and all its objects."""
         self._run("DELETE FROM objects WHERE bucket = ?", bucket)
+        self._run("DELETE FROM pathless WHERE bucket = ?", bucket)
         self._run("DELETE FROM buckets WHERE name = ?", bucket)
 
     def add_upload(self, upload: Upload) -> None:

@@ -28,19 +28,22 @@ def bucket_path(root: Path, bucket: str) -> Path:
 
 
 def check_key(key: str) -> None:
-    """Raise InvalidObjectName for a key that OSS refuses or that no file path can stand for."""
+    """Raise InvalidObjectName for a key that OSS refuses."""
     reason = _objection(key)
     if reason:
         raise errors.invalid_object_name(key, reason)
 
 
-def object_path(bucket_root: Path, key: str) -> Path:
+def object_path(bucket_root: Path, key: str) -> Path | None:
     """Return the file (or, for a key ending in ``/``, the folder) of ``key`` below ``bucket_root``.
 
-    ``bucket_root`` must be free of symbolic links. Raises InvalidObjectName, or AccessDenied for a path that
-    goes through a symbolic link: links are never followed, so that no key leads out of the bucket.
+    None for a key that no path can stand for. ``bucket_root`` must be free of symbolic links. Raises
+    InvalidObjectName, or AccessDenied for a path that goes through a symbolic link: links are never followed,
+    so that no key leads out of the bucket.
     """
     check_key(key)
+    if not has_path(key):
+        return None
     path = bucket_root / key
     if os.path.realpath(path) != str(path):
         raise errors.access_denied("The key goes through a symbolic link, which the local OSS never follows.")
@@ -65,12 +68,12 @@ def _objection(key: str) -> str | None:
         return "a key must be valid UTF-8"
     if size > MAX_KEY_BYTES:
         return f"the key has {size} bytes, at most {MAX_KEY_BYTES} are allowed"
-    for segment in key.removesuffix("/").split("/"):
-        if segment in ("", ".", ".."):
-            return f"the path segment {segment!r} cannot be stored in a directory tree"
-        if len(segment.encode()) > MAX_SEGMENT_BYTES:
-            return (
-                f"a path segment has {len(segment.encode())} bytes; the local OSS keeps objects as files "
-                f"and allows {MAX_SEGMENT_BYTES}"
-            )
     return None
+
+
+def has_path(key: str) -> bool:
+    """Return whether a file path below its bucket can stand for ``key``, which OSS allows."""
+    segments = key.removesuffix("/").split("/")
+    return all(
+        segment not in ("", ".", "..") and len(segment.encode()) <= MAX_SEGMENT_BYTES for segment in segments
+    )

@@ -10,7 +10,8 @@ from urllib.parse import parse_qsl, unquote
 from starlette.requests import Request
 
 from airflow_provider_drivepipe.local.oss import errors
-from airflow_provider_drivepipe.local.oss.signature import SIGNING_PARAMETERS, SignedRequest
+from airflow_provider_drivepipe.local.oss.signature import SIGNING_PARAMETERS
+from airflow_provider_drivepipe.local.oss.signed_request import SignedRequest
 
 MAX_XML_BYTES = 4 << 20
 """Longest request body that holds an XML document."""

@@ -1,4 +1,4 @@
-"""The OSS wire protocol (path style, V4 signatures) over an OssStore."""
+"""The OSS wire protocol (path style, V4 and V1 signatures) over an OssStore."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Verification of OSS V4 signatures (``OSS4-HMAC-SHA256``), in the Authorization header or in the query."""
+"""Verification of OSS signatures, in the Authorization header or in the query.
+
+V4 (``OSS4-HMAC-SHA256``) is read here, V1 in signature_v1.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, unquote
 
-from airflow_provider_drivepipe.local.oss import errors
+from airflow_provider_drivepipe.local.oss import errors, signature_v1
+from airflow_provider_drivepipe.local.oss.signature_v1 import SignatureV1
+from airflow_provider_drivepipe.local.oss.signed_request import (
+    SignedRequest,
+    pairs,
+    require_recent,
+    require_valid_yet,
+)
 
 ALGORITHM = "OSS4-HMAC-SHA256"
 SIGNING_PARAMETERS = frozenset(
@@ -21,6 +31,7 @@ SIGNING_PARAMETERS = frozenset(
         "x-oss-signature",
         "x-oss-additional-headers",
         "x-oss-security-token",
+        *signature_v1.SIGNING_PARAMETERS,
     }
 )
 """Query parameters of a presigned URL that are no arguments of the operation."""
@@ -29,41 +40,24 @@ _PRODUCT = "oss"
 _TERMINATOR = "aliyun_v4_request"
 _UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 _DATE_FORMAT = "%Y%m%dT%H%M%SZ"
-_MAX_CLOCK_SKEW = timedelta(minutes=15)
 _MAX_EXPIRES_SECONDS = 7 * 24 * 3600
-
-
-@dataclass(frozen=True)
-class SignedRequest:
-    """What of a request goes into its signature.
-
-    ``resource`` is ``/``, ``/bucket/`` or ``/bucket/key``, decoded; ``query`` is the query string as sent;
-    ``headers`` have lower-case names.
-    """
-
-    method: str
-    resource: str
-    query: str
-    headers: Mapping[str, str]
 
 
 def verify(request: SignedRequest, credentials: Mapping[str, str], region: str, now: datetime) -> str:
     """Return the access key id that signed the request.
 
     :param credentials: secret by access key id.
-    :param region: the only region that a signature may be for.
+    :param region: the only region that a V4 signature may be for; V1 signatures name none.
     :param now: time of the request's arrival, with time zone.
-    :raises OssError: AccessDenied (no signature, an old kind of signature, or expired), InvalidArgument
-        (malformed, or for another region), InvalidAccessKeyId, RequestTimeTooSkewed, SignatureDoesNotMatch.
+    :raises OssError: AccessDenied (no signature, or expired), InvalidArgument (malformed, or for another
+        region), InvalidAccessKeyId, RequestTimeTooSkewed, SignatureDoesNotMatch.
     """
-    signature = _read(request, now)
-    if signature.region != region:
-        raise _malformed("region")
+    signature = _read(request, region, now)
     secret = credentials.get(signature.access_key_id)
     if secret is None:
         message = "The OSS Access Key Id you provided does not exist in our records."
         raise errors.OssError(403, "InvalidAccessKeyId", message)
-    if not hmac.compare_digest(_sign(request, signature, secret), signature.value.encode()):
+    if not signature.is_of(request, secret):
         message = (
             "The request signature we calculated does not match the signature you provided. "
             "Check your key and signing method."
@@ -73,7 +67,9 @@ def verify(request: SignedRequest, credentials: Mapping[str, str], region: str, 
 
 
 @dataclass(frozen=True)
-class _Signature:
+class SignatureV4:
+    """A signature and what it says of itself."""
+
     access_key_id: str
     date: str
     region: str
@@ -81,24 +77,38 @@ class _Signature:
     additional_headers: Sequence[str]
     value: str
 
+    def is_of(self, request: SignedRequest, secret: str) -> bool:
+        """Return whether the owner of ``secret`` has signed ``request``."""
+        return hmac.compare_digest(_sign(request, self, secret), self.value.encode())
 
-def _read(request: SignedRequest, now: datetime) -> _Signature:
+
+def _read(request: SignedRequest, region: str, now: datetime) -> SignatureV1 | SignatureV4:
     authorization = request.headers.get("authorization")
     if authorization is not None:
-        return _read_header(request, authorization, now)
-    parameters = {unquote(name): unquote(value) for name, value in _pairs(request.query)}
+        if authorization.startswith(f"{signature_v1.SCHEME} "):
+            return signature_v1.read_header(request.headers, now)
+        return _in_region(_read_header(request, authorization, now), region)
+    parameters = {unquote(name): unquote(value) for name, value in pairs(request.query)}
     if parameters.get("x-oss-signature-version") == ALGORITHM:
-        return _read_query(parameters, now)
-    if "Signature" in parameters or "x-oss-signature-version" in parameters:
-        raise errors.access_denied("The local OSS takes V4 signatures only; sign with signature_version v4.")
+        return _in_region(_read_query(parameters, now), region)
+    if "x-oss-signature-version" in parameters:
+        raise _unknown_version()
+    if "Signature" in parameters:
+        return signature_v1.read_query(parameters, now)
     raise errors.access_denied("Anonymous access is forbidden; sign the request.")
 
 
-def _read_header(request: SignedRequest, authorization: str, now: datetime) -> _Signature:
+def _in_region(signature: SignatureV4, region: str) -> SignatureV4:
+    if signature.region != region:
+        raise _malformed("region")
+    return signature
+
+
+def _read_header(request: SignedRequest, authorization: str, now: datetime) -> SignatureV4:
     scheme, _, rest = authorization.partition(" ")
     if scheme != ALGORITHM:
-        raise errors.access_denied("The local OSS takes V4 signatures only; sign with signature_version v4.")
-    fields = dict(_pairs(rest, separator=","))
+        raise _unknown_version()
+    fields = dict(pairs(rest, separator=","))
     if "Credential" not in fields or "Signature" not in fields:
         raise _malformed("format")
     if request.headers.get("x-oss-content-sha256") != _UNSIGNED_PAYLOAD:
@@ -108,15 +118,13 @@ def _read_header(request: SignedRequest, authorization: str, now: datetime) -> _
             request.headers.get("x-oss-content-sha256", ""),
         )
     timestamp = request.headers.get("x-oss-date", "")
-    if abs(_time(timestamp) - now) > _MAX_CLOCK_SKEW:
-        message = "The difference between the request time and the current time is too large."
-        raise errors.OssError(403, "RequestTimeTooSkewed", message)
+    require_recent(_time(timestamp), now)
     return _signature(
         fields["Credential"], timestamp, fields.get("AdditionalHeaders", ""), fields["Signature"]
     )
 
 
-def _read_query(parameters: Mapping[str, str], now: datetime) -> _Signature:
+def _read_query(parameters: Mapping[str, str], now: datetime) -> SignatureV4:
     timestamp = parameters.get("x-oss-date", "")
     signed_at = _time(timestamp)
     expires = parameters.get("x-oss-expires", "")
@@ -126,8 +134,7 @@ def _read_query(parameters: Mapping[str, str], now: datetime) -> _Signature:
         )
     if now > signed_at + timedelta(seconds=int(expires)):
         raise errors.access_denied("Request has expired.")
-    if signed_at > now + _MAX_CLOCK_SKEW:
-        raise errors.access_denied("Request is not valid yet.")
+    require_valid_yet(signed_at, now)
     return _signature(
         parameters.get("x-oss-credential", ""),
         timestamp,
@@ -136,7 +143,7 @@ def _read_query(parameters: Mapping[str, str], now: datetime) -> _Signature:
     )
 
 
-def _signature(credential: str, timestamp: str, additional: str, value: str) -> _Signature:
+def _signature(credential: str, timestamp: str, additional: str, value: str) -> SignatureV4:
     scope = credential.split("/")
     if len(scope) != 5 or not value.isascii():
         raise _malformed("format")
@@ -148,10 +155,10 @@ def _signature(credential: str, timestamp: str, additional: str, value: str) -> 
     if terminator != _TERMINATOR:
         raise _malformed("terminator")
     names = [name.strip().lower() for name in additional.split(";") if name.strip()]
-    return _Signature(access_key_id, date, region, timestamp, names, value)
+    return SignatureV4(access_key_id, date, region, timestamp, names, value)
 
 
-def _sign(request: SignedRequest, signature: _Signature, secret: str) -> bytes:
+def _sign(request: SignedRequest, signature: SignatureV4, secret: str) -> bytes:
     canonical = _canonical_request(request, signature.additional_headers)
     scope = f"{signature.date}/{signature.region}/{_PRODUCT}/{_TERMINATOR}"
     digest = hashlib.sha256(canonical.encode()).hexdigest()
@@ -163,8 +170,8 @@ def _sign(request: SignedRequest, signature: _Signature, secret: str) -> bytes:
 
 
 def _canonical_request(request: SignedRequest, additional: Sequence[str]) -> str:
-    pairs = sorted((name, value) for name, value in _pairs(request.query) if name != "x-oss-signature")
-    query = "&".join(f"{name}={value}" if value else name for name, value in pairs)
+    signed = sorted((name, value) for name, value in pairs(request.query) if name != "x-oss-signature")
+    query = "&".join(f"{name}={value}" if value else name for name, value in signed)
     headers = "".join(
         f"{name}:{value}\n" for name, value in sorted(request.headers.items()) if _is_signed(name, additional)
     )
@@ -184,15 +191,6 @@ def _is_signed(name: str, additional: Sequence[str]) -> bool:
     return name.startswith("x-oss-") or name in ("content-type", "content-md5") or name in additional
 
 
-def _pairs(text: str, separator: str = "&") -> list[tuple[str, str]]:
-    pairs = []
-    for field in text.split(separator):
-        name, _, value = field.strip().partition("=")
-        if name:
-            pairs.append((name, value))
-    return pairs
-
-
 def _time(timestamp: str) -> datetime:
     try:
         return datetime.strptime(timestamp, _DATE_FORMAT).replace(tzinfo=UTC)
@@ -204,3 +202,7 @@ def _time(timestamp: str) -> datetime:
 
 def _malformed(what: str) -> errors.OssError:
     return errors.OssError(400, "InvalidArgument", f"Invalid signing {what} in Authorization header.")
+
+
+def _unknown_version() -> errors.OssError:
+    return errors.access_denied("The local OSS takes signatures of the versions 4 and 1.")

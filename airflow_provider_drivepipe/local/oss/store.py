@@ -23,6 +23,7 @@ from airflow_provider_drivepipe.local.oss.metadata import (
     ObjectRecord,
     PendingPut,
 )
+from airflow_provider_drivepipe.local.oss.pathless import MergedWalk, PathlessObjects
 from airflow_provider_drivepipe.local.oss.walk import KeyWalk
 
 NORMAL = "Normal"
@@ -79,7 +80,8 @@ class OssStore:
     may use a root at a time. All methods may be called from any thread and raise OssError.
 
     A folder does not vanish with its last object (a mount may be showing it); folders without objects are not
-    listed and give way to an object of their name.
+    listed and give way to an object of their name. Objects whose key has no path, or whose path is taken by a
+    folder of others or below another object, are kept out of sight of mounts (see pathless).
     """
 
     def __init__(self, root: Path) -> None:
@@ -93,7 +95,9 @@ class OssStore:
         self.lock = threading.RLock()
         """Held while a file and its record change together, and while both are read."""
         self._folders = FolderIndex(self.private / "folders")
+        self._pathless = PathlessObjects(self.private / "pathless", self.metadata)
         self._finish_puts()
+        self._pathless.remove_leftovers()
 
     def close(self) -> None:
         """Close the metadata file."""
@@ -139,21 +143,21 @@ class OssStore:
 
     # Reading
 
-    def walk(self, bucket: str, prefix: str = "", start: bytes = b"") -> KeyWalk:
+    def walk(self, bucket: str, prefix: str = "", start: bytes = b"") -> MergedWalk:
         """Return the keys with ``prefix``, from ``start`` (inclusive) on, in UTF-8 byte order, lazily."""
         root = self._bucket_root(bucket)
-        return KeyWalk(
+        with_path = KeyWalk(
             root, prefix.encode(), start, lambda key: self._marker(bucket, key) is not None, self._folders
         )
+        return MergedWalk(with_path, self.metadata, bucket, prefix.encode())
 
     def describe(self, bucket: str, keys: Sequence[str]) -> list[ObjectInfo]:
         """Return the descriptions of those objects of a listing that are still there."""
-        root = self._bucket_root(bucket)
         records = self.metadata.find_objects(bucket, keys)
         found = []
         for key in keys:
             record = records.get(key)
-            if record is not None and _is_of(root / key, record):
+            if record is not None and self._is_at_its_path(bucket, key, record):
                 found.append(_info(key, record))
                 continue
             try:
@@ -172,13 +176,13 @@ class OssStore:
 
     def open(self, bucket: str, key: str) -> OpenObject:
         """Return an object's description and content; the caller closes the file. Raises NoSuchKey."""
-        path = names.object_path(self._bucket_root(bucket), key)
         with self.lock:
-            if names.is_marker(key):
-                record = self._marker(bucket, key)
-                if record is None:
-                    raise errors.no_such_key(key)
-                return OpenObject(_info(key, record), BytesIO())
+            marker = self._marker(bucket, key)
+            if marker is not None:
+                return OpenObject(_info(key, marker), BytesIO())
+            path = self._content(bucket, key)
+            if path is None:
+                raise errors.no_such_key(key)
             file = _open_regular(path, key)
             record = self.metadata.find_object(bucket, key)
             if record is not None and (record.size, record.mtime_ns) == _version(file):
@@ -191,16 +195,13 @@ class OssStore:
 
     def exists(self, bucket: str, key: str) -> bool:
         """Return whether there is an object of this key, without looking into it."""
-        path = names.object_path(self._bucket_root(bucket), key)
-        if names.is_marker(key):
-            return self._marker(bucket, key) is not None
-        return path.is_file()
+        return self._marker(bucket, key) is not None or self._content(bucket, key) is not None
 
     def size(self, bucket: str, key: str) -> int:
         """Return an object's size in bytes without looking into it, 0 when it is gone."""
-        path = names.object_path(self._bucket_root(bucket), key)
+        path = None if self._marker(bucket, key) else self._content(bucket, key)
         try:
-            return 0 if names.is_marker(key) else path.stat().st_size
+            return path.stat().st_size if path else 0
         except FileNotFoundError:
             return 0
 
@@ -238,18 +239,19 @@ class OssStore:
             kept = {STORAGE_CLASS_HEADER: self.bucket(bucket).storage_class, **headers}
             record = ObjectRecord(sums.size, modified_ns, etag or sums.etag, sums.crc64, kind, kept)
             put = PendingPut(bucket, key, record, upload_id)
-            if names.is_marker(key):
-                _make_marker(path, key, sums.size)
-            else:
-                self._make_room(bucket, key, path)
+            apart = self._pathless.path(bucket, key)
+            target = path if path is not None and self._make_room(bucket, key, path, sums.size) else apart
+            if target == apart or not names.is_marker(key):
                 # File and record change in two steps; a server that dies between them finds the note.
                 self.metadata.begin_put(put)
                 try:
-                    replace(staged.path, path)
+                    replace(staged.path, target)
                 except BaseException:
                     self.metadata.drop_put(put)
                     raise
-            self.metadata.end_put(put)
+            self.metadata.end_put(put, pathless=target == apart)
+            if target != apart:
+                apart.unlink(missing_ok=True)
         return _info(key, record)
 
     def change_headers(self, bucket: str, key: str, headers: Mapping[str, str]) -> None:
@@ -265,23 +267,21 @@ class OssStore:
         """Remove an object; does nothing when there is none."""
         with self.lock:
             path = names.object_path(self._bucket_root(bucket), key)
-            if not names.is_marker(key) and path.is_file():
+            if path is not None and not names.is_marker(key) and path.is_file():
                 path.unlink(missing_ok=True)
                 sync(path.parent)
             self.metadata.delete_object(bucket, key)
+            self._pathless.path(bucket, key).unlink(missing_ok=True)
 
     # Parts of the above
 
     def _finish_puts(self) -> None:
         """End the puts that the last server was killed in: those whose file is in place have happened."""
         for put in self.metadata.pending_puts():
-            try:
-                status = (self.root / put.bucket / put.key).lstat()
-            except OSError:
-                self.metadata.drop_put(put)
-                continue
-            if (status.st_size, status.st_mtime_ns) == (put.record.size, put.record.mtime_ns):
-                self.metadata.end_put(put)
+            if self._is_at_its_path(put.bucket, put.key, put.record):
+                self.metadata.end_put(put, pathless=False)
+            elif _is_of(self._pathless.path(put.bucket, put.key), put.record):
+                self.metadata.end_put(put, pathless=True)
             else:
                 self.metadata.drop_put(put)
 
@@ -292,9 +292,24 @@ class OssStore:
         return path
 
     def _marker(self, bucket: str, key: str) -> ObjectRecord | None:
-        """Return the record of a folder marker whose folder still exists."""
+        """Return the record of a folder marker, an empty object, whose folder still exists."""
+        path = names.object_path(self._bucket_root(bucket), key) if names.is_marker(key) else None
+        if path is None or not path.is_dir():
+            return None
         record = self.metadata.find_object(bucket, key)
-        return record if record is not None and (self.root / bucket / key).is_dir() else None
+        return record if record is not None and record.size == 0 else None
+
+    def _content(self, bucket: str, key: str) -> Path | None:
+        """Return the file of an object that is no folder marker, None when there is none."""
+        path = names.object_path(self._bucket_root(bucket), key)
+        if path is not None and not names.is_marker(key) and path.is_file():
+            return path
+        return self._pathless.path(bucket, key) if self.metadata.is_pathless(bucket, key) else None
+
+    def _is_at_its_path(self, bucket: str, key: str, record: ObjectRecord) -> bool:
+        """Return whether the file that a record describes is at the path of its key."""
+        natural = names.has_path(key) and not names.is_marker(key)
+        return natural and _is_of(self.root / bucket / key, record)
 
     def _adopt(
         self, bucket: str, key: str, path: Path, file: BinaryIO, known: ObjectRecord | None
@@ -316,16 +331,17 @@ class OssStore:
                 self.metadata.put_object(bucket, key, record)
         return record
 
-    def _make_room(self, bucket: str, key: str, path: Path) -> None:
-        """Make the folders above ``path``, and remove folders without objects that have its name."""
+    def _make_room(self, bucket: str, key: str, path: Path, size: int) -> bool:
+        """Make the folders above a new object, and remove empty ones of its name; False if that fails."""
         try:
-            make_folders(path.parent)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise errors.path_conflict(key) from error
-        if path.is_dir() and (
-            self.metadata.has_markers_below(bucket, key + "/") or not _remove_empty_folders(path)
-        ):
-            raise errors.path_conflict(key)
+            make_folders(path if names.is_marker(key) and not size else path.parent)
+        except (FileExistsError, NotADirectoryError):
+            return False
+        if names.is_marker(key):
+            return not size
+        return not path.is_dir() or (
+            not self.metadata.has_markers_below(bucket, key + "/") and _remove_empty_folders(path)
+        )
 
 
 def _info(key: str, record: ObjectRecord) -> ObjectInfo:
@@ -373,17 +389,6 @@ def _open_regular(path: Path, key: str) -> BinaryIO:
         os.close(descriptor)
         raise errors.no_such_key(key)
     return os.fdopen(descriptor, "rb")
-
-
-def _make_marker(path: Path, key: str, size: int) -> None:
-    if size:
-        raise errors.invalid_object_name(
-            key, "the local OSS keeps a key that ends in '/' as a folder, which cannot have content"
-        )
-    try:
-        make_folders(path)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise errors.path_conflict(key) from error
 
 
 def _remove_empty_folders(path: Path) -> bool:

@@ -61,9 +61,10 @@ class KeyWalk:
     def _is_inside(self, folder: bytes) -> bool:
         """Return whether ``folder`` exists and keys may lead into it."""
         try:
-            return names.object_path(Path(os.fsdecode(self._root)), folder.decode()).is_dir()
+            path = names.object_path(Path(os.fsdecode(self._root)), folder.decode())
         except errors.OssError:
             return False
+        return path is not None and path.is_dir()
 
     def _folder(self, folder: bytes) -> Iterator[str]:
         if folder.startswith(self._prefix) and folder >= self.start and self._is_marker(folder.decode()):

@@ -207,8 +207,8 @@ class Ddl:
     def _alter_add(self, cursor: Cursor, table: Table) -> None:
         if cursor.accept("COLUMNS") or cursor.accept("COLUMN"):
             if_not_exists = cursor.accept("IF", "NOT", "EXISTS")
-            cursor.expect("(")
-            self.catalog.add_columns(table, _columns(cursor), if_not_exists)
+            columns = _columns(cursor) if cursor.accept("(") else (_single_column(cursor),)
+            self.catalog.add_columns(table, columns, if_not_exists)
             return
         if_not_exists = cursor.accept("IF", "NOT", "EXISTS")
         partitions = _partitions(cursor, table)
@@ -296,6 +296,12 @@ class Ddl:
         if partition_columns:
             partition_columns = [line, "| Partition Columns:", *partition_columns]
         return "\n".join([*head, *columns, *partition_columns, line])
+
+
+def _single_column(cursor: Cursor) -> Column:
+    """Read the definition of a column without parentheses around it."""
+    name, kind = cursor.name().lower(), type_name(cursor.type_text())
+    return Column(name, kind, comment=cursor.string() if cursor.accept("COMMENT") else "")
 
 
 def _columns(cursor: Cursor) -> tuple[Column, ...]:
