@@ -96,7 +96,7 @@ def good() -> Found:
 
 
 def test_a_good_outcome_passes() -> None:
-    assert problems(EXPECTED, good(), ["s3cret"], ["/root/"]) == []
+    assert problems(EXPECTED, good(), ["s3cret"], ["/home/me/"]) == []
 
 
 def test_frame_times_are_those_of_the_rate() -> None:
@@ -132,8 +132,8 @@ DAMAGE: dict[str, Callable[[Any], object]] = {
     "a row of the labels holds a secret": lambda f: f.labels[4].update(error_msg="key s3cret"),
     "an XCom holds a secret": lambda f: f.xcoms["manifest"].update(note="s3cret"),
     "server.log holds a secret": lambda f: f.logs.update({"server.log": "key=s3cret"}),
-    "a row of the labels holds the local path": lambda f: f.labels[4].update(error_msg="in /root/x"),
-    "a message of a task holds the local path": lambda f: f.messages.append("wrote /root/x"),
+    "a row of the labels holds the local path": lambda f: f.labels[4].update(error_msg="in /home/me/x"),
+    "a message of a task holds the local path": lambda f: f.messages.append("wrote /home/me/x"),
 }
 
 
@@ -141,7 +141,7 @@ DAMAGE: dict[str, Callable[[Any], object]] = {
 def test_every_damage_is_named(said: str) -> None:
     found = copy.deepcopy(good())
     DAMAGE[said](found)
-    lines = problems(EXPECTED, found, ["s3cret"], ["/root/"])
+    lines = problems(EXPECTED, found, ["s3cret"], ["/home/me/"])
     assert any(said in line for line in lines), lines
     assert not any("s3cret" in line for line in lines)
 
