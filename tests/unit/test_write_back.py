@@ -26,7 +26,7 @@ from tests.unit.image_samples import encoded, scene
 from tests.unit.video_samples import write_video
 
 BUCKET = "oss://oss-cn-x.aliyuncs.com/bucket"
-ROOT = f"{BUCKET}/root"
+ROOT = f"{BUCKET}/drives"
 DAY = "ds=20261120"
 
 
@@ -47,7 +47,7 @@ class Frames:
 
     def written(self, key):
         """What is written for an object, and what it is called until it is whole."""
-        folder = f"{self.prefix}/{contracts.video_id(f'root/{key}')}"
+        folder = f"{self.prefix}/{contracts.video_id(f'drives/{key}')}"
         return f"{folder}/{contracts.image_id(key, 0)}.jpg", f"{folder}/.frame-0000.tmp"
 
 
@@ -80,8 +80,8 @@ def stage(request):
 @pytest.fixture
 def mount(tmp_path):
     """The mounted root, with objects and folders around it that nobody may touch."""
-    folder = tmp_path / "root"
-    for around in ("root-evil", "other", "root/originals", "root/frames-evil", "root/prepared-evil"):
+    folder = tmp_path / "drives"
+    for around in ("drives-evil", "other", "drives/originals", "drives/frames-evil", "drives/prepared-evil"):
         (tmp_path / around).mkdir(parents=True)
         (tmp_path / around / "precious.jpg").write_bytes(b"precious")
     return folder
@@ -107,22 +107,22 @@ def outcome(rows):
 
 LEADS_OUT = {
     "path_outside_root": [
-        f"{BUCKET}/root-evil/x",
-        f"{BUCKET}/root%2fx",
-        f"{BUCKET}/rootx",
+        f"{BUCKET}/drives-evil/x",
+        f"{BUCKET}/drives%2fx",
+        f"{BUCKET}/drivesx",
         f"{BUCKET}/other/x",
-        f"{BUCKET}x/root/x",
-        "oss://evil.example.com/bucket/root/x",
-        "oss://oss-cn-x.aliyuncs.com@evil.example.com/bucket/root/x",
-        "oss://oss-cn-x.aliyuncs.com:80/bucket/root/x",
-        "oss://oss-cn-x.aliyuncs.com/other/root/x",
-        "oss://bucket/root/x",
-        "OSS://oss-cn-x.aliyuncs.com/bucket/root/x",
+        f"{BUCKET}x/drives/x",
+        "oss://evil.example.com/bucket/drives/x",
+        "oss://oss-cn-x.aliyuncs.com@evil.example.com/bucket/drives/x",
+        "oss://oss-cn-x.aliyuncs.com:80/bucket/drives/x",
+        "oss://oss-cn-x.aliyuncs.com/other/drives/x",
+        "oss://bucket/drives/x",
+        "OSS://oss-cn-x.aliyuncs.com/bucket/drives/x",
         f" {ROOT}/x",
-        "https://oss-cn-x.aliyuncs.com/bucket/root/x",
+        "https://oss-cn-x.aliyuncs.com/bucket/drives/x",
         "file:///etc/passwd",
         "/etc/passwd",
-        "//root/x",
+        "//drives/x",
         "../x",
         "x",
         "",
@@ -186,7 +186,7 @@ LEADS_OUT = {
 
 def test_paths_that_lead_elsewhere_fail_for_themselves_only(stage, mount, tmp_path):
     stage.put(mount / f"good{stage.extension}")
-    ours = f"root/{stage.prefix.partition('/')[0]}"
+    ours = f"drives/{stage.prefix.partition('/')[0]}"
     before = tree(tmp_path, ours)
     bad = [(path, reason) for reason, found in LEADS_OUT.items() for path in found]
     for ending in ("", stage.extension):
@@ -382,8 +382,8 @@ def test_keys_that_would_be_too_long_to_write_are_write_errors(mount):
         {"output_prefix": "a\x00b"},
         {"output_prefix": "p" * 256},
         {"output_prefix": "p/" * 505 + "p"},
-        {"oss_root": f"{BUCKET}/root/../other"},
-        {"oss_root": f"{BUCKET}//root"},
+        {"oss_root": f"{BUCKET}/drives/../other"},
+        {"oss_root": f"{BUCKET}//drives"},
         {"oss_root": f"{BUCKET}/%2e%2e"},
     ],
 )
@@ -459,7 +459,7 @@ def test_an_accepted_key_stays_below_the_root_however_it_is_read(text):
         readings |= {unicodedata.normalize("NFKC", reading) for reading in readings}
         readings |= {reading.replace("\\", "/") for reading in readings}
     for reading in readings:
-        assert os.path.normpath(f"/mnt/root/{reading}").startswith("/mnt/root/")
+        assert os.path.normpath(f"/mnt/drives/{reading}").startswith("/mnt/drives/")
         assert "\0" not in reading
 
 
