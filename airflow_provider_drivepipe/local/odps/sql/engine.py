@@ -6,6 +6,7 @@ import json
 import re
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -272,7 +273,11 @@ class _Run:
         columns = self._columns(query)
         with self._connect(query) as connection:
             items = ", ".join(f"CAST({c.id} AS {duck_type(c.type)}) AS {c.id}" for c in columns)
-            _copy(connection, f"SELECT {items} FROM ({query.sql}) AS q", path)
+            # DuckDB removes the file of a query that failed some time after it has raised the error: no
+            # name is written to twice.
+            unique = path.with_name(f"{uuid.uuid4().hex}.parquet")
+            _copy(connection, f"SELECT {items} FROM ({query.sql}) AS q", unique)
+        unique.replace(path)
         return Rows(path, pq.read_metadata(path).num_rows, columns)
 
     # Writing
