@@ -11,6 +11,7 @@ from pathlib import Path
 from airflow_provider_drivepipe.cli import local_faults
 from airflow_provider_drivepipe.local import lifecycle
 from airflow_provider_drivepipe.local.errors import LocalCloudError
+from airflow_provider_drivepipe.local.maxframe import workers
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -47,8 +48,8 @@ def _parser() -> argparse.ArgumentParser:
                 "--worker-requirements",
                 metavar="REQUIREMENT",
                 nargs="+",
-                default=(),
-                help="what all MaxFrame workers need beside what is installed here, such as 'pandas<3'",
+                help="what all MaxFrame workers have, beside what MaxFrame itself needs "
+                f"(default: '{workers.PANDAS}', as MaxCompute)",
             )
     faults = actions.add_parser("faults", help="make things go wrong, for tests of those who call it")
     local_faults.add_parser(faults, _add_root)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -14,8 +13,7 @@ from pathlib import Path
 
 from airflow_provider_drivepipe.local.control_client import call
 from airflow_provider_drivepipe.local.errors import LocalCloudError
-from airflow_provider_drivepipe.local.maxframe.engine import environments
-from airflow_provider_drivepipe.local.maxframe.engine.job import ENVIRONMENTS_DIRECTORY
+from airflow_provider_drivepipe.local.maxframe import workers
 from airflow_provider_drivepipe.local.processes import end_processes, engine_processes, tree_of
 from airflow_provider_drivepipe.local.rootlock import is_locked
 from airflow_provider_drivepipe.local.settings import (
@@ -29,8 +27,6 @@ from airflow_provider_drivepipe.local.settings import (
     ServerSettings,
     load_settings,
 )
-
-logger = logging.getLogger(__name__)
 
 ROOT_VARIABLE = "DRIVEPIPE_LOCAL_ROOT"
 DEFAULT_ROOT = Path(".drivepipe") / "cloud"
@@ -58,11 +54,12 @@ def up(
     root: Path,
     odps_port: int | None = None,
     oss_port: int | None = None,
-    worker_requirements: Sequence[str] = (),
+    worker_requirements: Sequence[str] | None = None,
 ) -> Started:
     """Start the server of ``root`` unless it runs, and wait until it answers.
 
-    :param worker_requirements: Python requirements of all MaxFrame workers, installed first where needed.
+    :param worker_requirements: Python requirements of all MaxFrame workers, installed first where needed;
+        None for ``workers.PANDAS``.
 
     Raises LocalCloudError with the server's own message when it does not come up, with pip's when the
     requirements cannot be installed, or when it already runs in another way than asked for.
@@ -84,12 +81,14 @@ def up(
                 f"Stop it first: drivepipe local down --root {root}"
             )
         return Started(settings, already=True)
+    # Here, where the user sees that it takes a while; the server finds it done.
+    workers.prepare(worker_requirements)
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = [sys.executable, "-m", "airflow_provider_drivepipe.local.server", "--root", str(root)]
     for option, port in (("--odps-port", odps_port), ("--oss-port", oss_port)):
         command += [option, str(port)] if port is not None else []
-    if worker_requirements:
-        command += ["--worker-python", str(worker_python(root, worker_requirements))]
+    if worker_requirements is not None:
+        command += ["--worker-requirements", *worker_requirements]
     with os.fdopen(os.open(log_file(root), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -100,19 +99,6 @@ def up(
         process.terminate()
         process.wait()
         raise
-
-
-def worker_python(root: Path, requirements: Sequence[str]) -> Path:
-    """Return the interpreter of an environment for MaxFrame workers, after building it where needed.
-
-    Raises LocalCloudError with pip's message when the requirements cannot be installed.
-    """
-    folder = root / "maxframe" / ENVIRONMENTS_DIRECTORY
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        return environments.interpreter(folder, requirements, environment=os.environ, say=logger.warning)
-    except ImportError as error:
-        raise LocalCloudError(str(error)) from error
 
 
 def down(root: Path) -> bool:

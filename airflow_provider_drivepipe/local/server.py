@@ -27,7 +27,9 @@ from airflow_provider_drivepipe.local.control_client import LocalCloudControl
 from airflow_provider_drivepipe.local.errors import LocalCloudError
 from airflow_provider_drivepipe.local.faults.book import Faults
 from airflow_provider_drivepipe.local.faults.transport import FaultyTransport
+from airflow_provider_drivepipe.local.maxframe import workers
 from airflow_provider_drivepipe.local.maxframe.service import JOB_PURPOSE, Addresses, MaxFrameService
+from airflow_provider_drivepipe.local.maxframe.workers import Worker
 from airflow_provider_drivepipe.local.models.catalog import ModelConfigError
 from airflow_provider_drivepipe.local.models.registry import ModelRegistry
 from airflow_provider_drivepipe.local.models.service import ModelService
@@ -64,7 +66,7 @@ class LocalCloud:
         preferred one if it is free, else any free one.
     :param oss_port: port of OSS, likewise.
     :param preferred_ports: of MaxCompute and of OSS.
-    :param worker_python: interpreter of MaxFrame workers; see ``lifecycle.worker_python``.
+    :param worker_requirements: Python requirements of MaxFrame workers; None for those of ``workers``.
 
     ``start`` raises RootInUseError, PortInUseError or another LocalCloudError; their texts are for people.
     """
@@ -78,7 +80,7 @@ class LocalCloud:
         odps_port: int | None = None,
         oss_port: int | None = None,
         preferred_ports: tuple[int, int] = (0, 0),
-        worker_python: Path | None = None,
+        worker_requirements: Sequence[str] | None = None,
     ) -> None:
         self.root = Path(root).resolve()
         self.stats = Stats()
@@ -86,7 +88,7 @@ class LocalCloud:
         self.stats.gate = self.faults.meet
         self._ports = (odps_port, oss_port)
         self._preferred = preferred_ports
-        self._worker_python = worker_python
+        self._worker_requirements = worker_requirements
         self._running: ExitStack | None = None
         self._servers: list[_HttpServer] = []
         self._settings: ServerSettings | None = None
@@ -132,6 +134,7 @@ class LocalCloud:
         """Bind both sockets and serve in threads; return when requests are answered."""
         if self._running is not None:
             raise RuntimeError("the local cloud is running already")
+        worker = workers.prepare(self._worker_requirements)
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name in ("oss", "odps", "maxframe"):  # private also below a folder that others may enter
             (self.root / name).mkdir(exist_ok=True, mode=0o700)
@@ -141,7 +144,7 @@ class LocalCloud:
             sockets = self._take_ports()
             for sock in sockets:
                 stack.callback(sock.close)
-            self._servers = self._serve(stack, *sockets)
+            self._servers = self._serve(stack, worker, *sockets)
             self._running = stack.pop_all()
         return self
 
@@ -156,7 +159,7 @@ class LocalCloud:
         return self._running is not None and all(server.alive() for server in self._servers)
 
     def _serve(
-        self, stack: ExitStack, odps_socket: socket.socket, oss_socket: socket.socket
+        self, stack: ExitStack, worker: Worker, odps_socket: socket.socket, oss_socket: socket.socket
     ) -> list[_HttpServer]:
         """Build the services and serve them; ``stack`` gets what undoes it, so that jobs end first."""
         settings = self.settings
@@ -191,7 +194,7 @@ class LocalCloud:
             self.oss_root,
             self.stats,
             addresses=lambda: addresses,
-            python=str(self._worker_python or sys.executable),
+            worker=worker,
         )
         stack.callback(lambda: end_processes(engine_processes(maxframe_root), seconds=2))
         servers = [_HttpServer("maxcompute", odps.app, odps_socket), _HttpServer("oss", oss.app, oss_socket)]
@@ -281,7 +284,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--root", type=Path, required=True, help="folder of all state")
     parser.add_argument("--odps-port", type=int, help="port of MaxCompute")
     parser.add_argument("--oss-port", type=int, help="port of OSS")
-    parser.add_argument("--worker-python", type=Path, help="interpreter of MaxFrame workers")
+    parser.add_argument("--worker-requirements", nargs="+", help="Python requirements of MaxFrame workers")
     options = parser.parse_args(arguments)
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -295,7 +298,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.odps_port,
         options.oss_port,
         (DEFAULT_ODPS_PORT, DEFAULT_OSS_PORT),
-        options.worker_python,
+        options.worker_requirements,
     )
     try:
         cloud.start()

@@ -25,6 +25,7 @@ from maxframe_client.session.graph import gen_submit_tileable_graph
 
 from airflow_provider_drivepipe.local.maxframe import service
 from airflow_provider_drivepipe.local.maxframe.service import Addresses, MaxFrameService
+from airflow_provider_drivepipe.local.maxframe.workers import Worker
 from airflow_provider_drivepipe.local.odps.tasks import Instance, Task
 from airflow_provider_drivepipe.local.stats import Stats
 
@@ -76,7 +77,7 @@ class Server:
             root / "oss",
             self.stats,
             addresses=lambda: Addresses(odps_endpoint, odps_endpoint, "cn-local"),
-            python=python,
+            worker=Worker(Path(python)),
         )
 
     def open_session(self, settings: dict[str, float] | None = None) -> None:

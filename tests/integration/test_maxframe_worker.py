@@ -30,6 +30,7 @@ from odps import ODPS
 
 from airflow_provider_drivepipe.local import lifecycle
 from airflow_provider_drivepipe.local.errors import LocalCloudError
+from airflow_provider_drivepipe.local.maxframe import workers
 from airflow_provider_drivepipe.local.server import LocalCloud
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -52,6 +53,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     for version in ("1.0", "2.0"):
         add_wheel(wheels, version)
     with pytest.MonkeyPatch.context() as patch:
+        workers.prepare(None)  # with the machine's own index
         patch.setenv("PIP_FIND_LINKS", str(wheels))
         patch.setenv("PIP_NO_INDEX", "1")
         cloud = LocalCloud(tmp_path_factory.mktemp("cloud"), odps_port=0, oss_port=0).start()
@@ -360,15 +362,19 @@ class TestRequirements:
         assert fetched(applied(look, rows=1, version="str"), session)["version"].tolist() == ["1.0"]
 
     def test_all_workers_may_have_requirements_and_functions_more(
-        self, cloud: LocalCloud, tmp_path: Path
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
         def look(chunk):
+            import av  # noqa: F401  (installed here)
             import drivepipe_sample_package
 
             return pd.DataFrame({"version": [drivepipe_sample_package.VERSION]})
 
-        python = lifecycle.worker_python(cloud.root, [f"{PACKAGE}==1.0"])
-        other = LocalCloud(tmp_path / "other", odps_port=0, oss_port=0, worker_python=python).start()
+        other = LocalCloud(
+            tmp_path / "other", odps_port=0, oss_port=0, worker_requirements=[f"{PACKAGE}==1.0", "av"]
+        ).start()
         entry = ODPS(
             other.access_key_id,
             other.access_key_secret,
@@ -396,6 +402,53 @@ class TestRequirements:
 
         with pytest.raises(ModuleNotFoundError, match=PACKAGE):
             applied(look, rows=1).execute(session=session)
+
+    def test_pandas_is_of_the_generation_of_the_service(self, session: Any) -> None:
+        def look(chunk):
+            return pd.DataFrame({"version": [pd.__version__]})
+
+        (version,) = fetched(applied(look, rows=1, version="str"), session)["version"]
+        assert version.startswith("2.")
+
+    @pytest.mark.parametrize("module", ["av", "PIL.Image", "duckdb", "sqlalchemy", "airflow"])
+    def test_package_of_this_installation_has_to_be_declared(self, module: str, session: Any) -> None:
+        def look(chunk):
+            import importlib.util
+
+            if importlib.util.find_spec(module.partition(".")[0]) is None:
+                importlib.import_module(module)
+
+        message = "does not have this package" if module == "airflow" else "with_python_requirements"
+        with pytest.raises(ImportError, match=message):
+            applied(look, rows=1).execute(session=session)
+
+    def test_function_may_hold_a_package_only_when_it_declares_it(self, session: Any) -> None:
+        import av
+        import numpy
+        import scipy
+
+        def look(chunk):
+            return pd.DataFrame(
+                {"versions": [f"{av.__version__} {bool(numpy.__version__)} {bool(scipy.__version__)}"]}
+            )
+
+        with pytest.raises(ModuleNotFoundError, match=r"with_python_requirements\('av'\)"):
+            applied(look, rows=1).execute(session=session)
+        declared = with_python_requirements("av>=1")(look)
+        found = fetched(applied(declared, rows=1, versions="str"), session)
+        assert found["versions"].tolist() == [f"{av.__version__} True True"]
+
+    def test_package_on_a_path_of_the_function_is_found(self, session: Any, tmp_path: Path) -> None:
+        (tmp_path / "duckdb.py").write_text("VERSION = 'mine'")
+        folder = str(tmp_path)
+
+        def look(chunk):
+            sys.path.append(folder)
+            import duckdb
+
+            return pd.DataFrame({"version": [duckdb.VERSION]})
+
+        assert fetched(applied(look, rows=1, version="str"), session)["version"].tolist() == ["mine"]
 
     def test_what_pip_says_is_shown(self, session: Any, cloud: LocalCloud) -> None:
         function = with_python_requirements(f"{PACKAGE}>=2", "no-such-package>=3")(lambda chunk: chunk)

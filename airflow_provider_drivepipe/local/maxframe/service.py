@@ -12,7 +12,6 @@ import logging
 import math
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -32,6 +31,7 @@ from airflow_provider_drivepipe.local.maxframe.engine.job import Job, is_alive, 
 from airflow_provider_drivepipe.local.maxframe.engine.mounts import remove_links
 from airflow_provider_drivepipe.local.maxframe.launcher import EngineLauncher
 from airflow_provider_drivepipe.local.maxframe.state import Dag, DagStatus, Session, StateStore
+from airflow_provider_drivepipe.local.maxframe.workers import Worker
 from airflow_provider_drivepipe.local.odps.errors import OdpsError, invalid_argument
 from airflow_provider_drivepipe.local.odps.tasks import Instance, Task
 from airflow_provider_drivepipe.local.stats import Stats
@@ -102,7 +102,7 @@ class MaxFrameService:
     :param odps: the MaxCompute service, for tokens and the sessions' temporary tables.
     :param oss_root: folder with one folder per bucket, which mounts show.
     :param addresses: called when a DAG is started, by when the sockets are bound.
-    :param python: interpreter that runs DAGs; it needs maxframe and what the DAGs' functions require.
+    :param worker: runs DAGs.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class MaxFrameService:
         stats: Stats,
         *,
         addresses: Callable[[], Addresses],
-        python: str = sys.executable,
+        worker: Worker,
     ) -> None:
         self._odps = odps
         self._oss_root = oss_root
@@ -125,12 +125,12 @@ class MaxFrameService:
         self._dags: dict[str, dict[str, Dag]] = {}
         self._instances: dict[str, Instance] = {}
         self._last_used: dict[str, float] = {}
-        self._python = Path(python)
+        self._worker = worker
         self._closing = False
         self._closed = threading.Event()
         threading.Thread(target=self._tidy_up, name="maxframe-expiry", daemon=True).start()
         self._launcher = EngineLauncher(
-            python, self._store.root, on_ended=self._process_ended, on_lost=self._host_lost
+            str(worker.python), self._store.root, on_ended=self._process_ended, on_lost=self._host_lost
         )
 
     # The protocol of task services.
@@ -283,6 +283,7 @@ class MaxFrameService:
                 oss_endpoint=addresses.oss,
                 oss_region=addresses.oss_region,
                 settings=settings,
+                requirements=self._worker.requirements,
             )
         )
         return _dag_info(dag, [])
@@ -334,7 +335,7 @@ class MaxFrameService:
     def _purge(self, now: float) -> None:
         self._store.purge_sessions_closed_before(now - _KEEP_CLOSED_SESSIONS_SECONDS)
         folder = self._store.root / files.ENVIRONMENTS_DIRECTORY
-        environments.purge(folder, now - _KEEP_UNUSED_ENVIRONMENTS_SECONDS, keep=self._python)
+        environments.purge(folder, now - _KEEP_UNUSED_ENVIRONMENTS_SECONDS, keep=self._worker.python)
 
     def _expire_sessions(self) -> None:
         """Close sessions that have been open, or left alone, for longer than their settings allow."""

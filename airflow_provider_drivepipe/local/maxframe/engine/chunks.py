@@ -22,6 +22,7 @@ from . import family, limits
 from .errors import ChunkError, describe_exit, error_info
 from .events import Fault
 from .limits import UNLIMITED, Limits
+from .packages import visible
 
 _SECRETS = ("ODPS_BEARER_TOKEN",)
 """What the engine itself needs, but a function in DPE would not see."""
@@ -168,6 +169,7 @@ def _run_chunk(
 ) -> None:
     """Body of a chunk's process."""
     limits.enter(cpus)
+    visible().confine()
     for name in _SECRETS:
         os.environ.pop(name, None)
     try:
@@ -177,6 +179,7 @@ def _run_chunk(
         value = function(chunk)
         payload = pickle.dumps((True, value, bytes_read() - read_before), protocol=5)
     except BaseException as error:  # noqa: BLE001  (whatever it is, it is the function's error)
+        visible().explain(error)
         traceback.print_exc()
         payload = pickle.dumps((False, error_info(error), 0), protocol=5)
     temporary = path.with_suffix(".part")

@@ -18,6 +18,8 @@ from maxframe.lib import wrapped_pickle as pickle
 from maxframe.serialization.core import Placeholder, Serializer
 from maxframe.serialization.serializables import Serializable
 
+from .packages import visible
+
 MODULE = "maxframe.serialization.deserializer"
 
 _PUBLIC_DATA = "_PUB"
@@ -58,8 +60,10 @@ def install() -> None:
 def deserial_pickle(_serialized: list[Any], _context: dict[Any, Any], buffers: list[Any]) -> Any:
     """Unpickle an object whose out-of-band buffers follow its pickle; or Unreadable for want of a package."""
     try:
-        return pickle.loads(buffers[0], buffers=buffers[1:])
+        with visible().only():
+            return pickle.loads(buffers[0], buffers=buffers[1:])
     except ImportError as error:
+        visible().explain(error)
         return Unreadable(error)
 
 

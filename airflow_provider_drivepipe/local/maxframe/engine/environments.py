@@ -29,13 +29,15 @@ def interpreter(
     requirements: Sequence[str],
     *,
     environment: Mapping[str, str],
-    say: Callable[[str], None],
+    say: Callable[[str], object],
+    log: Callable[[str], object],
 ) -> Path:
     """Return the interpreter of an environment that meets requirements, after building it where needed.
 
     :param root: folder of all environments.
     :param environment: environment variables of pip, such as its settings and proxies.
     :param say: is told when installing begins, for it can take minutes.
+    :param log: is told all that pip says.
 
     It is in use until this process has ended, and all that inherit its files: see :func:`purge`.
 
@@ -56,7 +58,7 @@ def interpreter(
             say(f"installing Python requirements: {', '.join(wanted)}")
             shutil.rmtree(folder, ignore_errors=True)
             try:
-                _build(folder, wanted, environment)
+                log(_build(folder, wanted, environment))
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 os.close(lock)
@@ -94,7 +96,8 @@ def _name(requirements: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
 
 
-def _build(folder: Path, requirements: Sequence[str], environment: Mapping[str, str]) -> None:
+def _build(folder: Path, requirements: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Make an environment; return what pip said."""
     venv.EnvBuilder(symlinks=True, with_pip=False).create(folder)
     python = folder / "bin" / "python"
     packages = next(folder.glob("lib/python*/site-packages"))
@@ -115,10 +118,10 @@ def _build(folder: Path, requirements: Sequence[str], environment: Mapping[str, 
         errors="replace",
         check=False,
     )
-    sys.stdout.write(done.stdout)
     if done.returncode != 0:
         last = "\n".join(done.stdout.strip().splitlines()[-_ERROR_LINES:])
         raise ImportError(
             f"Python requirements could not be installed ({', '.join(requirements)}). pip, with this "
             f"machine's settings, said:\n{last}"
         )
+    return done.stdout

@@ -28,6 +28,7 @@ from . import adapters, deserializer, model_adapters, mounts, operators, require
 from .events import Events
 from .job import GRAPH_FILE, INPUTS_FILE, RESULT_FILE, Job, read_json
 from .limits import Limits
+from .packages import visible
 from .progress import Progress, Step
 from .steps import Operator, Steps, compiled, named_errors
 
@@ -50,6 +51,7 @@ def prepare() -> None:
     deserializer.install()
     adapters.register()
     model_adapters.register()
+    visible()
 
 
 def execute(job: Job) -> dict[str, Any]:
@@ -57,7 +59,7 @@ def execute(job: Job) -> dict[str, Any]:
 
     Whatever the DAG raises passes through.
     """
-    graph = deserialize_serializable(job.path(GRAPH_FILE).read_bytes())
+    graph = _read(job)
     ops = _operators(graph)
     progress = Progress(job, [_step(op) for op in ops])
     wanted = requirements.parse(_wanted(ops))
@@ -66,6 +68,10 @@ def execute(job: Job) -> dict[str, Any]:
         raise RequirementsUnmet([str(requirement) for requirement in wanted])
     if found:
         logger.info("Python requirements: %s", ", ".join(found))
+    # Functions may hold modules of packages that only now are theirs.
+    visible().admit([*requirements.parse(job.requirements), *wanted])
+    graph = _read(job)
+    ops = _operators(graph)
     deserializer.raise_unreadable(ops)
     model_adapters.check(ops)
     mounts.mount_all(
@@ -192,6 +198,10 @@ class _Runner(SPEDagRunner):
             with ODPSTableIO(self._odps).open_writer(table.full_table_name, overwrite=True) as writer:
                 writer.write(arrow)
         return ODPSTableResultInfo(full_table_name=table.full_table_name, table_meta=meta)
+
+
+def _read(job: Job) -> Any:
+    return deserialize_serializable(job.path(GRAPH_FILE).read_bytes())
 
 
 def _operators(graph: Any) -> list[Any]:

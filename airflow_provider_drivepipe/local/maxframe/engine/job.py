@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,10 @@ WORK_DIRECTORY = "work"
 
 @dataclass(frozen=True)
 class Job:
-    """One DAG to run. ``directory`` is its own folder; ``token`` lets it speak to the server."""
+    """One DAG to run. ``directory`` is its own folder; ``token`` lets it speak to the server.
+
+    ``requirements`` are the Python requirements of all DAGs; functions may have more.
+    """
 
     session_id: str
     dag_id: str
@@ -53,6 +57,7 @@ class Job:
     oss_endpoint: str
     oss_region: str
     settings: dict[str, Any]
+    requirements: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the job as JSON-serialisable values. They hold the token: never log them."""

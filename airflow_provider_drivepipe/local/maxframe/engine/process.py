@@ -81,7 +81,11 @@ def _outcome(job: Job, pip_settings: Mapping[str, str]) -> dict[str, Any]:
             return {"status": "SUCCEEDED", "results": execute(job)}
         except RequirementsUnmet as error:
             python = environments.interpreter(
-                job.environments, error.requirements, environment=pip_settings, say=Messages(job).warn
+                job.environments,
+                error.requirements,
+                environment=pip_settings,
+                say=Messages(job).warn,
+                log=sys.stdout.write,
             )
             _hand_over(job, python)
     except ChunkError as error:
