@@ -53,7 +53,7 @@ session = new_session(o)
 
 
 @with_fs_mount(OSS_ROOT, MOUNT, storage_options={"role_arn": os.environ["OSS_ROLE_ARN"]})
-@with_python_requirements("av")
+@with_python_requirements("av", "pillow")
 @with_running_options(engine="dpe", cpu=1, memory=2)
 def first_frame(chunk, folder):
     import pathlib

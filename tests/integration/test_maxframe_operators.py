@@ -113,7 +113,7 @@ def test_refused_by_name(session: Any, operation: Callable[[Any], Any], message:
 
 
 def test_errors_of_pandas_name_the_operator(session: Any) -> None:
-    with pytest.raises(ValueError, match=r"^DataFrameAstype: "):
+    with pytest.raises(TypeError, match=r"^DataFrameAstype: "):
         md.DataFrame(FRAME)["k"].astype("int64").execute(session=session)
 
 

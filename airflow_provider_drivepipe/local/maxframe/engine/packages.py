@@ -23,8 +23,11 @@ from packaging.requirements import Requirement
 
 from .bootstrap import BASE_FILE
 
-WORKER_PACKAGES = ("maxframe", "pip", "setuptools")
-"""What a worker has anyway, with all that these require: pandas, numpy, pyarrow, scipy, requests, …."""
+WORKER_PACKAGES = ("maxframe", "pip", "setuptools", "pytest")
+"""What a worker has anyway, with all that these require: pandas, numpy, pyarrow, scipy, requests, ….
+
+pytest makes ``assert`` of a function in a test call it, though its author declared no such thing.
+"""
 
 
 @dataclass(frozen=True)
