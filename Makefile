@@ -30,6 +30,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV); the first time this takes a few minutes."
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[local,dev]"
+	@$(BIN)/python -c "from airflow_provider_drivepipe.local.maxframe import workers; workers.prepare(None)"
 	@touch $@
 
 demo: $(INSTALLED)  ## run real videos through Airflow to a labelled partition, without a cloud account
