@@ -38,11 +38,12 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 PACKAGE = "drivepipe_sample_package"
 
 
-def add_wheel(folder: Path, version: str) -> None:
+def add_wheel(folder: Path, version: str, needs: str, code: str = "") -> None:
     info = f"{PACKAGE}-{version}.dist-info"
     with zipfile.ZipFile(folder / f"{PACKAGE}-{version}-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(f"{PACKAGE}.py", f"VERSION = {version!r}\n")
-        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {PACKAGE}\nVersion: {version}\n")
+        wheel.writestr(f"{PACKAGE}.py", f"VERSION = {version!r}\n{code}")
+        metadata = f"Metadata-Version: 2.1\nName: {PACKAGE}\nVersion: {version}\nRequires-Dist: {needs}\n"
+        wheel.writestr(f"{info}/METADATA", metadata)
         wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr(f"{info}/RECORD", "")
 
@@ -50,8 +51,8 @@ def add_wheel(folder: Path, version: str) -> None:
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     wheels = tmp_path_factory.mktemp("wheels")
-    for version in ("1.0", "2.0"):
-        add_wheel(wheels, version)
+    add_wheel(wheels, "1.0", needs="pandas")
+    add_wheel(wheels, "2.0", needs="duckdb", code="import duckdb")
     with pytest.MonkeyPatch.context() as patch:
         workers.prepare(None)  # with the machine's own index
         patch.setenv("PIP_FIND_LINKS", str(wheels))

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
+from importlib.metadata import DistributionFinder
 from pathlib import Path
 from types import ModuleType
 
@@ -37,14 +38,19 @@ class _Package:
 
 
 class Packages:
-    """A finder of modules that skips packages in the installation's folders until they are admitted.
+    """A finder of modules that skips packages of the user's installation until they are admitted.
 
     What lies elsewhere is found as always: environments made for requirements, mounts on ``sys.path``.
+
+    :param installation: the folders of the user's installation.
+    :param environments: those of the environments that were made on top of it.
     """
 
-    def __init__(self, folders: Sequence[Path]) -> None:
-        self._folders = {str(folder.resolve()) for folder in folders}
-        self._packages = dict(_installed(folders))
+    def __init__(self, installation: Sequence[Path], environments: Sequence[Path]) -> None:
+        self._folders = {str(folder.resolve()) for folder in installation}
+        asked_for = dict(_installed(environments))
+        self._packages = dict(_installed(installation)) | asked_for
+        self._asked_for = asked_for.keys()
         self._admitted: set[str] = set()
         self._hidden: frozenset[str] = frozenset()
         self.admit(Requirement(name) for name in WORKER_PACKAGES)
@@ -67,7 +73,7 @@ class Packages:
                 if needed.marker is None
                 or any(needed.marker.evaluate({"extra": extra}) for extra in ("", *extras))
             ]
-        admitted = (self._packages[name].modules for name in self._admitted)
+        admitted = (self._packages[name].modules for name in self._admitted | self._asked_for)
         everything = (package.modules for package in self._packages.values())
         self._hidden = frozenset().union(*everything).difference(*admitted)
 
@@ -89,6 +95,12 @@ class Packages:
     def invalidate_caches(self) -> None:
         """Forget what was found; see ``importlib.abc.MetaPathFinder``."""
         PathFinder.invalidate_caches()
+
+    def find_distributions(
+        self, context: DistributionFinder.Context | None = None
+    ) -> Iterable[importlib.metadata.Distribution]:
+        """Find what packages say of themselves; see ``importlib.metadata.DistributionFinder``."""
+        return PathFinder.find_distributions(context or DistributionFinder.Context())
 
     @contextmanager
     def only(self) -> Iterator[None]:
@@ -124,15 +136,11 @@ class Packages:
 @cache
 def visible() -> Packages:
     """Return the packages of this interpreter that functions see."""
-    return Packages(_installation())
-
-
-def _installation() -> list[Path]:
-    """Return the folders of the installation that this interpreter belongs to, or was made on top of."""
     own = Path(sysconfig.get_path("purelib"))
-    if (own / BASE_FILE).exists():
-        return [Path((own / BASE_FILE).read_text(encoding="utf-8").splitlines()[-1])]
-    return [own, Path(sysconfig.get_path("platlib")), *map(Path, site.getsitepackages())]
+    if not (own / BASE_FILE).exists():
+        return Packages([own, Path(sysconfig.get_path("platlib")), *map(Path, site.getsitepackages())], [])
+    *between, installation = map(Path, (own / BASE_FILE).read_text(encoding="utf-8").splitlines())
+    return Packages([installation], [*between, own])
 
 
 def _installed(folders: Iterable[Path]) -> Iterator[tuple[str, _Package]]:
