@@ -411,6 +411,14 @@ class TestRequirements:
         (version,) = fetched(applied(look, rows=1, version="str"), session)["version"]
         assert version.startswith("2.")
 
+    def test_without_an_index_workers_have_the_pandas_of_the_client(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        monkeypatch.setenv("PIP_NO_INDEX", "1")
+        assert workers.prepare(None) == workers.Worker(Path(sys.executable))
+        assert "have the pandas installed here, not pandas<3" in caplog.text
+
     @pytest.mark.parametrize("module", ["av", "PIL.Image", "duckdb", "sqlalchemy", "airflow"])
     def test_package_of_this_installation_has_to_be_declared(self, module: str, session: Any) -> None:
         def look(chunk):
