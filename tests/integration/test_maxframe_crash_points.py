@@ -1,4 +1,4 @@
-"""A local cloud that dies by SIGKILL between two steps of a session's or DAG's life: what the next one finds."""
+"""A local cloud that dies by SIGKILL between two steps of a session or a DAG: what the next one finds."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from maxframe_client.session.task import MaxFrameInstanceCaller
 from odps import ODPS
 from odps.config import option_context
 
+from airflow_provider_drivepipe.local.processes import end_processes, engine_processes
 from airflow_provider_drivepipe.local.server import LocalCloud
 from tests.integration.test_maxframe_restart import gated_sum, process_of, simple_sum, values
 
@@ -120,6 +121,7 @@ class Root:
     def stop(self) -> None:
         if self._cloud is not None:
             self._cloud.stop()
+        end_processes(engine_processes(self.folder / "maxframe"), seconds=2)
 
 
 @pytest.fixture
