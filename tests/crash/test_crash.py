@@ -111,7 +111,8 @@ def _assert_no_litter(root: Path) -> None:
 def _assert_sessions_whole(catalog: sqlite3.Connection, folder: Path) -> None:
     torn = catalog.execute(
         "SELECT i.id, i.status, s.closed FROM instances i LEFT JOIN maxframe_sessions s ON s.id = i.id "
-        "WHERE i.tasks LIKE '%\"MaxFrame\"%' AND (s.id IS NULL OR (i.status = 'Running') <> (s.closed IS NULL))"
+        "WHERE i.tasks LIKE '%\"MaxFrame\"%' "
+        "AND (s.id IS NULL OR (i.status = 'Running') <> (s.closed IS NULL))"
     ).fetchall()
     assert torn == [], "sessions and their instances are not of one state"
     live = catalog.execute(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import shutil
 import signal
 import sqlite3
 import time
@@ -14,18 +15,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from maxframe.protocol import DagInfo, ExecutionStatus
 from maxframe.session import new_session
 from maxframe_client.session.graph import gen_submit_tileable_graph
 from maxframe_client.session.task import MaxFrameInstanceCaller
 from odps import ODPS
 from odps.config import option_context
+from odps.errors import InternalServerError
 
+from airflow_provider_drivepipe.local.errors import LocalCloudError
+from airflow_provider_drivepipe.local.maxframe import service
 from airflow_provider_drivepipe.local.processes import end_processes, engine_processes
 from airflow_provider_drivepipe.local.server import LocalCloud
 from tests.integration.test_maxframe_restart import gated_sum, process_of, simple_sum, values
 
 PACKAGE = "airflow_provider_drivepipe.local"
+INSTANCES = "SELECT id, status FROM instances"
 SESSIONS = "SELECT id, closed FROM maxframe_sessions"
 DAGS = "SELECT id, status FROM maxframe_dags"
 TOKENS = "SELECT count(*) FROM tokens WHERE purpose LIKE 'maxframe:%'"
@@ -51,10 +57,13 @@ def wait(caller: MaxFrameInstanceCaller, dag_id: str) -> DagInfo:
     return info
 
 
-def submit(odps: ODPS, tileable: Any) -> tuple[MaxFrameInstanceCaller, str]:
+def open_session(odps: ODPS) -> str:
     with option_context():
-        session_id = new_session(odps, default=False).session_id
-    caller = caller_of(odps, session_id)
+        return str(new_session(odps, default=False).session_id)
+
+
+def submit(odps: ODPS, tileable: Any) -> tuple[MaxFrameInstanceCaller, str]:
+    caller = caller_of(odps, open_session(odps))
     graph, _ = gen_submit_tileable_graph(None, [tileable.data], {})
     return caller, caller.submit_dag(graph, {}, {}).dag_id
 
@@ -95,7 +104,7 @@ class Root:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._cloud: LocalCloud | None = None
+        self.cloud = LocalCloud(folder, odps_port=0, oss_port=0)
 
     def die_in(self, place: str, act: Callable[[ODPS, Path], None]) -> None:
         # Forked from a process that has loaded everything and runs no thread.
@@ -110,17 +119,20 @@ class Root:
         with closing(sqlite3.connect(self.folder / "odps" / "catalog.sqlite")) as catalog:
             return catalog.execute(query).fetchall()
 
+    def execute(self, statement: str) -> None:
+        with closing(sqlite3.connect(self.folder / "odps" / "catalog.sqlite")) as catalog, catalog:
+            catalog.execute(statement)
+
     def restart(self) -> ODPS:
-        self._cloud = LocalCloud(self.folder, odps_port=0, oss_port=0).start()
-        return client_of(self._cloud)
+        self.cloud.start()
+        return client_of(self.cloud)
 
     def graphs(self) -> list[Path]:
         """Return what is left of graphs, which hold credentials."""
         return list((self.folder / "maxframe").glob("*/*/dag.bin"))
 
     def stop(self) -> None:
-        if self._cloud is not None:
-            self._cloud.stop()
+        self.cloud.stop()
         end_processes(engine_processes(self.folder / "maxframe"), seconds=2)
 
 
@@ -133,11 +145,11 @@ def root(tmp_path: Path) -> Iterator[Root]:
 
 def test_session_and_instance_are_made_together_or_not_at_all(root: Root) -> None:
     root.die_in("maxframe.state:StateStore.add_session", run_a_dag)
-    assert root.rows("SELECT id FROM instances") == root.rows(SESSIONS) == []
+    assert root.rows(INSTANCES) == root.rows(SESSIONS) == []
     root.die_in("maxframe.dags:Dags.warm_up", run_a_dag)
     ((session_id, closed),) = root.rows(SESSIONS)
     assert closed is None
-    assert root.rows("SELECT id, status FROM instances") == [(session_id, "Running")]
+    assert root.rows(INSTANCES) == [(session_id, "Running")]
     odps = root.restart()
     assert odps.get_instance(session_id).status is odps.get_instance(session_id).Status.RUNNING
     graph, _ = gen_submit_tileable_graph(None, [simple_sum().data], {})
@@ -205,3 +217,100 @@ def test_session_that_was_being_closed_is_closed(root: Root, place: str) -> None
     assert [status for _, status in root.rows(DAGS)] == ["CANCELLED"]
     assert root.rows("SELECT name FROM tables") == []
     assert root.rows(TOKENS) == [(0,)]
+
+
+@pytest.mark.parametrize("call", ["create_session", "submit_dag", "cancel_dag", "stop_session"])
+def test_full_disk_leaves_everything_as_it_was(root: Root, call: str) -> None:
+    odps = root.restart()
+    root.cloud.control.faults.add(f"maxframe.{call}", "disk_full", count=1)
+    before: dict[str, list[tuple[Any, ...]]] = {}
+
+    def step(name: str, act: Callable[[], Any]) -> Any:
+        before.update({query: root.rows(query) for query in (INSTANCES, SESSIONS, DAGS, TOKENS)})
+        if name == call:
+            with pytest.raises(InternalServerError):
+                act()
+            assert {query: root.rows(query) for query in before} == before
+            assert len(root.graphs()) == len(before[DAGS])
+        return act()
+
+    session_id = step("create_session", lambda: open_session(odps))
+    caller = caller_of(odps, session_id)
+    graph, _ = gen_submit_tileable_graph(None, [gated_sum(root.folder / "gate").data], {})
+    dag_id = step("submit_dag", lambda: caller.submit_dag(graph, {}, {})).dag_id
+    process_of(root.folder / "gate")
+    step("cancel_dag", lambda: caller.cancel_dag(dag_id))
+    step("stop_session", caller.instance.stop)
+    assert root.rows(DAGS) == [(dag_id, "CANCELLED")]
+    assert root.rows(INSTANCES) == [(session_id, "Terminated")]
+
+
+def test_end_of_a_dag_that_cannot_be_stored_is_stored_later(root: Root) -> None:
+    odps = root.restart()
+    caller, dag_id = submit(odps, gated_sum(root.folder / "gate"))
+    process_of(root.folder / "gate")
+    root.execute("CREATE TRIGGER full BEFORE UPDATE ON maxframe_dags BEGIN SELECT RAISE(FAIL, 'full'); END")
+    (root.folder / "gate" / "go").touch()
+    while not list((root.folder / "maxframe").glob("*/*/exit.json")):
+        time.sleep(0.02)
+    assert caller.get_dag_info(dag_id).status is ExecutionStatus.RUNNING
+    root.execute("DROP TRIGGER full")
+    info = wait(caller, dag_id)
+    assert info.status is ExecutionStatus.SUCCEEDED
+    assert values(info) == [6]
+    assert root.graphs() == []
+
+
+def test_old_sessions_go_while_the_server_runs(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "_PURGE_SECONDS", 0.0)
+    odps = root.restart()
+    caller, dag_id = submit(odps, simple_sum())
+    wait(caller, dag_id)
+    caller.instance.stop()
+    root.execute("UPDATE maxframe_sessions SET closed = 0")
+    while root.rows(SESSIONS) or list((root.folder / "maxframe").glob("2*")):
+        time.sleep(0.02)
+    assert root.rows(DAGS) == []
+    assert "Nothing is known" in requests.get(caller.instance.get_logview_address(), timeout=10).text
+
+
+def test_copied_root_goes_on_elsewhere(root: Root, tmp_path_factory: pytest.TempPathFactory) -> None:
+    odps = root.restart()
+    odps.execute_sql("CREATE TABLE t (n BIGINT)")
+    odps.execute_sql("INSERT INTO t VALUES (7)")
+    caller, dag_id = submit(odps, simple_sum())
+    wait(caller, dag_id)
+    root.stop()
+    copy = tmp_path_factory.mktemp("elsewhere") / "root"
+    shutil.copytree(root.folder, copy)
+    shutil.rmtree(root.folder)
+    other = Root(copy)
+    try:
+        odps = other.restart()
+        with odps.execute_sql("SELECT n FROM t").open_reader(tunnel=True) as reader:
+            assert [record.values[0] for record in reader] == [7]
+        caller = caller_of(odps, caller.instance.id)
+        assert values(wait(caller, dag_id)) == [9]
+        graph, _ = gen_submit_tileable_graph(None, [simple_sum().data], {})
+        assert values(wait(caller, caller.submit_dag(graph, {}, {}).dag_id)) == [9]
+    finally:
+        other.stop()
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda content: b"no database" * 500, lambda content: content[:4096] + b"\xff" * 40960]
+)
+def test_damaged_catalog_is_named(root: Root, damage: Callable[[bytes], bytes]) -> None:
+    root.restart()
+    root.stop()
+    catalog = root.folder / "odps" / "catalog.sqlite"
+    catalog.write_bytes(damage(catalog.read_bytes()))
+    with pytest.raises(LocalCloudError, match=r"catalog.sqlite is damaged: .*--root"):
+        root.restart()
+
+
+def test_lost_folders_of_the_engine_are_no_reason_not_to_start(root: Root) -> None:
+    root.die_in("maxframe.launcher:EngineLauncher.run", run_a_dag)
+    shutil.rmtree(root.folder / "maxframe")
+    root.restart()
+    assert [status for _, status in root.rows(DAGS)] == ["FAILED"]
