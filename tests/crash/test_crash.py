@@ -92,6 +92,7 @@ def _assert_no_litter(root: Path) -> None:
         running = catalog.execute(
             "SELECT count(*) FROM instances WHERE status = 'Running' AND tasks LIKE '%\"SQL\"%'"
         ).fetchone()
+        _assert_sessions_whole(catalog, root / "maxframe")
     data = root / "odps/data"
     there = {str(path.relative_to(data)) for path in data.rglob("*.parquet")}
     assert live <= there, "a table names files that are gone"
@@ -105,3 +106,21 @@ def _assert_no_litter(root: Path) -> None:
         assert metadata.execute("SELECT count(*) FROM pending_puts").fetchone() == (0,)
         uploads = {row[0] for row in metadata.execute("SELECT id FROM uploads")}
     assert {path.name for path in (private / "uploads").iterdir()} == uploads
+
+
+def _assert_sessions_whole(catalog: sqlite3.Connection, folder: Path) -> None:
+    torn = catalog.execute(
+        "SELECT i.id, i.status, s.closed FROM instances i LEFT JOIN maxframe_sessions s ON s.id = i.id "
+        "WHERE i.tasks LIKE '%\"MaxFrame\"%' "
+        "AND (s.id IS NULL OR (i.status = 'Running') <> (s.closed IS NULL))"
+    ).fetchall()
+    assert torn == [], "sessions and their instances are not of one state"
+    live = catalog.execute(
+        "SELECT id FROM maxframe_dags WHERE status IN ('RUNNING', 'CANCELLING')"
+    ).fetchall()
+    assert live == [], "DAGs that run without a server"
+    tokens = catalog.execute("SELECT purpose FROM tokens WHERE purpose LIKE 'maxframe:%'").fetchall()
+    assert tokens == [], "tokens of DAGs that have ended"
+    dags = {tuple(row) for row in catalog.execute("SELECT session_id, id FROM maxframe_dags")}
+    assert {(path.parent.name, path.name) for path in folder.glob("*g*/*")} == dags
+    assert list(folder.glob("*/*/dag.bin")) == [], "graphs, which hold credentials"

@@ -23,9 +23,10 @@ from maxframe.protocol import DagInfo, ExecutionStatus
 from maxframe.utils import serialize_serializable
 from maxframe_client.session.graph import gen_submit_tileable_graph
 
-from airflow_provider_drivepipe.local.maxframe import service
+from airflow_provider_drivepipe.local.maxframe import dags
 from airflow_provider_drivepipe.local.maxframe.service import Addresses, MaxFrameService
 from airflow_provider_drivepipe.local.maxframe.workers import Worker
+from airflow_provider_drivepipe.local.odps.database import Database
 from airflow_provider_drivepipe.local.odps.tasks import Instance, Task
 from airflow_provider_drivepipe.local.stats import Stats
 
@@ -37,7 +38,8 @@ SESSION = Instance("20261121000000000gsession", "local", (), start_time=0.0)
 class FakeOdps:
     """The DAGs of this file touch no tables."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: Path) -> None:
+        self.database = Database(root / "catalog.sqlite")
         self.valid: set[str] = set()
         self.tables: set[str] = set()
         self.session_ended = threading.Event()
@@ -47,18 +49,17 @@ class FakeOdps:
         return self
 
     def issue(self, purpose: str, lifetime_seconds: float | None = None) -> str:
-        token = f"token for {purpose}"
-        self.valid.add(token)
-        return token
+        self.valid.add(purpose)
+        return f"token for {purpose}"
 
-    def revoke(self, token: str) -> None:
-        self.valid.remove(token)
+    def revoke(self, purpose: str) -> None:
+        self.valid.discard(purpose)
 
     def list_tables(self, project: str, prefix: str) -> list[str]:
         return [name for name in self.tables if name.startswith(prefix)]
 
     def drop_table(self, project: str, name: str) -> None:
-        self.tables.remove(name)
+        self.tables.discard(name)
 
     def finish_instance(self, instance: Instance) -> None:
         self.session_ended.set()
@@ -69,7 +70,7 @@ class Server:
 
     def __init__(self, root: Path, odps_endpoint: str, python: str = sys.executable) -> None:
         self.stats = Stats()
-        self.odps = FakeOdps()
+        self.odps = FakeOdps(root)
         (root / "oss").mkdir(exist_ok=True)
         self.service = MaxFrameService(
             root / "maxframe",
@@ -82,7 +83,7 @@ class Server:
 
     def open_session(self, settings: dict[str, float] | None = None) -> None:
         uploaded = {"odps.maxframe.settings": json.dumps(settings or {})}
-        self.service.start(SESSION, Task("MaxFrame", "task", uploaded, "CREATE_SESSION"))
+        self.service.start(SESSION, Task("MaxFrame", "task", uploaded, "CREATE_SESSION"), lambda: None)
 
     def call(self, method: str, **request: str) -> DagInfo:
         answer = json.loads(self.service.put_info(SESSION, "task", method, json.dumps(request)))
@@ -265,7 +266,6 @@ def test_orderly_stop_keeps_results_and_leaves_no_process(
         # Neither the graph, which holds credentials, nor scratch files.
         assert left <= {
             "cancel",
-            "dag.json",
             "exit.json",
             "inputs.bin",
             "log.txt",
@@ -314,7 +314,7 @@ time.sleep(1000)
 def test_dags_process_that_ignores_sigterm_is_killed(
     start_server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "_KILL_AFTER_SECONDS", 0.5)
+    monkeypatch.setattr(dags, "_KILL_AFTER_SECONDS", 0.5)
     pid_file = tmp_path / "pid"
 
     def function(chunk, held=HoldsUpItsReader(str(pid_file))):  # noqa: B008  (it is to be pickled)

@@ -11,10 +11,11 @@ import pytest
 from odps import ODPS, errors
 from odps.tunnel import TableTunnel
 
+from airflow_provider_drivepipe.local.odps import service as service_module
 from airflow_provider_drivepipe.local.odps import uploads as uploads_module
 from airflow_provider_drivepipe.local.odps.errors import OdpsError
 from airflow_provider_drivepipe.local.odps.storage import collect_garbage
-from tests.integration.odps_cloud import RunningOdps
+from tests.integration.odps_cloud import PROJECT, RunningOdps
 
 Start = Callable[[], RunningOdps]
 
@@ -161,3 +162,83 @@ def test_block_that_comes_after_the_commit_replaces_nothing(start: Start, monkey
         write(2)
     assert rows(odps, "SELECT n FROM t") == [(1,)]
     assert len(storage.files()) == 1
+
+
+def test_garbage_is_collected_while_the_server_runs_also_after_a_failure(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "_GARBAGE_INTERVAL_SECONDS", 0.05)
+    monkeypatch.setattr(service_module, "GARBAGE_DELAY_SECONDS", 0.0)
+    cloud = start()
+    odps, service, database = cloud.client(), cloud.service, cloud.service.database
+    with database.write() as db:
+        db.execute("CREATE TRIGGER full BEFORE DELETE ON tokens BEGIN SELECT RAISE(FAIL, 'full'); END")
+    service.tokens.issue("old", lifetime_seconds=-1)
+    odps.execute_sql("CREATE TABLE t (n BIGINT)")
+    odps.execute_sql("INSERT INTO t VALUES (1)")
+    upload = TableTunnel(odps).create_upload_session("t")
+    with upload.open_record_writer(0) as writer:
+        writer.write(upload.new_record([5]))
+    result = odps.execute_sql("SELECT n FROM t")
+    odps.execute_sql("DROP TABLE t")
+    with database.write() as db:
+        db.execute("UPDATE uploads SET created = 0")
+        db.execute("UPDATE instances SET end_time = 0 WHERE id = ?", (result.id,))
+    data, results = service._storage._root, service._instances._results
+    assert list(data.iterdir())
+    assert list(results.iterdir())
+    with database.write() as db:
+        db.execute("DROP TRIGGER full")
+    deadline = time.monotonic() + 20
+    while [*data.iterdir(), *results.iterdir()]:
+        assert time.monotonic() < deadline, "garbage stays"
+        time.sleep(0.02)
+    with database.read() as db:
+        assert db.execute("SELECT count(*) FROM tokens WHERE purpose = 'old'").fetchone()[0] == 0
+        assert db.execute("SELECT count(*) FROM uploads").fetchone()[0] == 0
+    assert not odps.exist_instance(result.id)
+
+
+def test_end_that_cannot_be_stored_is_stored_later(start: Start) -> None:
+    cloud = start()
+    database = cloud.service.database
+    with database.write() as db:
+        db.execute("CREATE TRIGGER full BEFORE UPDATE ON instances BEGIN SELECT RAISE(FAIL, 'full'); END")
+    instance = cloud.client().run_sql("SELECT 1 AS n")
+    while not list(cloud.service._instances._results.iterdir()):
+        time.sleep(0.01)
+    assert not instance.is_terminated()
+    with database.write() as db:
+        db.execute("DROP TRIGGER full")
+    with instance.open_reader(tunnel=True) as reader:
+        assert [record.values[0] for record in reader] == [1]
+
+
+def test_block_that_cannot_be_stored_leaves_no_file(start: Start) -> None:
+    cloud = start()
+    odps = cloud.client()
+    odps.execute_sql("CREATE TABLE t (n BIGINT)")
+    upload = TableTunnel(odps).create_upload_session("t")
+    with cloud.service.database.write() as db:
+        db.execute("CREATE TRIGGER full BEFORE INSERT ON upload_blocks BEGIN SELECT RAISE(FAIL, 'full'); END")
+    with pytest.raises(errors.ODPSError), upload.open_record_writer(0) as writer:
+        writer.write(upload.new_record([5]))
+    assert cloud.service._storage.files() == set()
+
+
+@pytest.mark.parametrize("step", [-5000.0, 5000.0])
+def test_readers_keep_their_files_when_the_clock_is_put(
+    start: Start, monkeypatch: pytest.MonkeyPatch, step: float
+) -> None:
+    cloud = start()
+    service, odps, real = cloud.service, cloud.client(), time.time
+    odps.execute_sql("CREATE TABLE t (n BIGINT)")
+    odps.execute_sql("INSERT INTO t VALUES (1)")
+    with service._storage.reading():
+        if step > 0:
+            odps.execute_sql("DROP TABLE t")
+        monkeypatch.setattr("time.time", lambda: real() + step)
+        if step < 0:
+            service.drop_table(PROJECT, "t")
+        assert collect_garbage(service._catalog, service._storage, 0) == 0
+    assert collect_garbage(service._catalog, service._storage, 0) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 from decimal import Decimal
@@ -356,7 +356,8 @@ class Recorder:
     def __init__(self) -> None:
         self.calls: list[tuple] = []
 
-    def start(self, instance: Instance, task: Task) -> None:
+    def start(self, instance: Instance, task: Task, record: Callable[[], None]) -> None:
+        record()
         self.calls.append(("start", instance.id, task.command, dict(task.settings)))
 
     def get_info(self, instance: Instance, task_name: str, key: str) -> str:
@@ -455,8 +456,8 @@ def test_endpoint_with_a_path(cloud: RunningOdps, name: str) -> None:
 def test_bearer_tokens(tmp_path: Path) -> None:
     cloud = RunningOdps(tmp_path)
     token = cloud.service.tokens.issue("maxframe:session")
-    revoked = cloud.service.tokens.issue("maxframe:session")
-    cloud.service.tokens.revoke(revoked)
+    revoked = cloud.service.tokens.issue("maxframe:other")
+    cloud.service.tokens.revoke("maxframe:other")
     cloud.stop()
     assert token.encode() not in b"".join(p.read_bytes() for p in tmp_path.rglob("*.sqlite*"))
 

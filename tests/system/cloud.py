@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import signal
+import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,11 +95,9 @@ class Cloud:
 
     def jobs(self) -> set[JobOnDisk]:
         """Return every MaxFrame DAG that was ever submitted."""
-        found = set()
-        for path in (self.root / "maxframe").glob("*/*/dag.json"):
-            status = json.loads(path.read_text())["status"]
-            found.add(JobOnDisk(path.parent.parent.name, path.parent.name, status))
-        return found
+        with closing(sqlite3.connect(self.root / "odps" / "catalog.sqlite")) as catalog:
+            rows = catalog.execute("SELECT session_id, id, status FROM maxframe_dags").fetchall()
+        return {JobOnDisk(*row) for row in rows}
 
     def live_sessions(self) -> list[str]:
         """Return the MaxFrame sessions that are open."""

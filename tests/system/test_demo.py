@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -105,8 +107,9 @@ def test_interrupted_job_is_cancelled_in_a_cloud_that_stays(demo: Demo) -> None:
     code, output = finish(process)
     assert code == 130, output
     assert lifecycle.running(demo.root) is not None
-    last_job = max((demo.root / "maxframe").glob("*/*/dag.json"), key=lambda path: path.parent.name)
-    assert json.loads(last_job.read_text())["status"] in ("CANCELLING", "CANCELLED")
+    with closing(sqlite3.connect(demo.root / "odps" / "catalog.sqlite")) as catalog:
+        query = "SELECT status FROM maxframe_dags ORDER BY number DESC LIMIT 1"
+        assert catalog.execute(query).fetchone()[0] in ("CANCELLING", "CANCELLED")
     assert lifecycle.down(demo.root) is True
     assert demo.left_over() == []
 

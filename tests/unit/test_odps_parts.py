@@ -252,8 +252,10 @@ def test_tokens(tmp_path: Path) -> None:
     assert Tokens(Database(tmp_path / "catalog.sqlite")).purpose(token) == "maxframe:s1"
     assert tokens.purpose("lt-guess") is None
     assert tokens.purpose(tokens.issue("short", lifetime_seconds=-1)) is None
-    tokens.revoke(token)
-    tokens.revoke(token)
+    tokens.revoke("maxframe:s2")
+    assert tokens.purpose(token) == "maxframe:s1"
+    tokens.revoke("maxframe:s1")
+    tokens.revoke("maxframe:s1")
     assert tokens.purpose(token) is None
 
 

@@ -10,13 +10,10 @@ import binascii
 import json
 import logging
 import math
-import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,28 +21,21 @@ import msgpack
 
 from airflow_provider_drivepipe.local import json_text
 from airflow_provider_drivepipe.local.maxframe import logview
+from airflow_provider_drivepipe.local.maxframe.dags import JOB_PURPOSE, Addresses, Dags, Tokens
 from airflow_provider_drivepipe.local.maxframe.engine import environments
 from airflow_provider_drivepipe.local.maxframe.engine import job as files
-from airflow_provider_drivepipe.local.maxframe.engine.errors import describe_exit, text_error
-from airflow_provider_drivepipe.local.maxframe.engine.job import Job, is_alive, read_json
-from airflow_provider_drivepipe.local.maxframe.engine.mounts import remove_links
-from airflow_provider_drivepipe.local.maxframe.launcher import EngineLauncher
+from airflow_provider_drivepipe.local.maxframe.engine.job import read_json
 from airflow_provider_drivepipe.local.maxframe.state import Dag, DagStatus, Session, StateStore
 from airflow_provider_drivepipe.local.maxframe.workers import Worker
-from airflow_provider_drivepipe.local.odps.errors import OdpsError, invalid_argument
+from airflow_provider_drivepipe.local.odps.database import Database
+from airflow_provider_drivepipe.local.odps.errors import invalid_argument
 from airflow_provider_drivepipe.local.odps.tasks import Instance, Task
 from airflow_provider_drivepipe.local.stats import Stats
 
+__all__ = ["JOB_PURPOSE", "Addresses", "MaxFrameService"]
+
 logger = logging.getLogger(__name__)
 
-JOB_PURPOSE = "maxframe:"
-"""Beginning of the purpose of every DAG's token."""
-
-_KILL_AFTER_SECONDS = 5.0
-_STOP_WITHIN_SECONDS = 10.0
-_ORPHAN_POLL_SECONDS = 0.2
-_TOKEN_SECONDS = 7 * 86400.0
-"""Longest life of a DAG's token, which is revoked earlier when the same server sees the DAG's end."""
 _RECYCLE_DELAY_SECONDS = 120.0
 _KEEP_CLOSED_SESSIONS_SECONDS = 7 * 86400.0
 _KEEP_UNUSED_ENVIRONMENTS_SECONDS = 30 * 86400.0
@@ -53,24 +43,17 @@ _EXPIRY_POLL_SECONDS = 0.5
 _PURGE_SECONDS = 3600.0
 
 
-class Tokens(Protocol):
-    """Bearer tokens of the MaxCompute service."""
-
-    def issue(self, purpose: str, lifetime_seconds: float | None = None) -> str:
-        """Return a new token."""
-        ...
-
-    def revoke(self, token: str) -> None:
-        """Make a token invalid."""
-        ...
-
-
 class Odps(Protocol):
     """What this service needs of the MaxCompute service."""
 
     @property
+    def database(self) -> Database:
+        """The database of its instances."""
+        ...
+
+    @property
     def tokens(self) -> Tokens:
-        """The service's bearer tokens."""
+        """The service's bearer tokens, which are in that database."""
         ...
 
     def list_tables(self, project: str, prefix: str) -> Iterable[str]:
@@ -86,13 +69,14 @@ class Odps(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Addresses:
-    """Where DAG processes reach the local cloud: base URLs of MaxCompute and OSS, and the region of OSS."""
+@dataclass
+class _Use:
+    """What this server knows of an open session: when it was last used, on a clock that never goes back."""
 
-    odps: str
-    oss: str
-    oss_region: str
+    instance: Instance
+    last: float = field(default_factory=time.monotonic)
+    messages_read: dict[str, int] = field(default_factory=dict)
+    """How many of a DAG's messages the client has been given; not kept over a restart."""
 
 
 class MaxFrameService:
@@ -116,89 +100,86 @@ class MaxFrameService:
         worker: Worker,
     ) -> None:
         self._odps = odps
-        self._oss_root = oss_root
+        self._db = odps.database
         self._stats = stats
-        self._addresses = addresses
-        self._store = StateStore(root.resolve())
-        self._changed = threading.Condition(threading.RLock())
-        self._sessions: dict[str, Session] = {}
-        self._dags: dict[str, dict[str, Dag]] = {}
-        self._instances: dict[str, Instance] = {}
-        self._last_used: dict[str, float] = {}
+        self._store = StateStore(root.resolve(), self._db)
+        self._store.remove_leftovers()
+        self._lock = threading.Lock()
+        self._uses: dict[str, _Use] = {}
         self._worker = worker
-        self._closing = False
         self._closed = threading.Event()
-        threading.Thread(target=self._tidy_up, name="maxframe-expiry", daemon=True).start()
-        self._launcher = EngineLauncher(
-            str(worker.python), self._store.root, on_ended=self._process_ended, on_lost=self._host_lost
+        self._dags = Dags(
+            self._store,
+            self._db,
+            odps.tokens,
+            stats,
+            worker=worker,
+            oss_root=oss_root,
+            addresses=addresses,
+            on_ended=self._dag_ended,
         )
+        self._dags.recover()
+        self._tidier = threading.Thread(target=self._tidy_up, name="maxframe-expiry", daemon=True)
+        self._tidier.start()
 
     # The protocol of task services.
 
-    def start(self, instance: Instance, task: Task) -> None:
+    def start(self, instance: Instance, task: Task, record: Callable[[], None]) -> None:
         """Open a session; OdpsError for a command other than CREATE_SESSION."""
         self._stats.count("maxframe.create_session")
         if task.command != "CREATE_SESSION":
             raise invalid_argument(f"MaxFrame task with command {task.command!r}; expected CREATE_SESSION")
         settings = _json_object(task.settings.get("odps.maxframe.settings"))
-        session = Session(instance.id, instance.project, settings, started=time.time())
-        self._store.save_session(session)
-        with self._changed:
-            self._sessions[session.id] = session
-            self._dags[session.id] = {}
-            self._watch(instance)
-        self._launcher.warm_up()
+        with self._db.write():
+            record()
+            self._store.add_session(Session(instance.id, instance.project, settings, started=time.time()))
+        self._use(instance)
+        self._dags.warm_up()
 
     def recover(self, instance: Instance) -> None:
-        """Take a session up again after a restart of the server, and follow or fail its running DAGs."""
-        with self._changed:
-            if self._session(instance.id) is None:
-                logger.error("MaxFrame session %s has no state on disk; it is closed", instance.id)
-                self._odps.finish_instance(instance)
-                return
-            session = self._sessions[instance.id]
-            if session.closed is None:
-                self._watch(instance)
-            for dag in self._dags[instance.id].values():
-                if not dag.status.terminal:
-                    self._recover_dag(dag, "the local cloud ended before the DAG had begun; submit it again")
-                    if session.closed is not None:
-                        self._cancel(dag)
-        if session.closed is not None:
+        """Take a session up again after a restart of the server, or close it for good."""
+        session = self._store.session(instance.id)
+        if session is None:
+            logger.error("nothing is known of MaxFrame session %s; it is closed", instance.id)
+        elif session.closed is None:
+            self._use(instance)
+            return
+        else:
             # The last server was killed while it closed the session.
-            self._drop_tables(session)
-            self._odps.finish_instance(instance)
+            self._finish_closing(session)
+        self._odps.finish_instance(instance)
 
     def stop(self, instance: Instance) -> None:
         """Close a session: cancel its DAGs, wait for them to end, and drop its temporary tables."""
-        with self._changed:
-            session = self._session(instance.id)
-            if session is None or session.closed is not None:
-                return
+        session = self._store.session(instance.id)
+        if session is None:
+            return
+        if session.closed is None:
             self._stats.count("maxframe.stop_session")
-            session.closed = time.time()
-            self._instances.pop(session.id, None)
-            self._store.save_session(session)
-            running = [dag for dag in self._dags[session.id].values() if not dag.status.terminal]
-        for dag in running:
-            self._cancel(dag)
-        self._wait_until_ended(running, _STOP_WITHIN_SECONDS)
+            self._store.close_session(session.id)
+        # Also when another call has begun to close it: the instance ends when the first of them is through.
+        self._finish_closing(session)
+
+    def _finish_closing(self, session: Session) -> None:
+        with self._lock:
+            self._uses.pop(session.id, None)
+        self._dags.end_all(session.id)
         self._drop_tables(session)
 
     def get_info(self, instance: Instance, task_name: str, key: str) -> str:  # noqa: ARG002  (a TaskService)
         """Answer ``status``, which clients poll until the session is ready."""
         if key != "status":
             return "{}"
-        session = self._session(instance.id)
+        session = self._store.session(instance.id)
         is_open = session is not None and session.closed is None
         return json.dumps({"status": "Running" if is_open else "Terminated"})
 
     def put_info(self, instance: Instance, task_name: str, method: str, value: str) -> str:  # noqa: ARG002
         """Run a method of the session protocol. A closed session answers ``{"result": null}``."""
-        session = self._session(instance.id)
+        session = self._store.session(instance.id)
         if session is None or session.closed is not None:
             return json.dumps({"result": None})
-        self._last_used[session.id] = time.monotonic()
+        self._use(instance).last = time.monotonic()
         handlers: dict[str, Callable[[Session, dict[str, Any]], Any]] = {
             "CREATE_SESSION": self._get_session,
             "GET_SESSION": self._get_session,
@@ -220,111 +201,81 @@ class MaxFrameService:
 
     def logview(self, instance: Instance, dag_id: str | None) -> str:
         """Return the session's DAGs, or one of them, as HTML."""
-        if self._session(instance.id) is None:
+        if self._store.session(instance.id) is None:
             return logview.unknown_session()
-        with self._changed:
-            dags = [dag for dag in self._dags[instance.id].values() if dag_id in (None, dag.id)]
-        return logview.render(dags)
+        return logview.render(dag for dag in self._store.dags(instance.id) if dag_id in (None, dag.id))
 
     def close(self) -> None:
         """End all running DAGs as failed, and the engine with them; sessions stay usable after a restart."""
-        with self._changed:
-            self._closing = True
-            self._closed.set()
-            running = [
-                dag for dags in self._dags.values() for dag in dags.values() if not dag.status.terminal
-            ]
-        for dag in running:
-            self._kill(dag)
-        self._wait_until_ended(running, _STOP_WITHIN_SECONDS)
-        self._launcher.close(_STOP_WITHIN_SECONDS)
+        self._closed.set()
+        self._tidier.join()
+        self._dags.close()
 
     # Methods of the session protocol.
 
     def _get_session(self, session: Session, _request: Mapping[str, Any]) -> dict[str, Any]:
-        with self._changed:
-            return {
-                "session_id": session.id,
-                "settings": {},
-                "start_timestamp": session.started,
-                "idle_timestamp": None,
-                "dag_infos": {dag.id: _dag_info(dag, []) for dag in self._dags[session.id].values()},
-            }
+        return {
+            "session_id": session.id,
+            "settings": {},
+            "start_timestamp": session.started,
+            "idle_timestamp": None,
+            "dag_infos": {dag.id: _dag_info(dag, []) for dag in self._store.dags(session.id)},
+        }
 
-    def _submit_dag(self, session: Session, request: Mapping[str, Any]) -> dict[str, Any]:
+    def _submit_dag(self, session: Session, request: Mapping[str, Any]) -> dict[str, Any] | None:
         self._stats.count("maxframe.submit_dag")
         try:
             graph = base64.b64decode(request["dag"], validate=True)
             inputs = base64.b64decode(request.get("managed_input_infos") or "", validate=True)
         except (KeyError, TypeError, binascii.Error) as error:
             raise invalid_argument(f"SUBMIT_DAG without a readable DAG: {error}") from error
-        dag = self._store.new_dag(session)
-        dag.path(files.GRAPH_FILE).write_bytes(graph)
-        dag.path(files.INPUTS_FILE).write_bytes(inputs)
-        dag.save()
-        with self._changed:
-            if self._closing:
-                raise OdpsError(503, "ServiceUnavailable", "the local cloud is shutting down")
-            session.settings.update(_changed_settings(request))
-            self._store.save_session(session)
-            self._dags[session.id][dag.id] = dag
-            settings = dict(session.settings)
-        addresses = self._addresses()
-        dag.token = self._odps.tokens.issue(f"{JOB_PURPOSE}{session.id}:{dag.id}", _TOKEN_SECONDS)
-        self._launcher.run(
-            Job(
-                session_id=session.id,
-                dag_id=dag.id,
-                directory=str(dag.directory),
-                project=session.project,
-                endpoint=addresses.odps,
-                token=dag.token,
-                oss_root=str(self._oss_root.resolve()),
-                oss_endpoint=addresses.oss,
-                oss_region=addresses.oss_region,
-                settings=settings,
-                requirements=self._worker.requirements,
-            )
-        )
-        return _dag_info(dag, [])
+        dag = self._dags.submit(session.id, graph, inputs, _changed_settings(request))
+        return _dag_info(dag, []) if dag is not None else None
 
     def _get_dag_info(self, session: Session, request: Mapping[str, Any]) -> dict[str, Any] | None:
         self._stats.count("maxframe.get_dag_info")
-        with self._changed:
-            dag = self._dags[session.id].get(str(request.get("dag_id")))
-            return _dag_info(dag, _unread_messages(dag)) if dag is not None else None
+        dag = self._store.dag(session.id, str(request.get("dag_id")))
+        return _dag_info(dag, self._unread_messages(dag)) if dag is not None else None
 
     def _cancel_dag(self, session: Session, request: Mapping[str, Any]) -> dict[str, Any] | None:
         self._stats.count("maxframe.cancel_dag")
-        with self._changed:
-            dag = self._dags[session.id].get(str(request.get("dag_id")))
+        dag = self._store.dag(session.id, str(request.get("dag_id")))
         if dag is None:
             return None
-        self._cancel(dag)
-        with self._changed:
-            return _dag_info(dag, [])
+        self._dags.cancel(dag)
+        dag = self._store.dag(session.id, dag.id)
+        return _dag_info(dag, []) if dag is not None else None
+
+    def _unread_messages(self, dag: Dag) -> list[dict[str, Any]]:
+        """Return the messages that the client has not been given yet."""
+        path = dag.path(files.MESSAGES_FILE)
+        with self._lock:
+            use = self._uses.get(dag.session_id)
+            if use is None or not path.exists():
+                return []
+            lines = path.read_text(encoding="utf-8").splitlines()
+            unread = lines[use.messages_read.get(dag.id, 0) :]
+            use.messages_read[dag.id] = len(lines)
+        return [json.loads(line) for line in unread]
 
     # Sessions.
 
-    def _session(self, session_id: str) -> Session | None:
-        with self._changed:
-            session = self._sessions.get(session_id)
-            if session is None:
-                session = self._store.load_session(session_id)
-                if session is not None:
-                    self._sessions[session_id] = session
-                    self._dags[session_id] = {dag.id: dag for dag in self._store.load_dags(session_id)}
-            return session
+    def _use(self, instance: Instance) -> _Use:
+        with self._lock:
+            return self._uses.setdefault(instance.id, _Use(instance))
 
-    def _watch(self, instance: Instance) -> None:
-        self._instances[instance.id] = instance
-        self._last_used[instance.id] = time.monotonic()
+    def _dag_ended(self, dag: Dag) -> None:
+        session = self._store.session(dag.session_id)
+        if session is not None and session.closed is not None:
+            # It may have made tables after those of the session were dropped.
+            self._drop_tables(session)
 
     def _tidy_up(self) -> None:
         """Close sessions whose time is over, and delete what is old and in no use, until the service ends."""
         purged = -math.inf
         while not self._closed.wait(_EXPIRY_POLL_SECONDS):
             try:
+                self._dags.retry()
                 self._expire_sessions()
                 if time.monotonic() - purged > _PURGE_SECONDS:
                     purged = time.monotonic()
@@ -339,33 +290,22 @@ class MaxFrameService:
 
     def _expire_sessions(self) -> None:
         """Close sessions that have been open, or left alone, for longer than their settings allow."""
-        with self._changed:
-            watched = list(self._instances.values())
-        for instance in watched:
-            reason = self._expiry(instance.id)
-            if reason is not None and not self._closing:
-                logger.info("MaxFrame session %s is closed: %s", instance.id, reason)
-                self.stop(instance)
-                self._odps.finish_instance(instance)
-
-    def _expiry(self, session_id: str) -> str | None:
-        """Return why a session has to be closed, None while it may stay open. A DAG that runs is use."""
-        with self._changed:
-            session = self._sessions[session_id]
-            if session.closed is not None:
-                return None
-            now = time.monotonic()
-            if any(not dag.status.terminal for dag in self._dags[session_id].values()):
-                self._last_used[session_id] = now
-            spent = {
-                "session.max_alive_seconds": time.time() - session.started,
-                "session.max_idle_seconds": now - self._last_used[session_id],
-            }
-            for name, seconds in spent.items():
-                allowed = session.settings.get(name)
-                if allowed and seconds > float(allowed):
-                    return f"{name}={allowed}"
-        return None
+        with self._lock:
+            uses = dict(self._uses)
+        open_sessions = {session.id: session for session in self._store.open_sessions()}
+        at_work = {dag.session_id for dag in self._store.live_dags()}
+        for session_id, use in uses.items():
+            if session_id not in open_sessions:
+                with self._lock:
+                    self._uses.pop(session_id, None)
+                continue
+            if session_id in at_work:  # a DAG that runs is use
+                use.last = time.monotonic()
+            reason = _expiry(open_sessions[session_id], use.last)
+            if reason is not None and not self._closed.is_set():
+                logger.info("MaxFrame session %s is closed: %s", session_id, reason)
+                self.stop(use.instance)
+                self._odps.finish_instance(use.instance)
 
     def _release(self, session: Session, keys: Iterable[str]) -> None:
         """Drop what the client no longer needs, once it has had time to need it again.
@@ -376,14 +316,16 @@ class MaxFrameService:
         """
         names = {f"tmp_mf_{session.id.lower()}_{key.lower()}" for key in keys}
         delay = float(session.settings.get("session.recycle_delay_seconds", _RECYCLE_DELAY_SECONDS))
-        timer = threading.Timer(delay, self._recycle, (session, names, len(self._dags[session.id])))
+        timer = threading.Timer(delay, self._recycle, (session, names, self._store.count_dags(session.id)))
         timer.daemon = True
         timer.start()
 
     def _recycle(self, session: Session, names: set[str], dag_count: int) -> None:
-        with self._changed:
-            unchanged = len(self._dags[session.id]) == dag_count and session.closed is None
-        if unchanged and not self._closing:
+        if self._closed.is_set():
+            return
+        current = self._store.session(session.id)
+        is_open = current is not None and current.closed is None
+        if is_open and self._store.count_dags(session.id) == dag_count:
             for name in names & set(self._odps.list_tables(session.project, f"tmp_mf_{session.id.lower()}_")):
                 self._odps.drop_table(session.project, name)
 
@@ -391,114 +333,18 @@ class MaxFrameService:
         for name in list(self._odps.list_tables(session.project, f"tmp_mf_{session.id.lower()}_")):
             self._odps.drop_table(session.project, name)
 
-    # Life of a DAG's process.
 
-    def _process_ended(self, dag_id: str) -> None:
-        with self._changed:
-            dag = next((dags[dag_id] for dags in self._dags.values() if dag_id in dags), None)
-        if dag is not None:
-            self._settle(dag)
-
-    def _host_lost(self, not_begun: set[str]) -> None:
-        """Follow the DAGs of a host that has died; fail those that it had not begun."""
-        with self._changed:
-            running = [
-                dag for dags in self._dags.values() for dag in dags.values() if not dag.status.terminal
-            ]
-        for dag in running:
-            if dag.path(files.PROCESS_FILE).exists() or dag.id in not_begun:
-                self._recover_dag(dag, "the engine broke down before the DAG had begun; see engine.log")
-
-    def _recover_dag(self, dag: Dag, not_begun: str) -> None:
-        """Follow a DAG whose process is not, or no longer, a child of our own host."""
-        if read_json(dag.path(files.PROCESS_FILE)) is None:
-            # The old host may still have it in its queue.
-            dag.path(files.CANCEL_FILE).touch()
-            self._end(dag, DagStatus.FAILED, not_begun)
-            return
-        threading.Thread(target=self._follow, args=(dag,), name=f"maxframe-{dag.id}", daemon=True).start()
-
-    def _follow(self, dag: Dag) -> None:
-        process = read_json(dag.path(files.PROCESS_FILE))
-        while is_alive(process["pid"], process["started"]) and not dag.path(files.EXIT_FILE).exists():
-            time.sleep(_ORPHAN_POLL_SECONDS)
-        if not dag.path(files.EXIT_FILE).exists():
-            # A living host says how the process ended a moment after it has.
-            time.sleep(_ORPHAN_POLL_SECONDS)
-        self._settle(dag)
-
-    def _settle(self, dag: Dag) -> None:
-        """Record how a DAG ended, now that its process has."""
-        result = read_json(dag.path(files.RESULT_FILE))
-        exit_code = (read_json(dag.path(files.EXIT_FILE)) or {}).get("code")
-        with self._changed:
-            if dag.status.terminal:
-                return
-            if result is not None and result["status"] == "SUCCEEDED":
-                dag.results = result["results"]
-                self._end(dag, DagStatus.SUCCEEDED)
-            elif dag.path(files.CANCEL_FILE).exists() and not self._closing:
-                self._end(dag, DagStatus.CANCELLED)
-            elif result is not None:
-                dag.error = result["error"]
-                self._end(dag, DagStatus.FAILED)
-            elif self._closing:
-                self._end(
-                    dag, DagStatus.FAILED, "the local cloud was stopped while the DAG ran; submit it again"
-                )
-            elif exit_code is None:
-                self._end(dag, DagStatus.FAILED, "the DAG's process was lost while the local cloud was down")
-            else:
-                tail = logview.log_tail(dag, 2000)
-                self._end(
-                    dag,
-                    DagStatus.FAILED,
-                    f"the DAG's process ended without a result: {describe_exit(exit_code)}\n{tail}".rstrip(),
-                )
-
-    def _end(self, dag: Dag, status: DagStatus, message: str | None = None) -> None:
-        with self._changed:
-            dag.status = status
-            dag.ended = time.time()
-            if message is not None:
-                dag.error = text_error(message)
-            dag.save()
-            dag.discard_input()
-            remove_links(dag.directory)
-            if dag.token is not None:
-                self._odps.tokens.revoke(dag.token)
-            self._stats.add(f"maxframe.dag_{status.name.lower()}")
-            self._changed.notify_all()
-
-    def _cancel(self, dag: Dag) -> None:
-        with self._changed:
-            if dag.status is not DagStatus.RUNNING:
-                return
-            dag.status = DagStatus.CANCELLING
-            dag.save()
-        self._kill(dag)
-
-    def _kill(self, dag: Dag) -> None:
-        """Have a DAG's processes end: at once if they heed SIGTERM, else after a few seconds."""
-        # First the file, then the look for a process: see the host, which does it the other way round.
-        dag.path(files.CANCEL_FILE).touch()
-        self._signal(dag, signal.SIGTERM)
-        timer = threading.Timer(_KILL_AFTER_SECONDS, self._signal, (dag, signal.SIGKILL))
-        timer.daemon = True
-        timer.start()
-
-    def _signal(self, dag: Dag, number: signal.Signals) -> None:
-        process = read_json(dag.path(files.PROCESS_FILE))
-        if process is None or dag.status.terminal or not is_alive(process["pid"], process["started"]):
-            return
-        with suppress(ProcessLookupError):
-            os.killpg(process["pid"], number)
-
-    def _wait_until_ended(self, dags: Iterable[Dag], timeout: float) -> None:
-        pending = list(dags)
-        with self._changed:
-            if not self._changed.wait_for(lambda: all(dag.status.terminal for dag in pending), timeout):
-                logger.error("MaxFrame DAGs did not end within %s seconds", timeout)
+def _expiry(session: Session, last_used: float) -> str | None:
+    """Return why a session has to be closed, None while it may stay open."""
+    spent = {
+        "session.max_alive_seconds": time.time() - session.started,
+        "session.max_idle_seconds": time.monotonic() - last_used,
+    }
+    for name, seconds in spent.items():
+        allowed = session.settings.get(name)
+        if allowed and seconds > float(allowed):
+            return f"{name}={allowed}"
+    return None
 
 
 def _json_object(text: object) -> dict[str, Any]:
@@ -516,15 +362,6 @@ def _changed_settings(request: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that changed in the client since it opened the session."""
     outer = _json_object(request.get("new_settings"))
     return _json_object(outer.get("odps.maxframe.settings"))
-
-
-def _unread_messages(dag: Dag) -> list[dict[str, Any]]:
-    """Return the messages that the client has not been given yet."""
-    path = dag.path(files.MESSAGES_FILE)
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    unread = lines[dag.messages_read :]
-    dag.messages_read = len(lines)
-    return [json.loads(line) for line in unread]
 
 
 def _dag_info(dag: Dag, messages: list[dict[str, Any]]) -> dict[str, Any]:

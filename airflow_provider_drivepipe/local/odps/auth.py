@@ -24,6 +24,8 @@ ACCESS_PURPOSE = "access"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS tokens (
     digest TEXT PRIMARY KEY, purpose TEXT NOT NULL, created REAL NOT NULL, expires REAL);
+CREATE INDEX IF NOT EXISTS tokens_by_purpose ON tokens (purpose);
+CREATE INDEX IF NOT EXISTS tokens_by_end ON tokens (expires);
 """
 _AUTHORIZATION = re.compile(r"ODPS ([^:/]+)(?:/(\d{8})/([^/]+)/odps/aliyun_v4_request)?:(.+)")
 
@@ -34,7 +36,10 @@ class Tokens:
     def __init__(self, database: Database) -> None:
         self._db = database
         database.create(_TABLES)
-        with database.write() as db:
+
+    def forget_old(self) -> None:
+        """Delete the tokens that have expired."""
+        with self._db.write() as db:
             db.execute("DELETE FROM tokens WHERE expires < ?", (time.time(),))
 
     def issue(self, purpose: str, lifetime_seconds: float | None = None) -> str:
@@ -49,10 +54,10 @@ class Tokens:
             db.execute("INSERT INTO tokens VALUES (?, ?, ?, ?)", (_digest(token), purpose, now, expires))
         return token
 
-    def revoke(self, token: str) -> None:
-        """Make a token invalid; an unknown one is fine."""
+    def revoke(self, purpose: str) -> None:
+        """Make the tokens that were issued for a purpose invalid."""
         with self._db.write() as db:
-            db.execute("DELETE FROM tokens WHERE digest = ?", (_digest(token),))
+            db.execute("DELETE FROM tokens WHERE purpose = ?", (purpose,))
 
     def purpose(self, token: str) -> str | None:
         """Return what a token was issued for, None when it is not valid."""

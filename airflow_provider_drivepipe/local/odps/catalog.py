@@ -581,6 +581,11 @@ class Catalog:
         with self._db.read() as db:
             return {row["path"] for row in db.execute("SELECT path FROM files")}
 
+    def table_ids(self) -> set[str]:
+        """Return the ids of all tables, which are the names of their folders."""
+        with self._db.read() as db:
+            return {row["id"] for row in db.execute("SELECT id FROM tables")}
+
     def garbage(self, before: float) -> list[str]:
         """Return the files that have been garbage since before a time and that nobody has pinned."""
         with self._db.read() as db:

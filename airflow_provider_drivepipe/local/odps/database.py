@@ -1,4 +1,4 @@
-"""The one SQLite file behind catalog, instances, tokens and uploads: connections and transactions."""
+"""The one SQLite file of catalog, instances, sessions, tokens and uploads: connections and transactions."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from airflow_provider_drivepipe.local.errors import LocalCloudError
+from airflow_provider_drivepipe.local.faults.current import check_disk
+
 _BUSY_TIMEOUT_SECONDS = 60.0
 
 
 class Database:
     """A SQLite file in WAL mode with one connection per thread.
 
-    Readers never wait for writers; writers wait for each other.
+    Readers never wait for writers; writers wait for each other. Raises LocalCloudError when the file
+    cannot be opened or is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -23,6 +27,11 @@ class Database:
         self._local = threading.local()
         self._lock = threading.Lock()
         self._connections: list[sqlite3.Connection] = []
+        try:
+            self._check()
+        except BaseException:
+            self.close()
+            raise
 
     def create(self, script: str) -> None:
         """Run ``CREATE TABLE IF NOT EXISTS`` statements."""
@@ -56,6 +65,7 @@ class Database:
             yield connection
             for sql, values in getattr(self._local, "also", ()):
                 connection.execute(sql, values)
+            check_disk()
             connection.execute("COMMIT")
         except BaseException:
             _roll_back(connection)
@@ -77,6 +87,20 @@ class Database:
                 connection.close()
             self._connections.clear()
 
+    def _check(self) -> None:
+        """Raise LocalCloudError unless the file can be worked with: better now than amid a job."""
+        try:
+            (found,) = self._connection().execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.OperationalError as error:
+            raise LocalCloudError(f"cannot open {self._path}: {error}") from error
+        except sqlite3.DatabaseError as error:
+            found = str(error)
+        if found != "ok":
+            raise LocalCloudError(
+                f"{self._path} is damaged: {' '.join(found.split())}. Put back a copy of the whole root "
+                "folder that was made while its server was stopped, or use another folder with --root"
+            )
+
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
@@ -84,13 +108,13 @@ class Database:
             connection = sqlite3.connect(
                 self._path, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
             )
+            with self._lock:
+                self._connections.append(connection)
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
             self._local.connection = connection
-            with self._lock:
-                self._connections.append(connection)
         return connection
 
 

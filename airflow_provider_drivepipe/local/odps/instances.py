@@ -32,6 +32,8 @@ SQL_TASK = "SQL"
 RETENTION_SECONDS = 30 * 86400.0
 _SQL_WORKERS = 4
 _INTERNAL_ERROR = "ODPS-0010000:System internal error - see the log of the local cloud"
+_RETRY_SECONDS = 1.0
+"""Between two tries to record the end of an instance, where the disk is full."""
 _LOG = logging.getLogger(__name__)
 
 _TABLES = """
@@ -62,6 +64,7 @@ class Instances:
         self._finishing: set[str] = set()
         self._cancellations: dict[str, Cancellation] = {}
         self._waiting: dict[str, set[tuple[asyncio.AbstractEventLoop, asyncio.Event]]] = {}
+        self._closed = threading.Event()
         self._pool = ThreadPoolExecutor(_SQL_WORKERS, thread_name_prefix="odps-sql")
         database.create(_TABLES)
         self.remove_old()
@@ -69,6 +72,7 @@ class Instances:
 
     def close(self) -> None:
         """Cancel running SQL and wait for it."""
+        self._closed.set()
         with self._lock:
             cancellations = list(self._cancellations.values())
         for cancellation in cancellations:
@@ -148,22 +152,31 @@ class Instances:
         now = time.time()
         stamp = time.strftime("%Y%m%d%H%M%S", time.gmtime(now)) + f"{int(now * 1000) % 1000:03d}"
         instance = Instance(f"{stamp}g{secrets.token_hex(5)}", project, tasks, now)
+        if service is not None:
+            return self._start(service, instance, task)
         self._insert(instance)
+        cancellation = Cancellation()
         with self._lock:
             self._running[instance.id] = instance
-        if service is None:
-            cancellation = Cancellation()
+            self._cancellations[instance.id] = cancellation
+        self._pool.submit(self._run_sql, instance, task, cancellation)
+        return instance
+
+    def _start(self, service: TaskService, instance: Instance, task: Task) -> Instance:
+        """Hand a new instance to its service; one that the service refuses has failed at once."""
+        with self._lock:
+            self._running[instance.id] = instance
+        try:
+            service.start(instance, task, lambda: self._insert(instance))
+        except BaseException as error:
             with self._lock:
-                self._cancellations[instance.id] = cancellation
-            self._pool.submit(self._run_sql, instance, task, cancellation)
-        else:
-            try:
-                service.start(instance, task)
-            except errors.OdpsError as error:
-                self.finish(instance, error=error.text)
-            except BaseException:
-                self.finish(instance, error=_INTERNAL_ERROR)
+                self._running.pop(instance.id, None)
+            if not isinstance(error, errors.OdpsError):
                 raise
+            with self._db.write():
+                self._insert(instance)
+                self._store_end(instance.id, time.time(), error=error.text)
+            return self.get(instance.project, instance.id)
         return instance
 
     def _run_sql(self, instance: Instance, task: Task, cancellation: Cancellation) -> None:
@@ -179,14 +192,28 @@ class Instances:
                 sync(result.rows.path.parent)
         except errors.OdpsError as error:
             cancelled = error.odps_code == CANCELLED_CODE
-            self.finish(instance, error=error.text, cancelled=cancelled)
+            self._finish_sql(instance, error=error.text, cancelled=cancelled)
         except RecursionError:
-            self.finish(instance, error=errors.parse_error("the statement is nested too deeply").text)
+            self._finish_sql(instance, error=errors.parse_error("the statement is nested too deeply").text)
         except Exception:  # noqa: BLE001 - whatever it is, the instance must not stay Running
             _LOG.exception("instance %s failed on a defect of the local cloud", instance.id)
-            self.finish(instance, error=_INTERNAL_ERROR)
+            self._finish_sql(instance, error=_INTERNAL_ERROR)
         else:
-            self.finish(instance, result_text=result.text, rows=result.rows)
+            self._finish_sql(instance, result_text=result.text, rows=result.rows)
+
+    def _finish_sql(self, instance: Instance, rows: Rows | None = None, **outcome: Any) -> None:
+        """End an instance, as soon as there is room to record it."""
+        if rows is None:
+            self._result_path(instance.id).unlink(missing_ok=True)
+        while True:
+            try:
+                self.finish(instance, rows=rows, **outcome)
+            except (sqlite3.Error, OSError):
+                _LOG.exception("cannot record how instance %s ended; trying again", instance.id)
+                if self._closed.wait(_RETRY_SECONDS):
+                    return  # the next server settles it
+            else:
+                return
 
     def stop(self, instance: Instance) -> None:
         """Cancel a running instance; InvalidStateSetting when it has ended."""
@@ -242,10 +269,10 @@ class Instances:
         self,
         instance_id: str,
         end_time: float,
-        error: str | None,
-        result_text: str | None,
-        rows: Rows | None,
-        cancelled: bool,
+        error: str | None = None,
+        result_text: str | None = None,
+        rows: Rows | None = None,
+        cancelled: bool = False,
     ) -> None:
         with self._db.write() as db:
             db.execute(

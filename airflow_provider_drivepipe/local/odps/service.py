@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import tempfile
 import threading
@@ -34,6 +35,8 @@ from airflow_provider_drivepipe.local.odps.tasks import Instance, TaskService
 from airflow_provider_drivepipe.local.odps.tunnel import Tunnel
 from airflow_provider_drivepipe.local.odps.uploads import Uploads
 from airflow_provider_drivepipe.local.stats import Stats
+
+_LOG = logging.getLogger(__name__)
 
 GARBAGE_DELAY_SECONDS = 600.0
 """How long files that a table no longer names stay for readers that began before."""
@@ -68,7 +71,7 @@ class OdpsService:
         self._host = host
         self._port = 0
         self._stats = stats
-        self._database = Database(root / "catalog.sqlite")
+        self.database = self._database = Database(root / "catalog.sqlite")
         self._catalog = Catalog(self._database, projects)
         self._storage = Storage(root / "data")
         shutil.rmtree(root / "scratch", ignore_errors=True)  # what a killed server's queries spilled
@@ -148,15 +151,19 @@ class OdpsService:
         self._instances.remove_leftovers()
 
     def _forget_old(self) -> None:
+        self.tokens.forget_old()
         self._uploads.forget_old()
         self._tunnel.forget_old()
         self._storage_api.forget_old()
 
     def _collect(self) -> None:
         while not self._closed.wait(_GARBAGE_INTERVAL_SECONDS):
-            self._forget_old()
-            self._instances.remove_old()
-            collect_garbage(self._catalog, self._storage, GARBAGE_DELAY_SECONDS)
+            try:
+                self._forget_old()
+                self._instances.remove_old()
+                collect_garbage(self._catalog, self._storage, GARBAGE_DELAY_SECONDS)
+            except Exception:  # noqa: BLE001 - whatever it is, it must not end the collection
+                _LOG.exception("collecting garbage failed; it is tried again")
 
     # Requests
 

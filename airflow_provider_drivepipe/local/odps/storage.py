@@ -41,7 +41,7 @@ class Storage:
         make_folders(root)
         self._root = root.resolve()
         self._lock = threading.Lock()
-        self._readers: dict[object, float] = {}
+        self._readers: dict[object, tuple[float, float]] = {}
 
     def absolute(self, file: DataFile) -> Path:
         """Return where a file is."""
@@ -105,7 +105,7 @@ class Storage:
         """Keep what becomes garbage from now on until the end of the context."""
         reader = object()
         with self._lock:
-            self._readers[reader] = time.time()
+            self._readers[reader] = (time.time(), time.monotonic())
         try:
             yield
         finally:
@@ -114,8 +114,11 @@ class Storage:
 
     def oldest_reader(self) -> float:
         """Return since when somebody has been ``reading``, infinity when nobody is."""
+        now, ticks = time.time(), time.monotonic()
         with self._lock:
-            return min(self._readers.values(), default=math.inf)
+            # By the clock of then and by that of now, whichever way it was put meanwhile.
+            begun = [min(at, now - (ticks - tick)) for at, tick in self._readers.values()]
+        return min(begun, default=math.inf)
 
     def remove(self, paths: Iterable[str]) -> None:
         """Delete files; those that are gone already are fine."""
@@ -126,9 +129,9 @@ class Storage:
         """Return the paths of all files there are."""
         return {str(path.relative_to(self._root)) for path in self._root.rglob("*.parquet")}
 
-    def remove_empty_folders(self) -> None:
-        """Delete folders without files. Only safe while nothing writes."""
-        for folder, _, _ in os.walk(self._root, topdown=False):
+    def remove_empty_folders(self, table_id: str = "") -> None:
+        """Delete folders without files, of one table or all. Only safe while nothing writes there."""
+        for folder, _, _ in os.walk(self._root / table_id, topdown=False):
             path = Path(folder)
             if path != self._root and not any(path.iterdir()):
                 path.rmdir()
@@ -262,5 +265,7 @@ def collect_garbage(catalog: Catalog, storage: Storage, min_age_seconds: float) 
     """Delete files that no table names since ``min_age_seconds`` and nobody reads; return how many."""
     paths = catalog.garbage(min(time.time() - min_age_seconds, storage.oldest_reader()))
     storage.remove(paths)
+    for table_id in {path.partition("/")[0] for path in paths} - catalog.table_ids():
+        storage.remove_empty_folders(table_id)
     catalog.forget_garbage(paths)
     return len(paths)

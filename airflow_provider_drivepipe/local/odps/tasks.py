@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -68,8 +68,12 @@ class Instance:
 class TaskService(Protocol):
     """Runs the tasks of one type. Every method is called from a worker thread, possibly several at once."""
 
-    def start(self, instance: Instance, task: Task) -> None:
-        """Take the instance on; it stays Running until the service finishes it. OdpsError refuses it."""
+    def start(self, instance: Instance, task: Task, record: Callable[[], None]) -> None:
+        """Take the instance on; it stays Running until the service finishes it. OdpsError refuses it.
+
+        ``record`` stores the instance. The service calls it once, in the transaction in which it stores what
+        it has to know of the instance itself.
+        """
 
     def get_info(self, instance: Instance, task_name: str, key: str) -> str:
         """Return the JSON body that answers ``GET ...?info&key=``."""

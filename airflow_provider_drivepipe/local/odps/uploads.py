@@ -99,21 +99,21 @@ class Uploads:
         """
         _require_open(upload)
         file = self._write(table, json.loads(upload["partition_values"]), batches)
-        with self._db.write() as db:
-            open_still = self.get(upload["id"], table)["status"] == "normal"
-            replaced = db.execute(
-                "SELECT path FROM upload_blocks WHERE upload_id = ? AND block_id = ?",
-                (upload["id"], block_id),
-            ).fetchall()
-            if open_still:
+        try:
+            with self._db.write() as db:
+                # Committed meanwhile, the block that this one comes too late to replace is the table's.
+                _require_open(self.get(upload["id"], table))
+                replaced = db.execute(
+                    "SELECT path FROM upload_blocks WHERE upload_id = ? AND block_id = ?",
+                    (upload["id"], block_id),
+                ).fetchall()
                 db.execute(
                     "INSERT OR REPLACE INTO upload_blocks VALUES (?, ?, ?, ?, ?, ?)",
                     (upload["id"], block_id, file.path, file.rows, file.size, json.dumps(file.columns)),
                 )
-        if not open_still:
-            # Committed meanwhile: the block that this one comes too late to replace is the table's now.
+        except BaseException:
             self._storage.remove([file.path])
-            raise _not_open(upload["id"], "closed")
+            raise
         self._storage.remove(row["path"] for row in replaced)
 
     def _write(self, table: Table, values: Sequence[str], batches: Iterable[pa.RecordBatch]) -> DataFile:
@@ -186,8 +186,4 @@ def new_id() -> str:
 
 def _require_open(upload: sqlite3.Row) -> None:
     if upload["status"] != "normal":
-        raise _not_open(upload["id"], upload["status"])
-
-
-def _not_open(upload_id: str, status: str) -> errors.OdpsError:
-    return errors.OdpsError(400, "StatusConflict", f"The upload {upload_id} is {status}.")
+        raise errors.OdpsError(400, "StatusConflict", f"The upload {upload['id']} is {upload['status']}.")
