@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from airflow_provider_drivepipe import contracts
 from airflow_provider_drivepipe.pipelines.context import MountOptions
 from airflow_provider_drivepipe.pipelines.keyframes import keyframe_job
 from airflow_provider_drivepipe.scenario.options import KeyframeOptions, QualityOptions
@@ -58,6 +59,10 @@ def expand(mount, quality, *clips, **options):
     names = list(clips or ("a",))
     clips = pd.DataFrame({"clip_id": names, "clip_dir": names, "car": 1, "attempt": 1, "fingerprint": "f"})
     return expand_clips(clips, job)
+
+
+def test_literals_equal_the_contracts():
+    assert keyframe_quality.MAX_ERROR_MESSAGE == contracts.MAX_ERROR_MESSAGE
 
 
 def test_keyframes_are_left_out_by_the_first_rule_that_applies_and_fail_alone(mount):
