@@ -53,8 +53,8 @@ _CLIP_KEYS = (
     "clip_timeout_sec",
 )
 _NO_FRAMES = (
-    "leaves out frames of videos or keyframes of clips, and there are none: add the target frame-extraction, "
-    "use input_shape clip_dir_table, or remove the key"
+    "leaves out frames of videos or keyframes of clips, and there are none: remove the key, add the target "
+    "frame-extraction to videos, or use input_shape clip_dir_table; images of a table are taken as they are"
 )
 _CREDENTIAL_WORDS = (
     "secret",
