@@ -121,13 +121,19 @@ def _single_job(steps: Plan, step: StagePlan) -> BaseOperator:
 
 def _keyframes(steps: Plan, step: StagePlan) -> BaseOperator:
     assert step.oss is not None
-    return MaxFrameKeyframeExpandOperator(**_maxframe(steps, step), oss=step.oss, keyframes=step.keyframes)
+    return MaxFrameKeyframeExpandOperator(
+        **_maxframe(steps, step), oss=step.oss, keyframes=step.keyframes, quality=step.quality
+    )
 
 
 def _clip_job(steps: Plan, step: StagePlan) -> BaseOperator:
     assert step.oss is not None
     return MaxFrameClipLabelOperator(
-        **_maxframe(steps, step), **_models(step), oss=step.oss, keyframes=step.keyframes
+        **_maxframe(steps, step),
+        **_models(step),
+        oss=step.oss,
+        keyframes=step.keyframes,
+        quality=step.quality,
     )
 
 

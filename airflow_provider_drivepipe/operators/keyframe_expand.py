@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from airflow_provider_drivepipe.contracts import KEYFRAME_COLUMNS, STATUS_COLUMNS, Column, Stage
+from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Column, Stage
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
 from airflow_provider_drivepipe.operators.base import MaxFrameStageOperator, StageRun
@@ -14,8 +14,13 @@ from airflow_provider_drivepipe.operators.frame_extract import check_names
 from airflow_provider_drivepipe.pipelines.fingerprint import Fingerprint, fingerprint_of
 from airflow_provider_drivepipe.pipelines.publishing import WorkCounts
 from airflow_provider_drivepipe.pipelines.stage_tables import WORK_COLUMN, StageTables, Work, WorkingTables
-from airflow_provider_drivepipe.scenario.columns import model_columns
-from airflow_provider_drivepipe.scenario.options import KeyframeOptions, OssOptions, StageOptions
+from airflow_provider_drivepipe.scenario.columns import keyframe_columns, model_columns
+from airflow_provider_drivepipe.scenario.options import (
+    KeyframeOptions,
+    OssOptions,
+    QualityOptions,
+    StageOptions,
+)
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 
 _INTEGER_TYPES = ("tinyint", "smallint", "int", "bigint")
@@ -30,20 +35,29 @@ class MaxFrameKeyframeExpandOperator(MaxFrameStageOperator):
 
     :param oss: bucket (or full root URI) that holds the clips.
     :param keyframes: which images, the names of the input's columns, deadline and resources.
+    :param quality: measure the keyframes, and leave out those that a rule refuses.
     """
 
     stage_name: ClassVar[str] = str(Stage.KEYFRAME_EXPANSION)
 
-    def __init__(self, *, oss: OssOptions, keyframes: KeyframeOptions | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        oss: OssOptions,
+        keyframes: KeyframeOptions | None = None,
+        quality: QualityOptions | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.oss = oss
+        self.quality = quality
         self.keyframes = keyframes or KeyframeOptions()
         if self.keyframes.count is not None and self.keyframes.stride is not None:
             raise ValueError("keyframes are chosen by count or by stride, not by both")
 
     def stage_options(self) -> StageOptions:
-        """Return what the operator was built to do: nothing that the params of a run could change."""
-        return StageOptions()
+        """Return what the operator was built to do."""
+        return StageOptions(quality=self.quality)
 
     def layout(
         self,
@@ -55,7 +69,8 @@ class MaxFrameKeyframeExpandOperator(MaxFrameStageOperator):
         """Return the tables of a run; input units are clips, told apart by id and directory."""
         keys = (self.keyframes.clip_id_column, self.keyframes.clip_dir_column)
         self._check_columns(source)
-        own = {c.name for c in KEYFRAME_COLUMNS}
+        columns = keyframe_columns(measured=options.quality is not None)
+        own = {c.name for c in columns}
         models = model_columns(options.labels, options.embedding, options.label_embedding)
         taken = {c.name for c in (*models, *STATUS_COLUMNS)}
         check_names(source, taken | own.difference(keys))
@@ -71,7 +86,7 @@ class MaxFrameKeyframeExpandOperator(MaxFrameStageOperator):
             row_key=(*keys, "frame_idx"),
             identity=(*keys, *times),
             source_columns=tuple(source),
-            output_columns=(*KEYFRAME_COLUMNS, *lineage, *models, *STATUS_COLUMNS),
+            output_columns=(*columns, *lineage, *models, *STATUS_COLUMNS),
             stages=(Stage.KEYFRAME_EXPANSION, *options.model_stages),
         )
 
@@ -81,7 +96,9 @@ class MaxFrameKeyframeExpandOperator(MaxFrameStageOperator):
 
         project = hook.settings.require_model_project() if options.model_stages else None
         models = fingerprint_of(options, None, project)
-        return replace(models, frames=keyframes_fingerprint(self.keyframes, self._root(hook)))
+        return replace(
+            models, frames=keyframes_fingerprint(self.keyframes, self._root(hook), options.quality)
+        )
 
     def build(self, hook: MaxFrameHook, run: StageRun, counts: WorkCounts) -> Any:  # noqa: ARG002
         """Return the lazy keyframe rows of the selected clips."""
@@ -96,9 +113,10 @@ class MaxFrameKeyframeExpandOperator(MaxFrameStageOperator):
 
         mount = MountOptions(self._root(hook), self.oss.mount_path, hook.oss_settings.require_role_arn())
         source = run.tables.source_columns
-        own = {c.name for c in KEYFRAME_COLUMNS}
+        quality = run.options.quality
+        own = {c.name for c in keyframe_columns(measured=quality is not None)}
         lineage = tuple(c.name for c in source if c.name not in own)
-        job = keyframe_job(self.keyframes, mount, self._time_columns(source), lineage)
+        job = keyframe_job(self.keyframes, mount, self._time_columns(source), lineage, quality)
         clips = md.read_odps_table(
             run.tables.working.units,
             partitions=[f"{WORK_COLUMN.name}={Work.RUN}"],

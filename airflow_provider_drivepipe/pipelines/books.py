@@ -24,8 +24,6 @@ _TOKENS = {
     "label_embedding_total_token": "embedding",
 }
 _MODEL_STAGES = (Stage.LABEL, Stage.IMAGE_EMBEDDING, Stage.LABEL_EMBEDDING)
-_EXPANDING_STAGES = (Stage.FRAME_EXTRACTION, Stage.KEYFRAME_EXPANSION)
-"""Stages that make many rows of a unit; they count in units."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +37,13 @@ class AuditRow:
     has_embedding: bool
     rows: int
     has_label_embedding: bool = True
+    image_failed: bool = False
+    """Whether these are images that failed alone, in a stage that counts in videos or clips."""
 
     @classmethod
     def read(cls, values: Sequence[object]) -> AuditRow:
         """Read a row of :func:`publishing.audit`'s result."""
-        origin, status, error_stage, error_type, has_embedding, rows, has_label_embedding = values
+        origin, status, error_stage, error_type, has_embedding, rows, has_label_embedding, alone = values
         return cls(
             str(origin),
             str(status),
@@ -52,6 +52,7 @@ class AuditRow:
             bool(int(str(has_embedding))),
             int(str(rows)),
             bool(int(str(has_label_embedding))),
+            bool(int(str(alone))),
         )
 
 
@@ -67,20 +68,25 @@ class Books:
     filtered_reasons: dict[str, int] = field(default_factory=dict)
     label_normalised: int = 0
     skipped_reasons: dict[str, int] = field(default_factory=dict)
+    image_failure_rate: float = 0.0
+    """Share of the rows of a stage that counts in videos or clips that failed alone, 0 to 1."""
 
     @property
     def verdict(self) -> Verdict:
         """What the stage as a whole came to."""
         if self.table.rows_in == 0:
             return Verdict.EMPTY_INPUT
-        failed = any(counts.failed for counts in self.stages.values())
-        return Verdict.COMPLETED_WITH_FAILURES if failed else Verdict.COMPLETED
+        return Verdict.COMPLETED_WITH_FAILURES if self.failures else Verdict.COMPLETED
 
     @property
     def failure_rate(self) -> float:
-        """The highest share of failed input units over all stages, 0 to 1, of those that were not skipped."""
+        """The highest share of failed input units over all stages, 0 to 1, of those that were not skipped.
+
+        Where images of a unit failed alone, it is at least their share.
+        """
         tried = {stage: counts.rows_in - counts.skipped for stage, counts in self.stages.items()}
-        return max((self.stages[stage].failed / n for stage, n in tried.items() if n), default=0.0)
+        rates = [self.stages[stage].failed / n for stage, n in tried.items() if n]
+        return max([*rates, self.image_failure_rate])
 
     def stages_json(self) -> dict[str, dict[str, int]]:
         """Return the books of each stage as plain values."""
@@ -114,11 +120,13 @@ def balance(
     duplicates = counts.units.get(Work.DUPLICATE, 0)
     books: dict[str, StageCounts] = {}
     failures: dict[str, dict[str, int]] = {}
+    images_failed = sum(g.rows for g in groups if g.image_failed)
     for number, stage in enumerate(tables.stages):
         failures[stage.value] = _failures(groups, stage)
         failed = sum(failures[stage.value].values())
         left_out = duplicates if number == 0 else 0
-        if stage in _EXPANDING_STAGES:
+        if number == 0 and tables.gives_images:
+            failed -= images_failed
             skipped = sum(g.rows for g in groups if g.status == Status.SKIPPED and g.error_stage == stage)
             rows_in, filtered = counts.total, 0
         else:
@@ -141,6 +149,7 @@ def balance(
         _filtered(groups, duplicates),
         sum(int(str(total or 0)) for total in tokens[len(tables.token_columns) :]),
         _skipped(groups),
+        images_failed / (table.rows_in - table.skipped) if images_failed else 0.0,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -53,9 +54,17 @@ def frames_fingerprint(options: FrameOptions, oss_root: str) -> str:
     return _digest("frames", FRAMES_RESULT_VERSION, {**content, "oss_root": oss_root})
 
 
-def quality_fingerprint(options: QualityOptions) -> str:
-    """Return the fingerprint of the rules that leave frames out."""
-    return _digest("quality", QUALITY_RESULT_VERSION, asdict(options))
+def quality_fingerprint(options: QualityOptions, limits: Mapping[str, int] | None = None) -> str:
+    """Return the fingerprint of the rules that leave frames out.
+
+    :param limits: what else decides whether a frame comes through, by name.
+    """
+    return _digest("quality", QUALITY_RESULT_VERSION, {**asdict(options), **(limits or {})})
+
+
+def with_rules(frames: str, rules: str) -> str:
+    """Return the hash of frames followed by that of the rules that left some of them out."""
+    return f"{frames}{RULES_MARK}{rules}"
 
 
 def label_fingerprint(options: LabelOptions, model_project: str) -> str:
@@ -128,4 +137,4 @@ def _frames_part(options: StageOptions, oss_root: str) -> str:
     frames = frames_fingerprint(options.frames, oss_root)
     if options.quality is None:
         return frames
-    return f"{frames}{RULES_MARK}{quality_fingerprint(options.quality)}"
+    return with_rules(frames, quality_fingerprint(options.quality))

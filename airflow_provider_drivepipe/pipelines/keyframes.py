@@ -8,11 +8,14 @@ from dataclasses import asdict
 from typing import Any
 
 import cloudpickle
-from maxframe.udf import with_fs_mount, with_running_options
+from maxframe.udf import with_fs_mount, with_python_requirements, with_running_options
 
 from airflow_provider_drivepipe import worker
-from airflow_provider_drivepipe.pipelines.context import MountOptions, declared_dtypes
-from airflow_provider_drivepipe.scenario.options import KeyframeOptions
+from airflow_provider_drivepipe.pipelines.context import PILLOW_REQUIREMENT, MountOptions, declared_dtypes
+from airflow_provider_drivepipe.pipelines.fingerprint import quality_fingerprint, with_rules
+from airflow_provider_drivepipe.scenario.options import KeyframeOptions, QualityOptions
+from airflow_provider_drivepipe.worker.frame_quality import QualityRules
+from airflow_provider_drivepipe.worker.keyframe_quality import KeyframeQuality
 from airflow_provider_drivepipe.worker.keyframes import KeyframeJob, expand_clips, keyframe_dtypes
 
 # DPE workers do not have this package: its worker functions travel as code, not as names.
@@ -25,11 +28,23 @@ _CONTENT = ("count", "stride", "image_extensions", "timestamp_unit")
 """Options that change what comes out. The input's columns do so by their values, which identify the clip."""
 
 
-def keyframes_fingerprint(options: KeyframeOptions, oss_root: str) -> str:
-    """Return 16 hex digits over what decides the rows; ``oss_root`` counts because rows hold full URIs."""
+_LIMITS = ("max_pixels", "max_bytes")
+"""Options that decide which keyframes fail, where they are measured."""
+
+
+def keyframes_fingerprint(
+    options: KeyframeOptions, oss_root: str, quality: QualityOptions | None = None
+) -> str:
+    """Return 16 hex digits over what decides the rows; ``oss_root`` counts because rows hold full URIs.
+
+    Where keyframes are measured, the hash of the rules follows, as it does for frames of videos.
+    """
     content = {name: value for name, value in asdict(options).items() if name in _CONTENT}
     text = json.dumps(["keyframes", KEYFRAMES_RESULT_VERSION, {**content, "oss_root": oss_root}])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    keyframes = hashlib.sha256(text.encode()).hexdigest()[:16]
+    if quality is None:
+        return keyframes
+    return with_rules(keyframes, quality_fingerprint(quality, {n: getattr(options, n) for n in _LIMITS}))
 
 
 def keyframe_job(
@@ -37,8 +52,12 @@ def keyframe_job(
     mount: MountOptions,
     time_columns: tuple[str | None, str | None],
     lineage: tuple[str, ...],
+    quality: QualityOptions | None = None,
 ) -> KeyframeJob:
-    """Return what the worker needs to know; ``time_columns`` are the range's, None where there is none."""
+    """Return what the worker needs to know; ``time_columns`` are the range's, None where there is none.
+
+    Without ``quality`` no image is opened.
+    """
     start_column, end_column = time_columns
     return KeyframeJob(
         oss_root=mount.root,
@@ -54,6 +73,13 @@ def keyframe_job(
         max_files=options.max_files,
         timeout_sec=options.timeout_sec,
         lineage=lineage,
+        quality=None if quality is None else _quality(options, quality),
+    )
+
+
+def _quality(options: KeyframeOptions, quality: QualityOptions) -> KeyframeQuality:
+    return KeyframeQuality(
+        QualityRules(**asdict(quality)), options.max_pixels, options.max_bytes, options.image_timeout_sec
     )
 
 
@@ -67,13 +93,15 @@ def expand(clips: Any, options: KeyframeOptions, mount: MountOptions, job: Keyfr
         return expand_clips(chunk, job)
 
     udf = with_running_options(engine="dpe", cpu=options.cpu, memory=options.memory_gb)(expand_chunk)
+    if job.quality is not None:
+        udf = with_python_requirements(PILLOW_REQUIREMENT)(udf)
     udf = with_fs_mount(mount.root, mount.path, storage_options={"role_arn": mount.role_arn})(udf)
     lineage_dtypes = {name: clips.dtypes[name] for name in job.lineage}
     keyframes = clips.mf.apply_chunk(
         udf,
         batch_rows=options.batch_rows,
         output_type="dataframe",
-        dtypes=declared_dtypes(keyframe_dtypes(lineage_dtypes)),
+        dtypes=declared_dtypes(keyframe_dtypes(lineage_dtypes, measured=job.quality is not None)),
         skip_infer=True,
     )
     return keyframes.reset_index(drop=True)

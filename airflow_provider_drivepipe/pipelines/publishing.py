@@ -127,20 +127,21 @@ def audit(tables: StageTables) -> str:
     """Return the query for the books of the partition to be.
 
     Columns: origin (``carried``, ``new``, ``other``), status, error_stage, error_type, has_embedding, rows,
-    has_label_embedding.
+    has_label_embedding, image_failed.
     """
     group = "origin, `status`, `error_stage`, `error_type`, has_embedding"
     picked = (
         f"`status`, `error_stage`, `error_type`, {_has(tables, Stage.IMAGE_EMBEDDING)} AS has_embedding, "
-        f"{_has(tables, Stage.LABEL_EMBEDDING)} AS has_label_embedding"
+        f"{_has(tables, Stage.LABEL_EMBEDDING)} AS has_label_embedding, "
+        f"CASE WHEN {tables.image_failed_sql()} THEN 1 ELSE 0 END AS image_failed"
     )
     return (
-        f"SELECT {group}, COUNT(*), has_label_embedding FROM ("
+        f"SELECT {group}, COUNT(*), has_label_embedding, image_failed FROM ("
         + " UNION ALL ".join(
             f"SELECT {quote_text(origin)} AS origin, {picked} FROM ({query}) {origin[0]}"
             for origin, query in _origins(tables).items()
         )
-        + f") u GROUP BY {group}, has_label_embedding"
+        + f") u GROUP BY {group}, has_label_embedding, image_failed"
     )
 
 

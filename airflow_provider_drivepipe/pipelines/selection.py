@@ -210,7 +210,8 @@ def _fill_expanding_units(tables: StageTables, wanted: Fingerprint, options: Sel
 def _published_units(tables: StageTables) -> str:
     """One row per published unit: how its first stage went, how often it was tried, from which content.
 
-    A unit that an earlier stage held back was not tried here: it counts as skipped.
+    A unit that an earlier stage held back was not tried here: it counts as skipped. An image that failed
+    alone makes its unit a failed one only where no results of models would be paid again with it.
     """
     first = quote_text(tables.stages[0])
     stages = ", ".join(quote_text(stage) for stage in tables.stages)
@@ -220,6 +221,8 @@ def _published_units(tables: StageTables) -> str:
         if status is Status.SKIPPED and tables.source_has_status:
             held_back = f"`status` <> {quote_text(Status.OK)} AND `error_stage` NOT IN ({stages})"
             condition = f"({condition}) OR ({held_back})"
+        if status is Status.FAILED and tables.parts and tables.gives_images:
+            condition = f"({condition}) AND NOT ({tables.image_failed_sql()})"
         return f"CASE WHEN {condition} THEN 1 ELSE 0 END"
 
     frames, identity = (_part("`fingerprint`", at) for at in (FRAMES_POSITION, IDENTITY_POSITION))

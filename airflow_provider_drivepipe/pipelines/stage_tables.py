@@ -14,6 +14,7 @@ from airflow_provider_drivepipe.contracts import (
     STATUS_COLUMNS,
     Column,
     Stage,
+    Status,
 )
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.pipelines.fingerprint import RULES_MARK
@@ -31,6 +32,7 @@ WORKING_TABLE_LIFECYCLE_DAYS = 1
 
 WORK_COLUMN = Column("drivepipe_work", "string", "what the stage does with the row")
 _HASH_LENGTH = 10
+_MANY_IMAGES_OF_A_UNIT = (Stage.FRAME_EXTRACTION, Stage.KEYFRAME_EXPANSION)
 
 
 class Work(StrEnum):
@@ -208,6 +210,20 @@ class StageTables:
     def embeds_given_labels(self) -> bool:
         """Whether labels that the input holds are embedded; else they are made in the same task."""
         return Stage.LABEL_EMBEDDING in self.stages and Stage.LABEL not in self.stages
+
+    @property
+    def gives_images(self) -> bool:
+        """Whether a unit, a video or a clip, becomes many rows, each of which may fail alone."""
+        return self.stages[0] in _MANY_IMAGES_OF_A_UNIT
+
+    def image_failed_sql(self, prefix: str = "") -> str:
+        """Return the condition that an image of a unit failed in the first stage, and not the unit."""
+        if not self.gives_images:
+            return "1 = 0"
+        return (
+            f"{prefix}`status` = {quote_text(Status.FAILED)} AND {prefix}`frame_idx` >= 0 "
+            f"AND {prefix}`error_stage` = {quote_text(self.stages[0])}"
+        )
 
     @property
     def partition_filter(self) -> str:

@@ -8,6 +8,7 @@ from airflow_provider_drivepipe.contracts import (
     FRAME_COLUMNS,
     FRAME_QUALITY_COLUMNS,
     IMAGE_EMBEDDING_COLUMNS,
+    KEYFRAME_COLUMNS,
     LABEL_COLUMNS,
     LABEL_EMBEDDING_COLUMNS,
     RAW_RESPONSE_COLUMN,
@@ -58,6 +59,11 @@ def flat_label_fields(labels: LabelOptions | None) -> tuple[LabelField, ...]:
 def frame_columns(*, measured: bool) -> tuple[Column, ...]:
     """Return the columns that frame extraction makes; those of the measures where frames are measured."""
     return (*FRAME_COLUMNS, *FRAME_QUALITY_COLUMNS) if measured else FRAME_COLUMNS
+
+
+def keyframe_columns(*, measured: bool) -> tuple[Column, ...]:
+    """Return the columns that keyframe expansion makes; those of the measures where it measures."""
+    return (*KEYFRAME_COLUMNS, *FRAME_QUALITY_COLUMNS) if measured else KEYFRAME_COLUMNS
 
 
 def output_columns(

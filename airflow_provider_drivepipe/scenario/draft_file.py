@@ -49,8 +49,8 @@ _SECTIONS = (
     ),
     _Section(
         "Frames: how many, and below which key prefix of the bucket.",
-        ("frame_fps", "frame_sample_count", "frames_prefix", "jpeg_quality", "frame_filters"),
-        {"frame_fps": "1/2", "frame_sample_count": "8", "frame_filters": "[too_dark, too_blurred]"},
+        ("frame_fps", "frame_sample_count", "frames_prefix", "jpeg_quality"),
+        {"frame_fps": "1/2", "frame_sample_count": "8"},
     ),
     _Section(
         "Clips: the columns of their table, and how many of their images.",
@@ -63,6 +63,17 @@ _SECTIONS = (
             "keyframe_stride",
         ),
         {"clip_id_column": "clip_id", "clip_dir_column": "clip_dir", "keyframe_count": "8"},
+    ),
+    _Section(
+        "Frames and keyframes that are not worth a model call.",
+        (
+            "frame_filters",
+            "min_brightness",
+            "min_sharpness",
+            "max_frozen_change",
+            "near_duplicate_distance",
+        ),
+        {"frame_filters": "[too_dark, too_blurred]"},
     ),
     _Section(
         "Prepared images: their size, and what becomes of them.",

@@ -162,7 +162,7 @@ class StageOptions:
     embedding: ImageEmbeddingOptions | None = None
     images: ImageOptions | None = None
     quality: QualityOptions | None = None
-    """Which frames are left out before a model sees them; only together with ``frames``."""
+    """Which frames or keyframes are left out before a model sees them."""
     label_embedding: LabelEmbeddingOptions | None = None
 
     def only(self, stages: Collection[Stage]) -> StageOptions:
@@ -347,8 +347,14 @@ class KeyframeOptions:
     max_files: int = 200_000
     """A directory with more entries fails its clip."""
     timeout_sec: int = 120
-    """Deadline per clip, in seconds."""
+    """Deadline per clip, in seconds; measuring its keyframes not counted."""
     cpu: int = 1
     memory_gb: int = 4
     batch_rows: int = 8
     """Clips per ``apply_chunk`` call."""
+    max_pixels: int = ImageOptions.max_pixels
+    """Where keyframes are measured, larger ones fail before they are decoded."""
+    max_bytes: int = ImageOptions.max_bytes
+    """Where keyframes are measured, larger files fail before they are read."""
+    image_timeout_sec: int = ImageOptions.timeout_sec
+    """Where keyframes are measured, the deadline per image, in seconds."""

@@ -238,7 +238,7 @@ def _step_task(
     scenario: Scenario, step: _Step, before: StagePlan | None, table: str, models: StageOptions
 ) -> StagePlan:
     kind, task_id = step.with_models if models.model_stages else step.alone
-    quality = _quality(scenario) if step is _VIDEOS else None
+    quality = None if step is _PREPARATION else _quality(scenario)
     own = (*step.own, *FRAME_QUALITY_COLUMNS) if quality else step.own
     own_names = {c.name for c in own}
     lineage = tuple(c for c in _travelling(scenario, before) if c.name not in own_names)
@@ -388,6 +388,9 @@ def _keyframes(scenario: Scenario) -> KeyframeOptions:
         timestamp_unit=scenario.timestamp_unit,
         max_files=scenario.clip_max_files,
         timeout_sec=scenario.clip_timeout_sec,
+        max_pixels=scenario.image_max_pixels,
+        max_bytes=scenario.image_max_bytes,
+        image_timeout_sec=scenario.image_timeout_sec,
     )
 
 

@@ -52,6 +52,10 @@ _CLIP_KEYS = (
     "clip_max_files",
     "clip_timeout_sec",
 )
+_NO_FRAMES = (
+    "leaves out frames of videos or keyframes of clips, and there are none: remove the key, add the target "
+    "frame-extraction to videos, or use input_shape clip_dir_table; images of a table are taken as they are"
+)
 _CREDENTIAL_WORDS = (
     "secret",
     "password",
@@ -133,7 +137,7 @@ def combination_problems(values: Mapping[str, Any]) -> Iterator[Finding]:
             "label_columns",
             "needs the fields of a label_schema; for example label_schema: driving-scene/v1",
         )
-    yield from _useless_keys(values, targets)
+    yield from _useless_keys(values, shape, targets)
     yield from _image_problems(values, shape, targets)
     yield from _money_problems(values, targets)
 
@@ -226,7 +230,7 @@ def _names_in_between(values: Mapping[str, Any], shape: str, targets: set[str], 
         yield f"{name}_{'clip_keyframe_expansion' if shape == 'clip_dir_table' else 'video_frame_extraction'}"
 
 
-def _useless_keys(values: Mapping[str, Any], targets: set[str]) -> Iterator[Finding]:
+def _useless_keys(values: Mapping[str, Any], shape: str, targets: set[str]) -> Iterator[Finding]:
     owners = {
         "labeling": (
             "vlm_model",
@@ -239,7 +243,7 @@ def _useless_keys(values: Mapping[str, Any], targets: set[str]) -> Iterator[Find
         ),
         "embedding": ("embedding_model", "embedding_dim"),
         "label-embedding": ("label_embedding_model", "label_embedding_dim"),
-        "frame-extraction": ("frame_fps", "frame_sample_count", "frame_filters", *FRAME_FILTERS),
+        "frame-extraction": ("frame_fps", "frame_sample_count"),
         "image-preparation": (
             "prepared_images",
             "image_longest_side",
@@ -255,6 +259,10 @@ def _useless_keys(values: Mapping[str, Any], targets: set[str]) -> Iterator[Find
         for key in keys:
             if targets and target not in targets and values.get(key) is not None:
                 yield key, f"has no effect without the target {target}: add the target, or remove the key"
+    if targets and shape != "clip_dir_table" and "frame-extraction" not in targets:
+        for key in ("frame_filters", *FRAME_FILTERS):
+            if values.get(key) is not None:
+                yield key, _NO_FRAMES
 
 
 def _money_problems(values: Mapping[str, Any], targets: set[str]) -> Iterator[Finding]:

@@ -60,6 +60,16 @@ _MODEL_REASONS = (
     Reason.EMPTY_RESPONSE,
 )
 
+UNREADABLE_KEYFRAME = (
+    Reason.IMAGE_DECODE_ERROR,
+    Reason.IMAGE_TOO_LARGE,
+    Reason.EMPTY_FILE,
+    Reason.NOT_FOUND,
+    Reason.ACCESS_DENIED,
+    Reason.TIMEOUT,
+)
+"""Why a keyframe fails alone, where keyframes are measured."""
+
 STAGES: dict[Stage, StageGuide] = {
     Stage.MANIFEST: StageGuide(
         does="lists the objects below a prefix of the bucket and writes one row per video",

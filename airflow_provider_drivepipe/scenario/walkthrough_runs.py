@@ -22,7 +22,7 @@ from airflow_provider_drivepipe.scenario.partition import example_key, parse_par
 from airflow_provider_drivepipe.scenario.partition_calendar import period_length, unit_name
 from airflow_provider_drivepipe.scenario.plan import Plan, StageKind, StagePlan
 from airflow_provider_drivepipe.scenario.queries import example_partition
-from airflow_provider_drivepipe.scenario.stage_guide import STAGES
+from airflow_provider_drivepipe.scenario.stage_guide import STAGES, UNREADABLE_KEYFRAME
 
 
 def partitions_and_runs(scenario: Scenario, plan: Plan) -> str:
@@ -227,9 +227,18 @@ def _stage_failures(task: StagePlan, stage: Stage) -> str:
         # Images of a table go to models as they stand, but only those in the connection's OSS.
         reasons = (Reason.PATH_OUTSIDE_ROOT, *reasons)
     left_out = []
-    if task.quality and task.quality.rules() and stage is Stage.FRAME_EXTRACTION:
-        rules = codes(task.quality.rules().values())
-        left_out.append(bullet(f"Frames that are {rules} are `filtered` rows: no model sees them."))
+    if task.quality and stage in (Stage.FRAME_EXTRACTION, Stage.KEYFRAME_EXPANSION):
+        images = "Frames" if task.frames else "Keyframes"
+        if task.quality.rules():
+            rules = codes(task.quality.rules().values())
+            left_out.append(bullet(f"{images} that are {rules} are `filtered` rows: no model sees them."))
+        if task.keyframes:
+            left_out.append(
+                bullet(
+                    "Each keyframe is opened and measured. One that cannot be is a `failed` row of its own "
+                    f"({codes(UNREADABLE_KEYFRAME)}); the others of its clip go on."
+                )
+            )
     return section(
         f"### Stage {stage} (task {task.task_id})",
         "\n".join(

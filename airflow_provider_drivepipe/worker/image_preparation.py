@@ -19,6 +19,7 @@ from typing import Any
 
 from airflow_provider_drivepipe.worker.child import ChildDiedError, ChildTimeoutError, run_in_child
 from airflow_provider_drivepipe.worker.errors import VideoError
+from airflow_provider_drivepipe.worker.image_reading import no_answer, read_image, refusal
 from airflow_provider_drivepipe.worker.images import (
     FILTERS,
     MAX_PIXELS,
@@ -28,11 +29,9 @@ from airflow_provider_drivepipe.worker.images import (
     encode_jpeg,
     resize,
 )
-from airflow_provider_drivepipe.worker.media_file import check_file
 from airflow_provider_drivepipe.worker.output_folder import OutputFolder
 from airflow_provider_drivepipe.worker.paths import (
     check_output_prefix,
-    inside,
     key_below_root,
     output_url,
 )
@@ -213,16 +212,11 @@ def _ask(child: ServingChild, number: int, source: _Source, unfinished: str, job
     """Prepare in the child: a decoder that hangs or crashes takes no other image with it."""
     try:
         answer: dict[str, Any] = child.ask(number)
-    except ChildTimeoutError:
-        answer = {"reason": "timeout", "message": f"not done within {job.timeout_sec} seconds"}
-    except ChildDiedError as error:
-        answer = {"reason": "image_decode_error", "message": f"the decoder process {error}"}
+    except (ChildTimeoutError, ChildDiedError) as error:
+        _clean_up(source, unfinished, job)
+        return no_answer(error, job.timeout_sec)
     except OSError as error:
-        message = f"no decoder process can be started: {error.strerror}"
-        return {"reason": "image_decode_error", "message": message}
-    else:
-        return answer
-    _clean_up(source, unfinished, job)
+        return no_answer(error, job.timeout_sec)
     return answer
 
 
@@ -230,14 +224,8 @@ def _answer(source: _Source, unfinished: str, job: ImageJob, parent: int) -> dic
     """Prepare one image; return its own columns or the reason, as JSON can carry them."""
     try:
         return _prepare(source, unfinished, job, parent)
-    except (ImageError, VideoError) as error:
-        answer = {"reason": error.reason, "message": str(error)}
-    except OSError as error:
-        answer = {"reason": "access_denied", "message": f"the object cannot be read: {error.strerror}"}
-    except MemoryError:
-        answer = {"reason": "image_too_large", "message": "out of memory"}
     except Exception as error:  # noqa: BLE001  (one broken image must not fail the others of its chunk)
-        answer = {"reason": "image_decode_error", "message": f"preparing failed: {type(error).__name__}"}
+        answer = refusal(error)
     # That leftovers cannot be removed is less worth knowing than why there are any.
     with contextlib.suppress(OSError, VideoError):
         _remove(source, unfinished, job)
@@ -245,7 +233,7 @@ def _answer(source: _Source, unfinished: str, job: ImageJob, parent: int) -> dic
 
 
 def _prepare(source: _Source, unfinished: str, job: ImageJob, parent: int) -> dict[str, Any]:
-    data = _read(source.key, job)
+    data = read_image(job.mount_path, source.key, job.max_bytes)
     image = decode(data, job.max_pixels)
     width, height = image.pixels.size
     features = {
@@ -273,14 +261,6 @@ def _prepare(source: _Source, unfinished: str, job: ImageJob, parent: int) -> di
     except OSError as error:
         raise ImageError("write_error", f"the image cannot be written: {error.strerror}") from error
     return {**features, "prepared_url": output_url(job.oss_root, job.output_prefix, source.name)}
-
-
-def _read(key: str, job: ImageJob) -> bytes:
-    path = inside(pathlib.Path(job.mount_path), *key.split("/"))
-    size = check_file(str(path))
-    if size > job.max_bytes:
-        raise ImageError("image_too_large", f"{size} bytes, the limit is {job.max_bytes}")
-    return path.read_bytes()
 
 
 def _remove(source: _Source, unfinished: str, job: ImageJob) -> None:

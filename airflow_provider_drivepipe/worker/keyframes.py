@@ -1,7 +1,7 @@
 """The keyframe-expansion UDF: one row per clip in, one row per keyframe out. Runs in DPE workers.
 
-Imports the standard library and pandas only; literals that also stand in ``contracts.py``, which workers do
-not have, are kept equal by a test.
+Imports the standard library and pandas only, numpy and Pillow where keyframes are measured; literals that
+also stand in ``contracts.py``, which workers do not have, are kept equal by a test.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import json
 import pathlib
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from airflow_provider_drivepipe.worker.child import ChildDiedError, ChildTimeout
 from airflow_provider_drivepipe.worker.clip_folder import ClipFolder, choose, clip_key, list_clip
 from airflow_provider_drivepipe.worker.clip_times import sidecar_times, times_in_names
 from airflow_provider_drivepipe.worker.errors import VideoError
+from airflow_provider_drivepipe.worker.frame_quality import MEASURE_NAMES
+from airflow_provider_drivepipe.worker.keyframe_quality import KeyframeQuality, measured_columns
 
 OWN_NAMES = (
     "clip_id",
@@ -33,6 +36,8 @@ STAGE = "keyframe_expansion"
 MAX_ERROR_MESSAGE = 512
 
 _INTEGERS = ("frame_idx", "frame_time_ms", "attempt")
+_DECIMALS = ("brightness", "sharpness", "frame_change")
+_OK = {"status": "ok", "error_stage": "", "error_type": "", "error_msg": ""}
 _MAX_MS = 10**15
 
 
@@ -42,7 +47,9 @@ class KeyframeJob:
 
     ``oss_root`` (a full OSS URI) is mounted at ``mount_path``. The columns name those of the input;
     ``start_column`` and ``end_column`` are None where it has no such column. ``lineage`` are the input
-    columns that travel through. ``timeout_sec`` is the deadline per clip.
+    columns that travel through. ``timeout_sec`` is the deadline per clip, for finding its keyframes. With
+    ``quality`` these are opened too: rows hold their measures, and those that a rule leaves out are
+    ``filtered``.
     """
 
     oss_root: str
@@ -58,6 +65,11 @@ class KeyframeJob:
     max_files: int
     timeout_sec: float
     lineage: tuple[str, ...]
+    quality: KeyframeQuality | None = None
+
+    def own_names(self) -> tuple[str, ...]:
+        """Return the columns that the stage makes, status columns not counted."""
+        return own_names(measured=self.quality is not None)
 
     def check(self) -> None:
         """Raise ValueError for a choice that makes no sense."""
@@ -80,37 +92,45 @@ class _TimeRange:
 def expand_clips(clips: Any, job: KeyframeJob) -> Any:
     """Return the keyframe rows of ``clips`` (a pandas DataFrame); every clip gives at least one row.
 
-    A clip that fails gives one row with ``frame_idx`` -1 and its reason. Raises ValueError for a job that no
-    clip can fulfil, KeyError for an input without one of the job's columns.
+    A clip that fails gives one row with ``frame_idx`` -1 and its reason; a keyframe that cannot be measured
+    fails alone. Raises ValueError for a job that no clip can fulfil, KeyError for an input without one of the
+    job's columns.
     """
     import pandas as pd
 
     job.check()
-    columns: dict[str, list[Any]] = {name: [] for name in (*OWN_NAMES, *STATUS_NAMES)}
+    names = job.own_names()
+    columns: dict[str, list[Any]] = {name: [] for name in (*names, *STATUS_NAMES)}
     sources: list[int] = []
     for number, clip in enumerate(clips.to_dict("records")):
         made = _columns_of_clip(clip, number, job)
         sources += [number] * len(made["frame_idx"])
         for name, values in columns.items():
             values += made[name]
-    own = pd.DataFrame(columns, dtype=object).astype(_own_dtypes())
+    own = pd.DataFrame(columns, dtype=object).astype({name: _dtype(name) for name in columns})
     # Taken, not rebuilt, so that lineage keeps its types: an integer column with NULLs stays one.
     lineage = clips[list(job.lineage)].iloc[sources].reset_index(drop=True)
-    return pd.concat([own[list(OWN_NAMES)], lineage, own[list(STATUS_NAMES)]], axis=1)
+    return pd.concat([own[list(names)], lineage, own[list(STATUS_NAMES)]], axis=1)
 
 
-def keyframe_dtypes(lineage_dtypes: dict[str, Any]) -> dict[str, Any]:
+def own_names(*, measured: bool) -> tuple[str, ...]:
+    """Return the columns that the stage makes; those of the measures where keyframes are measured."""
+    return (*OWN_NAMES, *MEASURE_NAMES) if measured else OWN_NAMES
+
+
+def keyframe_dtypes(lineage_dtypes: dict[str, Any], *, measured: bool = False) -> dict[str, Any]:
     """Return the dtype of every output column; integers are nullable, so NULL stays NULL."""
-    own = _own_dtypes()
     return {
-        **{name: own[name] for name in OWN_NAMES},
+        **{name: _dtype(name) for name in own_names(measured=measured)},
         **lineage_dtypes,
-        **{name: own[name] for name in STATUS_NAMES},
+        **{name: _dtype(name) for name in STATUS_NAMES},
     }
 
 
-def _own_dtypes() -> dict[str, str]:
-    return {name: "Int64" if name in _INTEGERS else "object" for name in (*OWN_NAMES, *STATUS_NAMES)}
+def _dtype(name: str) -> str:
+    if name in _INTEGERS:
+        return "Int64"
+    return "float64" if name in _DECIMALS else "object"
 
 
 def _columns_of_clip(clip: dict[str, Any], number: int, job: KeyframeJob) -> dict[str, list[Any]]:
@@ -126,34 +146,48 @@ def _columns_of_clip(clip: dict[str, Any], number: int, job: KeyframeJob) -> dic
         shown = f"{job.oss_root.rstrip('/')}/{key}"
         answer = _expand(key, _time_range(clip, job), job)
         names: list[str] = answer["names"]
-        own = {
+        judged = _judged([f"{key}/{name}" for name in names], job)
+        own: dict[str, list[Any]] = {
             "keyframe_id": _keyframe_ids(clip_id, clip_dir or "", names),
             "frame_idx": list(range(len(names))),
             "frame_time_ms": answer["times"] or [None] * len(names),
             "image_id": [name.rpartition(".")[0] for name in names],
             "image_url": [f"{shown}/{name}" for name in names],
+            **judged,
         }
-        failure = {"status": "ok", "error_stage": "", "error_type": "", "error_msg": ""}
         outcome = f"{len(names)} of {answer['images']} images"
+        outcome += "".join(f", {n} {reason}" for reason, n in _not_ok(judged["error_type"]).items())
         outcome += f"; left out: {answer['left_out']}" if answer["left_out"] else ""
     except VideoError as error:
-        own = {name: [None] for name in OWN_NAMES} | {"frame_idx": [-1]}
-        failure = {
-            "status": "failed",
-            "error_stage": STAGE,
-            "error_type": error.reason,
-            "error_msg": " ".join(str(error).split())[:MAX_ERROR_MESSAGE],
+        own = {
+            **{name: [None] for name in job.own_names()},
+            "frame_idx": [-1],
+            "status": ["failed"],
+            "error_stage": [STAGE],
+            "error_type": [error.reason],
+            "error_msg": [" ".join(str(error).split())[:MAX_ERROR_MESSAGE]],
         }
         outcome = error.reason
     print(f"{shown}: {outcome}, {time.monotonic() - started:.1f} s", flush=True)  # noqa: T201
     same = {
-        **failure,
         "clip_id": clip_id,
         "clip_dir": clip_dir,
         "attempt": _attempt(clip.get("attempt")),
         "fingerprint": _text(clip.get("fingerprint")),
     }
     return {**own, **{name: [value] * len(own["frame_idx"]) for name, value in same.items()}}
+
+
+def _judged(keys: Sequence[str], job: KeyframeJob) -> dict[str, list[Any]]:
+    """Return the status columns of a clip's keyframes and, where they are measured, their measures."""
+    if job.quality is None:
+        return {name: [value] * len(keys) for name, value in _OK.items()}
+    found = measured_columns(keys, job.mount_path, job.quality, STAGE)
+    return {name: [columns.get(name, _OK.get(name)) for columns in found] for name in (*MEASURE_NAMES, *_OK)}
+
+
+def _not_ok(reasons: Sequence[str]) -> dict[str, int]:
+    return dict(sorted(Counter(reason for reason in reasons if reason).items()))
 
 
 def _keyframe_ids(clip_id: str, clip_dir: str, names: Sequence[str]) -> list[str]:

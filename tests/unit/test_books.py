@@ -2,7 +2,7 @@
 
 import pytest
 
-from airflow_provider_drivepipe.contracts import FRAME_COLUMNS, STATUS_COLUMNS, Stage, Verdict
+from airflow_provider_drivepipe.contracts import FRAME_COLUMNS, STATUS_COLUMNS, Stage, StageCounts, Verdict
 from airflow_provider_drivepipe.exceptions import ConfigurationError, UnbalancedBooksError
 from airflow_provider_drivepipe.pipelines.books import (
     MASKED_BY_IMAGE_EMBEDDING,
@@ -66,6 +66,27 @@ def test_each_stage_counts_in_its_own_units():
     assert (books.tokens.input, books.tokens.output, books.tokens.embedding) == (220, 42, 66)
     assert books.verdict is Verdict.COMPLETED_WITH_FAILURES
     assert books.failure_rate == pytest.approx(0.2)
+
+
+def test_keyframes_that_failed_alone_are_rows_and_not_clips():
+    stages = (Stage.KEYFRAME_EXPANSION, Stage.LABEL)
+    alone = AuditRow("new", "failed", "keyframe_expansion", "image_decode_error", False, 6, image_failed=True)
+    groups = [
+        group(rows=5),
+        alone,
+        group(status="failed", stage="keyframe_expansion", reason="not_found"),
+        group(status="filtered", stage="keyframe_expansion", reason="too_dark", rows=3),
+    ]
+    books = books_of(groups, 3, stages, tokens=(0, 0))
+    assert books.stages["keyframe_expansion"] == StageCounts(3, 2, 1)
+    assert books.stages["label"] == StageCounts(5, 5)
+    assert books.table == StageCounts(15, 5, 7, 3)
+    assert books.failures == {"keyframe_expansion": {"image_decode_error": 6, "not_found": 1}}
+    assert books.failure_rate == pytest.approx(6 / 15)
+    # No clip failed, but something did.
+    books = books_of([group(rows=5), alone], 1, stages, tokens=(0, 0))
+    assert books.stages["keyframe_expansion"].failed == 0
+    assert books.verdict is Verdict.COMPLETED_WITH_FAILURES
 
 
 def test_labels_that_failed_are_no_input_of_their_embedding():

@@ -11,9 +11,11 @@ from airflow_provider_drivepipe.pipelines.fingerprint import (
     label_embedding_fingerprint,
     label_fingerprint,
 )
+from airflow_provider_drivepipe.pipelines.keyframes import keyframes_fingerprint
 from airflow_provider_drivepipe.scenario.options import (
     FrameOptions,
     ImageEmbeddingOptions,
+    KeyframeOptions,
     LabelEmbeddingOptions,
     LabelOptions,
     QualityOptions,
@@ -68,6 +70,21 @@ def test_rules_that_leave_frames_out_count_beside_the_hash_of_the_pictures():
     assert {part.partition("~")[0] for part in (some, other)} == {without}
     assert some != other
     assert "." not in some
+
+
+def test_rules_and_limits_of_keyframes_count_beside_the_hash_of_the_keyframes():
+    options, rules = KeyframeOptions(count=3), QualityOptions(min_brightness=10.0)
+    without = keyframes_fingerprint(options, "r")
+    found = [
+        keyframes_fingerprint(options, "r", rules),
+        keyframes_fingerprint(options, "r", QualityOptions(min_brightness=11.0)),
+        keyframes_fingerprint(replace(options, max_pixels=9), "r", rules),
+        keyframes_fingerprint(replace(options, max_bytes=9), "r", rules),
+    ]
+    assert {part.partition("~")[0] for part in found} == {without}
+    assert len(set(found)) == 4
+    assert keyframes_fingerprint(replace(options, image_timeout_sec=9), "r", rules) == found[0]
+    assert keyframes_fingerprint(replace(options, max_pixels=9), "r") == without
 
 
 def test_the_embedding_of_a_label_has_a_place_of_its_own_behind_the_inputs():

@@ -264,3 +264,16 @@ def test_an_interview_leaves_its_draft_alone():
     found = Interview(draft, {}, lambda _: next(answers)).run()
     assert "oss_bucket" not in draft
     assert found["video_input_table"] == "x_video_manifest"
+
+
+@pytest.mark.parametrize(
+    ("shape", "targets", "offered"),
+    [
+        ("video_table", ["frame-extraction"], True),
+        ("clip_dir_table", ["keyframe-expansion"], True),
+        ("image_table", ["labeling"], False),
+    ],
+)
+def test_filters_are_offered_where_there_are_frames_or_keyframes(shape, targets, offered):
+    text = scenario_file({"scenario_name": "x", "input_shape": shape, "targets": targets})
+    assert ("# frame_filters: [too_dark, too_blurred]" in text) is offered

@@ -8,9 +8,12 @@ from airflow_provider_drivepipe.cli.plan import main as plan_command
 from airflow_provider_drivepipe.contracts import (
     FRAME_COLUMNS,
     FRAME_QUALITY_COLUMNS,
+    KEYFRAME_COLUMNS,
     MANIFEST_COLUMNS,
     STATUS_COLUMNS,
 )
+from airflow_provider_drivepipe.factory import build_dag
+from airflow_provider_drivepipe.pipelines.schema_sql import table_columns
 from airflow_provider_drivepipe.scenario.describe import plan_text
 from airflow_provider_drivepipe.scenario.model import Scenario
 from airflow_provider_drivepipe.scenario.options import DEFAULT_QUALITY, FrameFilter, QualityOptions
@@ -203,8 +206,11 @@ FRAMES_ONLY = {
         ({"frame_filters": list(FrameFilter)}, DEFAULT_QUALITY),
     ],
 )
-def test_frame_filters(keys, quality):
-    [task] = plan(scenario(**FRAMES_ONLY, **keys)).tasks
+@pytest.mark.parametrize(
+    ("shape", "target"), [("video_table", "frame-extraction"), ("clip_dir_table", "keyframe-expansion")]
+)
+def test_frame_filters(shape, target, keys, quality):
+    [task] = plan(scenario(**FRAMES_ONLY | {"input_shape": shape, "targets": [target]}, **keys)).tasks
     assert task.quality == quality
     measures = [c.name for c in FRAME_QUALITY_COLUMNS]
     assert [n for n in names(task) if n in measures] == ([] if quality is None else measures)
@@ -230,6 +236,46 @@ def test_filters_of_frames_need_frames():
     values = {"input_shape": "oss_prefix", "targets": ["manifest"], "frame_filters": [], "min_brightness": 5}
     found = dict(combination_problems(values))
     assert all("frame-extraction" in found[key] for key in ("frame_filters", "min_brightness"))
+
+
+@pytest.mark.parametrize("shape", ["image_table", "labeled_image_table"])
+@pytest.mark.parametrize("key", [{"frame_filters": []}, {"near_duplicate_distance": 0}])
+def test_images_of_a_table_are_not_filtered(shape, key):
+    values = {"input_shape": shape, "targets": ["embedding"], **key}
+    found = dict(combination_problems(values))
+    assert "there are none" in found[next(iter(key))]
+
+
+CLIPS = FRAMES_ONLY | {"input_shape": "clip_dir_table", "targets": ["labeling"], "vlm_model": "m"}
+
+
+@pytest.mark.parametrize("more", [{}, {"split_video": True}])
+def test_keyframes_are_measured_before_models_and_never_again_later(more):
+    tasks = plan(scenario(**CLIPS, frame_filters=["too_dark"], image_max_pixels=1000, **more)).tasks
+    assert [task.quality for task in tasks] == [QualityOptions(min_brightness=10.0), None][: len(tasks)]
+    assert tasks[0].keyframes.max_pixels == 1000
+    columns = [c.name for c in (*KEYFRAME_COLUMNS, *FRAME_QUALITY_COLUMNS)]
+    assert all(names(task)[: len(columns)] == columns for task in tasks)
+
+
+def test_operators_of_clips_get_the_rules():
+    for more in ({}, {"split_video": True}):
+        asked = scenario(**CLIPS, min_sharpness=7, **more)
+        dag = build_dag(asked)
+        made = dag.get_task(plan(asked).tasks[0].task_id)
+        assert made.quality == QualityOptions(min_sharpness=7.0)
+
+
+def test_documents_of_clips_say_what_is_left_out_and_what_fails_alone():
+    asked = scenario(**CLIPS, frame_filters=["frozen"])
+    assert "leaves out frozen (max_frozen_change 0.2)" in plan_text(plan(asked), None)
+    text = " ".join(walkthrough(asked, plan(asked)).split())
+    assert "Keyframes that are `frozen` are `filtered` rows" in text
+    assert "a `failed` row of its own (`image_decode_error`" in text
+    columns = table_columns(plan(asked).tasks[0], ())
+    assert ("frame_change", "double") in {(c.name, c.type) for c in columns}
+    plain = scenario(**CLIPS)
+    assert "a `failed` row of its own" not in walkthrough(plain, plan(plain))
 
 
 def test_plan_and_walkthrough_name_rules_and_thresholds():
