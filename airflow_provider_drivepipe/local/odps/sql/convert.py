@@ -103,6 +103,8 @@ class Conversions:
             return duck_cast(sql, target, attempt)
         if source in kinds.MOMENTS and target in kinds.MOMENTS:
             return self._between_moments(sql, source, target)
+        if source in kinds.INTEGERS and target == "timestamp" and self.odps2:
+            return duck_cast(f"to_timestamp({duck_cast(sql, 'bigint')})", target)
         return self._between_nested(value, target, attempt)
 
     def _to_text(self, value: Typed) -> str | None:

@@ -47,6 +47,15 @@ def _count(call: Call) -> Typed:
     return Typed(f"count({_distinct(call)}{row}){call.over}", "bigint")
 
 
+@declare("GROUPING", 1, 1, Role.AGGREGATE)
+@declare("GROUPING_ID", 1, MANY, Role.AGGREGATE)
+def _grouping(call: Call) -> Typed:
+    """Tell which columns a row is not grouped by, one bit each; the last column is the lowest bit."""
+    if call.over or call.distinct:
+        raise call.refusal("takes no DISTINCT and no OVER (...)")
+    return Typed(f"CAST(GROUPING({', '.join(a.sql for a in call.args)}) AS BIGINT)", "bigint")
+
+
 @declare("SUM", 1, 1, Role.AGGREGATE)
 def _sum(call: Call) -> Typed:
     value = call.number(0)
