@@ -185,6 +185,15 @@ class PartitionRename:
     files: tuple[DataFile, ...]
 
 
+@dataclass(frozen=True)
+class TableChange:
+    """New files by partition of a table, and whether they replace the files there."""
+
+    table: Table
+    data: Mapping[tuple[str, ...], Sequence[DataFile]]
+    overwrite: bool
+
+
 class Catalog:
     """The catalog. Safe to use from several threads; every method is one transaction."""
 
@@ -556,6 +565,12 @@ class Catalog:
                 _discard(db, [f for f in files if not f.rows])
                 db.execute("UPDATE partitions SET modified = ? WHERE id = ?", (now, partition_id))
             db.execute("UPDATE tables SET modified = ? WHERE id = ?", (now, table.id))
+
+    def publish_all(self, changes: Iterable[TableChange]) -> None:
+        """Publish changes of several tables: all or nothing."""
+        with self._db.write():
+            for change in changes:
+                self.publish(change.table, change.data, change.overwrite)
 
     def _ensure_partition(self, db: sqlite3.Connection, table: Table, values: Sequence[str]) -> int:
         for value in values:

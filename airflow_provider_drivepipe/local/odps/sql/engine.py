@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,19 @@ import pyarrow.parquet as pq
 from sqlglot import exp
 
 from airflow_provider_drivepipe.local.odps import errors
-from airflow_provider_drivepipe.local.odps.catalog import Catalog, Column, DataFile, Table
+from airflow_provider_drivepipe.local.odps.catalog import (
+    Catalog,
+    Column,
+    DataFile,
+    Table,
+    TableChange,
+)
 from airflow_provider_drivepipe.local.odps.sql import dialect, script
-from airflow_provider_drivepipe.local.odps.sql.compiler import CompiledQuery, compile_query
+from airflow_provider_drivepipe.local.odps.sql.compiler import (
+    CompiledQuery,
+    compile_queries,
+    compile_query,
+)
 from airflow_provider_drivepipe.local.odps.sql.convert import Typed, duck_cast, quote_name, quote_text
 from airflow_provider_drivepipe.local.odps.sql.ddl import Ddl
 from airflow_provider_drivepipe.local.odps.sql.kinds import VOID, canonical
@@ -181,6 +192,8 @@ def _translate(error: duckdb.Error) -> errors.OdpsError:
     own = re.search(r"(ODPS-\d{7}):(.*)", first_line)
     if own is not None:
         return errors.OdpsError(400, "InvalidArgument", own[2], own[1])
+    if "GROUPING child" in first_line or "GROUPING statement" in first_line:
+        return errors.semantic_error("GROUPING takes columns of GROUP BY only")
     ungrouped = "must appear in the GROUP BY clause" in first_line
     if ungrouped:
         return errors.semantic_error("an expression that is no aggregate should appear in GROUP BY key")
@@ -193,6 +206,16 @@ def _translate(error: duckdb.Error) -> errors.OdpsError:
     return errors.OdpsError(
         400, "InternalServerError", f"System internal error - {first_line}", "ODPS-0010000"
     )
+
+
+@dataclass(frozen=True)
+class _Target:
+    """Where an INSERT writes to: the fixed partition values, and what the query gives, in its order."""
+
+    table: Table
+    static: Mapping[str, str]
+    columns: Sequence[Column]
+    overwrite: bool
 
 
 class _Run:
@@ -213,7 +236,7 @@ class _Run:
         if first == "EXPLAIN":
             self._engine.count("explain")
             return Result(self._explain(sql))
-        ddl = Ddl(self._session, self._catalog, self._storage, self._create_as, self._describe)
+        ddl = Ddl(self._session, self._catalog, self._storage, self._create_as, self._describe, self._matching)
         answer = ddl.run(sql)
         if answer is not None:
             self._engine.count(first.lower())
@@ -221,9 +244,9 @@ class _Run:
         if first not in (*_QUERY_WORDS, "INSERT"):
             raise errors.parse_error(f"statement {first} is not supported by the local cloud")
         tree = dialect.parse(sql)
-        if isinstance(tree, exp.Insert):
+        if isinstance(tree, exp.Insert | exp.MultitableInserts):
             self._engine.count("insert")
-            self._insert(tree)
+            self._insert(_inserts(tree))
             return Result()
         if isinstance(tree, exp.Query):
             self._engine.count("select")
@@ -253,6 +276,24 @@ class _Run:
         with self._connect(query) as connection:
             connection.sql(query.sql)  # DuckDB checks what is left to check, e.g. GROUP BY.
         return self._columns(query)
+
+    def _matching(self, table: Table, condition: str) -> list[tuple[str, ...]]:
+        """Return the values of the partitions that meet a condition on the partition columns."""
+        values = [p.values for p in self._catalog.partitions(table) if p.values]
+        if not values:
+            return []
+        names = [f"`{c.name}`" for c in table.partition_columns]
+        rows = ", ".join(
+            f"({', '.join([str(i), *map(_mc_literal, row)])})" for i, row in enumerate(values)
+        )
+        typed = ", ".join(
+            f"CAST({name} AS {column.type}) AS {name}"
+            for name, column in zip(names, table.partition_columns, strict=True)
+        )
+        inner = f"SELECT `#`, {typed} FROM VALUES {rows} AS v(`#`, {', '.join(names)})"
+        query = self._compile(f"SELECT `#` FROM ({inner}) p WHERE {condition} ORDER BY `#`")
+        with self._connect(query) as connection:
+            return [values[row[0]] for row in connection.execute(query.sql).fetchall()]
 
     def _explain(self, sql: str) -> str:
         rest = sql.strip()[len("EXPLAIN") :].strip()
@@ -290,7 +331,26 @@ class _Run:
             written = self._write(connection, query, table, {}, table.columns)
         self._keep(written, lambda: self._catalog.create_table(table, written, if_not_exists))
 
-    def _insert(self, tree: exp.Insert) -> None:
+    def _insert(self, trees: Sequence[exp.Insert]) -> None:
+        """Run the INSERTs of one statement, which all see the same rows and are published together."""
+        targets = [self._target(tree) for tree in trees]
+        _require_distinct(targets)
+        sources = [_source_query(tree) for tree in trees]
+        queries = compile_queries(sources, self._session, self._catalog, self._storage)
+        changes: list[TableChange] = []
+        try:
+            for target, query in zip(targets, queries, strict=True):
+                with self._connect(query) as connection:
+                    written = self._write(connection, query, target.table, target.static, target.columns)
+                changes.append(TableChange(target.table, written, target.overwrite))
+            self._cancellation.check()
+            self._catalog.publish_all(changes)
+        except BaseException:
+            for change in changes:
+                self._remove(change.data)
+            raise
+
+    def _target(self, tree: exp.Insert) -> _Target:
         target: Any = tree.this
         column_names: list[str] | None = None
         if isinstance(target, exp.Schema):
@@ -307,11 +367,7 @@ class _Run:
             raise errors.semantic_error(f"{table.full_name} is partitioned, INSERT needs PARTITION (...)")
         static = _static_partition(partition, table)
         columns = _target_columns(table, static, column_names)
-        query = self._compile(_source_query(tree))
-        with self._connect(query) as connection:
-            written = self._write(connection, query, table, static, columns)
-        overwrite = bool(tree.args.get("overwrite"))
-        self._keep(written, lambda: self._catalog.publish(table, written, overwrite))
+        return _Target(table, static, columns, bool(tree.args.get("overwrite")))
 
     def _keep(self, written: Written, publish: Any) -> None:
         """Publish what was written; if that fails, or the instance was cancelled, remove it again."""
@@ -442,6 +498,39 @@ def _target_columns(
         raise errors.semantic_error(f"column {unknown[0]} cannot be resolved")
     missing = [c for c in dynamic if c.name not in column_names]
     return [*(by_name[name] for name in column_names), *missing]
+
+
+def _mc_literal(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _inserts(tree: exp.Expr) -> list[exp.Insert]:
+    """Return the INSERTs of a statement, each with a query that can stand alone."""
+    if isinstance(tree, exp.Insert):
+        return [tree]
+    found: list[exp.Insert] = []
+    for insert in tree.expressions:
+        query = insert.expression
+        if not isinstance(query, exp.Select) or query.args.get("from_") is not None:
+            raise errors.parse_error("an INSERT behind FROM takes a SELECT without FROM")
+        query.set("from_", exp.From(this=tree.args["source"].copy()))
+        found.append(insert)
+    return found
+
+
+def _require_distinct(targets: Sequence[_Target]) -> None:
+    """Raise an error when INSERTs of one statement write to the same place, or both ways to one table."""
+    for i, one in enumerate(targets):
+        for other in targets[:i]:
+            if one.table.id != other.table.id:
+                continue
+            shared = one.static.keys() & other.static.keys()
+            if one.overwrite != other.overwrite or all(one.static[n] == other.static[n] for n in shared):
+                raise errors.semantic_error(
+                    f"the statement writes to {one.table.full_name} twice, where it needs different "
+                    "partitions, and either INTO or OVERWRITE"
+                )
 
 
 def _source_query(tree: exp.Insert) -> exp.Expr:
