@@ -417,10 +417,19 @@ class Catalog:
             )
             self._set_definition(db, table, replace(current, columns=changed))
 
-    def touch(self, table: Table) -> None:
-        """Set the modification time of a table to now."""
+    def touch(self, table: Table, partitions: Sequence[Sequence[str]] = ()) -> None:
+        """Set the modification time of a table, or of some of its partitions and the table, to now."""
+        now = time.time()
         with self._db.write() as db:
-            db.execute("UPDATE tables SET modified = ? WHERE id = ?", (time.time(), table.id))
+            for values in partitions:
+                if not self._partitions(db, table, values):
+                    raise errors.no_such_partition(table.full_name, table.partition_spec(values))
+                db.execute(
+                    "UPDATE partitions SET modified = ?, ddl_time = ? "
+                    "WHERE table_id = ? AND partition_values = ?",
+                    (now, now, table.id, _key(values)),
+                )
+            db.execute("UPDATE tables SET modified = ? WHERE id = ?", (now, table.id))
 
     def _current(self, db: sqlite3.Connection, table: Table) -> Table:
         row = db.execute("SELECT * FROM tables WHERE id = ?", (table.id,)).fetchone()

@@ -203,21 +203,24 @@ class MetaApi:
     def _partition(self, call: Call, table: Table) -> Response:
         values = table.partition_values(call.query.get("partition"))
         partition = self._catalog.partition(table, values)
-        description: dict[str, object] = {
-            "createTime": int(partition.created),
-            "lastDDLTime": int(partition.ddl_time),
-            "lastModifiedTime": int(partition.modified),
-            "partitionSize": partition.size,
-            "partitionRecordNum": partition.rows,
-        }
+        description: dict[str, object]
         if "extended" in call.query:
-            description |= {
+            # Without what the plain answer has: clients ask for that apart, and see that it is not loaded.
+            description = {
                 "IsArchived": False,
                 "IsExstore": False,
                 "LifeCycle": -1,
                 "PhysicalSize": partition.size,
                 "FileNum": len(partition.files),
                 "Reserved": "{}",
+            }
+        else:
+            description = {
+                "createTime": int(partition.created),
+                "lastDDLTime": int(partition.ddl_time),
+                "lastModifiedTime": int(partition.modified),
+                "partitionSize": partition.size,
+                "partitionRecordNum": partition.rows,
             }
         return xml(f"<Partition><Schema>{cdata(json.dumps(description))}</Schema></Partition>")
 

@@ -545,11 +545,11 @@ def _grouping_items(group: exp.Expr, key: Callable[[exp.Expr], str]) -> Sequence
     if not behind:
         return list(listed)
     (clause, *more) = behind
-    if more or any(isinstance(item, _GROUPINGS) for item in listed):
+    of_all = not isinstance(clause, exp.GroupingSets)  # WITH ROLLUP, WITH CUBE
+    mixed = more or any(isinstance(item, _GROUPINGS) for item in listed)
+    if mixed or (of_all and clause.expressions):
         raise errors.parse_error("this form of GROUP BY is not supported by the local cloud")
-    if not isinstance(clause, exp.GroupingSets):
-        if clause.expressions:
-            raise errors.parse_error(f"{clause.key.upper()} needs a comma before it")
+    if of_all:
         return [type(clause)(expressions=[item.copy() for item in listed])]
     used = {name for part in _grouping_sets(clause, key) for name in part}
     if used != set(map(key, listed)):

@@ -90,7 +90,10 @@ class Conversions:
         if kinds.is_text(target):
             text = self._to_text(value)
             length = kinds.limited_length(target)
-            return text if text is None or length is None else f"left({text}, {length})"
+            if text is None or length is None:
+                return text
+            cut = f"left({text}, {length})"
+            return f"rpad({cut}, {length}, ' ')" if target.startswith("char(") else cut
         if kinds.is_text(source):
             return self._from_text(self._text_of(value), target, attempt)
         if target == "boolean":
@@ -250,7 +253,6 @@ class Conversions:
     def assigned(self, value: Typed, target: str, column: str) -> Typed:
         """Return a value converted for a table's column; an error when that needs a CAST."""
         what = f"column {column}"
-        constant = value.constant
-        if self.odps2 and constant is not None and value.kind in kinds.INTEGERS and target in kinds.INTEGERS:
+        if self.odps2 and value.kind in kinds.FLOATS and kinds.is_decimal(target):
             return self.cast(value, target)
         return self.convert(value, target, what)

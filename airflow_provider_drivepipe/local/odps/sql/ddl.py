@@ -205,8 +205,7 @@ class Ddl:
         elif cursor.accept("CHANGE"):
             self._change_column(cursor, table)
         elif cursor.accept("TOUCH"):
-            _partitions(cursor, table)
-            self.catalog.touch(table)
+            self.catalog.touch(table, _partitions(cursor, table))
         else:
             raise cursor.unexpected("not supported in ALTER TABLE")
 
@@ -236,9 +235,7 @@ class Ddl:
         partitions = self._partitions_or_matching(cursor, table, if_exists)
         self.catalog.drop_partitions(table, partitions, if_exists)
 
-    def _partitions_or_matching(
-        self, cursor: Cursor, table: Table, if_exists: bool
-    ) -> list[tuple[str, ...]]:
+    def _partitions_or_matching(self, cursor: Cursor, table: Table, if_exists: bool) -> list[tuple[str, ...]]:
         """Read any number of ``PARTITION (a='1', b='2')`` or ``PARTITION (a < '1')``."""
         found: dict[tuple[str, ...], None] = {}
         while cursor.sees("PARTITION"):
@@ -410,7 +407,8 @@ def ddl_text(table: Table) -> str:
     definition = table.definition
     if definition.view_text is not None:
         names = ", ".join(f"`{c.name}`{_comment(c.comment)}" for c in table.columns)
-        return f"CREATE VIEW {table.full_name} ({names}){_comment(definition.comment)} AS {definition.view_text};"
+        head = f"CREATE VIEW {table.full_name} ({names}){_comment(definition.comment)}"
+        return f"{head} AS {definition.view_text};"
     parts = [f"CREATE TABLE IF NOT EXISTS {table.full_name} ({_listed(table.columns)})"]
     if definition.comment:
         parts.append(_comment(definition.comment).strip())
@@ -426,7 +424,8 @@ def ddl_text(table: Table) -> str:
 
 def _listed(columns: Sequence[Column]) -> str:
     return ", ".join(
-        f"`{c.name}` {c.type.upper()}{'' if c.nullable else ' NOT NULL'}{_comment(c.comment)}" for c in columns
+        f"`{c.name}` {c.type.upper()}{'' if c.nullable else ' NOT NULL'}{_comment(c.comment)}"
+        for c in columns
     )
 
 

@@ -236,7 +236,9 @@ class _Run:
         if first == "EXPLAIN":
             self._engine.count("explain")
             return Result(self._explain(sql))
-        ddl = Ddl(self._session, self._catalog, self._storage, self._create_as, self._describe, self._matching)
+        ddl = Ddl(
+            self._session, self._catalog, self._storage, self._create_as, self._describe, self._matching
+        )
         answer = ddl.run(sql)
         if answer is not None:
             self._engine.count(first.lower())
@@ -283,9 +285,7 @@ class _Run:
         if not values:
             return []
         names = [f"`{c.name}`" for c in table.partition_columns]
-        rows = ", ".join(
-            f"({', '.join([str(i), *map(_mc_literal, row)])})" for i, row in enumerate(values)
-        )
+        rows = ", ".join(f"({', '.join([str(i), *map(_mc_literal, row)])})" for i, row in enumerate(values))
         typed = ", ".join(
             f"CAST({name} AS {column.type}) AS {name}"
             for name, column in zip(names, table.partition_columns, strict=True)
@@ -380,7 +380,7 @@ class _Run:
         if kept is False:
             self._remove(written)
 
-    def _remove(self, written: Written) -> None:
+    def _remove(self, written: Mapping[tuple[str, ...], Sequence[DataFile]]) -> None:
         self._storage.remove(file.path for files in written.values() for file in files)
 
     def _write(
@@ -509,14 +509,28 @@ def _inserts(tree: exp.Expr) -> list[exp.Insert]:
     """Return the INSERTs of a statement, each with a query that can stand alone."""
     if isinstance(tree, exp.Insert):
         return [tree]
+    source = tree.args["source"]
+    if any(_is_volatile(node) for part in (source, tree.args.get("with_")) if part for node in part.walk()):
+        # The source is read anew by each INSERT, where the service reads it once.
+        raise errors.parse_error(
+            "FROM ... INSERT ... of a query with LIMIT, RAND or UUID is not supported by the local cloud"
+        )
     found: list[exp.Insert] = []
     for insert in tree.expressions:
         query = insert.expression
         if not isinstance(query, exp.Select) or query.args.get("from_") is not None:
             raise errors.parse_error("an INSERT behind FROM takes a SELECT without FROM")
-        query.set("from_", exp.From(this=tree.args["source"].copy()))
+        query.set("from_", exp.From(this=source.copy()))
+        if tree.args.get("with_") is not None:
+            query.set("with_", tree.args["with_"].copy())
         found.append(insert)
     return found
+
+
+def _is_volatile(node: exp.Expr) -> bool:
+    """Return whether a part of a query may give other rows when it is run again."""
+    called = isinstance(node, exp.Anonymous) and node.name.upper() in ("RAND", "UUID")
+    return called or isinstance(node, exp.Limit | exp.Offset)
 
 
 def _require_distinct(targets: Sequence[_Target]) -> None:

@@ -135,9 +135,7 @@ class Cursor:
         """Return whether any of some words stands in the parentheses behind the next word, a keyword."""
         if not self.sees(keyword, "("):
             return False
-        return any(
-            word.is_keyword(one) for word in self._inside(self._position + 1)[0] for one in wanted
-        )
+        return any(word.is_keyword(one) for word in self._inside(self._position + 1)[0] for one in wanted)
 
     def in_parentheses(self) -> str:
         """Read everything in parentheses and return it as written."""

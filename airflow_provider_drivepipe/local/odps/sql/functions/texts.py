@@ -142,7 +142,8 @@ def _searched(call: Call) -> tuple[str, str, int]:
     source, pattern, start = call.text(0), _pattern(call, 1), _whole(call, 2, 1)
     if start == 1:
         return source, pattern, start
-    if call.args[1].constant is None or re.search(r"[\^]|\\[AbB]", call.args[1].constant):
+    written = "" if call.args[1].kind == kinds.VOID else call.args[1].constant
+    if written is None or re.search(r"\^|\\[AbB]", written):
         raise call.refusal(
             "with a start position takes a constant pattern without ^, \\A, \\b and \\B in the local cloud"
         )
