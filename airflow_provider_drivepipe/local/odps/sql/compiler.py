@@ -66,12 +66,13 @@ class CompiledQuery:
     """A DuckDB query, the views it needs in the order in which to create them, and its columns.
 
     The query's own columns are called c0, c1 and so on; ``columns`` has their names and types, which is VOID
-    for a NULL.
+    for a NULL. ``row_bytes`` is the mean size of a row, as stored, of the table with the widest rows.
     """
 
     sql: str
     views: Mapping[str, str]
     columns: Sequence[tuple[str, str]]
+    row_bytes: float
 
 
 def compile_query(sql: str | exp.Expr, session: Session, catalog: Catalog, storage: Storage) -> CompiledQuery:
@@ -89,7 +90,8 @@ def compile_queries(
     session.check()
     shared = _Compiler(session, catalog, storage)
     found = [replace(shared, _common=[]).translate(tree) for tree in trees]
-    return [CompiledQuery(query.sql, shared.views, query.columns) for query in found]
+    row_bytes = max(shared.widths.values(), default=0.0)
+    return [CompiledQuery(query.sql, shared.views, query.columns, row_bytes) for query in found]
 
 
 CommonTables = Mapping[str, tuple[str, Sequence[tuple[str, str]]]]
@@ -102,6 +104,7 @@ class _Compiler:
     catalog: Catalog
     storage: Storage
     views: dict[str, str] = field(default_factory=dict)
+    widths: dict[str, float] = field(default_factory=dict)
     _names: dict[str, str] = field(default_factory=dict)
     _depth: int = 0
     _common: list[str] = field(default_factory=list)
@@ -444,11 +447,16 @@ class _Compiler:
 
     def _view_body(self, table: Table) -> str:
         if table.definition.view_text is None:
-            return relation(table, self.catalog.partitions(table), self.storage)
+            partitions = self.catalog.partitions(table)
+            rows = sum(p.rows for p in partitions)
+            self.widths[table.id] = sum(p.size for p in partitions) / max(rows, 1)
+            return relation(table, partitions, self.storage)
         if self._depth >= _MAX_VIEW_DEPTH:
             raise errors.semantic_error(f"view {table.full_name} refers to itself")
         inner = Session(table.project, self.session.settings)
-        nested = _Compiler(inner, self.catalog, self.storage, self.views, self._names, self._depth + 1)
+        nested = _Compiler(
+            inner, self.catalog, self.storage, self.views, self.widths, self._names, self._depth + 1
+        )
         body = nested.translate(dialect.parse(table.definition.view_text)).sql
         names = ", ".join(quote_name(c.name) for c in table.columns)
         return f"SELECT * FROM ({body}) AS q({names})"

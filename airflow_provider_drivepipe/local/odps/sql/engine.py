@@ -7,11 +7,12 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow.parquet as pq
@@ -44,8 +45,11 @@ from airflow_provider_drivepipe.local.stats import Stats
 CANCELLED_CODE = "ODPS-0130252"
 _INTERRUPT_SECONDS = 0.05
 _MEMORY_LIMIT = "2GB"
+_WIDE_ROW_BYTES = 64 << 10
+_ROW_GROUP_BYTES = "32MB"
 _QUERY_WORDS = ("SELECT", "WITH", "(", "FROM", "VALUES")
 
+T = TypeVar("T")
 Written = dict[tuple[str, ...], list[DataFile]]
 
 
@@ -104,19 +108,34 @@ class Engine:
         self._catalog = catalog
         self._storage = storage
         self._stats = stats
-        self._database = duckdb.connect(
+        self._scratch = scratch
+        self._database = self._open()
+        self._lock = threading.Lock()
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        database = duckdb.connect(
             ":memory:",
             config={
                 "memory_limit": _MEMORY_LIMIT,
-                "temp_directory": str(scratch),
+                "temp_directory": str(self._scratch),
                 "autoinstall_known_extensions": False,
             },
         )
-        self._lock = threading.Lock()
-        install(self._database)
+        install(database)
         # A second fence around what the compiler lets through: no file but the local cloud's own.
-        self._database.execute(f"SET allowed_directories = [{quote_text(str(scratch.resolve().parent))}]")
-        self._database.execute("SET enable_external_access = false")
+        folder = quote_text(str(self._scratch.resolve().parent))
+        database.execute(f"SET allowed_directories = [{folder}]")
+        database.execute("SET enable_external_access = false")
+        return database
+
+    @contextmanager
+    def _for_wide_rows(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield a database of its own whose queries hold as few rows at a time as they can."""
+        with self._open() as database:
+            database.execute("SET threads = 1")
+            database.execute("SET enable_caching_operators = false")
+            database.execute("SET preserve_insertion_order = false")  # one thread keeps it all the same
+            yield database
 
     def close(self) -> None:
         """Give up what the engine holds; no statement may run any more."""
@@ -166,12 +185,18 @@ class Engine:
 
     @contextmanager
     def connect(
-        self, query: CompiledQuery, session: Session, cancellation: Cancellation
+        self, query: CompiledQuery, session: Session, cancellation: Cancellation, wide: bool = False
     ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Yield a connection that knows a query's tables; its errors become OdpsErrors."""
-        with self._lock:
-            cursor = self._database.cursor()
-        with cursor as connection:
+        """Yield a connection that knows a query's tables; its errors become OdpsErrors.
+
+        :param wide: whether to hold few rows at a time, which is slower.
+        """
+        with ExitStack() as stack:
+            if wide:
+                connection = stack.enter_context(self._for_wide_rows())
+            else:
+                with self._lock:
+                    connection = stack.enter_context(self._database.cursor())
             try:
                 zone = session.settings.get("odps.sql.timezone")
                 if zone:
@@ -184,7 +209,23 @@ class Engine:
                 raise _translate(error) from error
 
 
+class _LacksMemory(errors.OdpsError):
+    """A query that does not fit into memory."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            400,
+            "InternalServerError",
+            f"System internal error - the query needs more than the {_MEMORY_LIMIT} of memory that the local "
+            "cloud gives SQL: sort, group and join without the columns that have large values, and add "
+            "those by key in a statement of their own",
+            "ODPS-0010000",
+        )
+
+
 def _translate(error: duckdb.Error) -> errors.OdpsError:
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return _LacksMemory()
     # Further lines quote the translated query, which is not what its author wrote.
     first_line = str(error).splitlines()[0]
     if isinstance(error, duckdb.InterruptException):
@@ -206,6 +247,21 @@ def _translate(error: duckdb.Error) -> errors.OdpsError:
     return errors.OdpsError(
         400, "InternalServerError", f"System internal error - {first_line}", "ODPS-0010000"
     )
+
+
+@dataclass(frozen=True)
+class _Connection:
+    """A connection for one query; ``wide`` says that it holds few rows at a time."""
+
+    duck: duckdb.DuckDBPyConnection
+    wide: bool
+
+    def copy(self, select: str, path: Path) -> None:
+        """Write a query's rows to a new Parquet file."""
+        options = "FORMAT parquet, COMPRESSION zstd"
+        if self.wide:
+            options += f", ROW_GROUP_SIZE_BYTES '{_ROW_GROUP_BYTES}'"
+        self.duck.execute(f"COPY ({select}) TO {quote_text(str(path))} ({options})")
 
 
 @dataclass(frozen=True)
@@ -258,8 +314,19 @@ class _Run:
     def _compile(self, query: str | exp.Expr) -> CompiledQuery:
         return compile_query(query, self._session, self._catalog, self._storage)
 
-    def _connect(self, query: CompiledQuery) -> Any:
-        return self._engine.connect(query, self._session, self._cancellation)
+    def _connect(self, query: CompiledQuery, wide: bool = False) -> Any:
+        return self._engine.connect(query, self._session, self._cancellation, wide)
+
+    def _run(self, query: CompiledQuery, work: Callable[[_Connection], T]) -> T:
+        """Return what work on a query's connection gives; what lacks memory runs again for wide rows."""
+        if query.row_bytes < _WIDE_ROW_BYTES:
+            try:
+                with self._connect(query) as connection:
+                    return work(_Connection(connection, wide=False))
+            except _LacksMemory:
+                self._cancellation.check()
+        with self._connect(query, wide=True) as connection:
+            return work(_Connection(connection, wide=True))
 
     def _columns(self, query: CompiledQuery) -> tuple[Column, ...]:
         columns: list[Column] = []
@@ -312,13 +379,16 @@ class _Run:
     def _select(self, tree: exp.Expr, path: Path) -> Rows:
         query = self._compile(tree)
         columns = self._columns(query)
-        with self._connect(query) as connection:
-            items = ", ".join(f"CAST({c.id} AS {duck_type(c.type)}) AS {c.id}" for c in columns)
+        items = ", ".join(f"CAST({c.id} AS {duck_type(c.type)}) AS {c.id}" for c in columns)
+
+        def write(connection: _Connection) -> Path:
             # DuckDB removes the file of a query that failed some time after it has raised the error: no
             # name is written to twice.
             unique = path.with_name(f"{uuid.uuid4().hex}.parquet")
-            _copy(connection, f"SELECT {items} FROM ({query.sql}) AS q", unique)
-        unique.replace(path)
+            connection.copy(f"SELECT {items} FROM ({query.sql}) AS q", unique)
+            return unique
+
+        self._run(query, write).replace(path)
         return Rows(path, pq.read_metadata(path).num_rows, columns)
 
     # Writing
@@ -327,8 +397,7 @@ class _Run:
         if if_not_exists and self._catalog.find_table(table.project, table.schema, table.name) is not None:
             return
         query = self._compile(sql)
-        with self._connect(query) as connection:
-            written = self._write(connection, query, table, {}, table.columns)
+        written = self._run(query, lambda c: self._write(c, query, table, {}, table.columns))
         self._keep(written, lambda: self._catalog.create_table(table, written, if_not_exists))
 
     def _insert(self, trees: Sequence[exp.Insert]) -> None:
@@ -340,9 +409,14 @@ class _Run:
         changes: list[TableChange] = []
         try:
             for target, query in zip(targets, queries, strict=True):
-                with self._connect(query) as connection:
-                    written = self._write(connection, query, target.table, target.static, target.columns)
-                changes.append(TableChange(target.table, written, target.overwrite))
+                write = partial(
+                    self._write,
+                    query=query,
+                    table=target.table,
+                    static=target.static,
+                    columns=target.columns,
+                )
+                changes.append(TableChange(target.table, self._run(query, write), target.overwrite))
             self._cancellation.check()
             self._catalog.publish_all(changes)
         except BaseException:
@@ -385,7 +459,7 @@ class _Run:
 
     def _write(
         self,
-        connection: duckdb.DuckDBPyConnection,
+        connection: _Connection,
         query: CompiledQuery,
         table: Table,
         static: Mapping[str, str],
@@ -413,8 +487,8 @@ class _Run:
         written: Written = {}
         try:
             if dynamic:
-                connection.execute(f"CREATE TEMP TABLE incoming AS {cast_query}")
-                for values, condition in _groups(connection, table, static, dynamic):
+                connection.duck.execute(f"CREATE TEMP TABLE incoming AS {cast_query}")
+                for values, condition in _groups(connection.duck, table, static, dynamic):
                     written[values] = [
                         self._write_file(
                             connection, f"SELECT {by_id} FROM incoming WHERE {condition}", table, values
@@ -435,22 +509,18 @@ class _Run:
         return duck_cast(value.sql, target)
 
     def _write_file(
-        self, connection: duckdb.DuckDBPyConnection, select: str, table: Table, values: Sequence[str]
+        self, connection: _Connection, select: str, table: Table, values: Sequence[str]
     ) -> DataFile:
         path = self._storage.new_path(table, values)
         try:
-            _copy(connection, select, path)
+            connection.copy(select, path)
             for column in table.columns:
                 if not column.nullable:
-                    _require_values(connection, path, column)
+                    _require_values(connection.duck, path, column)
             return self._storage.describe(path)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-
-
-def _copy(connection: duckdb.DuckDBPyConnection, select: str, path: Path) -> None:
-    connection.execute(f"COPY ({select}) TO {quote_text(str(path))} (FORMAT parquet, COMPRESSION zstd)")
 
 
 def _require_values(connection: duckdb.DuckDBPyConnection, path: Path, column: Column) -> None:

@@ -101,6 +101,10 @@ def _collect(call: Call) -> Typed:
 @declare("WM_CONCAT", 2, 2, Role.AGGREGATE)
 def _wm_concat(call: Call) -> Typed:
     separator = quote_text(call.constant(0))
+    if call.distinct and not (call.order or call.over):
+        # In any order, but in the same one each time.
+        text = call.text(1)
+        return Typed(f"string_agg(DISTINCT {text}, {separator} ORDER BY {text})", "string")
     return Typed(f"string_agg({_distinct(call)}{call.text(1)}, {separator}{call.order}){call.over}", "string")
 
 
