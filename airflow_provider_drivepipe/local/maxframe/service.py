@@ -127,6 +127,7 @@ class MaxFrameService:
         self._last_used: dict[str, float] = {}
         self._python = Path(python)
         self._closing = False
+        self._timers: list[threading.Timer] = []
         self._closed = threading.Event()
         threading.Thread(target=self._tidy_up, name="maxframe-expiry", daemon=True).start()
         self._launcher = EngineLauncher(
@@ -238,6 +239,10 @@ class MaxFrameService:
             self._kill(dag)
         self._wait_until_ended(running, _STOP_WITHIN_SECONDS)
         self._launcher.close(_STOP_WITHIN_SECONDS)
+        with self._changed:
+            # A waiting timer would hold the service, and all that it knows, until the interpreter exits.
+            for timer in self._timers:
+                timer.cancel()
 
     # Methods of the session protocol.
 
@@ -375,9 +380,16 @@ class MaxFrameService:
         """
         names = {f"tmp_mf_{session.id.lower()}_{key.lower()}" for key in keys}
         delay = float(session.settings.get("session.recycle_delay_seconds", _RECYCLE_DELAY_SECONDS))
-        timer = threading.Timer(delay, self._recycle, (session, names, len(self._dags[session.id])))
+        self._later(delay, self._recycle, session, names, len(self._dags[session.id]))
+
+    def _later(self, seconds: float, action: Callable[..., None], *arguments: object) -> None:
+        """Do something after a while, unless the service is closed before."""
+        timer = threading.Timer(seconds, action, arguments)
         timer.daemon = True
-        timer.start()
+        with self._changed:
+            self._timers = [known for known in self._timers if known.is_alive()]
+            timer.start()
+            self._timers.append(timer)
 
     def _recycle(self, session: Session, names: set[str], dag_count: int) -> None:
         with self._changed:
@@ -482,9 +494,7 @@ class MaxFrameService:
         # First the file, then the look for a process: see the host, which does it the other way round.
         dag.path(files.CANCEL_FILE).touch()
         self._signal(dag, signal.SIGTERM)
-        timer = threading.Timer(_KILL_AFTER_SECONDS, self._signal, (dag, signal.SIGKILL))
-        timer.daemon = True
-        timer.start()
+        self._later(_KILL_AFTER_SECONDS, self._signal, dag, signal.SIGKILL)
 
     def _signal(self, dag: Dag, number: signal.Signals) -> None:
         process = read_json(dag.path(files.PROCESS_FILE))
