@@ -351,6 +351,18 @@ def test_released_tables_stay_while_a_dag_may_read_them(start_server) -> None:
     assert server.odps.tables == {"other"}
 
 
+def test_nothing_waits_for_a_closed_service(start_server) -> None:
+    server = start_server()
+    server.open_session({"session.recycle_delay_seconds": 600})
+    server.service.put_info(SESSION, "task", "DECREF", json.dumps({"tileable_keys": "a"}))
+    waiting = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    server.service.close()
+    for thread in waiting:
+        thread.join(60)
+    assert waiting
+    assert not any(thread.is_alive() for thread in waiting)
+
+
 def test_session_left_alone_is_closed_but_not_while_a_dag_runs(start_server, tmp_path: Path) -> None:
     server = start_server()
     server.open_session({"session.max_idle_seconds": 1})
