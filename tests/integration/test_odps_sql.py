@@ -616,6 +616,21 @@ def test_ddl_that_is_shown_makes_the_same_table(sql: Sql) -> None:
     assert again.definition == first.definition
 
 
+def test_desc_of_a_partition(sql: Sql) -> None:
+    sql("CREATE TABLE t (n BIGINT) PARTITIONED BY (ds STRING)")
+    sql("INSERT INTO t PARTITION (ds='1') VALUES (1)")
+    (partition,) = sql.catalog.partitions(sql.catalog.table("p", "default", "t"))
+    lines = [line for (line,) in sql("DESC t PARTITION (ds='1')")]
+    assert f"| PartitionSize: {partition.size} |" in lines
+    assert [line.split(":")[0] for line in lines[2:-1]] == [
+        "| CreateTime",
+        "| LastDDLTime",
+        "| LastModifiedTime",
+    ]
+    with pytest.raises(OdpsError, match="does not exist"):
+        sql("DESC t PARTITION (ds='2')")
+
+
 def test_touch_changes_the_times_of_one_partition(sql: Sql) -> None:
     sql("CREATE TABLE t (n BIGINT) PARTITIONED BY (ds STRING)")
     sql("ALTER TABLE t ADD PARTITION (ds='1') PARTITION (ds='2')")

@@ -249,11 +249,23 @@ ALTER TABLE pp DROP PARTITION (hh > 100);
 ALTER TABLE pp DROP PARTITION (n > 2);
 --! ODPS-0130071 [1,1] Semantic analysis exception - column n cannot be resolved
 
+ALTER TABLE people DROP IF EXISTS PARTITION (age < 1);
+--! ODPS-0123031 Partition exception - table p.people is not partitioned
+
+ALTER TABLE pp DROP PARTITION (ds < );
+--! ODPS-0130161
+
+ALTER TABLE pp DROP PARTITION (ds > '0' ORDER BY ds);
+--! ODPS-0130161
+
 ALTER TABLE pp DROP IF EXISTS PARTITION (hh > 100), PARTITION (hh > 2), PARTITION (ds='20260101', hh=1); SHOW PARTITIONS pp;
 --> ds=20260201/hh=2
 
 ALTER TABLE pp DROP PARTITION (TO_DATE(ds, 'yyyymmdd') < DATETIME '2026-02-02 00:00:00'); SHOW PARTITIONS pp;
 --> nothing
+
+ALTER TABLE pp DROP IF EXISTS PARTITION (nope < 1);
+--! ODPS-0130071 [1,1] Semantic analysis exception - column nope cannot be resolved
 
 -- recalled: SHOW TABLES LIKE, SHOW CREATE TABLE
 SHOW TABLES LIKE 'PEO*';

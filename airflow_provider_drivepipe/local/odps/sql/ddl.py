@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from airflow_provider_drivepipe.local.odps import errors
 from airflow_provider_drivepipe.local.odps.catalog import (
@@ -320,6 +321,19 @@ class Ddl:
         cursor.accept("EXTENDED")
         table = self._table(cursor)
         line = "+" + "-" * 60 + "+"
+        if cursor.sees("PARTITION"):
+            (values,) = _partitions(cursor, table)
+            partition = self.catalog.partition(table, values)
+            times = (
+                f"{word}: {datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"
+                for word, seconds in (
+                    ("CreateTime", partition.created),
+                    ("LastDDLTime", partition.ddl_time),
+                    ("LastModifiedTime", partition.modified),
+                )
+            )
+            lines = [f"PartitionSize: {partition.size}", *times]
+            return "\n".join([line, *(f"| {text} |" for text in lines), line])
         head = [line, f"| Owner: {table.definition.owner} | Project: {table.project}"]
         head += [f"| TableComment: {table.definition.comment}", line]
         columns = [f"| {c.name} | {c.type} |  | {c.comment} |" for c in table.columns]
@@ -415,7 +429,9 @@ def ddl_text(table: Table) -> str:
     if table.partition_columns:
         parts.append(f"PARTITIONED BY ({_listed(table.partition_columns)})")
     if definition.properties:
-        pairs = (f"{_literal(name)}={_literal(value)}" for name, value in definition.properties.items())
+        pairs = (
+            f"{text_literal(name)}={text_literal(value)}" for name, value in definition.properties.items()
+        )
         parts.append(f"TBLPROPERTIES ({', '.join(pairs)})")
     if definition.lifecycle is not None:
         parts.append(f"LIFECYCLE {definition.lifecycle}")
@@ -430,9 +446,10 @@ def _listed(columns: Sequence[Column]) -> str:
 
 
 def _comment(text: str) -> str:
-    return f" COMMENT {_literal(text)}" if text else ""
+    return f" COMMENT {text_literal(text)}" if text else ""
 
 
-def _literal(text: str) -> str:
+def text_literal(text: str) -> str:
+    """Return a text as a string literal of a statement whose escape sequences are resolved already."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"

@@ -33,7 +33,7 @@ from airflow_provider_drivepipe.local.odps.sql.compiler import (
     compile_query,
 )
 from airflow_provider_drivepipe.local.odps.sql.convert import Typed, duck_cast, quote_name, quote_text
-from airflow_provider_drivepipe.local.odps.sql.ddl import Ddl
+from airflow_provider_drivepipe.local.odps.sql.ddl import Ddl, text_literal
 from airflow_provider_drivepipe.local.odps.sql.kinds import VOID, canonical
 from airflow_provider_drivepipe.local.odps.sql.macros import install
 from airflow_provider_drivepipe.local.odps.sql.result import Result, Rows
@@ -348,17 +348,21 @@ class _Run:
 
     def _matching(self, table: Table, condition: str) -> list[tuple[str, ...]]:
         """Return the values of the partitions that meet a condition on the partition columns."""
-        values = [p.values for p in self._catalog.partitions(table) if p.values]
-        if not values:
-            return []
+        if not table.partition_columns:
+            raise errors.invalid_partition(f"table {table.full_name} is not partitioned")
+        values = [p.values for p in self._catalog.partitions(table)]
         names = [f"`{c.name}`" for c in table.partition_columns]
-        rows = ", ".join(f"({', '.join([str(i), *map(_mc_literal, row)])})" for i, row in enumerate(values))
+        # Without partitions the condition is still checked.
+        listed = values or [("",) * len(names)]
+        rows = ", ".join(f"({', '.join([str(i), *map(text_literal, row)])})" for i, row in enumerate(listed))
         typed = ", ".join(
             f"CAST({name} AS {column.type}) AS {name}"
             for name, column in zip(names, table.partition_columns, strict=True)
         )
         inner = f"SELECT `#`, {typed} FROM VALUES {rows} AS v(`#`, {', '.join(names)})"
-        query = self._compile(f"SELECT `#` FROM ({inner}) p WHERE {condition} ORDER BY `#`")
+        query = self._compile(f"SELECT `#` FROM ({inner}) p WHERE ({condition}) ORDER BY `#`")
+        if not values:
+            return []
         with self._connect(query) as connection:
             return [values[row[0]] for row in connection.execute(query.sql).fetchall()]
 
@@ -568,11 +572,6 @@ def _target_columns(
         raise errors.semantic_error(f"column {unknown[0]} cannot be resolved")
     missing = [c for c in dynamic if c.name not in column_names]
     return [*(by_name[name] for name in column_names), *missing]
-
-
-def _mc_literal(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def _inserts(tree: exp.Expr) -> list[exp.Insert]:
