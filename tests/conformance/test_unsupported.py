@@ -94,6 +94,8 @@ class Unsupported:
             "`odps.list_xflows`": lambda: list(odps.list_xflows()),
             "`odps.list_offline_models`": lambda: list(odps.list_offline_models()),
             "`odps.list_instance_queueing_infos`": lambda: list(odps.list_instance_queueing_infos()),
+            "`project.policy`": lambda: odps.get_project().policy,
+            "`project.security_options`": lambda: odps.get_project().security_options.label_security,
             "`odps.run_security_query`": lambda: odps.run_security_query("list users"),
             "`odps.execute_sql_cost`": lambda: odps.execute_sql_cost(f"SELECT * FROM {table.name}"),
             "`odps.run_sql_interactive`": lambda: odps.run_sql_interactive("SELECT 1"),

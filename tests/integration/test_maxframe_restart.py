@@ -352,6 +352,17 @@ def test_released_tables_stay_while_a_dag_may_read_them(start_server) -> None:
     assert server.odps.tables == {"other"}
 
 
+def test_nothing_waits_for_a_closed_service(start_server) -> None:
+    before = set(threading.enumerate())
+    server = start_server()
+    server.open_session({"session.recycle_delay_seconds": 600})
+    server.service.put_info(SESSION, "task", "DECREF", json.dumps({"tileable_keys": "a"}))
+    own = set(threading.enumerate()) - before
+    server.service.close()
+    assert own
+    assert not any(thread.is_alive() for thread in own)
+
+
 def test_session_left_alone_is_closed_but_not_while_a_dag_runs(start_server, tmp_path: Path) -> None:
     server = start_server()
     server.open_session({"session.max_idle_seconds": 1})

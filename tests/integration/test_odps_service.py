@@ -115,6 +115,35 @@ def test_schemas(odps: ODPS) -> None:
     assert not odps.exist_schema("side")
 
 
+def test_the_project_stands_for_its_schema(odps: ODPS, name: str) -> None:
+    odps.create_table(name, "a bigint")
+    assert odps.get_table(name, schema=PROJECT).table_schema.names == ["a"]
+    with pytest.raises(errors.NoSuchObject):
+        odps.get_table(name, schema="nowhere").reload()
+    odps.create_schema(PROJECT)
+    assert not odps.exist_table(name, schema=PROJECT)
+    odps.delete_schema(PROJECT)
+
+
+def test_what_is_known_of_a_partition(odps: ODPS, name: str) -> None:
+    partition = odps.create_table(name, ("n bigint", "ds string")).create_partition("ds=1")
+    assert (partition.file_num, partition.physical_size) == (0, 0)
+    assert not partition.is_loaded
+    assert partition.creation_time is not None
+    assert partition.is_loaded
+
+
+def test_char_is_filled_up_however_it_comes(odps: ODPS, name: str) -> None:
+    options.sql.use_odps2_extension = True
+    table = odps.create_table(name, "n bigint, c char(4)")
+    odps.write_table(name, [[1, "ab"], [2, "ab  "], [3, None], [4, "中文"]])
+    odps.write_table(name, pd.DataFrame({"n": [5], "c": ["ab"]}))
+    odps.execute_sql(f"INSERT INTO {name} SELECT 6, 'ab'")
+    found = sorted((r["n"], r["c"]) for r in table.open_reader())
+    assert found == [(1, "ab  "), (2, "ab  "), (3, None), (4, "中文  "), (5, "ab  "), (6, "ab  ")]
+    assert rows_of(odps, f"SELECT COUNT(*) FROM {name} WHERE c = 'ab'") == [(4,)]
+
+
 def test_head_shows_partition_columns(odps: ODPS, name: str) -> None:
     table = odps.create_table(name, ("n bigint, t timestamp", "ds string"))
     moment = pd.Timestamp("2026-11-20 01:02:03.123456")

@@ -54,6 +54,16 @@ class Demo:
         while text not in log.read_text():
             time.sleep(0.05)
 
+    def jobs(self) -> set[Path]:
+        """Return what the MaxFrame DAGs that have begun wrote of their processes."""
+        return set((self.root / "maxframe").glob("*/*/process.json"))
+
+    def hold_job(self, known: set[Path]) -> None:
+        """Wait for a DAG that is not known yet, and stop its process, so that it cannot end by itself."""
+        while not (new := self.jobs() - known):
+            time.sleep(0.01)
+        os.kill(json.loads(new.pop().read_text())["pid"], signal.SIGSTOP)
+
     def left_over(self) -> list[list[str]]:
         """Return the command lines of processes that still work in the folders."""
         found = []
@@ -100,8 +110,10 @@ def test_interrupted_then_complete_then_repeated(demo: Demo) -> None:
 
 def test_interrupted_job_is_cancelled_in_a_cloud_that_stays(demo: Demo) -> None:
     lifecycle.up(demo.root)
+    known = demo.jobs()
     process = demo.start()
     demo.until(process, "submitted MaxFrame job")
+    demo.hold_job(known)
     demo.until_logged("running trigger in line")
     os.killpg(process.pid, signal.SIGINT)
     code, output = finish(process)

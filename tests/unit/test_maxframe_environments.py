@@ -16,7 +16,7 @@ _ASK = f"""
 import sys
 from pathlib import Path
 from airflow_provider_drivepipe.local.maxframe.engine import environments
-python = environments.interpreter(Path(sys.argv[1]), {WANTED!r}, environment={{}}, say=print)
+python = environments.interpreter(Path(sys.argv[1]), {WANTED!r}, environment={{}}, say=print, log=print)
 """
 
 

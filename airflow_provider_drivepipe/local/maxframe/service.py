@@ -79,6 +79,16 @@ class _Use:
     """How many of a DAG's messages the client has been given; not kept over a restart."""
 
 
+@dataclass(frozen=True)
+class _Release:
+    """Tables that a client let go of when its session had had ``dag_count`` DAGs; ``due`` is monotonic."""
+
+    session: Session
+    names: set[str]
+    dag_count: int
+    due: float
+
+
 class MaxFrameService:
     """Runs MaxFrame sessions: a ``TaskService``.
 
@@ -106,6 +116,7 @@ class MaxFrameService:
         self._store.remove_leftovers()
         self._lock = threading.Lock()
         self._uses: dict[str, _Use] = {}
+        self._releases: list[_Release] = []
         self._worker = worker
         self._closed = threading.Event()
         self._dags = Dags(
@@ -277,6 +288,7 @@ class MaxFrameService:
             try:
                 self._dags.retry()
                 self._expire_sessions()
+                self._drop_released()
                 if time.monotonic() - purged > _PURGE_SECONDS:
                     purged = time.monotonic()
                     self._purge(time.time())
@@ -316,22 +328,27 @@ class MaxFrameService:
         """
         names = {f"tmp_mf_{session.id.lower()}_{key.lower()}" for key in keys}
         delay = float(session.settings.get("session.recycle_delay_seconds", _RECYCLE_DELAY_SECONDS))
-        timer = threading.Timer(delay, self._recycle, (session, names, self._store.count_dags(session.id)))
-        timer.daemon = True
-        timer.start()
+        release = _Release(session, names, self._store.count_dags(session.id), time.monotonic() + delay)
+        with self._lock:
+            self._releases.append(release)
 
-    def _recycle(self, session: Session, names: set[str], dag_count: int) -> None:
-        if self._closed.is_set():
-            return
-        current = self._store.session(session.id)
-        is_open = current is not None and current.closed is None
-        if is_open and self._store.count_dags(session.id) == dag_count:
-            for name in names & set(self._odps.list_tables(session.project, f"tmp_mf_{session.id.lower()}_")):
-                self._odps.drop_table(session.project, name)
+    def _drop_released(self) -> None:
+        """Drop the tables that were released long enough ago."""
+        now = time.monotonic()
+        with self._lock:
+            due = [release for release in self._releases if release.due <= now]
+            self._releases = [release for release in self._releases if release.due > now]
+        for release in due:
+            session = self._store.session(release.session.id)
+            is_open = session is not None and session.closed is None
+            if is_open and self._store.count_dags(release.session.id) == release.dag_count:
+                self._drop_tables(release.session, release.names)
 
-    def _drop_tables(self, session: Session) -> None:
+    def _drop_tables(self, session: Session, names: set[str] | None = None) -> None:
+        """Drop a session's temporary tables: those with these names, or all."""
         for name in list(self._odps.list_tables(session.project, f"tmp_mf_{session.id.lower()}_")):
-            self._odps.drop_table(session.project, name)
+            if names is None or name in names:
+                self._odps.drop_table(session.project, name)
 
 
 def _expiry(session: Session, last_used: float) -> str | None:

@@ -185,6 +185,15 @@ class PartitionRename:
     files: tuple[DataFile, ...]
 
 
+@dataclass(frozen=True)
+class TableChange:
+    """New files by partition of a table, and whether they replace the files there."""
+
+    table: Table
+    data: Mapping[tuple[str, ...], Sequence[DataFile]]
+    overwrite: bool
+
+
 class Catalog:
     """The catalog. Safe to use from several threads; every method is one transaction."""
 
@@ -408,10 +417,19 @@ class Catalog:
             )
             self._set_definition(db, table, replace(current, columns=changed))
 
-    def touch(self, table: Table) -> None:
-        """Set the modification time of a table to now."""
+    def touch(self, table: Table, partitions: Sequence[Sequence[str]] = ()) -> None:
+        """Set the modification time of a table, or of some of its partitions and the table, to now."""
+        now = time.time()
         with self._db.write() as db:
-            db.execute("UPDATE tables SET modified = ? WHERE id = ?", (time.time(), table.id))
+            for values in partitions:
+                if not self._partitions(db, table, values):
+                    raise errors.no_such_partition(table.full_name, table.partition_spec(values))
+                db.execute(
+                    "UPDATE partitions SET modified = ?, ddl_time = ? "
+                    "WHERE table_id = ? AND partition_values = ?",
+                    (now, now, table.id, _key(values)),
+                )
+            db.execute("UPDATE tables SET modified = ? WHERE id = ?", (now, table.id))
 
     def _current(self, db: sqlite3.Connection, table: Table) -> Table:
         row = db.execute("SELECT * FROM tables WHERE id = ?", (table.id,)).fetchone()
@@ -556,6 +574,12 @@ class Catalog:
                 _discard(db, [f for f in files if not f.rows])
                 db.execute("UPDATE partitions SET modified = ? WHERE id = ?", (now, partition_id))
             db.execute("UPDATE tables SET modified = ? WHERE id = ?", (now, table.id))
+
+    def publish_all(self, changes: Iterable[TableChange]) -> None:
+        """Publish changes of several tables: all or nothing."""
+        with self._db.write():
+            for change in changes:
+                self.publish(change.table, change.data, change.overwrite)
 
     def _ensure_partition(self, db: sqlite3.Connection, table: Table, values: Sequence[str]) -> int:
         for value in values:

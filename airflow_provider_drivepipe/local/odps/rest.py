@@ -29,6 +29,7 @@ from airflow_provider_drivepipe.local.stats import Stats
 
 MAX_PREVIEW_ROWS = 10000
 
+_PROJECT_PARTS = ("policy", "security_configuration")
 _PROJECT_PROPERTIES = {
     "odps.sql.type.system.odps2": "false",
     "odps.sql.cfile2.field.maxsize": "8192",
@@ -54,7 +55,10 @@ class MetaApi:
         return xml(f"<Projects>{marker}{items}</Projects>")
 
     def project(self, call: Call, name: str) -> Response:
-        """Describe a project."""
+        """Describe a project; NotImplemented for a change of it, and for its policy and security options."""
+        asked = next((key for key in _PROJECT_PARTS if key in call.query), "")
+        if asked or call.method not in ("GET", "HEAD"):
+            raise errors.not_supported(f"{call.method} /projects/{name}{f'?{asked}' if asked else ''}")
         self._stats.count("odps.get_project")
         properties = "".join(
             f"<Property>{element('Name', key)}{element('Value', value)}</Property>"
@@ -203,21 +207,24 @@ class MetaApi:
     def _partition(self, call: Call, table: Table) -> Response:
         values = table.partition_values(call.query.get("partition"))
         partition = self._catalog.partition(table, values)
-        description: dict[str, object] = {
-            "createTime": int(partition.created),
-            "lastDDLTime": int(partition.ddl_time),
-            "lastModifiedTime": int(partition.modified),
-            "partitionSize": partition.size,
-            "partitionRecordNum": partition.rows,
-        }
+        description: dict[str, object]
         if "extended" in call.query:
-            description |= {
+            # Without what the plain answer has: clients ask for that apart, and see that it is not loaded.
+            description = {
                 "IsArchived": False,
                 "IsExstore": False,
                 "LifeCycle": -1,
                 "PhysicalSize": partition.size,
                 "FileNum": len(partition.files),
                 "Reserved": "{}",
+            }
+        else:
+            description = {
+                "createTime": int(partition.created),
+                "lastDDLTime": int(partition.ddl_time),
+                "lastModifiedTime": int(partition.modified),
+                "partitionSize": partition.size,
+                "partitionRecordNum": partition.rows,
             }
         return xml(f"<Partition><Schema>{cdata(json.dumps(description))}</Schema></Partition>")
 

@@ -241,6 +241,9 @@ class OdpsService:
         schema = call.query.get("curr_schema") or DEFAULT_SCHEMA
         if segments[:1] == ["schemas"] and len(segments) > 2:
             schema, segments = segments[1], segments[2:]
+        if schema.lower() == project.lower() and schema.lower() not in self._catalog.schemas(project):
+            # Clients of other databases take the project for a schema.
+            schema = DEFAULT_SCHEMA
         match segments:
             case []:
                 return self._meta.project(call, project)

@@ -17,13 +17,15 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from odps import types as odps_types
 
 from airflow_provider_drivepipe.local.durable import make_folders, sync
 from airflow_provider_drivepipe.local.faults.current import check_disk
 from airflow_provider_drivepipe.local.odps import errors
 from airflow_provider_drivepipe.local.odps.catalog import Catalog, Column, DataFile, Table
-from airflow_provider_drivepipe.local.odps.types import storage_schema
+from airflow_provider_drivepipe.local.odps.types import odps_type, storage_schema
 
 BATCH_ROWS = 16384
 BATCH_BYTES = 8 << 20
@@ -74,7 +76,8 @@ class Storage:
         path = self.new_path(table, values)
         try:
             with pq.ParquetWriter(path, by_id, compression=_COMPRESSION) as writer:
-                for group in _row_groups(cast_batch(batch, by_name) for batch in batches):
+                stored = (_filled(cast_batch(batch, by_name), table.columns) for batch in batches)
+                for group in _row_groups(stored):
                     writer.write_table(pa.Table.from_arrays(group.columns, schema=by_id))
                 check_disk()
         except BaseException:
@@ -212,6 +215,17 @@ def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
             group, rows, size = [], 0, 0
     if group:
         yield pa.Table.from_batches(group)
+
+
+def _filled(batch: pa.RecordBatch, columns: Sequence[Column]) -> pa.RecordBatch:
+    """Fill up values of CHAR(n) with blanks, so that values that differ only by them are one."""
+    for i, column in enumerate(columns):
+        kind = odps_type(column.type)
+        if isinstance(kind, odps_types.Char):
+            plain = pc.utf8_rtrim(batch.column(i), characters=" ")
+            padded = pc.utf8_rpad(plain, width=kind.size_limit, padding=" ")
+            batch = batch.set_column(i, batch.schema.field(i), padded)
+    return batch
 
 
 def cast_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

@@ -142,15 +142,101 @@ SELECT -age AS age FROM people ORDER BY age + 1;
 SELECT STDDEV(DISTINCT age) FROM people;
 --! ODPS-0130071 [1,1] Semantic analysis exception - function STDDEV: takes no DISTINCT in the local cloud
 
--- refused: GROUPING SETS, CUBE, ROLLUP
-SELECT age, COUNT(*) FROM people GROUP BY age GROUPING SETS ((age), ());
---! ODPS-0130161 [1,1] Parse exception - GROUPING SETS is not supported here by the local cloud
+-- page: GROUPING SETS (CUBE, ROLLUP, GROUPING, GROUPING_ID)
+SELECT name, age, COUNT(*), GROUPING(name), GROUPING(age), GROUPING_ID(name, age) AS g FROM people GROUP BY name, age GROUPING SETS ((name, age), age, ()) ORDER BY g, name, age;
+--: string, bigint, bigint, bigint, bigint, bigint
+--> NULL | 25 | 1 | 0 | 0 | 0
+--> 'ann' | 30 | 1 | 0 | 0 | 0
+--> 'bob' | 25 | 1 | 0 | 0 | 0
+--> 'cid' | NULL | 1 | 0 | 0 | 0
+--> NULL | NULL | 1 | 1 | 0 | 2
+--> NULL | 25 | 2 | 1 | 0 | 2
+--> NULL | 30 | 1 | 1 | 0 | 2
+--> NULL | NULL | 4 | 1 | 1 | 3
 
-SELECT age, COUNT(*) FROM people GROUP BY ROLLUP(age);
---! ODPS-0130161 [1,1] Parse exception - ROLLUP (ROLLUP (age)) is not supported by the local cloud
+SELECT a, b, c, COUNT(*), GROUPING_ID(a, b, c) AS g FROM VALUES (1, 2, 3) AS t(a, b, c) GROUP BY CUBE(a, b, c) ORDER BY g;
+--: bigint, bigint, bigint, bigint, bigint
+--> 1 | 2 | 3 | 1 | 0
+--> 1 | 2 | NULL | 1 | 1
+--> 1 | NULL | 3 | 1 | 2
+--> 1 | NULL | NULL | 1 | 3
+--> NULL | 2 | 3 | 1 | 4
+--> NULL | 2 | NULL | 1 | 5
+--> NULL | NULL | 3 | 1 | 6
+--> NULL | NULL | NULL | 1 | 7
 
-SELECT age, COUNT(*) FROM people GROUP BY age WITH CUBE;
---! ODPS-0130161 [1,1] Parse exception - CUBE is not supported here by the local cloud
+SELECT a, b, c, d FROM VALUES (1, 2, 3, 4) AS t(a, b, c, d) GROUP BY CUBE((a, b), (c, d)) ORDER BY GROUPING_ID(a, b, c, d);
+--> 1 | 2 | 3 | 4
+--> 1 | 2 | NULL | NULL
+--> NULL | NULL | 3 | 4
+--> NULL | NULL | NULL | NULL
+
+SELECT a, b, c, d FROM VALUES (1, 2, 3, 4) AS t(a, b, c, d) GROUP BY ROLLUP(a, (b, c), d) ORDER BY GROUPING_ID(a, b, c, d);
+--> 1 | 2 | 3 | 4
+--> 1 | 2 | 3 | NULL
+--> 1 | NULL | NULL | NULL
+--> NULL | NULL | NULL | NULL
+
+SELECT a, b, c FROM VALUES (1, 2, 3) AS t(a, b, c) GROUP BY GROUPING SETS ((b), (c), ROLLUP(a, b, c)) ORDER BY GROUPING_ID(a, b, c);
+--> 1 | 2 | 3
+--> 1 | 2 | NULL
+--> 1 | NULL | NULL
+--> NULL | 2 | NULL
+--> NULL | NULL | 3
+--> NULL | NULL | NULL
+
+SELECT a, b, c, d, e FROM VALUES (1, 2, 3, 4, 5) AS t(a, b, c, d, e) GROUP BY a, CUBE(b, c), GROUPING SETS ((d), (e)) ORDER BY GROUPING_ID(a, b, c, d, e);
+--> 1 | 2 | 3 | 4 | NULL
+--> 1 | 2 | 3 | NULL | 5
+--> 1 | 2 | NULL | 4 | NULL
+--> 1 | 2 | NULL | NULL | 5
+--> 1 | NULL | 3 | 4 | NULL
+--> 1 | NULL | 3 | NULL | 5
+--> 1 | NULL | NULL | 4 | NULL
+--> 1 | NULL | NULL | NULL | 5
+
+-- recalled: GROUPING SETS (Hive's form WITH ROLLUP and WITH CUBE)
+SELECT age, member, COUNT(*) AS c FROM people GROUP BY age, member WITH ROLLUP ORDER BY c, age, member;
+--> NULL | NULL | 1
+--> NULL | NULL | 1
+--> 25 | false | 1
+--> 25 | true | 1
+--> 30 | NULL | 1
+--> 30 | true | 1
+--> 25 | NULL | 2
+--> NULL | NULL | 4
+
+SELECT age, member, COUNT(*) AS c FROM people GROUP BY age, member WITH CUBE HAVING GROUPING(age) = 1 ORDER BY c, age, member;
+--> NULL | NULL | 1
+--> NULL | false | 1
+--> NULL | true | 2
+--> NULL | NULL | 4
+
+-- unverified: keys of grouping sets that are expressions and names of results
+SELECT SUBSTR(name, 1, 1) AS p, SUM(age) AS s FROM people WHERE name IS NOT NULL GROUP BY ROLLUP(p) ORDER BY p, s;
+--> NULL | 55
+--> 'a' | 30
+--> 'b' | 25
+--> 'c' | NULL
+
+SELECT age, c FROM (SELECT age, COUNT(*) AS c FROM people GROUP BY ROLLUP(age)) t WHERE age = 25;
+--> 25 | 2
+
+-- refused: GROUPING of no key, columns that are in no set, other forms
+SELECT age, GROUPING(name) FROM people GROUP BY ROLLUP(age);
+--! ODPS-0130071 [1,1] Semantic analysis exception - GROUPING takes columns of GROUP BY only
+
+SELECT GROUPING(age) FROM people;
+--! ODPS-0130071 [1,1] Semantic analysis exception - GROUPING takes columns of GROUP BY only
+
+SELECT age FROM people GROUP BY age, name GROUPING SETS ((age), ());
+--! ODPS-0130071 [1,1] Semantic analysis exception - GROUPING SETS behind a list of columns must use all of them and no others in the local cloud
+
+SELECT age FROM people GROUP BY name, ROLLUP(age) WITH CUBE;
+--! ODPS-0130161 [1,1] Parse exception - this form of GROUP BY is not supported by the local cloud
+
+SELECT age, GROUPING__ID FROM people GROUP BY ROLLUP(age);
+--! ODPS-0130071 [1,1] Semantic analysis exception - column GROUPING__ID cannot be resolved
 
 -- refused: approximate counts, FILTER
 SELECT APPROX_DISTINCT(age) FROM people;

@@ -134,3 +134,30 @@ SELECT CAST(' 12 ' AS BIGINT);
 SELECT CAST(1e20 AS STRING), CAST(1.5e-7 AS STRING);
 --: string, string
 --> '1e+20' | '1.5e-07'
+
+-- unverified: whole seconds since 1970 as a TIMESTAMP, in the type system 2.0 (the SDK's own tests cast 0)
+SET odps.sql.type.system.odps2=true; SELECT CAST(0L AS TIMESTAMP), CAST(1 AS TIMESTAMP), CAST(-1L AS TIMESTAMP), CAST(CAST(NULL AS BIGINT) AS TIMESTAMP);
+--: timestamp, timestamp, timestamp, timestamp
+--> 1970-01-01 08:00:00 | 1970-01-01 08:00:01 | 1970-01-01 07:59:59 | NULL
+
+SELECT CAST(1 AS TIMESTAMP);
+--! ODPS-0130141 [1,1] Illegal implicit type cast - CAST: cannot convert BIGINT to TIMESTAMP
+
+-- recalled: MaxCompute V2.0 data type edition (CHAR(n) is filled up with blanks, which no comparison sees)
+CREATE TABLE chars (c CHAR(5), v VARCHAR(3)); INSERT INTO chars SELECT 'ab', 'x '; INSERT INTO chars SELECT CAST('ab   ' AS CHAR(7)), 'x'; SELECT c, v, c = 'ab', c = CAST('ab' AS CHAR(2)), c LIKE 'ab', c IN ('ab'), CONCAT(c, '|') FROM chars ORDER BY v;
+--: char(5), varchar(3), boolean, boolean, boolean, boolean, string
+--> 'ab   ' | 'x' | true | true | true | true | 'ab|'
+--> 'ab   ' | 'x ' | true | true | true | true | 'ab|'
+
+SELECT c, COUNT(*) FROM chars GROUP BY c;
+--: char(5), bigint
+--> 'ab   ' | 2
+
+SELECT CAST('abc' AS CHAR(5)), CAST('abcdefg' AS CHAR(5)), CAST(CAST('abc' AS CHAR(5)) AS CHAR(7)), CAST(NULL AS CHAR(2));
+--: char(5), char(5), char(7), char(2)
+--> 'abc  ' | 'abcde' | 'abc    ' | NULL
+
+-- recalled: Type conversions (a DOUBLE for a DECIMAL column needs no CAST; the SDK's own tests insert 0.1)
+CREATE TABLE exact (d DECIMAL(10,1)); SET odps.sql.type.system.odps2=true; INSERT INTO exact SELECT 0.1; SELECT * FROM exact;
+--: decimal(10,1)
+--> 0.1BD

@@ -22,12 +22,19 @@ SELECT INSTR('abcabc', 'c', 4), INSTR('abc', 'c', 4), INSTR('中文字', '字');
 --: bigint, bigint, bigint
 --> 6 | 0 | 3
 
--- refused: INSTR from the end, and the nth match
+SELECT INSTR('Tech on the net', 'e', 1, 2), INSTR('Tech on the net', 'e', 3, 2), INSTR('abcabc', 'c', 1, 3), INSTR(NULL, 'a', 1, 1), INSTR('中文中文', '中', 1, 2);
+--: bigint, bigint, bigint, bigint, bigint
+--> 11 | 14 | 0 | NULL | 3
+
+SELECT INSTR('abc', 'a', 1, 0);
+--! ODPS-0121095 Invalid arguments - the number of the match must be positive
+
+-- refused: INSTR from the end, and matches that overlap
 SELECT INSTR('abc', 'c', -1);
 --! ODPS-0121095 Invalid arguments - the start position must be positive
 
-SELECT INSTR('Tech on the net', 'e', 3, 2);
---! ODPS-0130071 [1,1] Semantic analysis exception - function INSTR: takes 2 to 3 arguments in the local cloud, not 4
+SELECT INSTR('aaa', 'aa', 1, 2);
+--! ODPS-0130071 [1,1] Semantic analysis exception - function INSTR: counts matches only of texts that cannot overlap themselves in the local cloud
 
 -- recalled: LOCATE
 SELECT LOCATE('ab', 'abchelloabc'), LOCATE('hi', 'hanmeimei'), LOCATE('ab', 'abhiab', 2);
@@ -147,9 +154,37 @@ SELECT REGEXP_REPLACE(NULL, 'a', 'b'), REGEXP_REPLACE('abc', 'b', NULL), REGEXP_
 --: string, string, string, string
 --> NULL | NULL | 'abc' | 'a!'
 
--- refused: REGEXP_REPLACE of the nth match
-SELECT REGEXP_REPLACE('a1b2c3', '[0-9]', '', 3);
---! ODPS-0130071 [1,1] Semantic analysis exception - function REGEXP_REPLACE: replaces the first or all occurrences only in the local cloud
+-- page: REGEXP_REPLACE (the nth match only)
+SELECT REGEXP_REPLACE('a1b2c3', '[0-9]', 'X', 2), REGEXP_REPLACE('a1b2c3', '[0-9]', '', 3), REGEXP_REPLACE('a1b2c3', '[0-9]', 'X', 4), REGEXP_REPLACE(NULL, 'a', 'X', 2), REGEXP_REPLACE('中1文2', '[0-9]', '', 2);
+--: string, string, string, string, string
+--> 'a1bXc3' | 'a1b2c' | 'a1b2c3' | NULL | '中1文'
+
+-- page: REGEXP_INSTR, REGEXP_SUBSTR (start, nth match, end of the match)
+SELECT REGEXP_INSTR('i love www.taobao.com', 'o[[:alpha:]]{1}', 3, 2), REGEXP_INSTR('i love www.taobao.com', 'o[[:alpha:]]{1}', 3, 2, 1), REGEXP_INSTR('i love www.taobao.com', NULL, 3, 2), REGEXP_INSTR('abc', 'x', 1, 1, 1), REGEXP_INSTR('abc', 'c', 1, 2);
+--: bigint, bigint, bigint, bigint, bigint
+--> 14 | 16 | NULL | 0 | 0
+
+SELECT REGEXP_SUBSTR('I love aliyun very much', 'a[[:alpha:]]{5}'), REGEXP_SUBSTR('I have 2 apples and 100 bucks!', '[[:blank:]][[:alnum:]]*', 1, 1), REGEXP_SUBSTR('I have 2 apples and 100 bucks!', '[[:blank:]][[:alnum:]]*', 1, 2), REGEXP_SUBSTR('ab', 'b', 1, 2);
+--: string, string, string, string
+--> 'aliyun' | ' have' | ' 2' | NULL
+
+-- recalled: REGEXP_COUNT (from a start)
+SELECT REGEXP_COUNT('aaaa', 'a', 2), REGEXP_COUNT('abab', 'a', 4);
+--: bigint, bigint
+--> 3 | 0
+
+-- refused: references to groups in a later match, anchors behind a start, patterns that match nothing
+SELECT REGEXP_REPLACE('a1b2c3', '([0-9])', '<\\1>', 2);
+--! ODPS-0130071 [1,1] Semantic analysis exception - function REGEXP_REPLACE: replaces a later occurrence by a constant without references only in the local cloud
+
+SELECT REGEXP_INSTR('aab', '^a', 2);
+--! ODPS-0130071 [1,1] Semantic analysis exception - function REGEXP_INSTR: with a start position takes a constant pattern without ^, \A, \b and \B in the local cloud
+
+SELECT REGEXP_REPLACE('aab', 'x*', '-', 2);
+--! ODPS-0121095 Invalid arguments - the local cloud does not count matches of the pattern x*
+
+SELECT REGEXP_SUBSTR('a', 'a', 1, 0);
+--! ODPS-0130071 [1,1] Semantic analysis exception - function REGEXP_SUBSTR: argument 4 must be at least 1
 
 -- recalled: REGEXP_COUNT, REGEXP_INSTR, REGEXP_SUBSTR
 SELECT REGEXP_COUNT('ababcde', 'a.c'), REGEXP_COUNT('ababcde', '[[:alpha:]]{2}'), REGEXP_COUNT('abab', 'z'), REGEXP_COUNT('aaaa', 'aa');

@@ -191,10 +191,94 @@ SET odps.sql.type.system.odps2=true; INSERT INTO small (i) SELECT 3000000000;
 SET odps.sql.type.system.odps2=true; INSERT INTO small (i) SELECT n FROM days;
 --! ODPS-0130141 [1,1] Illegal implicit type cast - column i: cannot convert BIGINT to INT
 
--- refused: several INSERTs from one query, changes of single rows
-FROM people INSERT OVERWRITE TABLE w1 SELECT name, age INSERT INTO w1 SELECT name, 1;
---! ODPS-0130161 [1,1] Parse exception - this form of FROM is not supported by the local cloud
+-- recalled: MULTI INSERT
+CREATE TABLE m1 (n BIGINT); CREATE TABLE m2 (n BIGINT, s STRING) PARTITIONED BY (ds STRING); FROM people INSERT OVERWRITE TABLE m1 SELECT age WHERE age > 26 INSERT INTO TABLE m2 PARTITION (ds='1') SELECT age, name WHERE name IS NOT NULL INSERT INTO TABLE m2 PARTITION (ds='2') SELECT COUNT(*), 'all'; SELECT n, s, ds FROM m2 UNION ALL SELECT n, 'm1', '-' FROM m1 ORDER BY ds, n, s;
+--: bigint, string, string
+--> 30 | 'm1' | '-'
+--> NULL | 'cid' | '1'
+--> 25 | 'bob' | '1'
+--> 30 | 'ann' | '1'
+--> 4 | 'all' | '2'
 
+WITH c AS (SELECT 5 AS x) FROM (SELECT x FROM c) t INSERT INTO TABLE m1 SELECT t.x; SELECT * FROM m1 ORDER BY n;
+--: bigint
+--> 5
+--> 30
+
+FROM orders LATERAL VIEW EXPLODE(tags) t AS tag INSERT OVERWRITE TABLE m2 PARTITION (ds) SELECT id, tag, tag; SELECT * FROM m2 WHERE ds > '9' ORDER BY n, s;
+--: bigint, string, string
+--> 1 | 'a' | 'a'
+--> 1 | 'b' | 'b'
+--> 2 | 'c' | 'c'
+
+FROM people INSERT OVERWRITE TABLE m1 SELECT age INSERT INTO TABLE m2 PARTITION (ds='1') SELECT 'x', name;
+--! ODPS-0123091 Illegal type cast - in function cast, value 'x' cannot be casted from String to Bigint
+
+SELECT COUNT(*) FROM m1;
+--: bigint
+--> 2
+
+FROM people INSERT OVERWRITE TABLE m1 SELECT age INSERT OVERWRITE TABLE m1 SELECT age;
+--! ODPS-0130071 [1,1] Semantic analysis exception - the statement writes to p.m1 twice, where it needs different partitions, and either INTO or OVERWRITE
+
+FROM people INSERT OVERWRITE TABLE m2 PARTITION (ds='1') SELECT age, name INSERT INTO TABLE m2 PARTITION (ds='2') SELECT age, name;
+--! ODPS-0130071 [1,1] Semantic analysis exception - the statement writes to p.m2 twice, where it needs different partitions, and either INTO or OVERWRITE
+
+-- refused: MULTI INSERT of rows that are others each time they are read
+FROM (SELECT UUID() AS u, age FROM people) t INSERT INTO TABLE m1 SELECT age INSERT INTO TABLE m2 PARTITION (ds='u') SELECT age, u;
+--! ODPS-0130161 [1,1] Parse exception - FROM ... INSERT ... of a query with LIMIT, RAND or UUID is not supported by the local cloud
+
+FROM (SELECT age FROM people LIMIT 2) t INSERT INTO TABLE m1 SELECT age;
+--! ODPS-0130161 [1,1] Parse exception - FROM ... INSERT ... of a query with LIMIT, RAND or UUID is not supported by the local cloud
+
+FROM people INSERT INTO TABLE m1 SELECT n FROM days;
+--! ODPS-0130161 [1,1] Parse exception - an INSERT behind FROM takes a SELECT without FROM
+
+-- page: Partition and column operations (drop partitions by a condition)
+CREATE TABLE pp (n BIGINT) PARTITIONED BY (ds STRING, hh BIGINT); ALTER TABLE pp ADD PARTITION (ds='20260101', hh=1) PARTITION (ds='20260101', hh=10) PARTITION (ds='20260201', hh=2) PARTITION (ds='20260301', hh=3); ALTER TABLE pp DROP PARTITION (ds < '20260201' AND hh > 9); SHOW PARTITIONS pp;
+--> ds=20260101/hh=1
+--> ds=20260201/hh=2
+--> ds=20260301/hh=3
+
+SHOW PARTITIONS pp PARTITION (ds='20260101');
+--> ds=20260101/hh=1
+
+ALTER TABLE pp DROP PARTITION (hh > 100);
+--! ODPS-0110061 The specified partition does not exist - hh > 100 of p.pp
+
+ALTER TABLE pp DROP PARTITION (n > 2);
+--! ODPS-0130071 [1,1] Semantic analysis exception - column n cannot be resolved
+
+ALTER TABLE people DROP IF EXISTS PARTITION (age < 1);
+--! ODPS-0123031 Partition exception - table p.people is not partitioned
+
+ALTER TABLE pp DROP PARTITION (ds < );
+--! ODPS-0130161
+
+ALTER TABLE pp DROP PARTITION (ds > '0' ORDER BY ds);
+--! ODPS-0130161
+
+ALTER TABLE pp DROP IF EXISTS PARTITION (hh > 100), PARTITION (hh > 2), PARTITION (ds='20260101', hh=1); SHOW PARTITIONS pp;
+--> ds=20260201/hh=2
+
+ALTER TABLE pp DROP PARTITION (TO_DATE(ds, 'yyyymmdd') < DATETIME '2026-02-02 00:00:00'); SHOW PARTITIONS pp;
+--> nothing
+
+ALTER TABLE pp DROP IF EXISTS PARTITION (nope < 1);
+--! ODPS-0130071 [1,1] Semantic analysis exception - column nope cannot be resolved
+
+-- recalled: SHOW TABLES LIKE, SHOW CREATE TABLE
+SHOW TABLES LIKE 'PEO*';
+--> ALIYUN$local:people
+
+CREATE TABLE shown (a STRING NOT NULL COMMENT 'it\'s', b DECIMAL(10,2)) COMMENT 'x' PARTITIONED BY (ds STRING COMMENT 'day') TBLPROPERTIES ('a'='b') LIFECYCLE 7; SHOW CREATE TABLE shown;
+--> CREATE TABLE IF NOT EXISTS p.shown (`a` STRING NOT NULL COMMENT 'it\'s', `b` DECIMAL(10,2))
+--> COMMENT 'x'
+--> PARTITIONED BY (`ds` STRING COMMENT 'day')
+--> TBLPROPERTIES ('a'='b')
+--> LIFECYCLE 7;
+
+-- refused: changes of single rows
 UPDATE w1 SET n = 1;
 --! ODPS-0130161 [1,1] Parse exception - statement UPDATE is not supported by the local cloud
 

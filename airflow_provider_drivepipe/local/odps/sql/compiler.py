@@ -3,8 +3,9 @@ meaning. What has no rule here is refused by name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations, product
 
 from sqlglot import exp
 
@@ -37,7 +38,9 @@ _SELECT_CLAUSES = (
     *("windows", "qualify", "order", "limit", "offset", "kind", "operation_modifiers"),
     *_EXECUTION_CLAUSES,
 )
-_CLAUSE_NAMES = {"sample": "TABLESAMPLE", "pivots": "PIVOT", "grouping_sets": "GROUPING SETS"}
+_CLAUSE_NAMES = {"sample": "TABLESAMPLE", "pivots": "PIVOT"}
+_GROUPINGS = (exp.GroupingSets, exp.Rollup, exp.Cube)
+_MAX_CUBE_COLUMNS = 12
 _JOINS = {
     ("", ""): "JOIN",
     ("", "INNER"): "JOIN",
@@ -63,20 +66,32 @@ class CompiledQuery:
     """A DuckDB query, the views it needs in the order in which to create them, and its columns.
 
     The query's own columns are called c0, c1 and so on; ``columns`` has their names and types, which is VOID
-    for a NULL.
+    for a NULL. ``row_bytes`` is the mean size of a row, as stored, of the table with the widest rows.
     """
 
     sql: str
     views: Mapping[str, str]
     columns: Sequence[tuple[str, str]]
+    row_bytes: float
 
 
 def compile_query(sql: str | exp.Expr, session: Session, catalog: Catalog, storage: Storage) -> CompiledQuery:
     """Translate one query, reading each table's current list of files."""
+    (query,) = compile_queries(
+        [dialect.parse(sql) if isinstance(sql, str) else sql], session, catalog, storage
+    )
+    return query
+
+
+def compile_queries(
+    trees: Sequence[exp.Expr], session: Session, catalog: Catalog, storage: Storage
+) -> list[CompiledQuery]:
+    """Translate queries that see the same snapshot of each table."""
     session.check()
-    compiler = _Compiler(session, catalog, storage)
-    found = compiler.translate(dialect.parse(sql) if isinstance(sql, str) else sql)
-    return CompiledQuery(found.sql, compiler.views, found.columns)
+    shared = _Compiler(session, catalog, storage)
+    found = [replace(shared, _common=[]).translate(tree) for tree in trees]
+    row_bytes = max(shared.widths.values(), default=0.0)
+    return [CompiledQuery(query.sql, shared.views, query.columns, row_bytes) for query in found]
 
 
 CommonTables = Mapping[str, tuple[str, Sequence[tuple[str, str]]]]
@@ -89,6 +104,7 @@ class _Compiler:
     catalog: Catalog
     storage: Storage
     views: dict[str, str] = field(default_factory=dict)
+    widths: dict[str, float] = field(default_factory=dict)
     _names: dict[str, str] = field(default_factory=dict)
     _depth: int = 0
     _common: list[str] = field(default_factory=list)
@@ -263,18 +279,25 @@ class _Compiler:
         outputs: Sequence[tuple[str, Typed, bool]],
         aliases: Mapping[str, Typed],
     ) -> str:
-        _require_known(group, ("expressions",))
+        _require_known(group, ("expressions", "grouping_sets", "rollup", "cube"))
         by_position = self._by_position("group")
-        keys = []
-        for item in group.expressions:
+
+        def key(item: exp.Expr) -> str:
             if by_position and isinstance(item, exp.Literal) and item.name.isdigit():
-                keys.append(outputs[_position(item, len(outputs)) - 1][1].sql)
-                continue
+                return outputs[_position(item, len(outputs)) - 1][1].sql
             # A column of the tables comes before a result of the SELECT with the same name.
             alias = aliases.get(item.name.lower()) if _is_bare(item) else None
             known = _is_bare(item) and translate.scope.find(item.name) is not None
-            keys.append(alias.sql if alias is not None and not known else translate.typed(item).sql)
-        return f"GROUP BY {', '.join(keys)}"
+            return alias.sql if alias is not None and not known else translate.typed(item).sql
+
+        items = _grouping_items(group, key)
+        if not any(isinstance(item, _GROUPINGS) for item in items):
+            return f"GROUP BY {', '.join(map(key, items))}"
+        # Several items mean every combination of their sets.
+        chosen = product(*(_grouping_sets(item, key) for item in items))
+        sets = (dict.fromkeys(name for part in parts for name in part) for parts in chosen)
+        listed = ", ".join(f"({', '.join(names)})" for names in sets)
+        return f"GROUP BY GROUPING SETS ({listed})"
 
     def _select_order(
         self,
@@ -424,11 +447,16 @@ class _Compiler:
 
     def _view_body(self, table: Table) -> str:
         if table.definition.view_text is None:
-            return relation(table, self.catalog.partitions(table), self.storage)
+            partitions = self.catalog.partitions(table)
+            rows = sum(p.rows for p in partitions)
+            self.widths[table.id] = sum(p.size for p in partitions) / max(rows, 1)
+            return relation(table, partitions, self.storage)
         if self._depth >= _MAX_VIEW_DEPTH:
             raise errors.semantic_error(f"view {table.full_name} refers to itself")
         inner = Session(table.project, self.session.settings)
-        nested = _Compiler(inner, self.catalog, self.storage, self.views, self._names, self._depth + 1)
+        nested = _Compiler(
+            inner, self.catalog, self.storage, self.views, self.widths, self._names, self._depth + 1
+        )
         body = nested.translate(dialect.parse(table.definition.view_text)).sql
         names = ", ".join(quote_name(c.name) for c in table.columns)
         return f"SELECT * FROM ({body}) AS q({names})"
@@ -516,6 +544,49 @@ def _star(item: exp.Expr) -> tuple[list[str], set[str]] | None:
 
 def _is_bare(item: exp.Expr) -> bool:
     return isinstance(item, exp.Column) and len(item.parts) == 1
+
+
+def _grouping_items(group: exp.Expr, key: Callable[[exp.Expr], str]) -> Sequence[exp.Expr]:
+    """Return what stands in GROUP BY between commas; sets written behind a list of columns replace it."""
+    listed = group.expressions
+    behind = [clause for word in ("grouping_sets", "rollup", "cube") for clause in group.args.get(word) or ()]
+    if not behind:
+        return list(listed)
+    (clause, *more) = behind
+    of_all = not isinstance(clause, exp.GroupingSets)  # WITH ROLLUP, WITH CUBE
+    mixed = more or any(isinstance(item, _GROUPINGS) for item in listed)
+    if mixed or (of_all and clause.expressions):
+        raise errors.parse_error("this form of GROUP BY is not supported by the local cloud")
+    if of_all:
+        return [type(clause)(expressions=[item.copy() for item in listed])]
+    used = {name for part in _grouping_sets(clause, key) for name in part}
+    if used != set(map(key, listed)):
+        raise errors.semantic_error(
+            "GROUPING SETS behind a list of columns must use all of them and no others in the local cloud"
+        )
+    return [clause]
+
+
+def _grouping_sets(item: exp.Expr, key: Callable[[exp.Expr], str]) -> list[tuple[str, ...]]:
+    """Return the sets of keys that an item of GROUP BY stands for."""
+    if isinstance(item, exp.GroupingSets):
+        return [one for part in item.expressions for one in _grouping_sets(part, key)]
+    if isinstance(item, exp.Rollup | exp.Cube):
+        parts = [_keys(part, key) for part in item.expressions]
+        if isinstance(item, exp.Cube) and len(parts) > _MAX_CUBE_COLUMNS:
+            raise errors.semantic_error(f"CUBE takes at most {_MAX_CUBE_COLUMNS} columns in the local cloud")
+        chosen = (
+            [combination for n in range(len(parts), -1, -1) for combination in combinations(parts, n)]
+            if isinstance(item, exp.Cube)
+            else [parts[:n] for n in range(len(parts), -1, -1)]
+        )
+        return [tuple(name for part in some for name in part) for some in chosen]
+    return [_keys(item, key)]
+
+
+def _keys(item: exp.Expr, key: Callable[[exp.Expr], str]) -> tuple[str, ...]:
+    inner = item.expressions if isinstance(item, exp.Tuple) else [item]
+    return tuple(key(one) for one in inner)
 
 
 def _position(item: exp.Expr, count: int) -> int:

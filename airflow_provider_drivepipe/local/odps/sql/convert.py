@@ -90,7 +90,10 @@ class Conversions:
         if kinds.is_text(target):
             text = self._to_text(value)
             length = kinds.limited_length(target)
-            return text if text is None or length is None else f"left({text}, {length})"
+            if text is None or length is None:
+                return text
+            cut = f"left({text}, {length})"
+            return f"rpad({cut}, {length}, ' ')" if target.startswith("char(") else cut
         if kinds.is_text(source):
             return self._from_text(self._text_of(value), target, attempt)
         if target == "boolean":
@@ -103,6 +106,8 @@ class Conversions:
             return duck_cast(sql, target, attempt)
         if source in kinds.MOMENTS and target in kinds.MOMENTS:
             return self._between_moments(sql, source, target)
+        if source in kinds.INTEGERS and target == "timestamp" and self.odps2:
+            return duck_cast(f"to_timestamp({duck_cast(sql, 'bigint')})", target)
         return self._between_nested(value, target, attempt)
 
     def _to_text(self, value: Typed) -> str | None:
@@ -248,7 +253,6 @@ class Conversions:
     def assigned(self, value: Typed, target: str, column: str) -> Typed:
         """Return a value converted for a table's column; an error when that needs a CAST."""
         what = f"column {column}"
-        constant = value.constant
-        if self.odps2 and constant is not None and value.kind in kinds.INTEGERS and target in kinds.INTEGERS:
+        if self.odps2 and value.kind in kinds.FLOATS and kinds.is_decimal(target):
             return self.cast(value, target)
         return self.convert(value, target, what)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from airflow_provider_drivepipe.local.odps import errors
 from airflow_provider_drivepipe.local.odps.catalog import (
@@ -23,17 +25,22 @@ CreateAs = Callable[[Table, str, bool], None]
 """Fills a new table from a query and adds it to the catalog; the flag is IF NOT EXISTS."""
 Describe = Callable[[str], tuple[Column, ...]]
 """Returns the columns of a query."""
+Matching = Callable[[Table, str], list[tuple[str, ...]]]
+"""Returns the values of a table's partitions that meet a condition."""
+
+_CONDITION_WORDS = ("<", ">", "<=", ">=", "<>", "!=", "AND", "OR", "NOT", "IN", "LIKE", "BETWEEN", "(")
 
 
 @dataclass(frozen=True)
 class Ddl:
-    """Runs DDL statements in a session. ``create_as`` and ``describe`` are the engine's."""
+    """Runs DDL statements in a session. ``create_as``, ``describe`` and ``matching`` are the engine's."""
 
     session: Session
     catalog: Catalog
     storage: Storage
     create_as: CreateAs
     describe: Describe
+    matching: Matching
 
     def run(self, sql: str) -> str | None:
         """Run a statement and return its text answer, or None when it is no DDL."""
@@ -199,8 +206,7 @@ class Ddl:
         elif cursor.accept("CHANGE"):
             self._change_column(cursor, table)
         elif cursor.accept("TOUCH"):
-            _partitions(cursor, table)
-            self.catalog.touch(table)
+            self.catalog.touch(table, _partitions(cursor, table))
         else:
             raise cursor.unexpected("not supported in ALTER TABLE")
 
@@ -227,10 +233,26 @@ class Ddl:
             self.catalog.drop_columns(table, names)
             return
         if_exists = cursor.accept("IF", "EXISTS")
-        partitions = _partitions(cursor, table)
-        if not partitions:
-            raise cursor.unexpected("expected PARTITION")
+        partitions = self._partitions_or_matching(cursor, table, if_exists)
         self.catalog.drop_partitions(table, partitions, if_exists)
+
+    def _partitions_or_matching(self, cursor: Cursor, table: Table, if_exists: bool) -> list[tuple[str, ...]]:
+        """Read any number of ``PARTITION (a='1', b='2')`` or ``PARTITION (a < '1')``."""
+        found: dict[tuple[str, ...], None] = {}
+        while cursor.sees("PARTITION"):
+            if not cursor.sees_within("PARTITION", _CONDITION_WORDS):
+                found |= dict.fromkeys(_partitions(cursor, table, most=1))
+                continue
+            cursor.expect("PARTITION")
+            condition = cursor.in_parentheses()
+            matching = self.matching(table, condition)
+            if not matching and not if_exists:
+                raise errors.no_such_partition(table.full_name, condition)
+            found |= dict.fromkeys(matching)
+            cursor.accept(",")
+        if not found and not if_exists:
+            raise cursor.unexpected("expected PARTITION")
+        return list(found)
 
     def _rename_partition(self, cursor: Cursor, table: Table) -> None:
         (old,) = _partitions(cursor, table)
@@ -268,12 +290,22 @@ class Ddl:
     def _show(self, cursor: Cursor) -> str:
         if cursor.accept("PARTITIONS"):
             table = self._table(cursor)
-            specs = [p.spec for p in self.catalog.partitions(table) if p.spec]
+            wanted = _partial_spec(cursor, table)
+            specs = [
+                p.spec
+                for p in self.catalog.partitions(table)
+                if p.spec and all(p.values[i] == value for i, value in wanted.items())
+            ]
             return "\n".join(["", *specs, ""]) if specs else ""
+        if cursor.accept("CREATE", "TABLE"):
+            return ddl_text(self._table(cursor))
         if cursor.accept("TABLES"):
             _, schema, _ = self.session.resolve(["any"], self.catalog)
             project = cursor.name() if cursor.accept("IN") else self.session.project
             tables = self.catalog.tables(project, schema)
+            if cursor.accept("LIKE"):
+                pattern = re.escape(cursor.string().lower()).replace(r"\*", ".*")
+                tables = [t for t in tables if re.fullmatch(pattern, t.name)]
             return "\n".join(f"{t.definition.owner}:{t.name}" for t in tables)
         if cursor.accept("SCHEMAS"):
             project = cursor.name() if cursor.accept("IN") else self.session.project
@@ -289,6 +321,19 @@ class Ddl:
         cursor.accept("EXTENDED")
         table = self._table(cursor)
         line = "+" + "-" * 60 + "+"
+        if cursor.sees("PARTITION"):
+            (values,) = _partitions(cursor, table)
+            partition = self.catalog.partition(table, values)
+            times = (
+                f"{word}: {datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"
+                for word, seconds in (
+                    ("CreateTime", partition.created),
+                    ("LastDDLTime", partition.ddl_time),
+                    ("LastModifiedTime", partition.modified),
+                )
+            )
+            lines = [f"PartitionSize: {partition.size}", *times]
+            return "\n".join([line, *(f"| {text} |" for text in lines), line])
         head = [line, f"| Owner: {table.definition.owner} | Project: {table.project}"]
         head += [f"| TableComment: {table.definition.comment}", line]
         columns = [f"| {c.name} | {c.type} |  | {c.comment} |" for c in table.columns]
@@ -337,20 +382,74 @@ def _properties(cursor: Cursor) -> dict[str, str]:
         cursor.expect(",")
 
 
-def _partitions(cursor: Cursor, table: Table) -> list[tuple[str, ...]]:
-    """Read any number of full ``PARTITION (a='1', b='2')`` specs."""
+def _partitions(cursor: Cursor, table: Table, most: int | None = None) -> list[tuple[str, ...]]:
+    """Read any number of full ``PARTITION (a='1', b='2')`` specs, or at most so many."""
     partitions: list[tuple[str, ...]] = []
-    while cursor.accept("PARTITION"):
-        cursor.expect("(")
-        spec: dict[str, str] = {}
-        while True:
-            name = cursor.name().lower()
-            cursor.expect("=")
-            spec[name] = cursor.literal()
-            if cursor.accept(")"):
-                break
-            if not cursor.accept("/"):
-                cursor.expect(",")
-        partitions.append(table.partition_values(spec))
+    while len(partitions) != most and cursor.accept("PARTITION"):
+        partitions.append(table.partition_values(_spec(cursor)))
         cursor.accept(",")
     return partitions
+
+
+def _spec(cursor: Cursor) -> dict[str, str]:
+    cursor.expect("(")
+    spec: dict[str, str] = {}
+    while True:
+        name = cursor.name().lower()
+        cursor.expect("=")
+        spec[name] = cursor.literal()
+        if cursor.accept(")"):
+            return spec
+        if not cursor.accept("/"):
+            cursor.expect(",")
+
+
+def _partial_spec(cursor: Cursor, table: Table) -> dict[int, str]:
+    """Read a ``PARTITION (...)`` that names some of the partition columns, if one comes next."""
+    if not cursor.accept("PARTITION"):
+        return {}
+    places = {c.name: i for i, c in enumerate(table.partition_columns)}
+    spec = _spec(cursor)
+    unknown = [name for name in spec if name not in places]
+    if unknown:
+        raise errors.invalid_partition(f"{table.full_name} has no partition column {unknown[0]}")
+    return {places[name]: value for name, value in spec.items()}
+
+
+def ddl_text(table: Table) -> str:
+    """Return the statement that creates a table or view."""
+    definition = table.definition
+    if definition.view_text is not None:
+        names = ", ".join(f"`{c.name}`{_comment(c.comment)}" for c in table.columns)
+        head = f"CREATE VIEW {table.full_name} ({names}){_comment(definition.comment)}"
+        return f"{head} AS {definition.view_text};"
+    parts = [f"CREATE TABLE IF NOT EXISTS {table.full_name} ({_listed(table.columns)})"]
+    if definition.comment:
+        parts.append(_comment(definition.comment).strip())
+    if table.partition_columns:
+        parts.append(f"PARTITIONED BY ({_listed(table.partition_columns)})")
+    if definition.properties:
+        pairs = (
+            f"{text_literal(name)}={text_literal(value)}" for name, value in definition.properties.items()
+        )
+        parts.append(f"TBLPROPERTIES ({', '.join(pairs)})")
+    if definition.lifecycle is not None:
+        parts.append(f"LIFECYCLE {definition.lifecycle}")
+    return "\n".join(parts) + ";"
+
+
+def _listed(columns: Sequence[Column]) -> str:
+    return ", ".join(
+        f"`{c.name}` {c.type.upper()}{'' if c.nullable else ' NOT NULL'}{_comment(c.comment)}"
+        for c in columns
+    )
+
+
+def _comment(text: str) -> str:
+    return f" COMMENT {text_literal(text)}" if text else ""
+
+
+def text_literal(text: str) -> str:
+    """Return a text as a string literal of a statement whose escape sequences are resolved already."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

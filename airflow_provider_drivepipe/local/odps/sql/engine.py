@@ -7,21 +7,33 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow.parquet as pq
 from sqlglot import exp
 
 from airflow_provider_drivepipe.local.odps import errors
-from airflow_provider_drivepipe.local.odps.catalog import Catalog, Column, DataFile, Table
+from airflow_provider_drivepipe.local.odps.catalog import (
+    Catalog,
+    Column,
+    DataFile,
+    Table,
+    TableChange,
+)
 from airflow_provider_drivepipe.local.odps.sql import dialect, script
-from airflow_provider_drivepipe.local.odps.sql.compiler import CompiledQuery, compile_query
+from airflow_provider_drivepipe.local.odps.sql.compiler import (
+    CompiledQuery,
+    compile_queries,
+    compile_query,
+)
 from airflow_provider_drivepipe.local.odps.sql.convert import Typed, duck_cast, quote_name, quote_text
-from airflow_provider_drivepipe.local.odps.sql.ddl import Ddl
+from airflow_provider_drivepipe.local.odps.sql.ddl import Ddl, text_literal
 from airflow_provider_drivepipe.local.odps.sql.kinds import VOID, canonical
 from airflow_provider_drivepipe.local.odps.sql.macros import install
 from airflow_provider_drivepipe.local.odps.sql.result import Result, Rows
@@ -33,8 +45,11 @@ from airflow_provider_drivepipe.local.stats import Stats
 CANCELLED_CODE = "ODPS-0130252"
 _INTERRUPT_SECONDS = 0.05
 _MEMORY_LIMIT = "2GB"
+_WIDE_ROW_BYTES = 64 << 10
+_ROW_GROUP_BYTES = "32MB"
 _QUERY_WORDS = ("SELECT", "WITH", "(", "FROM", "VALUES")
 
+T = TypeVar("T")
 Written = dict[tuple[str, ...], list[DataFile]]
 
 
@@ -93,19 +108,34 @@ class Engine:
         self._catalog = catalog
         self._storage = storage
         self._stats = stats
-        self._database = duckdb.connect(
+        self._scratch = scratch
+        self._database = self._open()
+        self._lock = threading.Lock()
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        database = duckdb.connect(
             ":memory:",
             config={
                 "memory_limit": _MEMORY_LIMIT,
-                "temp_directory": str(scratch),
+                "temp_directory": str(self._scratch),
                 "autoinstall_known_extensions": False,
             },
         )
-        self._lock = threading.Lock()
-        install(self._database)
+        install(database)
         # A second fence around what the compiler lets through: no file but the local cloud's own.
-        self._database.execute(f"SET allowed_directories = [{quote_text(str(scratch.resolve().parent))}]")
-        self._database.execute("SET enable_external_access = false")
+        folder = quote_text(str(self._scratch.resolve().parent))
+        database.execute(f"SET allowed_directories = [{folder}]")
+        database.execute("SET enable_external_access = false")
+        return database
+
+    @contextmanager
+    def _for_wide_rows(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield a database of its own whose queries hold as few rows at a time as they can."""
+        with self._open() as database:
+            database.execute("SET threads = 1")
+            database.execute("SET enable_caching_operators = false")
+            database.execute("SET preserve_insertion_order = false")  # one thread keeps it all the same
+            yield database
 
     def close(self) -> None:
         """Give up what the engine holds; no statement may run any more."""
@@ -155,12 +185,18 @@ class Engine:
 
     @contextmanager
     def connect(
-        self, query: CompiledQuery, session: Session, cancellation: Cancellation
+        self, query: CompiledQuery, session: Session, cancellation: Cancellation, wide: bool = False
     ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Yield a connection that knows a query's tables; its errors become OdpsErrors."""
-        with self._lock:
-            cursor = self._database.cursor()
-        with cursor as connection:
+        """Yield a connection that knows a query's tables; its errors become OdpsErrors.
+
+        :param wide: whether to hold few rows at a time, which is slower.
+        """
+        with ExitStack() as stack:
+            if wide:
+                connection = stack.enter_context(self._for_wide_rows())
+            else:
+                with self._lock:
+                    connection = stack.enter_context(self._database.cursor())
             try:
                 zone = session.settings.get("odps.sql.timezone")
                 if zone:
@@ -173,7 +209,23 @@ class Engine:
                 raise _translate(error) from error
 
 
+class _LacksMemory(errors.OdpsError):
+    """A query that does not fit into memory."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            400,
+            "InternalServerError",
+            f"System internal error - the query needs more than the {_MEMORY_LIMIT} of memory that the local "
+            "cloud gives SQL: sort, group and join without the columns that have large values, and add "
+            "those by key in a statement of their own",
+            "ODPS-0010000",
+        )
+
+
 def _translate(error: duckdb.Error) -> errors.OdpsError:
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return _LacksMemory()
     # Further lines quote the translated query, which is not what its author wrote.
     first_line = str(error).splitlines()[0]
     if isinstance(error, duckdb.InterruptException):
@@ -181,6 +233,8 @@ def _translate(error: duckdb.Error) -> errors.OdpsError:
     own = re.search(r"(ODPS-\d{7}):(.*)", first_line)
     if own is not None:
         return errors.OdpsError(400, "InvalidArgument", own[2], own[1])
+    if "GROUPING child" in first_line or "GROUPING statement" in first_line:
+        return errors.semantic_error("GROUPING takes columns of GROUP BY only")
     ungrouped = "must appear in the GROUP BY clause" in first_line
     if ungrouped:
         return errors.semantic_error("an expression that is no aggregate should appear in GROUP BY key")
@@ -193,6 +247,31 @@ def _translate(error: duckdb.Error) -> errors.OdpsError:
     return errors.OdpsError(
         400, "InternalServerError", f"System internal error - {first_line}", "ODPS-0010000"
     )
+
+
+@dataclass(frozen=True)
+class _Connection:
+    """A connection for one query; ``wide`` says that it holds few rows at a time."""
+
+    duck: duckdb.DuckDBPyConnection
+    wide: bool
+
+    def copy(self, select: str, path: Path) -> None:
+        """Write a query's rows to a new Parquet file."""
+        options = "FORMAT parquet, COMPRESSION zstd"
+        if self.wide:
+            options += f", ROW_GROUP_SIZE_BYTES '{_ROW_GROUP_BYTES}'"
+        self.duck.execute(f"COPY ({select}) TO {quote_text(str(path))} ({options})")
+
+
+@dataclass(frozen=True)
+class _Target:
+    """Where an INSERT writes to: the fixed partition values, and what the query gives, in its order."""
+
+    table: Table
+    static: Mapping[str, str]
+    columns: Sequence[Column]
+    overwrite: bool
 
 
 class _Run:
@@ -213,7 +292,9 @@ class _Run:
         if first == "EXPLAIN":
             self._engine.count("explain")
             return Result(self._explain(sql))
-        ddl = Ddl(self._session, self._catalog, self._storage, self._create_as, self._describe)
+        ddl = Ddl(
+            self._session, self._catalog, self._storage, self._create_as, self._describe, self._matching
+        )
         answer = ddl.run(sql)
         if answer is not None:
             self._engine.count(first.lower())
@@ -221,9 +302,9 @@ class _Run:
         if first not in (*_QUERY_WORDS, "INSERT"):
             raise errors.parse_error(f"statement {first} is not supported by the local cloud")
         tree = dialect.parse(sql)
-        if isinstance(tree, exp.Insert):
+        if isinstance(tree, exp.Insert | exp.MultitableInserts):
             self._engine.count("insert")
-            self._insert(tree)
+            self._insert(_inserts(tree))
             return Result()
         if isinstance(tree, exp.Query):
             self._engine.count("select")
@@ -233,8 +314,19 @@ class _Run:
     def _compile(self, query: str | exp.Expr) -> CompiledQuery:
         return compile_query(query, self._session, self._catalog, self._storage)
 
-    def _connect(self, query: CompiledQuery) -> Any:
-        return self._engine.connect(query, self._session, self._cancellation)
+    def _connect(self, query: CompiledQuery, wide: bool = False) -> Any:
+        return self._engine.connect(query, self._session, self._cancellation, wide)
+
+    def _run(self, query: CompiledQuery, work: Callable[[_Connection], T]) -> T:
+        """Return what work on a query's connection gives; what lacks memory runs again for wide rows."""
+        if query.row_bytes < _WIDE_ROW_BYTES:
+            try:
+                with self._connect(query) as connection:
+                    return work(_Connection(connection, wide=False))
+            except _LacksMemory:
+                self._cancellation.check()
+        with self._connect(query, wide=True) as connection:
+            return work(_Connection(connection, wide=True))
 
     def _columns(self, query: CompiledQuery) -> tuple[Column, ...]:
         columns: list[Column] = []
@@ -254,6 +346,26 @@ class _Run:
             connection.sql(query.sql)  # DuckDB checks what is left to check, e.g. GROUP BY.
         return self._columns(query)
 
+    def _matching(self, table: Table, condition: str) -> list[tuple[str, ...]]:
+        """Return the values of the partitions that meet a condition on the partition columns."""
+        if not table.partition_columns:
+            raise errors.invalid_partition(f"table {table.full_name} is not partitioned")
+        values = [p.values for p in self._catalog.partitions(table)]
+        names = [f"`{c.name}`" for c in table.partition_columns]
+        # Without partitions the condition is still checked.
+        listed = values or [("",) * len(names)]
+        rows = ", ".join(f"({', '.join([str(i), *map(text_literal, row)])})" for i, row in enumerate(listed))
+        typed = ", ".join(
+            f"CAST({name} AS {column.type}) AS {name}"
+            for name, column in zip(names, table.partition_columns, strict=True)
+        )
+        inner = f"SELECT `#`, {typed} FROM VALUES {rows} AS v(`#`, {', '.join(names)})"
+        query = self._compile(f"SELECT `#` FROM ({inner}) p WHERE ({condition}) ORDER BY `#`")
+        if not values:
+            return []
+        with self._connect(query) as connection:
+            return [values[row[0]] for row in connection.execute(query.sql).fetchall()]
+
     def _explain(self, sql: str) -> str:
         rest = sql.strip()[len("EXPLAIN") :].strip()
         output = rest.upper().startswith("OUTPUT")
@@ -271,13 +383,16 @@ class _Run:
     def _select(self, tree: exp.Expr, path: Path) -> Rows:
         query = self._compile(tree)
         columns = self._columns(query)
-        with self._connect(query) as connection:
-            items = ", ".join(f"CAST({c.id} AS {duck_type(c.type)}) AS {c.id}" for c in columns)
+        items = ", ".join(f"CAST({c.id} AS {duck_type(c.type)}) AS {c.id}" for c in columns)
+
+        def write(connection: _Connection) -> Path:
             # DuckDB removes the file of a query that failed some time after it has raised the error: no
             # name is written to twice.
             unique = path.with_name(f"{uuid.uuid4().hex}.parquet")
-            _copy(connection, f"SELECT {items} FROM ({query.sql}) AS q", unique)
-        unique.replace(path)
+            connection.copy(f"SELECT {items} FROM ({query.sql}) AS q", unique)
+            return unique
+
+        self._run(query, write).replace(path)
         return Rows(path, pq.read_metadata(path).num_rows, columns)
 
     # Writing
@@ -286,11 +401,34 @@ class _Run:
         if if_not_exists and self._catalog.find_table(table.project, table.schema, table.name) is not None:
             return
         query = self._compile(sql)
-        with self._connect(query) as connection:
-            written = self._write(connection, query, table, {}, table.columns)
+        written = self._run(query, lambda c: self._write(c, query, table, {}, table.columns))
         self._keep(written, lambda: self._catalog.create_table(table, written, if_not_exists))
 
-    def _insert(self, tree: exp.Insert) -> None:
+    def _insert(self, trees: Sequence[exp.Insert]) -> None:
+        """Run the INSERTs of one statement, which all see the same rows and are published together."""
+        targets = [self._target(tree) for tree in trees]
+        _require_distinct(targets)
+        sources = [_source_query(tree) for tree in trees]
+        queries = compile_queries(sources, self._session, self._catalog, self._storage)
+        changes: list[TableChange] = []
+        try:
+            for target, query in zip(targets, queries, strict=True):
+                write = partial(
+                    self._write,
+                    query=query,
+                    table=target.table,
+                    static=target.static,
+                    columns=target.columns,
+                )
+                changes.append(TableChange(target.table, self._run(query, write), target.overwrite))
+            self._cancellation.check()
+            self._catalog.publish_all(changes)
+        except BaseException:
+            for change in changes:
+                self._remove(change.data)
+            raise
+
+    def _target(self, tree: exp.Insert) -> _Target:
         target: Any = tree.this
         column_names: list[str] | None = None
         if isinstance(target, exp.Schema):
@@ -307,11 +445,7 @@ class _Run:
             raise errors.semantic_error(f"{table.full_name} is partitioned, INSERT needs PARTITION (...)")
         static = _static_partition(partition, table)
         columns = _target_columns(table, static, column_names)
-        query = self._compile(_source_query(tree))
-        with self._connect(query) as connection:
-            written = self._write(connection, query, table, static, columns)
-        overwrite = bool(tree.args.get("overwrite"))
-        self._keep(written, lambda: self._catalog.publish(table, written, overwrite))
+        return _Target(table, static, columns, bool(tree.args.get("overwrite")))
 
     def _keep(self, written: Written, publish: Any) -> None:
         """Publish what was written; if that fails, or the instance was cancelled, remove it again."""
@@ -324,12 +458,12 @@ class _Run:
         if kept is False:
             self._remove(written)
 
-    def _remove(self, written: Written) -> None:
+    def _remove(self, written: Mapping[tuple[str, ...], Sequence[DataFile]]) -> None:
         self._storage.remove(file.path for files in written.values() for file in files)
 
     def _write(
         self,
-        connection: duckdb.DuckDBPyConnection,
+        connection: _Connection,
         query: CompiledQuery,
         table: Table,
         static: Mapping[str, str],
@@ -357,8 +491,8 @@ class _Run:
         written: Written = {}
         try:
             if dynamic:
-                connection.execute(f"CREATE TEMP TABLE incoming AS {cast_query}")
-                for values, condition in _groups(connection, table, static, dynamic):
+                connection.duck.execute(f"CREATE TEMP TABLE incoming AS {cast_query}")
+                for values, condition in _groups(connection.duck, table, static, dynamic):
                     written[values] = [
                         self._write_file(
                             connection, f"SELECT {by_id} FROM incoming WHERE {condition}", table, values
@@ -379,22 +513,18 @@ class _Run:
         return duck_cast(value.sql, target)
 
     def _write_file(
-        self, connection: duckdb.DuckDBPyConnection, select: str, table: Table, values: Sequence[str]
+        self, connection: _Connection, select: str, table: Table, values: Sequence[str]
     ) -> DataFile:
         path = self._storage.new_path(table, values)
         try:
-            _copy(connection, select, path)
+            connection.copy(select, path)
             for column in table.columns:
                 if not column.nullable:
-                    _require_values(connection, path, column)
+                    _require_values(connection.duck, path, column)
             return self._storage.describe(path)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-
-
-def _copy(connection: duckdb.DuckDBPyConnection, select: str, path: Path) -> None:
-    connection.execute(f"COPY ({select}) TO {quote_text(str(path))} (FORMAT parquet, COMPRESSION zstd)")
 
 
 def _require_values(connection: duckdb.DuckDBPyConnection, path: Path, column: Column) -> None:
@@ -442,6 +572,48 @@ def _target_columns(
         raise errors.semantic_error(f"column {unknown[0]} cannot be resolved")
     missing = [c for c in dynamic if c.name not in column_names]
     return [*(by_name[name] for name in column_names), *missing]
+
+
+def _inserts(tree: exp.Expr) -> list[exp.Insert]:
+    """Return the INSERTs of a statement, each with a query that can stand alone."""
+    if isinstance(tree, exp.Insert):
+        return [tree]
+    source = tree.args["source"]
+    if any(_is_volatile(node) for part in (source, tree.args.get("with_")) if part for node in part.walk()):
+        # The source is read anew by each INSERT, where the service reads it once.
+        raise errors.parse_error(
+            "FROM ... INSERT ... of a query with LIMIT, RAND or UUID is not supported by the local cloud"
+        )
+    found: list[exp.Insert] = []
+    for insert in tree.expressions:
+        query = insert.expression
+        if not isinstance(query, exp.Select) or query.args.get("from_") is not None:
+            raise errors.parse_error("an INSERT behind FROM takes a SELECT without FROM")
+        query.set("from_", exp.From(this=source.copy()))
+        if tree.args.get("with_") is not None:
+            query.set("with_", tree.args["with_"].copy())
+        found.append(insert)
+    return found
+
+
+def _is_volatile(node: exp.Expr) -> bool:
+    """Return whether a part of a query may give other rows when it is run again."""
+    called = isinstance(node, exp.Anonymous) and node.name.upper() in ("RAND", "UUID")
+    return called or isinstance(node, exp.Limit | exp.Offset)
+
+
+def _require_distinct(targets: Sequence[_Target]) -> None:
+    """Raise an error when INSERTs of one statement write to the same place, or both ways to one table."""
+    for i, one in enumerate(targets):
+        for other in targets[:i]:
+            if one.table.id != other.table.id:
+                continue
+            shared = one.static.keys() & other.static.keys()
+            if one.overwrite != other.overwrite or all(one.static[n] == other.static[n] for n in shared):
+                raise errors.semantic_error(
+                    f"the statement writes to {one.table.full_name} twice, where it needs different "
+                    "partitions, and either INTO or OVERWRITE"
+                )
 
 
 def _source_query(tree: exp.Insert) -> exp.Expr:

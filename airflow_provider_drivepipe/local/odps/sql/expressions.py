@@ -288,7 +288,7 @@ class Expressions:
         value = self.typed(node)
         if not kinds.is_text(value.kind) and value.kind != kinds.VOID:
             raise errors.illegal_conversion(f"{what} takes strings only, not {value.name}")
-        return value
+        return self.conversions.cast(value, "string") if value.kind.startswith("char(") else value
 
     def _exists(self, node: exp.Expr) -> Typed:
         return Typed(f"EXISTS ({self.subquery(node.this, self.scope).sql})", "boolean")

@@ -65,6 +65,23 @@ CREATE MACRO mc_trim_tail(items) AS CASE WHEN items IS NULL THEN NULL
 CREATE MACRO mc_instr(s, t, b) AS CASE
     WHEN b < 1 THEN error('ODPS-0121095:Invalid arguments - the start position must be positive')
     WHEN strpos(substr(s, b), t) = 0 THEN 0 ELSE strpos(substr(s, b), t) + b - 1 END;
+CREATE MACRO mc_instr_nth(s, t, b, n) AS CASE
+    WHEN b < 1 THEN error('ODPS-0121095:Invalid arguments - the start position must be positive')
+    WHEN n < 1 THEN error('ODPS-0121095:Invalid arguments - the number of the match must be positive')
+    WHEN s IS NULL OR b IS NULL OR n IS NULL THEN NULL
+    ELSE coalesce(list_filter(range(b, length(s) - length(t) + 2),
+        lambda i: substr(s, i, length(t)) = t)[n], 0) END;
+CREATE MACRO mc_nth_start(s, p, n) AS CASE WHEN s IS NULL OR p IS NULL THEN NULL
+    WHEN len(regexp_extract_all(s, p)) < n THEN 0
+    WHEN list_contains(regexp_extract_all(s, p), '')
+        OR len(string_split_regex(s, p)) <> len(regexp_extract_all(s, p)) + 1
+    THEN error('ODPS-0121095:Invalid arguments - the local cloud does not count matches of the pattern ' || p)
+    ELSE CAST(list_sum(list_transform(string_split_regex(s, p)[:n], lambda x: length(x)))
+        + coalesce(list_sum(list_transform(regexp_extract_all(s, p)[:n - 1], lambda x: length(x))), 0) + 1
+        AS BIGINT) END;
+CREATE MACRO mc_replace_nth(s, p, r, n) AS CASE WHEN mc_nth_start(s, p, n) = 0 THEN s
+    ELSE left(s, mc_nth_start(s, p, n) - 1) || r
+        || substr(s, mc_nth_start(s, p, n) + length(regexp_extract_all(s, p)[n])) END;
 CREATE MACRO mc_json(j, p) AS CASE WHEN json_valid(j) THEN json_extract_string(j, p) END;
 CREATE MACRO mc_part(s, sep, n) AS CASE
     WHEN n < 1 THEN error('ODPS-0121095:Invalid arguments - SPLIT_PART counts from 1')

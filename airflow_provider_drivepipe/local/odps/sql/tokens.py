@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlglot.tokens import TokenType
@@ -129,6 +130,31 @@ class Cursor:
         if start is None or end is None:
             raise self.unexpected("expected a type")
         return self._sql[start : end + 1]
+
+    def sees_within(self, keyword: str, wanted: Sequence[str]) -> bool:
+        """Return whether any of some words stands in the parentheses behind the next word, a keyword."""
+        if not self.sees(keyword, "("):
+            return False
+        return any(word.is_keyword(one) for word in self._inside(self._position + 1)[0] for one in wanted)
+
+    def in_parentheses(self) -> str:
+        """Read everything in parentheses and return it as written."""
+        if not self.sees("("):
+            raise self.unexpected("expected (")
+        inside, end = self._inside(self._position)
+        self._position = end
+        if not inside:
+            raise self.unexpected("expected something in parentheses")
+        return self._sql[inside[0].start : inside[-1].end + 1]
+
+    def _inside(self, start: int) -> tuple[list[Word], int]:
+        """Return the words in the parentheses that open at a position, and the position behind them."""
+        depth = 0
+        for i, word in enumerate(self._words[start:], start):
+            depth += word.is_keyword("(") - word.is_keyword(")")
+            if depth == 0:
+                return self._words[start + 1 : i], i + 1
+        raise errors.parse_error("unexpected end of the statement, expected )", len(self._sql))
 
     def rest(self) -> str:
         """Read everything that is left and return it as written."""

@@ -47,6 +47,15 @@ def _count(call: Call) -> Typed:
     return Typed(f"count({_distinct(call)}{row}){call.over}", "bigint")
 
 
+@declare("GROUPING", 1, 1, Role.AGGREGATE)
+@declare("GROUPING_ID", 1, MANY, Role.AGGREGATE)
+def _grouping(call: Call) -> Typed:
+    """Tell which columns a row is not grouped by, one bit each; the last column is the lowest bit."""
+    if call.over or call.distinct:
+        raise call.refusal("takes no DISTINCT and no OVER (...)")
+    return Typed(f"CAST(GROUPING({', '.join(a.sql for a in call.args)}) AS BIGINT)", "bigint")
+
+
 @declare("SUM", 1, 1, Role.AGGREGATE)
 def _sum(call: Call) -> Typed:
     value = call.number(0)
@@ -92,6 +101,10 @@ def _collect(call: Call) -> Typed:
 @declare("WM_CONCAT", 2, 2, Role.AGGREGATE)
 def _wm_concat(call: Call) -> Typed:
     separator = quote_text(call.constant(0))
+    if call.distinct and not (call.order or call.over):
+        # In any order, but in the same one each time.
+        text = call.text(1)
+        return Typed(f"string_agg(DISTINCT {text}, {separator} ORDER BY {text})", "string")
     return Typed(f"string_agg({_distinct(call)}{call.text(1)}, {separator}{call.order}){call.over}", "string")
 
 

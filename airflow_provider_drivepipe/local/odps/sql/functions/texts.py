@@ -34,7 +34,6 @@ define("SHA SHA1", "string", "string", "sha1({0})")
 define("SPLIT_PART", "string string bigint", "string", "mc_part({0}, {1}, {2})")
 define("BASE64", "binary", "string", "base64({0})")
 define("UNBASE64", "string", "binary", "from_base64({0})")
-define("INSTR", "string string bigint", "bigint", "strpos({0}, {1}) | mc_instr({0}, {1}, {2})", optional=1)
 define("LOCATE", "string string bigint", "bigint", "strpos({1}, {0}) | mc_instr({1}, {0}, {2})", optional=1)
 define("STARTSWITH", "string string", "boolean", "starts_with({0}, {1})")
 define("ENDSWITH", "string string", "boolean", "ends_with({0}, {1})")
@@ -44,6 +43,19 @@ define("ENDSWITH", "string string", "boolean", "ends_with({0}, {1})")
 def _substr(call: Call) -> Typed:
     rest = f", {call.bigint(2)}" if call.has(2) else ""
     return Typed(f"mc_substr({call.text(0)}, {call.bigint(1)}{rest})", "string")
+
+
+@declare("INSTR", 2, 4)
+def _instr(call: Call) -> Typed:
+    source, part = call.text(0), call.text(1)
+    if not call.has(3):
+        start = f"mc_instr({source}, {part}, {call.bigint(2)})" if call.has(2) else ""
+        return Typed(f"CAST({start or f'strpos({source}, {part})'} AS BIGINT)", "bigint")
+    text = call.constant(1)
+    if not text or any(text[:n] == text[-n:] for n in range(1, len(text))):
+        raise call.refusal("counts matches only of texts that cannot overlap themselves in the local cloud")
+    sql = f"mc_instr_nth({source}, {part}, {call.bigint(2)}, {call.bigint(3)})"
+    return Typed(f"CAST({sql} AS BIGINT)", "bigint")
 
 
 @declare("CONCAT", 1, MANY)
@@ -96,11 +108,15 @@ def _regexp_extract(call: Call) -> Typed:
 
 @declare("REGEXP_REPLACE", 3, 4)
 def _regexp_replace(call: Call) -> Typed:
-    occurrence = call.constant(3) if call.has(3) else "0"
-    if occurrence not in ("0", "1"):
-        raise call.refusal("replaces the first or all occurrences only in the local cloud")
+    occurrence = _whole(call, 3, 0, least=0)
     source, pattern, new = call.text(0), _pattern(call, 1), call.text(2)
-    every = ", 'g'" if occurrence == "0" else ""
+    if occurrence > 1:
+        if call.args[2].constant is None or "\\" in call.args[2].constant:
+            raise call.refusal(
+                "replaces a later occurrence by a constant without references only in the local cloud"
+            )
+        return Typed(f"mc_replace_nth({source}, {pattern}, {new}, {occurrence})", "string")
+    every = ", 'g'" if occurrence == 0 else ""
     replaced = f"regexp_replace({source}, {pattern}, {new}{every})"
     if call.args[2].constant is None:
         # A replacement of NULL only matters where there is something to replace.
@@ -109,24 +125,53 @@ def _regexp_replace(call: Call) -> Typed:
     return Typed(replaced, "string")
 
 
-@declare("REGEXP_COUNT", 2, 2)
+def _whole(call: Call, i: int, default: int, least: int = 1) -> int:
+    """Return an argument that is a constant whole number."""
+    if not call.has(i):
+        return default
+    if call.args[i].kind not in kinds.INTEGERS:
+        raise call.refusal(f"argument {i + 1} must be a BIGINT, not {call.args[i].name}")
+    number = int(call.constant(i))
+    if number < least:
+        raise call.refusal(f"argument {i + 1} must be at least {least}")
+    return number
+
+
+def _searched(call: Call) -> tuple[str, str, int]:
+    """Return the part of argument 0 that is searched, the pattern, and the place where the part starts."""
+    source, pattern, start = call.text(0), _pattern(call, 1), _whole(call, 2, 1)
+    if start == 1:
+        return source, pattern, start
+    written = "" if call.args[1].kind == kinds.VOID else call.args[1].constant
+    if written is None or re.search(r"\^|\\[AbB]", written):
+        raise call.refusal(
+            "with a start position takes a constant pattern without ^, \\A, \\b and \\B in the local cloud"
+        )
+    return f"substr({source}, {start})", pattern, start
+
+
+@declare("REGEXP_COUNT", 2, 3)
 def _regexp_count(call: Call) -> Typed:
-    return Typed(f"CAST(len(regexp_extract_all({call.text(0)}, {_pattern(call, 1)})) AS BIGINT)", "bigint")
+    source, pattern, _ = _searched(call)
+    return Typed(f"CAST(len(regexp_extract_all({source}, {pattern})) AS BIGINT)", "bigint")
 
 
-@declare("REGEXP_SUBSTR", 2, 2)
+@declare("REGEXP_SUBSTR", 2, 4)
 def _regexp_substr(call: Call) -> Typed:
-    source, pattern = call.text(0), _pattern(call, 1)
-    found = f"regexp_extract({source}, {pattern}, 0)"
-    return Typed(f"CASE WHEN regexp_matches({source}, {pattern}) THEN {found} END", "string")
+    source, pattern, _ = _searched(call)
+    return Typed(f"regexp_extract_all({source}, {pattern})[{_whole(call, 3, 1)}]", "string")
 
 
-@declare("REGEXP_INSTR", 2, 2)
+@declare("REGEXP_INSTR", 2, 5)
 def _regexp_instr(call: Call) -> Typed:
-    source, pattern = call.text(0), _pattern(call, 1)
-    before = f"length(regexp_extract({source}, '(?s)^(.*?)(?:' || {pattern} || ')', 1)) + 1"
+    source, pattern, start = _searched(call)
+    occurrence, option = _whole(call, 3, 1), _whole(call, 4, 0, least=0)
+    if option > 1:
+        raise call.refusal("argument 5 must be 0 or 1")
+    end = f" + length(regexp_extract_all({source}, {pattern})[{occurrence}])" if option else ""
+    found = f"mc_nth_start({source}, {pattern}, {occurrence})"
     return Typed(
-        f"CAST(CASE WHEN regexp_matches({source}, {pattern}) THEN {before} ELSE 0 END AS BIGINT)", "bigint"
+        f"CAST(CASE WHEN {found} = 0 THEN 0 ELSE {found} + {start - 1}{end} END AS BIGINT)", "bigint"
     )
 
 
