@@ -39,21 +39,39 @@ def child(
 
     :param stop_signal: what asks the child to end; its group is killed when it does not.
     """
-    process = subprocess.Popen(
-        command,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        start_new_session=True,
-    )
+    process = None
     try:
+        with _signals_later():
+            process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,
+            )
         yield process
     finally:
-        _end(process, stop_signal)
+        if process is not None:
+            _end(process, stop_signal)
+
+
+@contextmanager
+def _signals_later() -> Iterator[None]:
+    """Hold back what would interrupt this command, so that a child that has begun is known."""
+    held: list[int] = []
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {signum: signal.signal(signum, lambda signum, _: held.append(signum)) for signum in signals}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+    for signum in held:
+        signal.raise_signal(signum)
 
 
 def _end(process: subprocess.Popen[str], stop_signal: signal.Signals) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -45,6 +47,22 @@ def test_child_takes_its_group_along_on_an_error() -> None:
         interrupted()
     psutil.wait_procs([psutil.Process(pid) for pid in alive(pids)], timeout=5)
     assert alive(pids) == []
+
+
+def test_child_that_begins_while_its_command_is_interrupted_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[int] = []
+
+    class Interrupted(subprocess.Popen[str]):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            begun.append(self.pid)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt), signals_as_interrupts(), child(["sleep", "600"]):
+        pass
+    assert begun
+    assert alive(begun) == []
 
 
 def test_sigterm_ends_a_command_like_ctrl_c() -> None:
