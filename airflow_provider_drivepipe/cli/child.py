@@ -70,8 +70,8 @@ def _signals_later() -> Iterator[None]:
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
-    for signum in held:
-        signal.raise_signal(signum)
+    for number in held:
+        signal.raise_signal(number)
 
 
 def _end(process: subprocess.Popen[str], stop_signal: signal.Signals) -> None:
