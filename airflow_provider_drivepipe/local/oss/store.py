@@ -15,7 +15,7 @@ from typing import BinaryIO
 from airflow_provider_drivepipe.local.durable import make_folders, replace, sync
 from airflow_provider_drivepipe.local.oss import errors, names
 from airflow_provider_drivepipe.local.oss.checksums import StagedFile, checksums_of
-from airflow_provider_drivepipe.local.oss.folder_index import FolderIndex
+from airflow_provider_drivepipe.local.oss.folder_index import FolderIndexes
 from airflow_provider_drivepipe.local.oss.metadata import (
     DEFAULT_STORAGE_CLASS,
     STORAGE_CLASS_HEADER,
@@ -94,13 +94,14 @@ class OssStore:
         self.metadata = Metadata(self.private / "oss.sqlite")
         self.lock = threading.RLock()
         """Held while a file and its record change together, and while both are read."""
-        self._folders = FolderIndex(self.private / "folders")
+        self._folders = FolderIndexes(self.private / "folders")
         self._pathless = PathlessObjects(self.private / "pathless", self.metadata)
         self._finish_puts()
         self._pathless.remove_leftovers()
 
     def close(self) -> None:
-        """Close the metadata file."""
+        """Close the metadata file and the indexes."""
+        self._folders.close()
         self.metadata.close()
 
     # Buckets
@@ -154,19 +155,24 @@ class OssStore:
     def describe(self, bucket: str, keys: Sequence[str]) -> list[ObjectInfo]:
         """Return the descriptions of those objects of a listing that are still there."""
         records = self.metadata.find_objects(bucket, keys)
-        found = []
-        for key in keys:
-            record = records.get(key)
-            if record is not None and self._is_at_its_path(bucket, key, record):
-                found.append(_info(key, record))
-                continue
-            try:
-                found.append(self.head(bucket, key))
-            except errors.OssError as error:
-                if error.status >= 500:
-                    raise
-                # Removed meanwhile, not readable, or a file name that OSS allows for no object.
-        return found
+        known = {key: record for key, record in records.items() if self._is_at_its_path(bucket, key, record)}
+        infos = {key: _info(key, record) for key, record in known.items()}
+        unknown = [key for key in keys if key not in infos]
+        if unknown:
+            with self._adopting(bucket), ThreadPoolExecutor(_HASH_THREADS) as pool:
+                for info in pool.map(lambda key: self._found(bucket, key), unknown):
+                    if info is not None:
+                        infos[info.key] = info
+        return [infos[key] for key in keys if key in infos]
+
+    def _found(self, bucket: str, key: str) -> ObjectInfo | None:
+        """Return an object's description, None when a listing shall leave it out."""
+        try:
+            return self.head(bucket, key)
+        except errors.OssError as error:
+            if error.status >= 500:
+                raise
+            return None  # removed meanwhile, not readable, or a file name that OSS allows for no object
 
     def head(self, bucket: str, key: str) -> ObjectInfo:
         """Return an object's description; raises NoSuchKey."""
