@@ -7,6 +7,7 @@ import shutil
 import stat as statmodes
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -31,6 +32,8 @@ APPENDABLE = "Appendable"
 MULTIPART = "Multipart"
 
 _HASH_ATTEMPTS = 3
+_HASH_THREADS = 4
+"""Files that came from outside are hashed so many at a time when they are listed."""
 
 
 @dataclass(frozen=True)
@@ -159,13 +162,12 @@ class OssStore:
         infos = {key: _info(key, record) for key, record in known.items()}
         unknown = [key for key in keys if key not in infos]
         if unknown:
-            with self._adopting(bucket), ThreadPoolExecutor(_HASH_THREADS) as pool:
-                for info in pool.map(lambda key: self._found(bucket, key), unknown):
-                    if info is not None:
-                        infos[info.key] = info
+            with ThreadPoolExecutor(_HASH_THREADS) as pool:
+                found = pool.map(lambda key: self._find(bucket, key), unknown)
+                infos.update({info.key: info for info in found if info is not None})
         return [infos[key] for key in keys if key in infos]
 
-    def _found(self, bucket: str, key: str) -> ObjectInfo | None:
+    def _find(self, bucket: str, key: str) -> ObjectInfo | None:
         """Return an object's description, None when a listing shall leave it out."""
         try:
             return self.head(bucket, key)
@@ -334,7 +336,7 @@ class OssStore:
             record = ObjectRecord(sums.size, version[1], sums.etag, sums.crc64, NORMAL, {})
         with self.lock:
             if _same_version(path, file, version):
-                self.metadata.put_object(bucket, key, record)
+                self.metadata.note_object(bucket, key, record)
         return record
 
     def _make_room(self, bucket: str, key: str, path: Path, size: int) -> bool:
