@@ -97,6 +97,8 @@ class OssStore:
         self.metadata = Metadata(self.private / "oss.sqlite")
         self.lock = threading.RLock()
         """Held while a file and its record change together, and while both are read."""
+        self._hashing = [threading.Lock() for _ in range(64)]
+        """One for each file from outside that is being hashed, more or less."""
         self._folders = FolderIndexes(self.private / "folders")
         self._pathless = PathlessObjects(self.private / "pathless", self.metadata)
         self._finish_puts()
@@ -323,6 +325,16 @@ class OssStore:
         self, bucket: str, key: str, path: Path, file: BinaryIO, known: ObjectRecord | None
     ) -> ObjectRecord:
         """Return, and if possible keep, the record of a file that was written by somebody else."""
+        # Who waited for a long time, and asks again, finds what is being worked out for the first question.
+        with self._hashing[hash(path) % len(self._hashing)]:
+            record = self.metadata.find_object(bucket, key)
+            if record is not None and (record.size, record.mtime_ns) == _version(file):
+                return record
+            return self._hash(bucket, key, path, file, known)
+
+    def _hash(
+        self, bucket: str, key: str, path: Path, file: BinaryIO, known: ObjectRecord | None
+    ) -> ObjectRecord:
         for _ in range(_HASH_ATTEMPTS):
             version = _version(file)
             sums = checksums_of(file)
