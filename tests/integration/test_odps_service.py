@@ -450,7 +450,12 @@ def test_signatures(cloud: RunningOdps) -> None:
 @pytest.mark.parametrize("region", [None, "cn-shanghai"], ids=["v2", "v4"])
 @pytest.mark.parametrize("minutes", [-16, -14, 14, 16])
 def test_signatures_are_good_for_15_minutes(
-    cloud: RunningOdps, odps: ODPS, name: str, monkeypatch: pytest.MonkeyPatch, minutes: int, region: str | None
+    cloud: RunningOdps,
+    odps: ODPS,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    minutes: int,
+    region: str | None,
 ) -> None:
     odps.create_table(name, "n bigint", if_not_exists=True)
     client = cloud.client(region_name=region)

@@ -76,6 +76,12 @@ def test_buckets(cloud, client):
     drop(cloud, "lot-a", "x/y", "z")
     stat = client.get_bucket_stat(oss.GetBucketStatRequest(bucket="lot-a"))
     assert (stat.object_count, stat.storage, stat.multi_part_upload_count) == (2, 4, 0)
+    client.put_object(oss.PutObjectRequest(bucket="lot-a", key="k//ia", body=b"123", storage_class="IA"))
+    stat = client.get_bucket_stat(oss.GetBucketStatRequest(bucket="lot-a"))
+    assert (stat.object_count, stat.storage, stat.standard_storage) == (3, 7, 4)
+    assert (stat.infrequent_access_object_count, stat.infrequent_access_storage) == (1, 3)
+    empty = client.get_bucket_stat(oss.GetBucketStatRequest(bucket="lot-b"))
+    assert (empty.object_count, empty.last_modified_time, empty.archive_storage) == (0, 0, 0)
 
 
 def test_bucket_is_deleted_only_when_empty(cloud, client, bucket):
@@ -283,4 +289,6 @@ def test_files_from_outside_are_listed_while_others_come(cloud, client, bucket, 
         client.delete_object(oss.DeleteObjectRequest(bucket=bucket, key=gone))
         expected = (expected | {key}) - {gone}
         assert names(pages_v2(client, bucket, max_keys=9)) == sorted(expected)
-        assert names(pages_v1(client, bucket, prefix="in/0")) == sorted(one for one in expected if "in/0" in one)
+        assert names(pages_v1(client, bucket, prefix="in/0")) == sorted(
+            one for one in expected if "in/0" in one
+        )

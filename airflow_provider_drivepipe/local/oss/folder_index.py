@@ -313,7 +313,7 @@ class _Index:
 def _write_runs(folder: bytes, target: Path) -> bool:
     """Write the sorted files in a process of its own; return whether it could."""
     # -I -S: it needs nothing that is installed, and starts four times as fast.
-    command = [sys.executable, "-I", "-S", os.fspath(Path(sorted_names.__file__)), folder, target]
+    command = [sys.executable, "-I", "-S", sorted_names.__file__, os.fsdecode(folder), os.fspath(target)]
     return subprocess.run(command, check=False).returncode == 0
 
 

@@ -40,7 +40,6 @@ class Operation:
         """Return whether a request may name the version of the object that it means."""
         return self.level == "object" and self.method in ("GET", "HEAD", "DELETE")
 
-
     @property
     def may_take_long(self) -> bool:
         """Return whether the answer, a document, may need more time than clients wait without a byte."""

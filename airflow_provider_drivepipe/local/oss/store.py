@@ -8,8 +8,10 @@ import stat as statmodes
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,12 +22,13 @@ from airflow_provider_drivepipe.local.oss.folder_index import FolderIndexes
 from airflow_provider_drivepipe.local.oss.metadata import (
     DEFAULT_STORAGE_CLASS,
     STORAGE_CLASS_HEADER,
+    STORAGE_CLASSES,
     Metadata,
     ObjectRecord,
     PendingPut,
 )
 from airflow_provider_drivepipe.local.oss.pathless import MergedWalk, PathlessObjects
-from airflow_provider_drivepipe.local.oss.walk import KeyWalk
+from airflow_provider_drivepipe.local.oss.walk import BATCH, KeyWalk
 
 NORMAL = "Normal"
 APPENDABLE = "Appendable"
@@ -207,13 +210,36 @@ class OssStore:
         """Return whether there is an object of this key, without looking into it."""
         return self._marker(bucket, key) is not None or self._content(bucket, key) is not None
 
-    def size(self, bucket: str, key: str) -> int:
-        """Return an object's size in bytes without looking into it, 0 when it is gone."""
-        path = None if self._marker(bucket, key) else self._content(bucket, key)
+    def used(self, bucket: str) -> dict[str, tuple[int, int]]:
+        """Return size in bytes and number of the objects of each storage class, without looking into them."""
+        used = dict.fromkeys(STORAGE_CLASSES, (0, 0))
+        keys = iter(self.walk(bucket))
+        while batch := list(islice(keys, BATCH)):
+            records = self.metadata.find_objects(bucket, batch)
+            for key in batch:
+                record = records.get(key)
+                size = self._size(bucket, key)
+                if size is not None:
+                    headers = record.headers if record is not None else {}
+                    storage_class = headers.get(STORAGE_CLASS_HEADER, DEFAULT_STORAGE_CLASS)
+                    total, count = used[storage_class]
+                    used[storage_class] = total + size, count + 1
+        return used
+
+    def _size(self, bucket: str, key: str) -> int | None:
+        """Return an object's size in bytes, None when it is gone."""
+        if names.has_path(key) and not names.is_marker(key):
+            with suppress(OSError):
+                status = (self.root / bucket / key).lstat()
+                if statmodes.S_ISREG(status.st_mode):
+                    return status.st_size
         try:
-            return path.stat().st_size if path else 0
-        except FileNotFoundError:
-            return 0
+            if self._marker(bucket, key) is not None:
+                return 0
+            path = self._content(bucket, key)
+            return path.stat().st_size if path is not None else None
+        except (errors.OssError, FileNotFoundError):
+            return None
 
     # Writing
 
