@@ -186,7 +186,9 @@ class LocalCloud:
         )
         stack.callback(odps.close)
         odps.set_port(settings.odps_port)
-        oss = OssService(OssStore(self.oss_root), credentials, REGION, self.stats)
+        store = OssStore(self.oss_root)
+        stack.callback(store.close)
+        oss = OssService(store, credentials, REGION, self.stats)
         addresses = Addresses(settings.odps_endpoint, settings.oss_endpoint, REGION)
         maxframe = MaxFrameService(
             maxframe_root,

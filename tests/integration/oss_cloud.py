@@ -39,11 +39,16 @@ class OssCloud:
         """Where the files of the test bucket are."""
         return self.store.root / BUCKET
 
-    def client(self, key_id: str = KEY_ID, secret: str = SECRET, region: str = REGION, **extra) -> oss.Client:
+    def config(
+        self, key_id: str = KEY_ID, secret: str = SECRET, region: str = REGION, **extra
+    ) -> oss.config.Config:
         config = oss.config.load_default()
         config.credentials_provider = oss.credentials.StaticCredentialsProvider(key_id, secret, **extra)
         config.region, config.endpoint, config.retryer = region, self.endpoint, NopRetryer()
-        return oss.Client(config)
+        return config
+
+    def client(self, *given, **extra) -> oss.Client:
+        return oss.Client(self.config(*given, **extra))
 
     def counted(self, operation: str) -> int:
         return self.stats.snapshot().get(f"oss.{operation}", 0)

@@ -6,9 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from email.utils import format_datetime
 from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlparse
 
 import pandas as pd
 import pyarrow as pa
@@ -16,7 +19,7 @@ import pytest
 import requests
 from maxframe.learn.utils.odpsio import read_odps_model
 from odps import ODPS, dbapi, errors
-from odps.accounts import BearerTokenAccount, StsAccount
+from odps.accounts import BearerTokenAccount, CloudAccount, StsAccount
 from odps.config import option_context, options
 from odps.models import TableSchema
 from odps.tunnel import TableTunnel
@@ -472,6 +475,45 @@ def test_signatures(cloud: RunningOdps) -> None:
         PROJECT
     )
     assert requests.get(f"{endpoint}/projects/{PROJECT}", timeout=10).status_code == 401
+
+
+@pytest.mark.parametrize("region", [None, "cn-shanghai"], ids=["v2", "v4"])
+@pytest.mark.parametrize("minutes", [-16, -14, 14, 16])
+def test_signatures_are_good_for_15_minutes(
+    cloud: RunningOdps,
+    odps: ODPS,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    minutes: int,
+    region: str | None,
+) -> None:
+    odps.create_table(name, "n bigint", if_not_exists=True)
+    client = cloud.client(region_name=region)
+    tunnel = TableTunnel(client)
+    tunnel.create_download_session(name)
+    signed_at = datetime.now(UTC) + timedelta(minutes=minutes)
+    monkeypatch.setattr("odps.accounts.utils.formatdate", lambda **_: format_datetime(signed_at, usegmt=True))
+    if abs(minutes) < 15:
+        client.get_table(name).reload()
+        tunnel.create_upload_session(name)
+        return
+    for call in (client.get_table(name).reload, lambda: tunnel.create_upload_session(name)):
+        with pytest.raises(errors.RequestTimeTooSkewed) as caught:
+            call()
+        assert caught.value.max_interval_date == 900_000
+        difference = caught.value.expire_date - caught.value.now_date
+        assert difference.total_seconds() == pytest.approx(minutes * 60, abs=30)
+
+
+@pytest.mark.parametrize("date", [None, "yesterday", "Thu, 99 Jan 2026 00:00:00 GMT"])
+def test_signatures_need_their_date(cloud: RunningOdps, date: str | None) -> None:
+    request = SimpleNamespace(method="GET", headers={"Date": date or "none"}, url="")
+    path = f"/projects/{PROJECT}"
+    account = CloudAccount(ACCESS_KEY, SECRET)
+    canonical = account._build_canonical_str(urlparse(path), request)
+    headers = {"Authorization": account.calc_auth_str(canonical)} | ({"Date": date} if date else {})
+    answer = requests.get(f"{cloud.service.endpoint}{path}", headers=headers, timeout=10)
+    assert (answer.status_code, "Date header" in answer.text) == (401, True)
 
 
 def test_endpoint_with_a_path(cloud: RunningOdps, name: str) -> None:

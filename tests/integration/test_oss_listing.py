@@ -2,10 +2,12 @@
 
 import hashlib
 import os
+import time
 
 import alibabacloud_oss_v2 as oss
 import pytest
 
+from airflow_provider_drivepipe.local.oss import patience, walk
 from tests.integration.oss_cloud import BUCKET, failure, oss_cloud
 
 
@@ -74,6 +76,12 @@ def test_buckets(cloud, client):
     drop(cloud, "lot-a", "x/y", "z")
     stat = client.get_bucket_stat(oss.GetBucketStatRequest(bucket="lot-a"))
     assert (stat.object_count, stat.storage, stat.multi_part_upload_count) == (2, 4, 0)
+    client.put_object(oss.PutObjectRequest(bucket="lot-a", key="k//ia", body=b"123", storage_class="IA"))
+    stat = client.get_bucket_stat(oss.GetBucketStatRequest(bucket="lot-a"))
+    assert (stat.object_count, stat.storage, stat.standard_storage) == (3, 7, 4)
+    assert (stat.infrequent_access_object_count, stat.infrequent_access_storage) == (1, 3)
+    empty = client.get_bucket_stat(oss.GetBucketStatRequest(bucket="lot-b"))
+    assert (empty.object_count, empty.last_modified_time, empty.archive_storage) == (0, 0, 0)
 
 
 def test_bucket_is_deleted_only_when_empty(cloud, client, bucket):
@@ -246,3 +254,41 @@ def test_every_request_is_counted_by_its_operation(cloud, client, bucket):
     after = cloud.stats.snapshot()
     grown = {kind: n - before.get(kind, 0) for kind, n in after.items() if n != before.get(kind, 0)}
     assert grown == {"oss.PutObject": 1, "oss.GetObject": 2, "oss.HeadObject": 1, "oss.ListObjectsV2": 1}
+
+
+def test_a_listing_that_takes_long_says_so_in_time(cloud, client, bucket, monkeypatch):
+    """While an answer is made, white space comes: the client waits less for each byte than for the whole."""
+    drop(cloud, bucket, "a", "b")
+    monkeypatch.setattr(patience, "PATIENT_SECONDS", 0.1)
+    real = cloud.store.describe
+    monkeypatch.setattr(cloud.store, "describe", lambda *given: time.sleep(1.5) or real(*given))
+    config = cloud.config()
+    config.readwrite_timeout = 0.7
+    impatient = oss.Client(config)
+    assert names(pages_v2(impatient, bucket)) == ["a", "b"]
+    assert names(pages_v1(impatient, bucket)) == ["a", "b"]
+    monkeypatch.setattr(cloud.store, "describe", lambda *given: time.sleep(1) or 1 / 0)
+    with pytest.raises(oss.exceptions.OperationError) as caught:
+        pages_v2(impatient, bucket)
+    assert isinstance(caught.value.unwrap(), oss.exceptions.RequestError), "no half of a listing"
+
+
+def test_files_from_outside_are_listed_while_others_come(cloud, client, bucket, monkeypatch):
+    """A folder large enough for an index; each file shows in the next listing, whoever writes it."""
+    monkeypatch.setattr(walk, "LARGE", 20)
+    drop(cloud, bucket, *(f"in/{number:03d}" for number in range(30)))
+    expected = {f"in/{number:03d}" for number in range(30)}
+    assert names(pages_v2(client, bucket, max_keys=7)) == sorted(expected)
+    for number in range(30, 60):
+        key = f"in/{number % 50:03d}-{number}"
+        if number % 2:
+            drop(cloud, bucket, key)
+        else:
+            client.put_object(oss.PutObjectRequest(bucket=bucket, key=key, body=b"x"))
+        gone = f"in/{number - 30:03d}"
+        client.delete_object(oss.DeleteObjectRequest(bucket=bucket, key=gone))
+        expected = (expected | {key}) - {gone}
+        assert names(pages_v2(client, bucket, max_keys=9)) == sorted(expected)
+        assert names(pages_v1(client, bucket, prefix="in/0")) == sorted(
+            one for one in expected if "in/0" in one
+        )

@@ -3,12 +3,14 @@
 import base64
 import hashlib
 import os
+import threading
 import urllib.request
 from datetime import timedelta
 from email.utils import formatdate
 
 import alibabacloud_oss_v2 as oss
 import pytest
+import requests
 from alibabacloud_oss_v2.crc import Crc64
 
 from tests.integration.oss_cloud import BUCKET, failure, oss_cloud
@@ -344,3 +346,46 @@ def test_a_reader_keeps_its_version_while_the_object_is_replaced(client):
     put(client, "versions", new)
     assert received + b"".join(stream) == old
     assert get(client, "versions")[1] == new
+
+
+@pytest.mark.parametrize("key", [*ODD_KEYS, "é" * 511 + "x"])
+def test_plain_clients_resume_presigned_downloads(client, key):
+    """What browsers, curl and FFmpeg send: suffixes, several ranges, If-Range; no header of OSS."""
+    put(client, key)
+    url = client.presign(oss.GetObjectRequest(bucket=BUCKET, key=key)).url
+
+    def fetched(**headers):
+        answer = requests.get(url, headers={n.replace("_", "-"): v for n, v in headers.items()}, timeout=10)
+        return answer.status_code, answer.content
+
+    whole, tail = (200, CONTENT), (206, CONTENT[-3:])
+    modified = requests.get(url, timeout=10).headers["last-modified"]
+    assert fetched() == whole
+    assert fetched(range="bytes=-3") == fetched(range="bytes=7-") == tail
+    assert fetched(range="bytes=0-1,4-5") == whole
+    assert fetched(range="bytes=7-", if_range=etag_of(CONTENT)) == tail
+    assert fetched(range="bytes=7-", if_range=modified) == tail
+    assert fetched(range="bytes=7-", if_range='"of another version"') == whole
+    assert fetched(range="bytes=7-", if_range="Thu, 01 Jan 1970 00:00:00 GMT") == whole
+
+
+def test_downloads_are_of_one_version_while_others_write(cloud, client):
+    stop, size = threading.Event(), 2_000_000
+
+    def overwrite():
+        version, writer = 0, cloud.client()
+        while not stop.is_set():
+            version = (version + 1) % 250
+            put(writer, "busy", bytes([version]) * size)
+
+    put(client, "busy", bytes(size))
+    thread = threading.Thread(target=overwrite)
+    thread.start()
+    try:
+        for _ in range(15):
+            result, body = get(client, "busy")
+            assert (len(body), len(set(body))) == (size, 1)
+            assert (result.etag, result.hash_crc64) == (etag_of(body), crc_of(body))
+    finally:
+        stop.set()
+        thread.join()

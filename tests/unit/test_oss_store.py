@@ -2,16 +2,27 @@
 
 import os
 import random
+import shutil
+import threading
 import time
+from itertools import islice
 
 import pytest
 
-from airflow_provider_drivepipe.local.oss import folder_index, names, pathless, store, walk
+from airflow_provider_drivepipe.local.oss import (
+    folder_index,
+    folder_watch,
+    names,
+    pathless,
+    sorted_names,
+    store,
+    walk,
+)
 from airflow_provider_drivepipe.local.oss.append import append
 from airflow_provider_drivepipe.local.oss.errors import OssError
-from airflow_provider_drivepipe.local.oss.folder_index import FolderIndex
-from airflow_provider_drivepipe.local.oss.folder_index import entries as folder_index_entries
+from airflow_provider_drivepipe.local.oss.folder_index import FolderIndexes
 from airflow_provider_drivepipe.local.oss.listing_api import list_page
+from airflow_provider_drivepipe.local.oss.sorted_names import entries as folder_entries
 from airflow_provider_drivepipe.local.oss.store import OssStore
 from airflow_provider_drivepipe.local.oss.walk import KeyWalk, first_key_after, first_key_beyond
 
@@ -39,14 +50,30 @@ def walked(folder, prefix="", start=b"", index=None):
     return list(KeyWalk(folder, prefix.encode(), start, lambda key: False, index))
 
 
-@pytest.fixture(params=[False, True], ids=["read", "indexed"])
+@pytest.fixture(params=["read", "watched", "unwatched"])
 def index(request, tmp_path_factory, monkeypatch):
-    """None, or an index that thinks every folder worth it that was read once."""
-    if not request.param:
-        return None
-    monkeypatch.setattr(folder_index, "LARGE", 0)
+    """None, or indexes that think every folder worth it; the system tells what changes, or does not."""
+    if request.param == "read":
+        yield None
+        return
+    monkeypatch.setattr(walk, "LARGE", 0)
     monkeypatch.setattr(folder_index, "SETTLED_SECONDS", 0)
-    return FolderIndex(tmp_path_factory.mktemp("cache") / "folders")
+    if request.param == "unwatched":
+        monkeypatch.setattr(folder_index, "FolderWatch", no_watch)
+    monkeypatch.setattr(folder_index, "_write_runs", write_at_once)
+    indexes = FolderIndexes(tmp_path_factory.mktemp("cache") / "folders")
+    yield indexes
+    indexes.close()
+
+
+def write_at_once(folder, target):
+    """Do what a process of its own does, which takes too long for many small folders."""
+    sorted_names._write_run(list(folder_entries(folder)), target / "0.names")
+    return True
+
+
+def no_watch():
+    raise OSError("this system tells nothing")
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 1001])
@@ -95,44 +122,221 @@ def test_walk_reads_folders_in_bounded_batches(tmp_path, monkeypatch):
     assert sizes == [10, 10], "two batches are enough for fifteen keys"
 
 
+def counted_builds(monkeypatch):
+    builds, real = [], folder_index._write_runs
+    monkeypatch.setattr(folder_index, "_write_runs", lambda *given: builds.append(given) or real(*given))
+    return builds
+
+
 def test_index_saves_reading_the_folder(tmp_path, monkeypatch, index):
     folder = tmp_path / "bucket"
     folder.mkdir()
     for number in range(30):
         (folder / f"{number:02d}").touch()
     monkeypatch.setattr(walk, "BATCH", 10)
-    reads = []
-    for module in (walk, folder_index):
-        monkeypatch.setattr(module, "entries", lambda path: reads.append(path) or folder_index_entries(path))
-    assert len(walked(folder, index=index)) == 30
+    reads, builds = [], counted_builds(monkeypatch)
+    monkeypatch.setattr(walk, "entries", lambda path: reads.append(path) or folder_entries(path))
+    for _ in range(2):
+        assert len(walked(folder, index=index)) == 30
     pages = 4  # the last one finds nothing
-    assert len(reads) == (2 if index else pages), "once to see that it is large, once for the index"
-    assert len(walked(folder, index=index)) == 30
-    assert len(reads) == (2 if index else 2 * pages)
+    assert len(reads) == (1 if index else 2 * pages), "to see that it is large"
+    assert len(builds) == (1 if index else 0)
 
 
 def test_index_follows_every_change_of_the_folder(tmp_path, index):
     folder = tmp_path / "bucket"
     folder.mkdir()
-    chooser, names = random.Random(3), set()
-    for _ in range(60):
+    (folder / "file").touch()
+    watched = index is None or index._watch is not None
+    chooser, names = random.Random(3), {"file"}
+    for step in range(200 if watched else 10):
         name = f"{chooser.randrange(20):02d}"
-        if name in names:
-            (folder / name).unlink()
-        else:
-            (folder / name).touch()
+        beside = tmp_path / "beside"
+        match chooser.randrange(3) if name in names else 3:
+            case 0:
+                (folder / name).unlink()
+            case 1:
+                (folder / name).rename(folder / f"new-{step}")
+                names.add(f"new-{step}")
+            case 2:
+                (folder / name).rename(beside)
+                beside.unlink()
+            case 3:
+                beside.touch()
+                beside.rename(folder / name)
         names ^= {name}
-        time.sleep(0.01)  # longer than the file system's clock stands still
-        assert walked(folder, index=index) == sorted(names)
+        if not watched:
+            time.sleep(0.01)  # longer than the file system's clock stands still
+        assert walked(folder, index=index) == sorted(names), step
 
 
-def test_changing_folder_is_read(tmp_path, index, monkeypatch):
+def test_index_follows_files_and_folders_of_one_name(tmp_path, index):
+    if index is not None and index._watch is None:
+        time.sleep(0.01)
+    for _ in range(2):
+        (tmp_path / "a").touch()
+        assert walked(tmp_path, index=index) == ["a"]
+        (tmp_path / "a").unlink()
+        (tmp_path / "a").mkdir()
+        assert walked(tmp_path, index=index) == []
+        (tmp_path / "a/b").touch()
+        (tmp_path / "link").symlink_to("a")
+        assert walked(tmp_path, index=index) == ["a/b"]
+        (tmp_path / "a").rename(tmp_path / "c")
+        assert walked(tmp_path, index=index) == ["c/b"]
+        (tmp_path / "link").unlink()
+        shutil.rmtree(tmp_path / "c")
+        time.sleep(0.01)
+        assert walked(tmp_path, index=index) == []
+
+
+def test_folder_that_another_one_replaces(tmp_path, index):
+    for name in ("bucket", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"of-{name}").touch()
+    assert walked(tmp_path / "bucket", index=index) == ["of-bucket"]
+    (tmp_path / "bucket").rename(tmp_path / "away")
+    assert walked(tmp_path / "bucket", index=index) == []
+    (tmp_path / "away/more").touch()
+    (tmp_path / "other").rename(tmp_path / "bucket")
+    assert walked(tmp_path / "bucket", index=index) == ["of-other"]
+    (tmp_path / "bucket").rename(tmp_path / "other")
+    (tmp_path / "away").rename(tmp_path / "bucket")
+    assert walked(tmp_path / "bucket", index=index) == ["more", "of-bucket"]
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """Make a folder's index and leave it to a later server; returns a function that opens what was left."""
+    folder, builds = tmp_path / "bucket", counted_builds(monkeypatch)
+    folder.mkdir()
+    monkeypatch.setattr(walk, "LARGE", 2)
+
+    def listed(before_close=lambda: None):
+        indexes = FolderIndexes(tmp_path / "cache")
+        found = walked(folder, index=indexes)
+        before_close()
+        indexes.close()
+        return found, len(builds)
+
+    return folder, listed
+
+
+def test_index_outlives_the_server_when_nothing_changes(kept, monkeypatch):
+    folder, listed = kept
+    for name in "abc":
+        (folder / name).touch()
+    assert listed() == (["a", "b", "c"], 1)
+    assert listed() == (["a", "b", "c"], 2), "the folder had changed too short a time ago"
+    monkeypatch.setattr(folder_index, "SETTLED_SECONDS", 0)
+
+    def change():
+        (folder / "d").touch()
+        (folder / "a").unlink()
+
+    listed(change)
+    assert listed() == (["b", "c", "d"], 3), "what changed after it was made was kept too"
+    time.sleep(0.01)
+    (folder / "e").touch()
+    assert listed() == (["b", "c", "d", "e"], 4)
+    (store_of := folder.parent / "cache").joinpath(next(store_of.iterdir()), "changed.sqlite").write_bytes(
+        b"torn by a crash of the machine" * 99
+    )
+    assert listed() == (["b", "c", "d", "e"], 5)
+
+
+def test_index_is_made_anew_after_many_removals(tmp_path, index, monkeypatch):
+    monkeypatch.setattr(folder_index, "MOST_REMOVED", 3)
+    for number in range(10):
+        (tmp_path / str(number)).touch()
+    for number in range(10):
+        assert walked(tmp_path, index=index) == [str(one) for one in range(number, 10)]
+        (tmp_path / str(number)).unlink()
+        time.sleep(0.01)
+    if index is not None and (open_indexes := list(index._indexes.values())):
+        assert open_indexes[0].removed <= 4
+
+
+def test_lost_changes_are_read_from_the_folder(tmp_path, index, monkeypatch):
+    (tmp_path / "a").touch()
+    assert walked(tmp_path, index=index) == ["a"]
+    if index is None or index._watch is None:
+        return
+
+    def lose():
+        monkeypatch.undo()
+        raise folder_watch.ChangesLost
+
+    (tmp_path / "b").touch()
+    index._watch.changes()
+    monkeypatch.setattr(index._watch, "changes", lose)
+    assert walked(tmp_path, index=index) == ["a", "b"]
+
+
+def test_changing_folder_is_read_where_changes_are_not_told(tmp_path, index, monkeypatch):
     monkeypatch.setattr(folder_index, "SETTLED_SECONDS", 1000)
     (tmp_path / "one").touch()
     for name in ("two", "three"):
         assert walked(tmp_path, index=index)
         (tmp_path / name).touch()
         assert name in walked(tmp_path, index=index)
+
+
+def test_no_key_is_missing_or_twice_while_others_write(tmp_path, index, monkeypatch):
+    """Writers and deleters work while pages are read; what was there all the time is listed once."""
+    monkeypatch.setattr(folder_index, "SETTLED_SECONDS", 1)
+    staying = {f"stay-{number:04d}" for number in range(0, 1000, 7)}
+    for name in staying:
+        (tmp_path / name).touch()
+    stop, threads = threading.Event(), []
+
+    def change(seed):
+        chooser = random.Random(seed)
+        while not stop.is_set():
+            name = f"stay-{chooser.randrange(1000):04d}"
+            beside = tmp_path.parent / f"{tmp_path.name}-{seed}"
+            if name in staying:  # overwritten
+                beside.touch()
+                beside.replace(tmp_path / name)
+            elif (tmp_path / f"{name}-{seed}").exists():
+                (tmp_path / f"{name}-{seed}").unlink()
+            else:
+                (tmp_path / f"{name}-{seed}").touch()
+
+    for seed in range(3):
+        threads.append(threading.Thread(target=change, args=(seed,)))
+        threads[-1].start()
+    try:
+        for _ in range(3):
+            listed, start = [], b""
+            while page := list(islice(KeyWalk(tmp_path, b"", start, lambda key: False, index), 50)):
+                listed += page
+                start = first_key_after(page[-1].encode())
+            assert listed == sorted(set(listed))
+            assert staying <= set(listed)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert walked(tmp_path, index=index) == sorted(path.name for path in tmp_path.iterdir())
+
+
+def test_runs_are_sorted_and_whole(tmp_path, monkeypatch):
+    names = {f"ü{number:03d}" for number in range(500)}
+    (folder := tmp_path / "folder").mkdir()
+    (target := tmp_path / "target").mkdir()
+    for name in names:
+        (folder / name).touch()
+    monkeypatch.setattr(sorted_names, "RUN_NAMES", 150)
+    sorted_names.write_runs(os.fsencode(folder), target)
+    runs = [sorted_names.Run(path) for path in target.glob("*.names")]
+    assert sorted(map(len, runs)) == [50, 150, 150, 150]
+    found = [name for run in runs for name in run.names(b"")]
+    assert sorted(found) == sorted(name.encode() for name in names)
+    for run in runs:
+        assert list(run.names(b"")) == sorted(run.names(b""))
+        assert list(run.names(least := "ü300".encode())) == [one for one in run.names(b"") if one >= least]
+        run.close()
 
 
 def test_names_that_are_no_text_are_left_out(tmp_path):
@@ -206,7 +410,7 @@ def test_any_keys_side_by_side(oss, monkeypatch, batch):
     assert len(keys) > 100
     for key in {*keys, *(any_key() for _ in range(50))}:
         assert oss.exists("bucket", key) == (key in expected)
-        assert oss.size("bucket", key) == len(expected.get(key, b""))
+        assert oss._size("bucket", key) == (len(expected[key]) if key in expected else None)
     for key in keys:
         opened = oss.open("bucket", key)
         with opened.file:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from airflow_provider_drivepipe.local.faults.rules import Fault, FaultKind
 from airflow_provider_drivepipe.local.models.backend import (
@@ -11,10 +11,13 @@ from airflow_provider_drivepipe.local.models.backend import (
     UNAUTHORIZED,
     ModelError,
 )
-from airflow_provider_drivepipe.local.odps.errors import OdpsError
+from airflow_provider_drivepipe.local.odps.errors import (
+    MAX_CLOCK_SKEW,
+    OdpsError,
+    request_time_too_skewed,
+)
 from airflow_provider_drivepipe.local.oss.errors import OssError
 
-MAX_ODPS_CLOCK_SKEW = timedelta(minutes=15)
 _TEXT = "a fault of the local cloud, as asked for"
 
 
@@ -59,9 +62,9 @@ def _odps(kind: str, fault: Fault) -> OdpsError | None:
         case FaultKind.WRONG_SIGNATURE:
             text = "Invalid signature value - the request signature does not match"
             return OdpsError(403, "SignatureNotMatch", text, "ODPS-0410042")
-        case FaultKind.CLOCK_SKEW if abs(timedelta(seconds=fault.seconds)) > MAX_ODPS_CLOCK_SKEW:
-            text = "the request was signed at a time too far from the server's"
-            return OdpsError(401, "RequestTimeTooSkewed", text, "ODPS-0410051")
+        case FaultKind.CLOCK_SKEW if abs(timedelta(seconds=fault.seconds)) > MAX_CLOCK_SKEW:
+            signed_at = datetime.now(UTC)
+            return request_time_too_skewed(signed_at, signed_at + timedelta(seconds=fault.seconds))
     return None
 
 

@@ -1,4 +1,4 @@
-"""Who may call: request signatures (V2 and V4), and bearer tokens that survive a restart."""
+"""Who may call: request signatures (V2 and V4) and their time, and bearer tokens that survive a restart."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
 from urllib.parse import unquote, urlparse
 
@@ -16,7 +18,7 @@ from odps.accounts import CloudAccount
 from requests.structures import CaseInsensitiveDict
 
 from airflow_provider_drivepipe.local.odps.database import Database
-from airflow_provider_drivepipe.local.odps.errors import OdpsError
+from airflow_provider_drivepipe.local.odps.errors import MAX_CLOCK_SKEW, OdpsError, request_time_too_skewed
 
 LOGVIEW_PURPOSE = "logview"
 ACCESS_PURPOSE = "access"
@@ -98,6 +100,8 @@ class Authenticator:
         secret = self._credentials.get(access_key)
         if secret is None:
             raise _unauthorized("Unauthorized", f"unknown access key id {access_key}")
+        if "date" not in headers:
+            raise _unauthorized("AuthorizationRequired", "the Date header, which is signed, is missing")
         expected = _signature(CloudAccount(access_key, secret), method, path_and_query, headers, date, region)
         if not hmac.compare_digest(expected.encode(), signature.encode()):
             raise OdpsError(
@@ -106,6 +110,20 @@ class Authenticator:
                 "Invalid signature value - the request signature does not match: check the access key secret",
                 "ODPS-0410042",
             )
+        _check_time(headers["date"])
+
+
+def _check_time(date: str) -> None:
+    """Raise RequestTimeTooSkewed unless a request was signed at about this time."""
+    now = datetime.now(UTC)
+    try:
+        signed_at = parsedate_to_datetime(date)
+    except ValueError:
+        raise _unauthorized("AuthorizationRequired", f"the Date header is no date: {date}") from None
+    if signed_at.tzinfo is None:
+        signed_at = signed_at.replace(tzinfo=UTC)
+    if abs(now - signed_at) > MAX_CLOCK_SKEW:
+        raise request_time_too_skewed(signed_at, now)
 
 
 def _unauthorized(code: str, why: str) -> OdpsError:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
+MAX_CLOCK_SKEW = timedelta(minutes=15)
+"""How far the time of a signature may be from the server's."""
+
 
 class OdpsError(Exception):
     """A failure that a client sees.
@@ -21,6 +26,21 @@ class OdpsError(Exception):
     def text(self) -> str:
         """Return the numbered text, e.g. ``ODPS-0130131:Table not found - ...``."""
         return f"{self.odps_code}:{self.message}"
+
+
+def request_time_too_skewed(signed_at: datetime, now: datetime) -> OdpsError:
+    """Return the error for a request that was signed more than 15 minutes before or after ``now``."""
+    text = (
+        "Authentication request expired - the expire time interval exceeds the max limitation: "
+        f"{MAX_CLOCK_SKEW // timedelta(milliseconds=1)}, "
+        f"max_interval_date:{MAX_CLOCK_SKEW // timedelta(milliseconds=1)},"
+        f"expire_date:{_milliseconds(signed_at)},now_date:{_milliseconds(now)}"
+    )
+    return OdpsError(401, "RequestTimeTooSkewed", text, "ODPS-0410031")
+
+
+def _milliseconds(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
 
 
 def no_such_project(name: str) -> OdpsError:

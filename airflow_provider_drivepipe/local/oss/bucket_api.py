@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 from starlette.concurrency import run_in_threadpool
@@ -17,6 +18,8 @@ from airflow_provider_drivepipe.local.oss.uploads import MultipartUploads
 
 _DEFAULT_PAGE = 100
 _MAX_PAGE = 1000
+_NEVER_USED = ("Archive", "ColdArchive", "DeepColdArchive")
+"""Storage classes that a bucket's statistics name."""
 _GRANTS = node("AccessControlList", leaf("Grant", "private"))
 
 
@@ -119,8 +122,9 @@ class BucketApi:
         return xml_response(node("VersioningConfiguration"))  # without a status: never enabled
 
     async def _stat(self, request: OssRequest) -> Response:
-        size, count = await run_in_threadpool(self._measure, request.bucket_name)
+        used = await run_in_threadpool(self._store.used, request.bucket_name)
         uploads = await run_in_threadpool(self._uploads.count, request.bucket_name)
+        size, count = (sum(numbers) for numbers in zip(*used.values(), strict=True))
         return xml_response(
             node(
                 "BucketStat",
@@ -128,17 +132,14 @@ class BucketApi:
                 leaf("ObjectCount", count),
                 leaf("MultipartUploadCount", uploads),
                 leaf("LiveChannelCount", 0),
-                leaf("StandardStorage", size),
-                leaf("StandardObjectCount", count),
+                leaf("LastModifiedTime", int(time.time()) if count else 0),
+                leaf("DeleteMarkerCount", 0),
+                leaf("StandardStorage", used["Standard"][0]),
+                leaf("StandardObjectCount", used["Standard"][1]),
+                *_class_stat("InfrequentAccess", *used["IA"]),
+                *(text for name in _NEVER_USED for text in _class_stat(name, 0, 0)),
             )
         )
-
-    def _measure(self, bucket: str) -> tuple[int, int]:
-        size = count = 0
-        for key in self._store.walk(bucket):
-            size += self._store.size(bucket, key)
-            count += 1
-        return size, count
 
     @property
     def _location_name(self) -> str:
@@ -156,6 +157,14 @@ class BucketApi:
             leaf("ExtranetEndpoint", endpoint),
             leaf("IntranetEndpoint", endpoint),
         ]
+
+
+def _class_stat(name: str, size: int, count: int) -> list[str]:
+    return [
+        leaf(f"{name}Storage", size),
+        leaf(f"{name}RealStorage", size),
+        leaf(f"{name}ObjectCount", count),
+    ]
 
 
 def _endpoint(request: OssRequest) -> str:

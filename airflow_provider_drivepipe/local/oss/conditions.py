@@ -53,6 +53,14 @@ def check(headers: Mapping[str, str], info: ObjectInfo, prefix: str = "") -> Non
         raise _not_modified(info)
 
 
+def range_wanted(headers: Mapping[str, str], info: ObjectInfo) -> str | None:
+    """Return the Range header, None when its If-Range is not of this version: then all of it is wanted."""
+    if_range = headers.get("if-range")
+    if if_range is not None and not (_lists(if_range, info.etag) or _date(if_range) == info.modified):
+        return None
+    return headers.get("range")
+
+
 def resolve_range(header: str | None, size: int, *, standard: bool) -> ByteRange | None:
     """Return the bytes that a Range header means for an object of ``size`` bytes; None means all of it.
 

@@ -126,6 +126,16 @@ class Metadata:
             "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?)", bucket, key, *_values(record)
         )
 
+    def note_object(self, bucket: str, key: str, record: ObjectRecord) -> None:
+        """Do the same for what a crash of the machine may undo, since it can be found out again."""
+        sql = "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        with self._cursor() as cursor:
+            cursor.execute("PRAGMA synchronous=NORMAL")
+            try:
+                cursor.execute(sql, (bucket, key, *_values(record)))
+            finally:
+                cursor.execute("PRAGMA synchronous=FULL")
+
     def begin_put(self, put: PendingPut) -> None:
         """Note what the object will be once its file is in place; ``end_put`` or ``drop_put`` follows."""
         self._run(

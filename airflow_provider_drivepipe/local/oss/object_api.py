@@ -119,7 +119,8 @@ class ObjectApi:
             conditions.check(request.headers, info)
             headers = {**object_headers(info), **_overrides(request)}
             standard = request.headers.get("x-oss-range-behavior", "").lower() == "standard"
-            part = conditions.resolve_range(request.headers.get("range"), info.size, standard=standard)
+            wanted = conditions.range_wanted(request.headers, info)
+            part = conditions.resolve_range(wanted, info.size, standard=standard)
             if part is None:
                 return content_response(opened.file, ByteRange(0, info.size - 1), 200, headers)
             headers["content-range"] = f"bytes {part.first}-{part.last}/{info.size}"

@@ -40,6 +40,23 @@ class Operation:
         """Return whether a request may name the version of the object that it means."""
         return self.level == "object" and self.method in ("GET", "HEAD", "DELETE")
 
+    @property
+    def may_take_long(self) -> bool:
+        """Return whether the answer, a document, may need more time than clients wait without a byte."""
+        return self.name in _LONG
+
+
+_LONG = {
+    "ListObjects",
+    "ListObjectsV2",
+    "ListObjectVersions",
+    "GetBucketStat",
+    "CopyObject",
+    "UploadPartCopy",
+    "CompleteMultipartUpload",
+    "DeleteMultipleObjects",
+}
+
 
 def _operation(
     name: str, level: Level, method: str, marks: str = "", parameters: str = "", copies: bool = False

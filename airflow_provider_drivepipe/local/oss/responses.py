@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import BinaryIO
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from typing import Any, BinaryIO
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
@@ -18,7 +18,7 @@ from airflow_provider_drivepipe.local.oss.metadata import DEFAULT_STORAGE_CLASS,
 from airflow_provider_drivepipe.local.oss.protocol import OssRequest
 from airflow_provider_drivepipe.local.oss.store import ObjectInfo
 
-Handler = Callable[[OssRequest], Awaitable[Response]]
+Handler = Callable[[OssRequest], Coroutine[Any, Any, Response]]
 
 OWNER = node("Owner", leaf("ID", "local"), leaf("DisplayName", "local"))
 ACL_HEADER = "x-oss-object-acl"

@@ -19,6 +19,7 @@ from airflow_provider_drivepipe.local.oss.listing_api import ListingApi
 from airflow_provider_drivepipe.local.oss.multipart_api import MultipartApi
 from airflow_provider_drivepipe.local.oss.names import is_bucket_name
 from airflow_provider_drivepipe.local.oss.object_api import ObjectApi
+from airflow_provider_drivepipe.local.oss.patience import patiently
 from airflow_provider_drivepipe.local.oss.protocol import OssRequest
 from airflow_provider_drivepipe.local.oss.responses import Handler, error_response
 from airflow_provider_drivepipe.local.oss.signature import verify
@@ -83,7 +84,8 @@ class OssService:
             raise
         self._stats.count(f"oss.{operation.name}")
         self._verify(request)
-        return await self._handlers[operation.name](request)
+        answer = self._handlers[operation.name](request)
+        return await (patiently(answer) if operation.may_take_long else answer)
 
     def _verify(self, request: OssRequest) -> None:
         try:

@@ -7,30 +7,36 @@ import shutil
 import stat as statmodes
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 from airflow_provider_drivepipe.local.durable import make_folders, replace, sync
 from airflow_provider_drivepipe.local.oss import errors, names
 from airflow_provider_drivepipe.local.oss.checksums import StagedFile, checksums_of
-from airflow_provider_drivepipe.local.oss.folder_index import FolderIndex
+from airflow_provider_drivepipe.local.oss.folder_index import FolderIndexes
 from airflow_provider_drivepipe.local.oss.metadata import (
     DEFAULT_STORAGE_CLASS,
     STORAGE_CLASS_HEADER,
+    STORAGE_CLASSES,
     Metadata,
     ObjectRecord,
     PendingPut,
 )
 from airflow_provider_drivepipe.local.oss.pathless import MergedWalk, PathlessObjects
-from airflow_provider_drivepipe.local.oss.walk import KeyWalk
+from airflow_provider_drivepipe.local.oss.walk import BATCH, KeyWalk
 
 NORMAL = "Normal"
 APPENDABLE = "Appendable"
 MULTIPART = "Multipart"
 
 _HASH_ATTEMPTS = 3
+_HASH_THREADS = 4
+"""Files that came from outside are hashed so many at a time when they are listed."""
 
 
 @dataclass(frozen=True)
@@ -94,13 +100,16 @@ class OssStore:
         self.metadata = Metadata(self.private / "oss.sqlite")
         self.lock = threading.RLock()
         """Held while a file and its record change together, and while both are read."""
-        self._folders = FolderIndex(self.private / "folders")
+        self._hashing = [threading.Lock() for _ in range(64)]
+        """One for each file from outside that is being hashed, more or less."""
+        self._folders = FolderIndexes(self.private / "folders")
         self._pathless = PathlessObjects(self.private / "pathless", self.metadata)
         self._finish_puts()
         self._pathless.remove_leftovers()
 
     def close(self) -> None:
-        """Close the metadata file."""
+        """Close the metadata file and the indexes."""
+        self._folders.close()
         self.metadata.close()
 
     # Buckets
@@ -154,19 +163,23 @@ class OssStore:
     def describe(self, bucket: str, keys: Sequence[str]) -> list[ObjectInfo]:
         """Return the descriptions of those objects of a listing that are still there."""
         records = self.metadata.find_objects(bucket, keys)
-        found = []
-        for key in keys:
-            record = records.get(key)
-            if record is not None and self._is_at_its_path(bucket, key, record):
-                found.append(_info(key, record))
-                continue
-            try:
-                found.append(self.head(bucket, key))
-            except errors.OssError as error:
-                if error.status >= 500:
-                    raise
-                # Removed meanwhile, not readable, or a file name that OSS allows for no object.
-        return found
+        known = {key: record for key, record in records.items() if self._is_at_its_path(bucket, key, record)}
+        infos = {key: _info(key, record) for key, record in known.items()}
+        unknown = [key for key in keys if key not in infos]
+        if unknown:
+            with ThreadPoolExecutor(_HASH_THREADS) as pool:
+                found = pool.map(lambda key: self._find(bucket, key), unknown)
+                infos.update({info.key: info for info in found if info is not None})
+        return [infos[key] for key in keys if key in infos]
+
+    def _find(self, bucket: str, key: str) -> ObjectInfo | None:
+        """Return an object's description, None when a listing shall leave it out."""
+        try:
+            return self.head(bucket, key)
+        except errors.OssError as error:
+            if error.status >= 500:
+                raise
+            return None  # removed meanwhile, not readable, or a file name that OSS allows for no object
 
     def head(self, bucket: str, key: str) -> ObjectInfo:
         """Return an object's description; raises NoSuchKey."""
@@ -197,13 +210,36 @@ class OssStore:
         """Return whether there is an object of this key, without looking into it."""
         return self._marker(bucket, key) is not None or self._content(bucket, key) is not None
 
-    def size(self, bucket: str, key: str) -> int:
-        """Return an object's size in bytes without looking into it, 0 when it is gone."""
-        path = None if self._marker(bucket, key) else self._content(bucket, key)
+    def used(self, bucket: str) -> dict[str, tuple[int, int]]:
+        """Return size in bytes and number of the objects of each storage class, without looking into them."""
+        used = dict.fromkeys(STORAGE_CLASSES, (0, 0))
+        keys = iter(self.walk(bucket))
+        while batch := list(islice(keys, BATCH)):
+            records = self.metadata.find_objects(bucket, batch)
+            for key in batch:
+                record = records.get(key)
+                size = self._size(bucket, key)
+                if size is not None:
+                    headers = record.headers if record is not None else {}
+                    storage_class = headers.get(STORAGE_CLASS_HEADER, DEFAULT_STORAGE_CLASS)
+                    total, count = used[storage_class]
+                    used[storage_class] = total + size, count + 1
+        return used
+
+    def _size(self, bucket: str, key: str) -> int | None:
+        """Return an object's size in bytes, None when it is gone."""
+        if names.has_path(key) and not names.is_marker(key):
+            with suppress(OSError):
+                status = (self.root / bucket / key).lstat()
+                if statmodes.S_ISREG(status.st_mode):
+                    return status.st_size
         try:
-            return path.stat().st_size if path else 0
-        except FileNotFoundError:
-            return 0
+            if self._marker(bucket, key) is not None:
+                return 0
+            path = self._content(bucket, key)
+            return path.stat().st_size if path is not None else None
+        except (errors.OssError, FileNotFoundError):
+            return None
 
     # Writing
 
@@ -315,6 +351,16 @@ class OssStore:
         self, bucket: str, key: str, path: Path, file: BinaryIO, known: ObjectRecord | None
     ) -> ObjectRecord:
         """Return, and if possible keep, the record of a file that was written by somebody else."""
+        # Who waited for a long time, and asks again, finds what is being worked out for the first question.
+        with self._hashing[hash(path) % len(self._hashing)]:
+            record = self.metadata.find_object(bucket, key)
+            if record is not None and (record.size, record.mtime_ns) == _version(file):
+                return record
+            return self._hash(bucket, key, path, file, known)
+
+    def _hash(
+        self, bucket: str, key: str, path: Path, file: BinaryIO, known: ObjectRecord | None
+    ) -> ObjectRecord:
         for _ in range(_HASH_ATTEMPTS):
             version = _version(file)
             sums = checksums_of(file)
@@ -328,7 +374,7 @@ class OssStore:
             record = ObjectRecord(sums.size, version[1], sums.etag, sums.crc64, NORMAL, {})
         with self.lock:
             if _same_version(path, file, version):
-                self.metadata.put_object(bucket, key, record)
+                self.metadata.note_object(bucket, key, record)
         return record
 
     def _make_room(self, bucket: str, key: str, path: Path, size: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from collections.abc import Mapping
@@ -40,11 +41,19 @@ class CopySource:
 async def receive(request: OssRequest, staged: StagedFile) -> None:
     """Write the body of a request into a staged file as it arrives; raises InvalidDigest."""
     buffer = bytearray()
-    async for chunk in request.http.stream():
-        buffer += chunk
-        if len(buffer) >= CHUNK_BYTES:
-            await run_in_threadpool(staged.write, bytes(buffer))
-            buffer.clear()
+    write: asyncio.Task[None] | None = None
+    try:
+        async for chunk in request.http.stream():
+            buffer += chunk
+            if len(buffer) >= CHUNK_BYTES:
+                if write is not None:
+                    await write
+                # The next piece arrives while this one is hashed and written.
+                write = asyncio.create_task(run_in_threadpool(staged.write, bytes(buffer)))
+                buffer.clear()
+    finally:
+        if write is not None:
+            await write  # the file is not closed before
     await run_in_threadpool(staged.write, bytes(buffer))
     expected = request.headers.get("content-md5")
     if expected is not None and _digest(expected) != staged.sums.md5:

@@ -170,7 +170,7 @@ class MultipartUploads:
     def _append_part(self, upload: Upload, part: Part, staged: StagedFile) -> None:
         try:
             with self._path(upload.id, part).open("rb") as source:
-                staged.write_from(source, part.size)
+                staged.join(source, part.size, int(part.crc64))
         except FileNotFoundError:
             raise errors.no_such_upload(upload.id) from None
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import heapq
+import math
 import os
 from collections.abc import Callable, Iterator
 from itertools import takewhile
 from pathlib import Path
 
 from airflow_provider_drivepipe.local.oss import errors, names
-from airflow_provider_drivepipe.local.oss.folder_index import FolderIndex, entries
+from airflow_provider_drivepipe.local.oss.folder_index import LARGE, FolderIndexes
+from airflow_provider_drivepipe.local.oss.sorted_names import entries
 
 BATCH = 1001
 """How many entries of one folder are held at a time: one more than a page has at most."""
@@ -25,6 +27,10 @@ def first_key_beyond(prefix: bytes) -> bytes:
     return prefix[:-1] + bytes([prefix[-1] + 1])  # UTF-8 never has 0xff
 
 
+class _TooMany(Exception):
+    """A folder has more entries than shall be read."""
+
+
 class KeyWalk:
     """Iterates the keys of a bucket that start with ``prefix`` and are not less than ``start``, in order.
 
@@ -33,7 +39,7 @@ class KeyWalk:
     Symbolic links, special files and names that are no UTF-8 are not objects and are left out.
 
     :param is_marker: tells whether a folder (``a/b/``) is itself an object.
-    :param index: of large folders.
+    :param indexes: of large folders.
     """
 
     def __init__(
@@ -42,10 +48,10 @@ class KeyWalk:
         prefix: bytes,
         start: bytes,
         is_marker: Callable[[str], bool],
-        index: FolderIndex | None = None,
+        indexes: FolderIndexes | None = None,
     ) -> None:
         self.start = start
-        self._index = index
+        self._indexes = indexes
         self._root = os.fsencode(root) + b"/"
         self._prefix = prefix
         self._is_marker = is_marker
@@ -87,28 +93,41 @@ class KeyWalk:
 
     def _batch(self, folder: bytes, last: bytes) -> list[bytes]:
         """Return the first full names beyond ``last`` of a folder that may lead to wanted keys."""
-        path = self._root + folder
-        if self._index is not None:
-            least = max(_least(folder, self.start), _least(folder, self._prefix))
-            if last:
-                least = max(least, first_key_after(last[len(folder) :]))
-            names = self._index.names(path, least, BATCH)
-            if names is not None:
-                # In order, so the first that cannot have the prefix is followed by none that can.
-                return list(takewhile(self._fits, (folder + name for name in names)))
-        return heapq.nsmallest(BATCH, self._wanted(folder, last))
+        if self._indexes is None:
+            return heapq.nsmallest(BATCH, self._wanted(folder, last))
+        indexed = self._indexed(self._indexes, folder, last)
+        if indexed is not None:
+            return indexed
+        try:
+            return heapq.nsmallest(BATCH, self._wanted(folder, last, most=LARGE))
+        except _TooMany:
+            if self._indexes.build(self._path(folder)):
+                return self._batch(folder, last)
+            return heapq.nsmallest(BATCH, self._wanted(folder, last))
 
-    def _wanted(self, folder: bytes, last: bytes) -> Iterator[bytes]:
+    def _indexed(self, indexes: FolderIndexes, folder: bytes, last: bytes) -> list[bytes] | None:
+        """Do the same for a folder that has an index, None for one that has not."""
+        least = max(_least(folder, self.start), _least(folder, self._prefix))
+        if last:
+            least = max(least, first_key_after(last[len(folder) :]))
+        names = indexes.names(self._path(folder), least, BATCH)
+        if names is None:
+            return None
+        # In order, so the first that cannot have the prefix is followed by none that can.
+        return list(takewhile(self._fits, (folder + name for name in names)))
+
+    def _path(self, folder: bytes) -> bytes:
+        return (self._root + folder).rstrip(b"/")
+
+    def _wanted(self, folder: bytes, last: bytes, most: float = math.inf) -> Iterator[bytes]:
         """Yield full names beyond ``last``, folders with a slash at the end, that may lead to wanted keys."""
-        count = 0
-        for entry in entries(self._root + folder):
-            count += 1
+        for count, entry in enumerate(entries(self._root + folder)):
+            if count == most:
+                raise _TooMany
             name = folder + entry
             reached = name >= self.start or self.start.startswith(name)
             if reached and name > last and self._fits(name):
                 yield name
-        if self._index is not None:
-            self._index.note(self._root + folder, count)
 
     def _fits(self, name: bytes) -> bool:
         """Return whether a full name has the prefix, or is a folder that leads to it."""
