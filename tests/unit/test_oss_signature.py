@@ -204,3 +204,11 @@ def test_errors_hold_no_secret():
             verify(request, KEYS, REGION, SIGNED_AT)
         shown = f"{caught.value}{caught.value.details}{caught.value.headers}"
         assert not any(secret in shown for secret in KEYS.values())
+
+
+def test_query_may_be_encoded_otherwise_than_it_was_signed():
+    """The SDK's asynchronous client signs ``%2F`` and ``%20``, and sends ``/`` and ``+``."""
+    request = sign("marker=b%2Bc&prefix=a%2Fb%20c~")
+    sent = replace(request, query="marker=b%2bc&prefix=a/b+c~")
+    verify(sent, KEYS, REGION, SIGNED_AT)
+    assert code(replace(request, query="marker=b%2Bc&prefix=a/b-c~")) == "SignatureDoesNotMatch"

@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 from airflow_provider_drivepipe.local.oss import errors, signature_v1
 from airflow_provider_drivepipe.local.oss.signature_v1 import SignatureV1
@@ -170,7 +170,9 @@ def _sign(request: SignedRequest, signature: SignatureV4, secret: str) -> bytes:
 
 
 def _canonical_request(request: SignedRequest, additional: Sequence[str]) -> str:
-    signed = sorted((name, value) for name, value in pairs(request.query) if name != "x-oss-signature")
+    # Encoded anew, as OSS does: some clients, the SDK's asynchronous one too, sign %2F and send a slash.
+    given = ((_encoded(name), _encoded(value)) for name, value in pairs(request.query))
+    signed = sorted((name, value) for name, value in given if name != "x-oss-signature")
     query = "&".join(f"{name}={value}" if value else name for name, value in signed)
     headers = "".join(
         f"{name}:{value}\n" for name, value in sorted(request.headers.items()) if _is_signed(name, additional)
@@ -185,6 +187,10 @@ def _canonical_request(request: SignedRequest, additional: Sequence[str]) -> str
             request.headers.get("x-oss-content-sha256", _UNSIGNED_PAYLOAD),
         ]
     )
+
+
+def _encoded(text: str) -> str:
+    return quote(unquote_to_bytes(text.replace("+", " ")), safe="")
 
 
 def _is_signed(name: str, additional: Sequence[str]) -> bool:
