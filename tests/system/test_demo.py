@@ -81,6 +81,14 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     lifecycle.down(demo.root)
 
 
+@pytest.fixture(autouse=True)
+def _sigint_is_not_ignored() -> Iterator[None]:
+    """A shell that starts the tests in the background has SIGINT ignored, by all that they start too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
     output, _ = process.communicate()
     return process.returncode, output
