@@ -10,6 +10,7 @@ from pathlib import Path
 
 import maxframe.dataframe as md
 import pandas as pd
+from maxframe.config import options
 from maxframe.session import new_session
 from measured_cloud import MeasuredCloud, measured_cloud
 from odps.config import option_context
@@ -29,6 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sessions", type=int, default=20)
     count = parser.parse_args().sessions
+    options.show_progress = False
     with tempfile.TemporaryDirectory() as name, measured_cloud(Path(name)) as cloud:
         run(cloud, 0)  # the engine's first start
         started = time.perf_counter()
