@@ -5,7 +5,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-SOURCES := airflow_provider_drivepipe tests dags benchmarks docs
+SOURCES := airflow_provider_drivepipe maxcompute_local tests dags benchmarks docs
 ARGS ?=
 
 # The first interpreter that really runs and that both Airflow and MaxFrame support.
@@ -19,9 +19,9 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-venv: $(INSTALLED)  ## make .venv with this package and all it needs
+venv: $(INSTALLED)  ## make .venv with both packages and all they need
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml maxcompute_local/pyproject.toml constraints.txt
 	@"$(or $(PYTHON),false)" $(IS_SUITABLE) || { echo "No Python 3.11 or 3.12:" \
 		"$(or $(PYTHON),python3.11 python3.12 python3) was tried." \
 		"Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -29,8 +29,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 		"On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@echo "Installing into $(VENV); the first time this takes a few minutes."
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[local,dev]"
-	@$(BIN)/python -c "from airflow_provider_drivepipe.local.maxframe import workers; workers.prepare(None)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ./maxcompute_local -e ".[local,dev]"
+	@$(BIN)/python -c "from maxcompute_local.maxframe import workers; workers.prepare(None)"
 	@touch $@
 
 demo: $(INSTALLED)  ## run real videos through Airflow to a labelled partition, without a cloud account
@@ -44,15 +44,16 @@ down: $(INSTALLED)  ## stop what 'make up' started
 
 test: $(INSTALLED)  ## unit and integration tests; no network beyond loopback
 	@$(BIN)/python -m pytest -n auto --dist loadfile tests/unit tests/integration $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile maxcompute_local/tests/unit maxcompute_local/tests/integration $(ARGS)
 
 test-conformance: $(INSTALLED)  ## the local cloud through the SDKs, with maxframe's own tests
-	@$(BIN)/python -m pytest tests/conformance $(ARGS)
+	@$(BIN)/python -m pytest maxcompute_local/tests/conformance $(ARGS)
 
 test-system: $(INSTALLED)  ## tests with a whole Airflow
 	@$(BIN)/python -m pytest tests/system $(ARGS)
 
 test-crash: $(INSTALLED)  ## kill the local cloud under load for CRASH_SECONDS (default 600), then check every answer
-	@$(BIN)/python -m pytest -s tests/crash $(ARGS)
+	@$(BIN)/python -m pytest -s maxcompute_local/tests/crash $(ARGS)
 
 lint: $(INSTALLED)  ## ruff, format check, mypy
 	@$(BIN)/ruff check $(SOURCES)

@@ -14,8 +14,8 @@ from pathlib import Path
 import alibabacloud_oss_v2 as oss
 from odps import ODPS
 
-from airflow_provider_drivepipe.local import lifecycle
-from airflow_provider_drivepipe.local.settings import PROJECT, REGION, ServerSettings
+from maxcompute_local import lifecycle
+from maxcompute_local.settings import PROJECT, REGION, ServerSettings
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class MeasuredCloud:
 
 @contextmanager
 def measured_cloud(root: Path) -> Iterator[MeasuredCloud]:
-    command = [sys.executable, "-m", "airflow_provider_drivepipe.local.server", "--root", str(root)]
+    command = [sys.executable, "-m", "maxcompute_local.server", "--root", str(root)]
     with lifecycle.log_file(root).open("ab") as log:
         process = subprocess.Popen([*command, "--odps-port", "0", "--oss-port", "0"], stdout=log, stderr=log)
     try:

@@ -13,8 +13,8 @@ from pathlib import Path
 import alibabacloud_oss_v2 as oss
 from measured_cloud import measured_cloud
 
-from airflow_provider_drivepipe.local.oss.metadata import Metadata
-from airflow_provider_drivepipe.local.oss.store import OssStore
+from maxcompute_local.oss.metadata import Metadata
+from maxcompute_local.oss.store import OssStore
 
 BUCKET = "many"
 LINKS = 60_000

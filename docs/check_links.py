@@ -38,7 +38,11 @@ def broken_links(page: Path) -> list[str]:
 
 def main() -> int:
     """Check all pages; return 1 when a link is broken."""
-    pages = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+    pages = [
+        *sorted(ROOT.glob("*.md")),
+        *sorted((ROOT / "docs").rglob("*.md")),
+        *sorted((ROOT / "maxcompute_local").rglob("*.md")),
+    ]
     problems = [problem for page in pages for problem in broken_links(page)]
     sys.stdout.write("\n".join([*problems, f"{len(pages)} pages, {len(problems)} broken links"]) + "\n")
     return 1 if problems else 0

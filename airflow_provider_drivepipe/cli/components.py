@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # ships no types
 
-from airflow_provider_drivepipe.local.processes import end_processes
+from maxcompute_local.processes import end_processes
 
 _STOP_SECONDS = 20.0
 _LEFTOVER_SECONDS = 2.0

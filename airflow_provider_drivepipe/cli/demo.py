@@ -21,20 +21,21 @@ from airflow_provider_drivepipe.cli import demo_report
 from airflow_provider_drivepipe.cli.airflow_home import DEMO_HOME, AirflowHome, find_dags
 from airflow_provider_drivepipe.cli.airflow_log import Progress
 from airflow_provider_drivepipe.cli.child import child, signals_as_interrupts
-from airflow_provider_drivepipe.cli.demo_data import oss_client, upload_demo_videos
+from airflow_provider_drivepipe.cli.demo_data import upload_demo_videos
 from airflow_provider_drivepipe.cli.errors import CommandError
 from airflow_provider_drivepipe.cli.folders import add_folders
-from airflow_provider_drivepipe.local import lifecycle
-from airflow_provider_drivepipe.local.errors import LocalCloudError
-from airflow_provider_drivepipe.local.rootlock import is_locked
-from airflow_provider_drivepipe.local.settings import PROJECT, ServerSettings
+from maxcompute_local import lifecycle
+from maxcompute_local.clients import oss_client
+from maxcompute_local.errors import LocalCloudError
+from maxcompute_local.rootlock import is_locked
+from maxcompute_local.settings import PROJECT, ServerSettings
 
 if TYPE_CHECKING:
     from alibabacloud_oss_v2 import Client as OssClient
 
     from airflow_provider_drivepipe.cli.demo_checks import Expected, Found
-    from airflow_provider_drivepipe.cli.demo_videos import DemoVideo
     from airflow_provider_drivepipe.scenario.plan import Plan, StagePlan
+    from maxcompute_local.samples.driving_videos import DemoVideo
 
 SCENARIO_FILE = "driving_demo.yaml"
 PARTITION = "20261120"

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from airflow_provider_drivepipe.cli.demo_videos import DemoVideo
 from airflow_provider_drivepipe.contracts import (
     OssUri,
     Reason,
@@ -19,6 +18,7 @@ from airflow_provider_drivepipe.contracts import (
     image_id,
     video_id,
 )
+from maxcompute_local.samples.driving_videos import DemoVideo
 
 MANIFEST_TASK = "manifest"
 LABELS_TASK = "video_labels"

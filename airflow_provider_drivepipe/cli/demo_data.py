@@ -10,24 +10,11 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_drivepipe.cli.child import child
 from airflow_provider_drivepipe.cli.errors import CommandError
-from airflow_provider_drivepipe.local.settings import REGION, ServerSettings
 
 if TYPE_CHECKING:
     from alibabacloud_oss_v2 import Client as OssClient
 
-    from airflow_provider_drivepipe.cli.demo_videos import DemoVideo
-
-
-def oss_client(settings: ServerSettings) -> OssClient:
-    """Return an OSS client of a local cloud."""
-    import alibabacloud_oss_v2 as sdk
-
-    config = sdk.config.load_default()
-    config.credentials_provider = sdk.credentials.StaticCredentialsProvider(
-        settings.access_key_id, settings.access_key_secret
-    )
-    config.region, config.endpoint = REGION, settings.oss_endpoint
-    return sdk.Client(config)
+    from maxcompute_local.samples.driving_videos import DemoVideo
 
 
 def upload_demo_videos(folder: Path, oss: OssClient, bucket: str) -> list[DemoVideo]:
@@ -51,7 +38,7 @@ def upload_demo_videos(folder: Path, oss: OssClient, bucket: str) -> list[DemoVi
 
 def _make(folder: Path) -> list[DemoVideo]:
     """Make the videos in a process of its own, unless they are there from an earlier run."""
-    from airflow_provider_drivepipe.cli import demo_videos
+    from maxcompute_local.samples import driving_videos as demo_videos
 
     videos = list(demo_videos.DEMO_VIDEOS)
     stamp = folder / "complete"

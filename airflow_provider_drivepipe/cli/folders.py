@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from airflow_provider_drivepipe.cli.airflow_home import DEFAULT_HOME
-from airflow_provider_drivepipe.local import lifecycle
+from maxcompute_local import lifecycle
 
 
 def add_folders(parser: argparse.ArgumentParser, *, home: Path = DEFAULT_HOME, dags: bool = True) -> None:

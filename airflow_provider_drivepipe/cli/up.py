@@ -25,11 +25,12 @@ from airflow_provider_drivepipe.cli.airflow_home import (
 )
 from airflow_provider_drivepipe.cli.child import signals_as_interrupts
 from airflow_provider_drivepipe.cli.components import Component
-from airflow_provider_drivepipe.cli.demo_data import oss_client, upload_demo_videos
+from airflow_provider_drivepipe.cli.demo_data import upload_demo_videos
 from airflow_provider_drivepipe.cli.errors import CommandError
 from airflow_provider_drivepipe.cli.folders import add_folders
-from airflow_provider_drivepipe.local import lifecycle
-from airflow_provider_drivepipe.local.errors import LocalCloudError
+from maxcompute_local import lifecycle
+from maxcompute_local.clients import oss_client
+from maxcompute_local.errors import LocalCloudError
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 DEMO_BUCKET = "drivepipe-demo"

@@ -15,11 +15,6 @@ from hypothesis import strategies as st
 
 from airflow_provider_drivepipe.contracts import Stage
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
-from airflow_provider_drivepipe.local.maxframe.engine.templates import render
-from airflow_provider_drivepipe.local.models.backend import ChatRequest, ImagePart, TextPart
-from airflow_provider_drivepipe.local.models.script_rules import ModelRules
-from airflow_provider_drivepipe.local.models.scripted import Request
-from airflow_provider_drivepipe.local.server import LocalCloud
 from airflow_provider_drivepipe.operators.label import AiFuncLabelOperator
 from airflow_provider_drivepipe.pipelines.models import escape_braces
 from airflow_provider_drivepipe.scenario.label_schemas import label_fields
@@ -30,6 +25,11 @@ from airflow_provider_drivepipe.scenario.options import (
     TableOptions,
 )
 from airflow_provider_drivepipe.scenario.prompts import whole_prompt
+from maxcompute_local.maxframe.engine.templates import render
+from maxcompute_local.models.backend import ChatRequest, ImagePart, TextPart
+from maxcompute_local.models.script_rules import ModelRules
+from maxcompute_local.models.scripted import Request
+from maxcompute_local.server import LocalCloud
 from tests.integration.operator_context import Run
 from tests.unit.image_samples import encoded, scene
 

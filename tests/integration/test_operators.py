@@ -13,7 +13,6 @@ from airflow_provider_drivepipe.exceptions import (
 )
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.hooks.maxframe import Job, JobState, MaxFrameHook
-from airflow_provider_drivepipe.local import lifecycle
 from airflow_provider_drivepipe.operators.frame_extract import MaxFrameFrameExtractOperator
 from airflow_provider_drivepipe.operators.job_record import RECORD_KEY
 from airflow_provider_drivepipe.operators.label import AiFuncLabelOperator
@@ -29,6 +28,7 @@ from airflow_provider_drivepipe.scenario.options import (
     PartitionOptions,
     TableOptions,
 )
+from maxcompute_local import lifecycle
 from tests.integration.operator_context import Run
 from tests.unit.video_samples import write_video
 

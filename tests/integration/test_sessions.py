@@ -28,9 +28,9 @@ from sqlalchemy.orm import sessionmaker
 from airflow_provider_drivepipe.cli.main import main
 from airflow_provider_drivepipe.exceptions import TransientError
 from airflow_provider_drivepipe.hooks.maxframe import JobState, MaxFrameHook, SessionTags
-from airflow_provider_drivepipe.local import lifecycle
-from airflow_provider_drivepipe.local.odps import instance_api
-from airflow_provider_drivepipe.local.server import LocalCloud
+from maxcompute_local import lifecycle
+from maxcompute_local.odps import instance_api
+from maxcompute_local.server import LocalCloud
 
 HERE = "https://airflow.example"
 

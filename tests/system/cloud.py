@@ -18,9 +18,9 @@ import alibabacloud_oss_v2 as oss
 from odps import ODPS
 from PIL import Image
 
-from airflow_provider_drivepipe.cli.demo_data import oss_client
-from airflow_provider_drivepipe.local import lifecycle
-from airflow_provider_drivepipe.local.settings import PROJECT
+from maxcompute_local import lifecycle
+from maxcompute_local.clients import oss_client
+from maxcompute_local.settings import PROJECT
 from tests.system.model_endpoint import digest
 from tests.unit.video_samples import write_video
 

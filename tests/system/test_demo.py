@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from airflow_provider_drivepipe.local import lifecycle
+from maxcompute_local import lifecycle
 
 
 class Demo:

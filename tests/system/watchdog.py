@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from airflow_provider_drivepipe.local import lifecycle
-from airflow_provider_drivepipe.local.settings import LOCK_FILE
+from maxcompute_local import lifecycle
+from maxcompute_local.settings import LOCK_FILE
 from tests.system.component import Component
 from tests.system.postgres import stop_server
 

@@ -14,8 +14,8 @@ import pytest
 from airflow_provider_drivepipe.cli.airflow_log import Progress
 from airflow_provider_drivepipe.cli.demo_checks import Expected, Found, problems
 from airflow_provider_drivepipe.cli.demo_report import sample, stage_table, totals
-from airflow_provider_drivepipe.cli.demo_videos import DemoVideo
 from airflow_provider_drivepipe.contracts import OssUri, Reason, image_id, video_id
+from maxcompute_local.samples.driving_videos import DemoVideo
 
 VIDEOS = [
     DemoVideo("trips/a/front.mp4", "day", 4),

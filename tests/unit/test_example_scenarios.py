@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_drivepipe.contracts import STATUS_COLUMNS
-from airflow_provider_drivepipe.local.models.catalog import PUBLIC_PROJECT, builtin_models
 from airflow_provider_drivepipe.pipelines.schema_sql import schema_sql
 from airflow_provider_drivepipe.scenario.loading import load_scenario, scenario_files
 from airflow_provider_drivepipe.scenario.model import InputShape, Target
 from airflow_provider_drivepipe.scenario.plan import StageKind, plan
 from airflow_provider_drivepipe.scenario.walkthrough import walkthrough
+from maxcompute_local.models.catalog import PUBLIC_PROJECT, builtin_models
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "airflow_provider_drivepipe"

@@ -1,0 +1,280 @@
+"""The HTTP service that the MaxFrame engine asks for every generate and embed call."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import anyio.to_thread
+from anyio import CapacityLimiter
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from maxcompute_local import json_text
+from maxcompute_local.models.backend import (
+    INTERNAL_ERROR,
+    INVALID_IMAGE,
+    INVALID_PARAMETER,
+    UNAUTHORIZED,
+    UNSUPPORTED_TASK,
+    Backend,
+    ChatRequest,
+    EmbedRequest,
+    ImagePart,
+    Message,
+    ModelError,
+    Part,
+    TextPart,
+)
+from maxcompute_local.models.catalog import Model, Task
+from maxcompute_local.models.registry import ModelRegistry
+from maxcompute_local.models.script_rules import ModelRules, input_key
+from maxcompute_local.models.scripted import RawResponse, ScriptedBackend
+from maxcompute_local.stats import Stats
+
+_logger = logging.getLogger(__name__)
+
+_CHAT_TASKS = (Task.IMAGE_TEXT_TO_TEXT, Task.TEXT_GENERATION)
+_EMBED_TASKS = {"multimodal": Task.MULTI_MODAL_EMBEDDING, "text": Task.SENTENCE_EMBEDDING}
+_MAX_CONCURRENT = 16
+"""Calls in progress; more wait. Most of a slow endpoint's calls are only waiting."""
+
+Answer = dict[str, Any]
+
+
+class ModelService:
+    """``POST /v1/chat`` and ``POST /v1/embed``; ``app`` is mounted under ``/models``.
+
+    ``authenticate`` gets the bearer token and says whether it is good. Errors are
+    ``{"error": {"code", "message"}}`` with a fitting status. ``rules`` may answer chosen calls instead of the
+    models.
+
+    Counts ``model.chat`` and ``model.embed`` (calls that arrived, tries again included), for both also
+    ``….ok`` and ``….error.<status>``; ``model.images.<model>``, different pictures that a model was shown;
+    ``model.error``, all failures; and tokens.
+    """
+
+    def __init__(self, registry: ModelRegistry, authenticate: Callable[[str], bool], stats: Stats) -> None:
+        self._registry = registry
+        self._authenticate = authenticate
+        self._stats = stats
+        self.rules = ModelRules()
+        # Threads of their own, so that slow models do not hold up tables and objects.
+        self._limiter = CapacityLimiter(_MAX_CONCURRENT)
+        self.app = Starlette(
+            routes=[
+                Route("/v1/chat", self._chat, methods=["POST"]),
+                Route("/v1/embed", self._embed, methods=["POST"]),
+            ],
+            exception_handlers={ClientDisconnect: _nobody_there},
+        )
+
+    async def _chat(self, request: Request) -> Response:
+        return await self._serve(request, "model.chat", self._answer_chat)
+
+    async def _embed(self, request: Request) -> Response:
+        return await self._serve(request, "model.embed", self._answer_embed)
+
+    async def _serve(self, request: Request, kind: str, answer: Callable[[Answer], Answer]) -> Response:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        # In a thread: it may look the token up in a file.
+        known = scheme.lower() == "bearer" and await anyio.to_thread.run_sync(
+            self._authenticate, token.strip()
+        )
+        if not known:
+            self._stats.add("model.error")
+            return _error(401, UNAUTHORIZED, "a valid bearer token is needed")
+        response = await self._response(request, kind, answer)
+        if response.status_code < 400:
+            self._stats.add(f"{kind}.ok")
+        else:
+            self._stats.add(f"{kind}.error.{response.status_code}")
+            self._stats.add("model.error")
+        return response
+
+    async def _response(self, request: Request, kind: str, answer: Callable[[Answer], Answer]) -> Response:
+        body = await request.body()
+        try:
+            self._stats.count(kind)
+            return JSONResponse(
+                await anyio.to_thread.run_sync(lambda: answer(_object(body)), limiter=self._limiter)
+            )
+        except ModelError as error:
+            return _error(error.status, error.code, error.message)
+        except RawResponse as raw:
+            return Response(raw.body, raw.status)
+        except Exception as error:
+            # The log has the traceback; the caller's table needs no more than the kind.
+            _logger.exception("A model backend failed")
+            return _error(500, INTERNAL_ERROR, f"the model backend failed ({type(error).__name__})")
+
+    def _answer_chat(self, body: Answer) -> Answer:
+        model = self._model(body)
+        if model.task not in _CHAT_TASKS:
+            raise ModelError(400, UNSUPPORTED_TASK, f"model {model.name!r} does {model.task}, not chat")
+        request = ChatRequest(
+            model.name,
+            _messages(body.get("messages")),
+            _mapping(body, "params"),
+            _mapping(body, "running_options"),
+        )
+        answer = self._backend(model, request).chat(request)
+        self._stats.add("model.input_tokens", answer.input_tokens)
+        self._stats.add("model.output_tokens", answer.output_tokens)
+        return {
+            "id": f"chatcmpl-{uuid.uuid4().hex}",
+            "object": "chat.completion",
+            "created": int(time.time()),
+            "model": model.name,
+            "choices": [
+                {
+                    "index": 0,
+                    "finish_reason": answer.finish_reason,
+                    "message": {"role": "assistant", "content": answer.content},
+                }
+            ],
+            "usage": {
+                "prompt_tokens": answer.input_tokens,
+                "completion_tokens": answer.output_tokens,
+                "total_tokens": answer.input_tokens + answer.output_tokens,
+            },
+        }
+
+    def _answer_embed(self, body: Answer) -> Answer:
+        model = self._model(body)
+        kind = body.get("kind")
+        if not isinstance(kind, str) or kind not in _EMBED_TASKS:
+            raise _invalid(f"kind: expected 'multimodal' or 'text', not {kind!r}")
+        if model.task != _EMBED_TASKS[kind]:
+            raise ModelError(
+                400, UNSUPPORTED_TASK, f"model {model.name!r} does {model.task}, not {kind} embedding"
+            )
+        parts = _parts(body.get("input"), "input")
+        if not parts:
+            raise _invalid("input: nothing to embed")
+        params = _mapping(body, "params")
+        request = EmbedRequest(model.name, parts, _dimension(body, params), params)
+        answer = self._backend(model, request).embed(request)
+        tokens = answer.input_tokens
+        self._stats.add("model.input_tokens", tokens)
+        if kind == "text":
+            data = [
+                {"object": "embedding", "index": index, "embedding": list(vector)}
+                for index, vector in enumerate(answer.vectors)
+            ]
+            usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+            return {"object": "list", "data": data, "model": model.name, "usage": usage}
+        embeddings = [
+            {
+                "index": index,
+                "type": "image" if isinstance(part, ImagePart) else "text",
+                "embedding": list(vector),
+            }
+            for index, (part, vector) in enumerate(zip(parts, answer.vectors, strict=True))
+        ]
+        return {
+            "output": {"embeddings": embeddings},
+            "usage": {"input_tokens": tokens, "total_tokens": tokens},
+            "request_id": str(uuid.uuid4()),
+        }
+
+    def _backend(self, model: Model, request: ChatRequest | EmbedRequest) -> Backend:
+        """Return who answers a request: a rule's step if one picks it, else the model's own backend."""
+        if any(isinstance(part, ImagePart) for part in request.parts):
+            self._stats.distinct(f"model.images.{model.name}", input_key(request).encode())
+        step = self.rules.step(request)
+        if step is None:
+            return model.backend
+        if step.answers:
+            return ScriptedBackend([step])
+        step.play()
+        return model.backend
+
+    def _model(self, body: Answer) -> Model:
+        name, project = body.get("model"), body.get("project")
+        if not isinstance(name, str) or not name:
+            raise _invalid("model: expected a name")
+        if project is not None and not isinstance(project, str):
+            raise _invalid("project: expected a name")
+        return self._registry.find(name, project)
+
+
+async def _nobody_there(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=400)
+
+
+def _object(body: bytes) -> Answer:
+    try:
+        value = json_text.load(body)
+    except ValueError as error:
+        raise _invalid("the request body is not JSON") from error
+    if not isinstance(value, dict):
+        raise _invalid("the request body is not a JSON object")
+    return value
+
+
+def _mapping(body: Answer, key: str) -> Mapping[str, Any]:
+    value = body.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise _invalid(f"{key}: expected an object")
+    return value
+
+
+def _dimension(body: Answer, params: Mapping[str, Any]) -> int | None:
+    """The dimension is an own field; ``params`` may hold it under either of its usual names."""
+    for value in (body.get("dimension"), params.get("dimension"), params.get("dimensions")):
+        if value is not None:
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise _invalid(f"dimension: expected an integer, not {value!r}")
+            return value
+    return None
+
+
+def _messages(value: object) -> tuple[Message, ...]:
+    if not isinstance(value, list) or not value:
+        raise _invalid("messages: expected a list of at least one message")
+    messages = []
+    for index, message in enumerate(value):
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            raise _invalid(f"messages[{index}]: expected an object with role and content")
+        content = message.get("content")
+        where = f"messages[{index}].content"
+        parts = (TextPart(content),) if isinstance(content, str) else _parts(content, where)
+        messages.append(Message(message["role"], parts))
+    return tuple(messages)
+
+
+def _parts(value: object, where: str) -> tuple[Part, ...]:
+    if not isinstance(value, list):
+        raise _invalid(f"{where}: expected a list of parts")
+    return tuple(_part(part, f"{where}[{index}]") for index, part in enumerate(value))
+
+
+def _part(value: object, where: str) -> Part:
+    kind = value.get("type") if isinstance(value, dict) else None
+    if isinstance(value, dict) and kind == "text" and isinstance(value.get("text"), str):
+        return TextPart(value["text"])
+    if isinstance(value, dict) and kind == "image" and isinstance(value.get("data"), str):
+        try:
+            data = base64.b64decode(value["data"], validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise ModelError(400, INVALID_IMAGE, f"{where}.data is not base64") from error
+        return ImagePart(data, str(value.get("mime") or "image/jpeg"), str(value.get("source") or ""))
+    raise _invalid(f"{where}: expected a text part with text, or an image part with base64 data")
+
+
+def _invalid(message: str) -> ModelError:
+    return ModelError(400, INVALID_PARAMETER, message)
+
+
+def _error(status: int, code: str, message: str) -> JSONResponse:
+    return JSONResponse({"error": {"code": code, "message": message}}, status)

@@ -1,0 +1,231 @@
+"""The built-in scene tagger: answers in the shape of ``driving-scene/v1`` without any weights."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from maxcompute_local.models.backend import Backend, ChatAnswer, ChatRequest
+from maxcompute_local.models.images import Image, decode_image, shrink
+from maxcompute_local.models.scene_measures import SceneMeasures, measure
+from maxcompute_local.models.scene_objects import (
+    Cue,
+    Found,
+    Lanes,
+    find_lanes,
+    find_people,
+    find_vehicles,
+)
+from maxcompute_local.models.tokens import image_tokens, text_tokens
+
+CARD = (
+    "Scene tagger of the local cloud. Classical image processing (brightness, colour, haze, streaks, line "
+    "and lamp detection, OpenCV's HOG pedestrian detector); no neural network, no weights, no network. "
+    "Answers every request with a JSON object in the shape of driving-scene/v1 for the first picture of the "
+    "request, whatever the prompt says; the same picture always gets the same answer. "
+    "Good for: trying a pipeline end to end, coarse time of day, rain streaks, fog. "
+    "Weak: it sees no difference between cars, lorries and buses (all are 'car'), misses many vehicles and "
+    "most people, and takes any road with outer lines and open surroundings for a highway. "
+    "Cannot: read signs or traffic lights, tell what the own car does, find hazards, understand a prompt. "
+    "Answers 'unknown' where it cannot tell and abstains on pictures without content. "
+    "Thresholds were set on drawn scenes; do not use it as ground truth. Token counts are estimates."
+)
+
+_LONGEST_SIDE = 640
+_KEYS = (
+    "weather",
+    "time_of_day",
+    "scene_type",
+    "road_surface",
+    "visibility",
+    "traffic_density",
+    "ego_action",
+    "key_objects",
+    "traffic_light",
+    "risk_level",
+    "risk_reasons",
+    "hazards",
+    "caption",
+    "abstain",
+    "abstain_reason",
+)
+
+
+class SceneTagger(Backend):
+    """Backend that tags the first picture of a chat request."""
+
+    def chat(self, request: ChatRequest) -> ChatAnswer:
+        """Return the label as a JSON object; it abstains when there is no picture or nothing on it."""
+        tokens = text_tokens(request.text)
+        if request.images:
+            picture = decode_image(request.images[0].data)
+            for image in request.images:
+                height, width = decode_image(image.data).shape[:2]
+                tokens += image_tokens(width, height)
+            label = tag(picture)
+        else:
+            label = _abstained("no picture in the request")
+        return _limited(json.dumps(label, ensure_ascii=False), tokens, request.params.get("max_tokens"))
+
+
+def tag(picture: Image) -> dict[str, Any]:
+    """Return the ``driving-scene/v1`` label of a BGR picture."""
+    picture = shrink(picture, _LONGEST_SIDE)
+    if min(picture.shape[:2]) < 48:
+        return _abstained("the picture is too small")
+    measures = measure(picture)
+    if measures.contrast < 4:
+        return _abstained("the picture is blank")
+    if measures.structure < 0.3:
+        return _abstained("the picture is noise without structure")
+    if measures.edges < 0.0005:
+        return _abstained("the picture shows no objects, only a smooth gradient")
+
+    time_of_day = _time_of_day(measures)
+    weather = _weather(measures, time_of_day)
+    lanes = find_lanes(picture)
+    vehicles = find_vehicles(picture, lanes.horizon, _cues(time_of_day, weather))
+    people = [] if time_of_day == "night" else find_people(picture)
+    label = {
+        "weather": weather,
+        "time_of_day": time_of_day,
+        "scene_type": _scene_type(measures, lanes, time_of_day, weather),
+        "road_surface": _road_surface(weather),
+        "visibility": _visibility(measures, time_of_day, weather),
+        "traffic_density": _traffic_density(len(vehicles), lanes, time_of_day, weather),
+        "ego_action": "unknown",
+        "key_objects": _key_objects(vehicles, people),
+        "traffic_light": "unknown",
+        "hazards": [],
+        "abstain": False,
+        "abstain_reason": "",
+    }
+    label["risk_level"], label["risk_reasons"] = _risk(label, vehicles, people)
+    label["caption"] = _caption(label, len(vehicles), len(people))
+    return {key: label[key] for key in _KEYS}
+
+
+def _time_of_day(measures: SceneMeasures) -> str:
+    if measures.brightness < 52 and measures.sky_brightness < 40 and measures.dark > 0.55:
+        return "night"
+    warm_sky = measures.warm_glow > 0.25 and measures.purple > 0.15
+    if measures.brightness < 125 and (warm_sky or measures.warm_glow > 0.5):
+        return "dawn_dusk"
+    if measures.brightness > 58 and measures.sky_brightness > 55:
+        return "daytime"
+    return "unknown"
+
+
+def _weather(measures: SceneMeasures, time_of_day: str) -> str:
+    if measures.streak_cells > 0.8 and measures.streaks > 160:
+        return "rainy"
+    if time_of_day == "dawn_dusk":
+        return "clear" if measures.purple > 0.3 or measures.sky_blue > 0.3 else "unknown"
+    if time_of_day != "daytime":
+        return "unknown"
+    if measures.far_contrast < 11 and measures.haze > 110 and measures.saturation < 40:
+        return "foggy"
+    if measures.snow_cover > 0.35:
+        return "snowy"
+    blue_share = measures.sky_blue / (measures.sky_blue + measures.sky_white + 1e-6)
+    if measures.sky_blue > 0.15 and blue_share > 0.45:
+        return "clear" if blue_share > 0.7 or measures.side_edges > 0.04 else "partly_cloudy"
+    if measures.sky_blue > 0.1:
+        return "partly_cloudy"
+    return "overcast" if measures.sky_white > 0.2 else "unknown"
+
+
+def _cues(time_of_day: str, weather: str) -> set[Cue]:
+    cues = {Cue.RED_LAMPS}
+    if time_of_day != "daytime" or weather in ("rainy", "foggy"):
+        cues.add(Cue.BRIGHT_LAMPS)
+    if time_of_day == "daytime":
+        cues.add(Cue.SHADOW)
+    return cues
+
+
+def _scene_type(measures: SceneMeasures, lanes: Lanes, time_of_day: str, weather: str) -> str:
+    if weather == "foggy" or time_of_day == "unknown":
+        return "unknown"
+    fronts = measures.side_edges
+    rainy = weather == "rainy"
+    if time_of_day == "night":
+        return "city_street" if fronts > (0.016 if rainy else 0.012) else "unknown"
+    if fronts > (0.032 if rainy or time_of_day == "dawn_dusk" else 0.042):
+        return "city_street"
+    return "highway" if fronts < 0.0245 and lanes.outer_left and lanes.outer_right else "unknown"
+
+
+def _road_surface(weather: str) -> str:
+    surfaces = {"rainy": "wet", "snowy": "snow", "clear": "dry", "partly_cloudy": "dry"}
+    return surfaces.get(weather, "unknown")
+
+
+def _visibility(measures: SceneMeasures, time_of_day: str, weather: str) -> str:
+    if weather == "foggy":
+        return "poor" if measures.far_contrast < 6 else "reduced"
+    if weather == "rainy" or time_of_day == "night":
+        return "reduced"
+    return "good" if measures.far_contrast > 11 else "unknown"
+
+
+def _traffic_density(vehicles: int, lanes: Lanes, time_of_day: str, weather: str) -> str:
+    if vehicles == 0:
+        sees_far = time_of_day == "daytime" and weather not in ("foggy", "rainy", "unknown")
+        return "none" if sees_far and lanes.lines >= 2 else "unknown"
+    if vehicles <= 3:
+        return "light"
+    return "moderate" if vehicles <= 7 else "heavy"
+
+
+def _key_objects(vehicles: Sequence[Found], people: Sequence[Found]) -> list[dict[str, Any]]:
+    counts = Counter(
+        [("car", one.position) for one in vehicles] + [("pedestrian", one.position) for one in people]
+    )
+    return [
+        {"class": kind, "count": count, "position": position, "state": "unknown"}
+        for (kind, position), count in sorted(counts.items())
+    ]
+
+
+def _risk(label: dict[str, Any], vehicles: Sequence[Found], people: Sequence[Found]) -> tuple[str, list[str]]:
+    reasons = []
+    near = [one for one in vehicles if one.position == "ego_lane" and one.nearness > 0.18]
+    walker = any(one.position == "ego_lane" for one in people)
+    if walker:
+        reasons.append("a person in front of the car")
+    if near:
+        reasons.append("a vehicle close ahead in the own lane")
+    if label["visibility"] in ("reduced", "poor"):
+        cause = label["weather"] if label["weather"] in ("rainy", "foggy") else label["time_of_day"]
+        reasons.append(f"{label['visibility']} visibility ({cause})")
+    if label["road_surface"] in ("wet", "snow"):
+        reasons.append(f"{label['road_surface']} road")
+    if walker or (near and label["visibility"] == "poor"):
+        return "high", reasons
+    if reasons:
+        return "medium", reasons
+    return ("unknown" if label["time_of_day"] == "unknown" else "low"), reasons
+
+
+def _caption(label: dict[str, Any], vehicles: int, people: int) -> str:
+    known = [label[key].replace("_", " ") for key in ("time_of_day", "weather") if label[key] != "unknown"]
+    place = "road" if label["scene_type"] == "unknown" else label["scene_type"].replace("_", " ")
+    scene = ", ".join([place, *known])
+    return f"View from a car: {scene}; vehicles found: {vehicles}, people found: {people}."
+
+
+def _abstained(reason: str) -> dict[str, Any]:
+    label: dict[str, Any] = dict.fromkeys(_KEYS, "unknown")
+    label |= {"key_objects": [], "risk_reasons": [], "hazards": [], "caption": ""}
+    return label | {"abstain": True, "abstain_reason": reason}
+
+
+def _limited(content: str, input_tokens: int, max_tokens: object) -> ChatAnswer:
+    """Cut the answer at ``max_tokens``, as a real model would stop there."""
+    output_tokens = text_tokens(content)
+    if isinstance(max_tokens, int) and 0 < max_tokens < output_tokens:
+        return ChatAnswer(content[: max_tokens * 4], input_tokens, max_tokens, finish_reason="length")
+    return ChatAnswer(content, input_tokens, output_tokens)

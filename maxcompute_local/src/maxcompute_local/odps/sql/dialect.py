@@ -1,0 +1,78 @@
+"""MaxCompute as a sqlglot dialect: Hive's grammar with our list of functions."""
+
+from __future__ import annotations
+
+from sqlglot import exp
+from sqlglot.dialects.hive import Hive
+from sqlglot.errors import ParseError, SqlglotError, TokenError
+from sqlglot.parsers.hive import HiveParser
+from sqlglot.tokens import Token
+
+from maxcompute_local.odps import errors
+
+_FUNCTION_PARSERS = ("CAST", "EXTRACT")
+
+
+class MaxComputeParser(HiveParser):
+    """Hive's parser, to which a function is a name with arguments: what it means is decided later."""
+
+    STRICT_CAST = True
+    FUNCTIONS: dict[str, object] = {}  # noqa: RUF012 - the base class declares it
+    ARRAY_CONSTRUCTORS: dict[str, object] = {}  # noqa: RUF012 - the base class declares it
+    NO_PAREN_FUNCTIONS: dict[object, object] = {}  # noqa: RUF012 - the base class declares it
+    FUNCTION_PARSERS = {  # noqa: RUF012 - the base class declares it
+        name: parse for name, parse in HiveParser.FUNCTION_PARSERS.items() if name in _FUNCTION_PARSERS
+    }
+
+    def _parse_types(
+        self,
+        check_func: bool = False,
+        schema: bool = False,
+        allow_identifiers: bool = True,
+        with_collation: bool = False,
+    ) -> exp.Expr | None:
+        # Hive's own method drops the length of VARCHAR(n) outside of schemas, where MaxCompute keeps it.
+        parsed: exp.Expr | None = super(HiveParser, self)._parse_types(
+            check_func=check_func,
+            schema=schema,
+            allow_identifiers=allow_identifiers,
+            with_collation=with_collation,
+        )
+        return parsed
+
+
+class MaxCompute(Hive):
+    """The dialect."""
+
+    Parser = MaxComputeParser
+
+    class Tokenizer(Hive.Tokenizer):
+        """Hive's tokenizer without statements that swallow the rest of the text."""
+
+        COMMANDS: set[object] = set()  # noqa: RUF012 - the base class declares it
+
+
+def tokenize(sql: str) -> list[Token]:
+    """Return the tokens of a statement; a ParseError if it cannot be read."""
+    try:
+        tokens: list[Token] = MaxCompute().tokenize(sql)
+    except TokenError as error:
+        raise errors.parse_error(str(error)) from error
+    return tokens
+
+
+def parse(sql: str) -> exp.Expr:
+    """Return the syntax tree of one statement; a ParseError if it cannot be read."""
+    try:
+        trees = MaxCompute().parse(sql)
+    except ParseError as error:
+        first = error.errors[0] if error.errors else {}
+        where = first.get("highlight") or ""
+        column = first.get("col") or 1
+        text = f"{first.get('description') or error} near '{where}'"
+        raise errors.parse_error(text, column - 1) from error
+    except SqlglotError as error:
+        raise errors.parse_error(str(error)) from error
+    if len(trees) != 1 or trees[0] is None:
+        raise errors.parse_error("one statement expected")
+    return trees[0]

@@ -1,0 +1,229 @@
+"""The built-in tagger on drawn stills (seeds that its thresholds were not set on) and on odd pictures."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+
+import cv2
+import numpy as np
+import pytest
+
+from maxcompute_local.models.backend import (
+    ChatRequest,
+    ImagePart,
+    Message,
+    ModelError,
+    TextPart,
+)
+from maxcompute_local.models.tagger import SceneTagger, tag
+from maxcompute_local.samples.driving.look import Light, Look, Place, Weather
+from maxcompute_local.samples.driving.scene import DrivingScene
+
+ENUMS = {
+    "weather": "clear partly_cloudy overcast rainy snowy foggy unknown",
+    "time_of_day": "daytime dawn_dusk night unknown",
+    "scene_type": (
+        "city_street highway residential parking_lot tunnel gas_station rural construction unknown"
+    ),
+    "road_surface": "dry wet snow ice unknown",
+    "visibility": "good reduced poor unknown",
+    "traffic_density": "none light moderate heavy jam unknown",
+    "ego_action": "stop straight turn_left turn_right lane_change_left lane_change_right reverse unknown",
+    "traffic_light": "red yellow green off none unknown",
+    "risk_level": "none low medium high critical unknown",
+}
+HAZARDS = {
+    "cut_in",
+    "hard_brake",
+    "jaywalker",
+    "wrong_way",
+    "debris",
+    "emergency_vehicle",
+    "animal",
+    "other",
+}
+POSITIONS = {"ego_lane", "left", "right", "crossing", "parked", "unknown"}
+ENUM_SETS = {key: set(values.split()) for key, values in ENUMS.items()}
+OTHER_KEYS = {"key_objects", "risk_reasons", "hazards", "caption", "abstain", "abstain_reason"}
+
+DRAWN = {
+    "day highway": (Look(Place.HIGHWAY, Light.DAY, Weather.CLEAR, 101, 27), "daytime", "clear"),
+    "day city": (Look(Place.CITY, Light.DAY, Weather.CLEAR, 102, 11), "daytime", "clear"),
+    "overcast": (Look(Place.RURAL, Light.DAY, Weather.OVERCAST, 103, 17), "daytime", "overcast"),
+    "dusk highway": (Look(Place.HIGHWAY, Light.DUSK, Weather.CLEAR, 104, 25), "dawn_dusk", "clear"),
+    "dusk city": (Look(Place.CITY, Light.DUSK, Weather.CLEAR, 105, 10), "dawn_dusk", "clear"),
+    "night city": (Look(Place.CITY, Light.NIGHT, Weather.CLEAR, 106, 11), "night", "unknown"),
+    "night highway": (Look(Place.HIGHWAY, Light.NIGHT, Weather.CLEAR, 107, 25), "night", "unknown"),
+    "night rain": (Look(Place.CITY, Light.NIGHT, Weather.RAIN, 108, 10), "night", "rainy"),
+    "rain city": (Look(Place.CITY, Light.DAY, Weather.RAIN, 109, 10), "daytime", "rainy"),
+    "rain highway": (Look(Place.HIGHWAY, Light.DAY, Weather.RAIN, 110, 22), "daytime", "rainy"),
+    "fog rural": (Look(Place.RURAL, Light.DAY, Weather.FOG, 111, 14), "daytime", "foggy"),
+    "fog highway": (Look(Place.HIGHWAY, Light.DAY, Weather.FOG, 112, 20), "daytime", "foggy"),
+}
+
+
+@cache
+def stills(name: str) -> tuple[np.ndarray, ...]:
+    scene = DrivingScene(DRAWN[name][0])
+    return tuple(jpeg_round_trip(scene.frame(seconds)) for seconds in (0.7, 5.3))
+
+
+def jpeg_round_trip(picture: np.ndarray) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(encoded(picture), np.uint8), cv2.IMREAD_COLOR)
+
+
+def encoded(picture: np.ndarray) -> bytes:
+    done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])
+    assert done
+    return data.tobytes()
+
+
+def chat(*parts: TextPart | ImagePart, **params: object) -> ChatRequest:
+    return ChatRequest("drivepipe-scene-tagger", (Message("user", parts),), params)
+
+
+def assert_fits_schema(label: dict) -> None:
+    assert set(label) == set(ENUM_SETS) | OTHER_KEYS
+    for key, values in ENUM_SETS.items():
+        assert label[key] in values, (key, label[key])
+    for thing in label["key_objects"]:
+        assert set(thing) == {"class", "count", "position", "state"}
+        assert thing["class"] in {"car", "pedestrian"}
+        assert thing["count"] >= 1
+        assert thing["position"] in POSITIONS
+    assert set(label["hazards"]) <= HAZARDS
+    assert all(isinstance(reason, str) and len(reason) <= 200 for reason in label["risk_reasons"])
+    assert isinstance(label["caption"], str)
+    assert len(label["caption"]) <= 400
+    assert isinstance(label["abstain"], bool)
+    assert bool(label["abstain_reason"]) == label["abstain"]
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_light_and_weather_of_drawn_scenes(name: str) -> None:
+    _, time_of_day, weather = DRAWN[name]
+    for picture in stills(name):
+        label = tag(picture)
+        assert_fits_schema(label)
+        assert not label["abstain"]
+        assert (label["time_of_day"], label["weather"]) == (time_of_day, weather)
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("day highway", {"highway", "unknown"}),
+        ("day city", {"city_street"}),
+        ("night city", {"city_street", "unknown"}),
+        ("fog rural", {"unknown"}),
+    ],
+)
+def test_scene_type_is_right_or_unknown(name: str, allowed: set[str]) -> None:
+    assert {tag(picture)["scene_type"] for picture in stills(name)} <= allowed
+
+
+def test_weather_decides_road_and_visibility() -> None:
+    rain, fog, day = (tag(stills(name)[0]) for name in ("rain highway", "fog highway", "day highway"))
+    assert (rain["road_surface"], rain["visibility"], rain["risk_level"]) == ("wet", "reduced", "medium")
+    assert fog["visibility"] in {"reduced", "poor"}
+    assert (day["road_surface"], day["visibility"]) == ("dry", "good")
+
+
+def test_sees_the_vehicle_ahead_in_most_drawn_scenes() -> None:
+    seen = [
+        any(one["class"] == "car" and one["position"] == "ego_lane" for one in tag(picture)["key_objects"])
+        for name in DRAWN
+        for picture in stills(name)
+    ]
+    assert sum(seen) >= len(seen) * 0.6
+
+
+def test_empty_road_has_no_vehicles() -> None:
+    picture = np.full((360, 640, 3), (230, 200, 170), np.uint8)
+    picture[170:] = 105
+    for far, near in ((-6, -190), (6, 190), (-16, -560), (16, 560)):
+        cv2.line(picture, (320 + far, 174), (320 + near, 330), (235, 235, 235), 4)
+    assert tag(picture)["key_objects"] == []
+
+
+def flat(value: int) -> np.ndarray:
+    return np.full((360, 640, 3), value, np.uint8)
+
+
+def ramp(vertical: bool) -> np.ndarray:
+    row = np.linspace(0, 255, 360 if vertical else 640).astype(np.uint8)
+    return np.broadcast_to(row[:, None, None] if vertical else row[None, :, None], (360, 640, 3)).copy()
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        flat(0),
+        flat(255),
+        flat(128),
+        ramp(vertical=True),
+        ramp(vertical=False),
+        np.random.default_rng(0).integers(0, 256, (360, 640, 3)).astype(np.uint8),
+        np.clip(np.random.default_rng(1).normal(20, 12, (360, 640, 3)), 0, 255).astype(np.uint8),
+        flat(90)[:1],
+        flat(90)[:, :1],
+    ],
+    ids=["black", "white", "grey", "ramp down", "ramp right", "noise", "dark noise", "one row", "one column"],
+)
+def test_abstains_where_there_is_nothing_to_see(picture: np.ndarray) -> None:
+    label = tag(picture)
+    assert_fits_schema(label)
+    assert label["abstain"]
+    assert {label[key] for key in ENUM_SETS} == {"unknown"}
+
+
+@pytest.mark.parametrize("size", [(1920, 1080), (320, 180), (400, 720)])
+def test_other_sizes_keep_the_shape(size: tuple[int, int]) -> None:
+    label = tag(cv2.resize(stills("day highway")[0], size))
+    assert_fits_schema(label)
+    assert label["time_of_day"] == "daytime"
+
+
+def test_same_picture_same_answer() -> None:
+    request = chat(TextPart("Describe."), ImagePart(encoded(stills("night city")[0])))
+    answers = {SceneTagger().chat(request) for _ in range(3)}
+    assert len(answers) == 1
+
+
+def test_answers_in_shape_whatever_the_prompt_says() -> None:
+    answer = SceneTagger().chat(chat(TextPart("Write a poem."), ImagePart(encoded(stills("day city")[0]))))
+    assert_fits_schema(json.loads(answer.content))
+    assert answer.finish_reason == "stop"
+
+
+def test_abstains_without_a_picture() -> None:
+    label = json.loads(SceneTagger().chat(chat(TextPart("What do you see?"))).content)
+    assert_fits_schema(label)
+    assert label["abstain"]
+
+
+def test_tokens_follow_text_and_picture_size() -> None:
+    small, large = encoded(stills("day city")[0]), encoded(cv2.resize(stills("day city")[0], (1280, 720)))
+
+    def tokens(text: str, *pictures: bytes) -> int:
+        parts = [TextPart(text), *(ImagePart(data) for data in pictures)]
+        return SceneTagger().chat(chat(*parts)).input_tokens
+
+    assert tokens("x" * 400, small) - tokens("", small) == 100
+    assert tokens("雨天" * 10) == 20
+    assert tokens("", small) == 23 * 13 + 2
+    assert tokens("", large) > 3 * tokens("", small)
+    assert tokens("", small, small) == 2 * tokens("", small)
+
+
+def test_stops_at_max_tokens_like_a_model() -> None:
+    answer = SceneTagger().chat(chat(ImagePart(encoded(stills("day city")[0])), max_tokens=20))
+    assert (answer.finish_reason, answer.output_tokens, len(answer.content)) == ("length", 20, 80)
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", encoded(flat(9))[:60]])
+def test_refuses_what_is_no_picture(data: bytes) -> None:
+    with pytest.raises(ModelError) as caught:
+        SceneTagger().chat(chat(ImagePart(data)))
+    assert (caught.value.status, caught.value.code) == (400, "InvalidImage")
