@@ -287,6 +287,8 @@ class StageReport:
     """Values put right in the labels of the rows that the task worked on."""
     prompt: dict[str, Any] | None = None
     """With what pictures were labelled: name, version, text and hash of the prompt, and the label schema."""
+    models: dict[str, str] = field(default_factory=dict)
+    """What the answers of each stage come from: a model, or what the model catalog says stands in for it."""
     spending: Spending | None = None
     seconds: float = 0.0
     session_id: str | None = None

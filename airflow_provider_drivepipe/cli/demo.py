@@ -24,6 +24,7 @@ from airflow_provider_drivepipe.cli.child import child, signals_as_interrupts
 from airflow_provider_drivepipe.cli.demo_data import upload_demo_videos
 from airflow_provider_drivepipe.cli.errors import CommandError
 from airflow_provider_drivepipe.cli.folders import add_folders
+from airflow_provider_drivepipe.cli.local import connection_json
 from maxcompute_local import lifecycle
 from maxcompute_local.clients import oss_client
 from maxcompute_local.errors import LocalCloudError
@@ -101,7 +102,7 @@ class _Demo:
         settings = self._start_cloud()
         oss = oss_client(settings)
         videos = self._upload(oss, steps)
-        airflow = AirflowHome(self.home, self.dags, lifecycle.connection_json(settings))
+        airflow = AirflowHome(self.home, self.dags, connection_json(settings))
         run = self._run_dag(airflow, steps)
         expected, found = self._read_back(settings, oss, steps, videos, run)
         self._show(found, steps, run)
@@ -205,6 +206,8 @@ class _Demo:
         print(demo_report.stage_table(found))
         print()
         print(demo_report.totals(found))
+        print("\nWho answered\n")
+        print(demo_report.models(found))
         print(f"\nA sample of {labels.output_table.name}\n")
         print(demo_report.sample(found))
         bucket = self.root / "oss" / manifest.manifest.bucket

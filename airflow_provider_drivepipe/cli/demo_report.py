@@ -47,6 +47,12 @@ def totals(found: Found) -> str:
     return _table(header, lines)
 
 
+def models(found: Found) -> str:
+    """Return a line per stage that asks a model: what its answers come from."""
+    who = (found.report(LABELS_TASK).get("models") or {}).items()
+    return "\n".join(f"  {stage}: {model}" for stage, model in who)
+
+
 def sample(found: Found) -> str:
     """Return the middle frame of each video with its label, and the videos that failed with their reason."""
     by_video: dict[str, list[Row]] = {}

@@ -7,6 +7,7 @@ Exit codes: 0 well, 1 a problem, 2 wrong usage.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Sequence
 
@@ -26,6 +27,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Command: module in this package and function, one line of help."""
 
+NEED_LOCAL_CLOUD = frozenset({"local", "demo", "up", "down"})
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
@@ -40,6 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command not in COMMANDS:
         print(f"drivepipe: no command {command!r}\n\n{usage()}", file=sys.stderr)
         return 2
+    if command in NEED_LOCAL_CLOUD and importlib.util.find_spec("maxcompute_local") is None:
+        print(
+            f"drivepipe {command}: this needs the local cloud, which is not installed:\n"
+            "    pip install 'airflow-provider-drivepipe[local]'",
+            file=sys.stderr,
+        )
+        return 1
     module, _, function = COMMANDS[command][0].partition(":")
     run = getattr(importlib.import_module(f"airflow_provider_drivepipe.cli.{module}"), function)
     try:

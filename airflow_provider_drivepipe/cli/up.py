@@ -28,6 +28,7 @@ from airflow_provider_drivepipe.cli.components import Component
 from airflow_provider_drivepipe.cli.demo_data import upload_demo_videos
 from airflow_provider_drivepipe.cli.errors import CommandError
 from airflow_provider_drivepipe.cli.folders import add_folders
+from airflow_provider_drivepipe.cli.local import connection_json
 from maxcompute_local import lifecycle
 from maxcompute_local.clients import oss_client
 from maxcompute_local.errors import LocalCloudError
@@ -86,9 +87,7 @@ def _up(root: Path, home: Path, dags: Path, port: int | None) -> int:
     how = "runs already" if started.already else "started"
     print(f"  {how}: MaxCompute {started.settings.odps_endpoint}, OSS {started.settings.oss_endpoint}")
     upload_demo_videos(home.parent / "demo-videos", oss_client(started.settings), DEMO_BUCKET)
-    airflow = AirflowHome(
-        home, dags, lifecycle.connection_json(started.settings), running or port or DEFAULT_API_PORT
-    )
+    airflow = AirflowHome(home, dags, connection_json(started.settings), running or port or DEFAULT_API_PORT)
     print("Airflow", flush=True)
     airflow.prepare()
     run.mkdir(exist_ok=True)

@@ -492,7 +492,8 @@ class MaxFrameStageOperator(BaseOperator):
             hook.stop_session(record.session_id)
             store_record(context, record, done=True)
         self._record = None
-        spending = self._spending(hook, run, books.tokens, ran=record is not None)
+        models = self._who_answers(hook, run)
+        spending = self._spending(hook, run, books.tokens, models, ran=record is not None)
         leave_partition(hook, run.tables.working, run.owner)
         report = StageReport(
             scenario=self.scenario,
@@ -510,6 +511,7 @@ class MaxFrameStageOperator(BaseOperator):
             tokens=books.tokens,
             label_normalised=books.label_normalised,
             prompt=prompt_report(run.options.labels) if run.options.labels else None,
+            models=models,
             spending=spending,
             seconds=round(time.time() - record.started, 3) if record else 0.0,
             session_id=record.session_id if record else None,
@@ -535,12 +537,26 @@ class MaxFrameStageOperator(BaseOperator):
             tokens,
         )
 
-    def _spending(self, hook: MaxFrameHook, run: StageRun, tokens: Tokens, ran: bool) -> Spending | None:
+    def _who_answers(self, hook: MaxFrameHook, run: StageRun) -> dict[str, str]:
+        from airflow_provider_drivepipe.pipelines.context import who_answers
+
+        models = run.options.models
+        if not models:
+            return {}
+        with hook.errors():
+            return who_answers(hook.odps, hook.settings.require_model_project(), models)
+
+    def _spending(
+        self, hook: MaxFrameHook, run: StageRun, tokens: Tokens, models: dict[str, str], ran: bool
+    ) -> Spending | None:
         """Return what the run had from the models, None when it has none to ask."""
         if not run.tables.parts:
             return None
+        # The prices are those of the models that were asked for, not of what stands in for them.
+        asked = {str(stage): model for stage, model in run.options.models.items()}
+        prices = self.prices if models == asked else None
         counted = hook.execute_sql(spent.count_spending(run.tables))[0] if ran else (0, 0, 0, 0)
-        return spending_of(*spent.read_spending(counted), tokens, self.prices)
+        return spending_of(*spent.read_spending(counted), tokens, prices)
 
     def _check_gate(self, books: bookkeeping.Books) -> None:
         if books.failure_rate > self.gate.max_failure_rate:

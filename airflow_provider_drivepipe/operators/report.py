@@ -31,6 +31,7 @@ def summary(report: StageReport) -> str:
     text += (
         f"; waiting for budget: {waiting}" if (waiting := report.skipped_reasons.get(Reason.BUDGET)) else ""
     )
+    text += "".join(f"; {stage} by {model}" for stage, model in report.models.items())
     text += f"; {tokens} tokens paid" if tokens else ""
     spent = spending_text(report.spending) if report.spending and tokens else ""
     return text + (f": {spent}" if spent else "")

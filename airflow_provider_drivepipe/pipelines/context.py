@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_provider_drivepipe.contracts import Stage
+
 PYAV_REQUIREMENT = "av>=16,<19"
 PILLOW_REQUIREMENT = "Pillow>=11"
 """Requirements of the frame engine: DPE's stock image has no ffmpeg, PyAV's wheel bundles its libraries."""
@@ -56,6 +58,20 @@ def graph_building(odps: Any) -> Iterator[None]:
         options.catalog.endpoint = f"http://{odps.get_catalog_host()}"
         odps.to_global()
         yield
+
+
+def who_answers(odps: Any, project: str, models: Mapping[Stage, str]) -> dict[str, str]:
+    """Return for each stage what its answers come from: its model, or what its catalog says stands in for it.
+
+    A model card says so in its option ``answeredBy``.
+    """
+    found = {}
+    with graph_building(odps):
+        for stage, name in models.items():
+            model = odps.get_model(name, project)
+            model.reload()
+            found[str(stage)] = str((model.options or {}).get("answeredBy", name))
+    return found
 
 
 def declared_dtypes(dtypes: Mapping[str, Any]) -> Any:

@@ -174,14 +174,19 @@ class StageOptions:
         )
 
     @property
-    def model_stages(self) -> tuple[Stage, ...]:
-        """The stages that call models, first to last."""
+    def models(self) -> dict[Stage, str]:
+        """The stages that call models, first to last, each with its model."""
         asked = (
             (Stage.LABEL, self.labels),
             (Stage.IMAGE_EMBEDDING, self.embedding),
             (Stage.LABEL_EMBEDDING, self.label_embedding),
         )
-        return tuple(stage for stage, options in asked if options is not None)
+        return {stage: options.model for stage, options in asked if options is not None}
+
+    @property
+    def model_stages(self) -> tuple[Stage, ...]:
+        """The stages that call models, first to last."""
+        return tuple(self.models)
 
 
 @dataclass(frozen=True)

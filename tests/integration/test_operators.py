@@ -5,6 +5,7 @@ import json
 import alibabacloud_oss_v2 as oss
 import pytest
 
+from airflow_provider_drivepipe.cli.local import connection_json
 from airflow_provider_drivepipe.contracts import FRAME_COLUMNS, MANIFEST_COLUMNS, STATUS_COLUMNS, video_id
 from airflow_provider_drivepipe.exceptions import (
     AuthenticationError,
@@ -28,7 +29,6 @@ from airflow_provider_drivepipe.scenario.options import (
     PartitionOptions,
     TableOptions,
 )
-from maxcompute_local import lifecycle
 from tests.integration.operator_context import Run
 from tests.unit.video_samples import write_video
 
@@ -269,7 +269,7 @@ def test_run_without_a_partition_says_how_to_give_one(airflow_connection, videos
 
 
 def test_wrong_secret_is_an_authentication_error_that_names_the_connection(local_cloud, monkeypatch, table):
-    connection = json.loads(lifecycle.connection_json(local_cloud.settings))
+    connection = json.loads(connection_json(local_cloud.settings))
     connection["password"] = "wrong-secret-value"
     monkeypatch.setenv("AIRFLOW_CONN_DRIVEPIPE_DEFAULT", json.dumps(connection))
     with pytest.raises(AuthenticationError, match=r"drivepipe_default.*127\.0\.0\.1") as caught:

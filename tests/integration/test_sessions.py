@@ -25,10 +25,10 @@ from sqlalchemy import create_engine, update
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import sessionmaker
 
+from airflow_provider_drivepipe.cli.local import connection_json
 from airflow_provider_drivepipe.cli.main import main
 from airflow_provider_drivepipe.exceptions import TransientError
 from airflow_provider_drivepipe.hooks.maxframe import JobState, MaxFrameHook, SessionTags
-from maxcompute_local import lifecycle
 from maxcompute_local.odps import instance_api
 from maxcompute_local.server import LocalCloud
 
@@ -203,14 +203,14 @@ def test_sessions_are_found_after_a_restart(tmp_path: Path, monkeypatch: pytest.
     variable = "AIRFLOW_CONN_DRIVEPIPE_DEFAULT"
     tags = SessionTags("driving", "manual__2026-11-20T00:00:00+00:00", "étape", 7, 2)
     try:
-        monkeypatch.setenv(variable, lifecycle.connection_json(cloud.settings))
+        monkeypatch.setenv(variable, connection_json(cloud.settings))
         before = MaxFrameHook()
         kept, stopped = before.open_session(tags), before.open_session(tags)
         foreign = new_session(before.odps, default=False).session_id
         before.stop_session(stopped)
         cloud.stop()
         cloud = LocalCloud(tmp_path, odps_port=0, oss_port=0).start()
-        monkeypatch.setenv(variable, lifecycle.connection_json(cloud.settings))
+        monkeypatch.setenv(variable, connection_json(cloud.settings))
         after = MaxFrameHook()
         assert [(s.session_id, s.tags) for s in after.list_sessions()] == [(kept, tags)]
         assert main(["sessions", "--all", "--stop", "--yes"]) == 0

@@ -18,6 +18,7 @@ import alibabacloud_oss_v2 as oss
 from odps import ODPS
 from PIL import Image
 
+from airflow_provider_drivepipe.cli.local import connection_json
 from maxcompute_local import lifecycle
 from maxcompute_local.clients import oss_client
 from maxcompute_local.settings import PROJECT
@@ -68,7 +69,7 @@ class Cloud:
     @property
     def connection(self) -> str:
         """Value of ``AIRFLOW_CONN_DRIVEPIPE_DEFAULT``; it has the secret key in it."""
-        return lifecycle.connection_json(self.settings)
+        return connection_json(self.settings)
 
     # Its life.
 

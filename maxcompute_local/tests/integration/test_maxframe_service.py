@@ -38,7 +38,7 @@ from maxcompute_local.server import LocalCloud
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
-ROLE = {"role_arn": "acs:ram::1:role/drivepipe"}
+ROLE = {"role_arn": "acs:ram::1:role/reader"}
 TASK_NAME = "AnonymousMaxFrameTask"
 
 

@@ -32,7 +32,7 @@ from .packages import visible
 from .progress import Progress, Step
 from .steps import Operator, Steps, compiled, named_errors
 
-logger = logging.getLogger("drivepipe")
+logger = logging.getLogger("maxcompute_local")
 
 _CUSTOM_CODE_WEIGHT = 10.0
 """Functions of the user and model calls take far longer than the engine's own operators."""

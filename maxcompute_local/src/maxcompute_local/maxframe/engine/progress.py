@@ -12,7 +12,7 @@ from typing import Any
 
 from .job import LOG_FILE, MESSAGES_FILE, PROGRESS_FILE, Job, write_json
 
-logger = logging.getLogger("drivepipe")
+logger = logging.getLogger("maxcompute_local")
 
 _MIN_SECONDS_BETWEEN_WRITES = 0.1
 
