@@ -21,10 +21,10 @@ SELECT SUM('1.5'), AVG('2'), SUM(1), SUM(1.5);
 --> 1.5 | 2.0 | 1 | 1.5
 
 SELECT SUM(member) FROM people;
---! ODPS-0130141 [1,1] Illegal implicit type cast - argument 1 of SUM: cannot convert BOOLEAN to DOUBLE
+--! ODPS-0130141 [1,8] Illegal implicit type cast - argument 1 of SUM: cannot convert BOOLEAN to DOUBLE
 
 SELECT MAX(member) FROM people;
---! ODPS-0130071 [1,1] Semantic analysis exception - function MAX: does not take BOOLEAN
+--! ODPS-0130071 [1,8] Semantic analysis exception - function MAX: does not take BOOLEAN
 
 SELECT SUM(name) FROM people;
 --! ODPS-0123091 Illegal type cast - in function cast, value 'ann' cannot be casted from String to Double
@@ -52,7 +52,7 @@ SELECT WM_CONCAT(',', name) FROM people WHERE false;
 --> NULL
 
 SELECT WM_CONCAT(name, ',') FROM people;
---! ODPS-0130071 [1,1] Semantic analysis exception - function WM_CONCAT: argument 1 must be a constant in the local cloud
+--! ODPS-0130071 [1,8] Semantic analysis exception - function WM_CONCAT: argument 1 must be a constant in the local cloud
 
 -- recalled: ANY_VALUE, COUNT_IF
 SELECT ANY_VALUE(n), COUNT_IF(n = 1) FROM (SELECT 1 AS n UNION ALL SELECT 1) t;
@@ -133,14 +133,14 @@ SELECT member, SUM(age) AS age FROM people GROUP BY member ORDER BY SUM(age);
 
 -- refused: names that mean a column and a result, other than alone in ORDER BY
 SELECT age % 2 AS age FROM people GROUP BY age HAVING age > 0;
---! ODPS-0130071 [1,1] Semantic analysis exception - age names a column and a result of the SELECT here
+--! ODPS-0130071 [1,55] Semantic analysis exception - age names a column and a result of the SELECT here
 
 SELECT -age AS age FROM people ORDER BY age + 1;
---! ODPS-0130071 [1,1] Semantic analysis exception - age names a column and a result of the SELECT here
+--! ODPS-0130071 [1,41] Semantic analysis exception - age names a column and a result of the SELECT here
 
 -- refused: DISTINCT in STDDEV and the like
 SELECT STDDEV(DISTINCT age) FROM people;
---! ODPS-0130071 [1,1] Semantic analysis exception - function STDDEV: takes no DISTINCT in the local cloud
+--! ODPS-0130071 [1,8] Semantic analysis exception - function STDDEV: takes no DISTINCT in the local cloud
 
 -- page: GROUPING SETS (CUBE, ROLLUP, GROUPING, GROUPING_ID)
 SELECT name, age, COUNT(*), GROUPING(name), GROUPING(age), GROUPING_ID(name, age) AS g FROM people GROUP BY name, age GROUPING SETS ((name, age), age, ()) ORDER BY g, name, age;
@@ -236,7 +236,7 @@ SELECT age FROM people GROUP BY name, ROLLUP(age) WITH CUBE;
 --! ODPS-0130161 [1,1] Parse exception - this form of GROUP BY is not supported by the local cloud
 
 SELECT age, GROUPING__ID FROM people GROUP BY ROLLUP(age);
---! ODPS-0130071 [1,1] Semantic analysis exception - column GROUPING__ID cannot be resolved
+--! ODPS-0130071 [1,13] Semantic analysis exception - column GROUPING__ID cannot be resolved
 
 -- refused: approximate counts, FILTER
 SELECT APPROX_DISTINCT(age) FROM people;

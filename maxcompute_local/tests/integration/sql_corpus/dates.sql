@@ -12,13 +12,13 @@ SELECT DATEADD(DATE '2005-02-18', 1, 'mm'), DATEADD(DATE '2005-01-31', 1, 'month
 --> 2005-03-18 | 2005-02-28 | NULL | NULL
 
 SELECT DATEADD(DATETIME '2005-02-18 00:00:00', 1, 'century');
---! ODPS-0130071 [1,1] Semantic analysis exception - function DATEADD: does not know the unit 'century'
+--! ODPS-0130071 [1,8] Semantic analysis exception - function DATEADD: does not know the unit 'century'
 
 SELECT DATEADD('2005-02-18', 1, 'dd');
 --! ODPS-0123091 Illegal type cast - in function cast, value '2005-02-18' cannot be casted from String to Datetime
 
 SELECT DATEADD(20050218, 1, 'dd');
---! ODPS-0130141 [1,1] Illegal implicit type cast - argument 1 of DATEADD: cannot convert BIGINT to DATETIME
+--! ODPS-0130141 [1,8] Illegal implicit type cast - argument 1 of DATEADD: cannot convert BIGINT to DATETIME
 
 -- page: DATEDIFF (boundaries of the unit are counted)
 SELECT DATEDIFF(DATETIME '2006-01-01 00:00:00', DATETIME '2005-12-31 23:59:59', 'dd'), DATEDIFF(DATETIME '2006-01-01 00:00:00', DATETIME '2005-12-31 23:59:59', 'mm'), DATEDIFF(DATETIME '2006-01-01 00:00:00', DATETIME '2005-12-31 23:59:59', 'yyyy'), DATEDIFF(DATETIME '2006-01-01 00:00:00', DATETIME '2005-12-31 23:59:59', 'hh'), DATEDIFF(DATETIME '2006-01-01 00:00:00', DATETIME '2005-12-31 23:59:59', 'mi'), DATEDIFF(DATETIME '2006-01-01 00:00:00', DATETIME '2005-12-31 23:59:59', 'ss');
@@ -65,10 +65,10 @@ SELECT TO_DATE(20250112, 'yyyymmdd'), TO_DATE('2025-01-12 10:20:30.456', 'yyyy-m
 
 -- refused: formats that the page gives NULL for
 SELECT TO_DATE('1234-2234', 'yyyy-yyyy');
---! ODPS-0130071 [1,1] Semantic analysis exception - function TO_DATE: the format 'yyyy-yyyy' has yyyy twice
+--! ODPS-0130071 [1,8] Semantic analysis exception - function TO_DATE: the format 'yyyy-yyyy' has yyyy twice
 
 SELECT TO_DATE('12', 'mm');
---! ODPS-0130071 [1,1] Semantic analysis exception - function TO_DATE: the format 'mm' has no yyyy
+--! ODPS-0130071 [1,8] Semantic analysis exception - function TO_DATE: the format 'mm' has no yyyy
 
 -- page: TO_CHAR
 SELECT TO_CHAR(DATETIME '2025-03-05 14:30:00', 'yyyy-mm-dd'), TO_CHAR(DATETIME '2008-07-18 01:02:03', 'yyyymmddhhmiss'), TO_CHAR('2008-07-18 00:00:00', 'yyyy年mm月dd日'), TO_CHAR(DATE '2025-03-05', 'yyyymmdd'), TO_CHAR(DATETIME '2008-07-18 01:02:03.004', 'ss.ff3'), TO_CHAR(DATETIME '2008-07-18 01:02:03', '100%');
@@ -81,10 +81,10 @@ SELECT TO_CHAR(123), TO_CHAR(1.5), TO_CHAR(true), TO_CHAR(1.50BD), TO_CHAR(NULL)
 
 -- refused: formats with other letters
 SELECT TO_CHAR(DATETIME '2008-07-18 00:00:00', 'Alibaba yyyy-mm-dd');
---! ODPS-0130071 [1,1] Semantic analysis exception - function TO_CHAR: does not know the format 'Alibaba yyyy-mm-dd'
+--! ODPS-0130071 [1,8] Semantic analysis exception - function TO_CHAR: does not know the format 'Alibaba yyyy-mm-dd'
 
 SELECT TO_CHAR('abc');
---! ODPS-0130071 [1,1] Semantic analysis exception - function TO_CHAR: takes a number or BOOLEAN, or a date and a format, not STRING
+--! ODPS-0130071 [1,8] Semantic analysis exception - function TO_CHAR: takes a number or BOOLEAN, or a date and a format, not STRING
 
 -- page: DATE_FORMAT
 SELECT DATE_FORMAT(TIMESTAMP '2026-11-20 01:02:03', 'yyyy-MM-dd HH:mm:ss'), DATE_FORMAT(DATETIME '2026-11-20 01:02:03', 'yyyyMMdd');
@@ -93,10 +93,10 @@ SELECT DATE_FORMAT(TIMESTAMP '2026-11-20 01:02:03', 'yyyy-MM-dd HH:mm:ss'), DATE
 
 -- refused: letters of DATE_FORMAT with more than one meaning
 SELECT DATE_FORMAT(TIMESTAMP '2026-11-20 01:02:03', 'yyyy-MM-dd hh:mi:ss');
---! ODPS-0130071 [1,1] Semantic analysis exception - function DATE_FORMAT: does not know the format 'yyyy-MM-dd hh:mi:ss'
+--! ODPS-0130071 [1,8] Semantic analysis exception - function DATE_FORMAT: does not know the format 'yyyy-MM-dd hh:mi:ss'
 
 SELECT DATE_FORMAT(TIMESTAMP '2026-11-20 01:02:03', 'YYYY');
---! ODPS-0130071 [1,1] Semantic analysis exception - function DATE_FORMAT: does not know the format 'YYYY'
+--! ODPS-0130071 [1,8] Semantic analysis exception - function DATE_FORMAT: does not know the format 'YYYY'
 
 -- recalled: FROM_UNIXTIME, UNIX_TIMESTAMP
 SELECT FROM_UNIXTIME(123456789), FROM_UNIXTIME(0), UNIX_TIMESTAMP(DATETIME '2009-03-20 11:11:00'), UNIX_TIMESTAMP('2009-03-20 11:11:00'), UNIX_TIMESTAMP(DATETIME '1970-01-01 08:00:00');

@@ -17,13 +17,13 @@ SELECT ARRAY('a', 'b')[2], ARRAY('a', 'b')[-1];
 --> NULL | NULL
 
 SELECT ARRAY(true, 1);
---! ODPS-0130141 [1,1] Illegal implicit type cast - ARRAY: BOOLEAN and BIGINT have no common type
+--! ODPS-0130141 [1,8] Illegal implicit type cast - ARRAY: BOOLEAN and BIGINT have no common type
 
 SELECT SIZE('abc');
---! ODPS-0130071 [1,1] Semantic analysis exception - function SIZE: takes an ARRAY or MAP, not STRING
+--! ODPS-0130071 [1,8] Semantic analysis exception - function SIZE: takes an ARRAY or MAP, not STRING
 
 SELECT ARRAY('a')['b'];
---! ODPS-0130071 [1,1] Semantic analysis exception - an ARRAY has no element STRING
+--! ODPS-0130071 [1,8] Semantic analysis exception - an ARRAY has no element STRING
 
 -- recalled: MAP, MAP_KEYS, MAP_VALUES, NAMED_STRUCT, STRUCT
 SELECT MAP('a', 1, 'b', 2), MAP('a', 1)['a'], MAP('a', 1)['z'], MAP(1, 'x')[1], MAP_KEYS(MAP('a', 1)), MAP_VALUES(MAP('a', 1));
@@ -41,13 +41,13 @@ SELECT id, tags[0], marks['m'], spot.x, o.spot.y FROM orders o ORDER BY id;
 --> 3 | NULL | NULL | NULL | NULL
 
 SELECT spot.z FROM orders;
---! ODPS-0130071 [1,1] Semantic analysis exception - STRUCT<X:BIGINT,Y:BIGINT> has no field z
+--! ODPS-0130071 [1,8] Semantic analysis exception - STRUCT<X:BIGINT,Y:BIGINT> has no field z
 
 SELECT tags.x FROM orders;
---! ODPS-0130071 [1,1] Semantic analysis exception - ARRAY<STRING> has no field x
+--! ODPS-0130071 [1,8] Semantic analysis exception - ARRAY<STRING> has no field x
 
 SELECT NAMED_STRUCT('a', 1)['a'];
---! ODPS-0130071 [1,1] Semantic analysis exception - STRUCT<A:BIGINT> has no elements
+--! ODPS-0130071 [1,8] Semantic analysis exception - STRUCT<A:BIGINT> has no elements
 
 -- recalled: LATERAL VIEW
 SELECT id, tag FROM orders LATERAL VIEW EXPLODE(tags) t AS tag ORDER BY id, tag;

@@ -44,7 +44,7 @@ SELECT ABS('x');
 --! ODPS-0123091 Illegal type cast - in function cast, value 'x' cannot be casted from String to Double
 
 SELECT ABS(true);
---! ODPS-0130141 [1,1] Illegal implicit type cast - argument 1 of ABS: cannot convert BOOLEAN to DOUBLE
+--! ODPS-0130141 [1,8] Illegal implicit type cast - argument 1 of ABS: cannot convert BOOLEAN to DOUBLE
 
 SELECT ROUND('1.25', 1), SQRT('4');
 --: double, double

@@ -73,7 +73,7 @@ SELECT 5 & 3, 5 | 3, 5 ^ 3, ~5;
 --> 1 | 7 | 6 | -6
 
 SELECT 1.5 & 1;
---! ODPS-0130071 [1,1] Semantic analysis exception - bit operations take integers, not DOUBLE
+--! ODPS-0130071 [1,8] Semantic analysis exception - bit operations take integers, not DOUBLE
 
 SELECT 'a' || 'b', 'a' || 1, 'a' || NULL;
 --: string, string, string
@@ -89,14 +89,14 @@ SELECT 'a\nb' LIKE 'a_b', '' LIKE '', '' LIKE '%', 'a\\b' LIKE 'a\\\\b';
 --> true | true | true | true
 
 SELECT 'a' LIKE 'a\\';
---! ODPS-0130071 [1,1] Semantic analysis exception - the pattern of LIKE ends in a backslash
+--! ODPS-0130071 [1,8] Semantic analysis exception - the pattern of LIKE ends in a backslash
 
 SELECT 'abc' RLIKE '^a', 'abc' RLIKE 'b', 'abc' RLIKE '^b$', 'a1' RLIKE '\\d', 'a.c' RLIKE 'a\\.c', NULL RLIKE 'a', 'abc' NOT RLIKE 'z', 'x1' REGEXP '[[:digit:]]';
 --: boolean, boolean, boolean, boolean, boolean, boolean, boolean, boolean
 --> true | true | false | true | true | NULL | true | true
 
 SELECT 'abc' RLIKE '';
---! ODPS-0130071 [1,1] Semantic analysis exception - the pattern of RLIKE must not be empty
+--! ODPS-0130071 [1,8] Semantic analysis exception - the pattern of RLIKE must not be empty
 
 SELECT 'abc' RLIKE '(';
 --! ODPS-0121095 Invalid arguments - Invalid Input Error: missing ): (

@@ -34,7 +34,7 @@ SELECT INSTR('abc', 'c', -1);
 --! ODPS-0121095 Invalid arguments - the start position must be positive
 
 SELECT INSTR('aaa', 'aa', 1, 2);
---! ODPS-0130071 [1,1] Semantic analysis exception - function INSTR: counts matches only of texts that cannot overlap themselves in the local cloud
+--! ODPS-0130071 [1,8] Semantic analysis exception - function INSTR: counts matches only of texts that cannot overlap themselves in the local cloud
 
 -- recalled: LOCATE
 SELECT LOCATE('ab', 'abchelloabc'), LOCATE('hi', 'hanmeimei'), LOCATE('ab', 'abhiab', 2);
@@ -90,7 +90,7 @@ SELECT MD5('ABC'), SHA('ABC'), SHA1('ABC'), SHA2('ABC', 256);
 --> '902fbdd2b1df0c4f70b4a5d23525e932' | '3c01bdbb26f358bab27f267924aa2c9a03fcfdb8' | '3c01bdbb26f358bab27f267924aa2c9a03fcfdb8' | 'b5d4045c3f466fa91fe2cc6abe79232a1a57cdf104f7a26e716e0a1e2789df78'
 
 SELECT SHA2('ABC', 512);
---! ODPS-0130071 [1,1] Semantic analysis exception - function SHA2: supports only 256 bits in the local cloud
+--! ODPS-0130071 [1,8] Semantic analysis exception - function SHA2: supports only 256 bits in the local cloud
 
 -- recalled: BASE64, UNBASE64
 SELECT BASE64(CAST('alibaba' AS BINARY)), UNBASE64('YWxpYmFiYQ==');
@@ -107,7 +107,7 @@ SELECT SPLIT_PART('a,b', ',', 0);
 
 -- refused: SPLIT_PART over a range of parts
 SELECT SPLIT_PART('aa,bb,cc,dd', ',', 1, 2);
---! ODPS-0130071 [1,1] Semantic analysis exception - function SPLIT_PART: takes 3 arguments in the local cloud, not 4
+--! ODPS-0130071 [1,8] Semantic analysis exception - function SPLIT_PART: takes 3 arguments in the local cloud, not 4
 
 -- page: SPLIT (empty strings at the end go by default)
 SELECT SPLIT('a, b, c', ','), SPLIT('a,,b', ','), SPLIT('a,b,c,,', ','), SPLIT('a,b,c,,', ',', false), SPLIT('a::b::c', '::'), SPLIT(',,,', ','), SPLIT('a,b', ':'), SPLIT(NULL, ',');
@@ -129,7 +129,7 @@ SELECT REGEXP_EXTRACT('basketball', 'bas(.*?)(ball)'), REGEXP_EXTRACT('basketbal
 --> 'ket' | 'basketball' | 'ball' | '99' | 'the' | NULL
 
 SELECT REGEXP_EXTRACT('abc', 'b');
---! ODPS-0130071 [1,1] Semantic analysis exception - function REGEXP_EXTRACT: the pattern 'b' has no group 1
+--! ODPS-0130071 [1,8] Semantic analysis exception - function REGEXP_EXTRACT: the pattern 'b' has no group 1
 
 SELECT REGEXP_EXTRACT('abc', '');
 --! ODPS-0130071 [1,1] Semantic analysis exception - function REGEXP_EXTRACT: the pattern '' has no group 1
@@ -148,7 +148,7 @@ SELECT REGEXP_REPLACE('abcd', 'a', 'A', 0), REGEXP_REPLACE('abcd', 'a', '', 0), 
 --> 'Abcd' | 'bcd' | '19700101' | 'abc' | '(123)456-7890' | 'a b c d ' | 'a bcd' | 'bbb'
 
 SELECT REGEXP_REPLACE('abc', '', 'x');
---! ODPS-0130071 [1,1] Semantic analysis exception - function REGEXP_REPLACE: the pattern must not be empty
+--! ODPS-0130071 [1,8] Semantic analysis exception - function REGEXP_REPLACE: the pattern must not be empty
 
 SELECT REGEXP_REPLACE(NULL, 'a', 'b'), REGEXP_REPLACE('abc', 'b', NULL), REGEXP_REPLACE('abc', 'z', NULL), REGEXP_REPLACE('a', '(a)', '\\0!');
 --: string, string, string, string
@@ -175,16 +175,16 @@ SELECT REGEXP_COUNT('aaaa', 'a', 2), REGEXP_COUNT('abab', 'a', 4);
 
 -- refused: references to groups in a later match, anchors behind a start, patterns that match nothing
 SELECT REGEXP_REPLACE('a1b2c3', '([0-9])', '<\\1>', 2);
---! ODPS-0130071 [1,1] Semantic analysis exception - function REGEXP_REPLACE: replaces a later occurrence by a constant without references only in the local cloud
+--! ODPS-0130071 [1,8] Semantic analysis exception - function REGEXP_REPLACE: replaces a later occurrence by a constant without references only in the local cloud
 
 SELECT REGEXP_INSTR('aab', '^a', 2);
---! ODPS-0130071 [1,1] Semantic analysis exception - function REGEXP_INSTR: with a start position takes a constant pattern without ^, \A, \b and \B in the local cloud
+--! ODPS-0130071 [1,8] Semantic analysis exception - function REGEXP_INSTR: with a start position takes a constant pattern without ^, \A, \b and \B in the local cloud
 
 SELECT REGEXP_REPLACE('aab', 'x*', '-', 2);
 --! ODPS-0121095 Invalid arguments - the local cloud does not count matches of the pattern x*
 
 SELECT REGEXP_SUBSTR('a', 'a', 1, 0);
---! ODPS-0130071 [1,1] Semantic analysis exception - function REGEXP_SUBSTR: argument 4 must be at least 1
+--! ODPS-0130071 [1,8] Semantic analysis exception - function REGEXP_SUBSTR: argument 4 must be at least 1
 
 -- recalled: REGEXP_COUNT, REGEXP_INSTR, REGEXP_SUBSTR
 SELECT REGEXP_COUNT('ababcde', 'a.c'), REGEXP_COUNT('ababcde', '[[:alpha:]]{2}'), REGEXP_COUNT('abab', 'z'), REGEXP_COUNT('aaaa', 'aa');
@@ -219,13 +219,13 @@ SELECT GET_JSON_OBJECT('{"a": {"b": [1, 2]}}', '$.a'), GET_JSON_OBJECT('{"a": 1}
 
 -- refused: wildcards, quoted names and paths that are no constants
 SELECT GET_JSON_OBJECT('{"a":[1,2]}', '$.a[*]');
---! ODPS-0130071 [1,1] Semantic analysis exception - function GET_JSON_OBJECT: does not know the path '$.a[*]' in the local cloud
+--! ODPS-0130071 [1,8] Semantic analysis exception - function GET_JSON_OBJECT: does not know the path '$.a[*]' in the local cloud
 
 SELECT GET_JSON_OBJECT('{"a":1}', "$['a']");
---! ODPS-0130071 [1,1] Semantic analysis exception - function GET_JSON_OBJECT: does not know the path "$['a']" in the local cloud
+--! ODPS-0130071 [1,8] Semantic analysis exception - function GET_JSON_OBJECT: does not know the path "$['a']" in the local cloud
 
 SELECT GET_JSON_OBJECT('{"a":1}', CONCAT('$.', 'a'));
---! ODPS-0130071 [1,1] Semantic analysis exception - function GET_JSON_OBJECT: argument 2 must be a constant in the local cloud
+--! ODPS-0130071 [1,8] Semantic analysis exception - function GET_JSON_OBJECT: argument 2 must be a constant in the local cloud
 
 -- recalled: JSON_TUPLE
 SELECT JSON_TUPLE('{"a":1,"b":"x","c":{"d":2}}', 'a', 'b', 'c', 'z') AS (a, b, c, z);

@@ -116,13 +116,13 @@ def element(kind: str) -> str:
 
 def key_and_value(kind: str) -> tuple[str, str]:
     """Return key and value type of a MAP."""
-    key, value = _split(kind[len("map<") : -1])
+    key, value = split(kind[len("map<") : -1])
     return key, value
 
 
 def fields(kind: str) -> list[tuple[str, str]]:
     """Return names and types of a STRUCT's fields."""
-    pairs = (part.split(":", 1) for part in _split(kind[len("struct<") : -1]))
+    pairs = (part.split(":", 1) for part in split(kind[len("struct<") : -1]))
     return [(name, inner) for name, inner in pairs]
 
 
@@ -145,7 +145,8 @@ def widest_number(kinds: Sequence[str]) -> str:
     return max(kinds, key=INTEGERS.index)
 
 
-def _split(text: str) -> list[str]:
+def split(text: str) -> list[str]:
+    """Return the parts of a type's inner text between its own commas."""
     parts, depth, start = [], 0, 0
     for i, character in enumerate(text):
         depth += {"<": 1, "(": 1, ">": -1, ")": -1}.get(character, 0)

@@ -20,6 +20,13 @@ _UNITS = {
     "ss": "second",
     "ff3": "millisecond",
 }
+_WEEKDAYS = {
+    word: i
+    for i, name in enumerate(
+        ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"), start=1
+    )
+    for word in (name, name[:3], name[:2])
+}
 _DAY_UNITS = ("year", "quarter", "month", "week", "day")
 _FORMAT = {"yyyy": "%Y", "mm": "%m", "dd": "%d", "hh": "%H", "mi": "%M", "ss": "%S", "ff3": "%g"}
 _JAVA_FORMAT = {"yyyy": "%Y", "MM": "%m", "dd": "%d", "HH": "%H", "mm": "%M", "ss": "%S", "SSS": "%g"}
@@ -55,6 +62,13 @@ def _loose(call: Call, i: int) -> Typed:
         whole = f"CASE WHEN length({text}) = 10 THEN {text} || ' 00:00:00' ELSE {text} END"
         return call.convert.cast(Typed(whole, "string"), "datetime")
     return _moment(call, i)
+
+
+def _tried(call: Call, i: int) -> str:
+    """Return a string that is a date or time as a DATETIME; NULL for any other."""
+    text = call.text(i)
+    whole = f"CASE WHEN length({text}) = 10 THEN {text} || ' 00:00:00' ELSE {text} END"
+    return call.convert.cast(Typed(whole, "string"), "datetime", attempt=True).sql
 
 
 def _unit(call: Call, i: int, known: tuple[str, ...] | None = None) -> str:
@@ -158,6 +172,39 @@ def _date_add(call: Call) -> Typed:
 def _add_months(call: Call) -> Typed:
     step = f"to_months(CAST({call.bigint(1)} AS INTEGER))"
     return Typed(f"CAST(CAST({_as_date(_loose(call, 0))} + {step} AS DATE) AS VARCHAR)", "string")
+
+
+@declare("MONTHS_BETWEEN", 2, 2)
+def _months_between(call: Call) -> Typed:
+    """Count months of 31 days; whole ones between equal days and between the last days of months."""
+    later, earlier = (f"CAST({_plain(_loose(call, i))} AS TIMESTAMP)" for i in (0, 1))
+    return Typed(f"mc_months({later}, {earlier})", "double")
+
+
+@declare("NEXT_DAY", 2, 2)
+def _next_day(call: Call) -> Typed:
+    day = _WEEKDAYS.get(call.constant(1).lower())
+    if day is None:
+        raise call.refusal(f"does not know the day {call.constant(1)!r}")
+    return Typed(f"CAST(mc_next_day({_as_date(_loose(call, 0))}, {day}) AS VARCHAR)", "string")
+
+
+@declare("FROM_UTC_TIMESTAMP", 2, 2)
+def _from_utc_timestamp(call: Call) -> Typed:
+    """Show a wall clock of the session, taken for one in UTC, in another zone."""
+    value = call.args[0]
+    if value.kind in kinds.INTEGERS:
+        wall = f"CAST(to_timestamp({call.bigint(0)} / 1000.0) AS TIMESTAMP)"
+    elif kinds.is_text(value.kind):
+        wall = f"CAST({_tried(call, 0)} AS TIMESTAMP)"
+    elif value.kind in ("datetime", "timestamp", "timestamp_ntz"):
+        wall = f"CAST({_plain(value)} AS TIMESTAMP)"
+    else:
+        raise call.refusal(f"takes a BIGINT, STRING, DATETIME or TIMESTAMP, not {value.name}")
+    missing = "error('ODPS-0121095:Invalid arguments - FROM_UTC_TIMESTAMP of NULL')"
+    moved = f"timezone({call.text(1)}, timezone('UTC', {wall}))"
+    found = f"CASE WHEN {value.sql} IS NULL THEN {missing} ELSE {moved} END"
+    return call.convert.cast(Typed(duck_cast(found, "timestamp_ntz"), "timestamp_ntz"), "timestamp")
 
 
 @declare("TO_DATE", 1, 2)
