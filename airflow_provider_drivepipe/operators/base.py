@@ -28,6 +28,13 @@ from airflow_provider_drivepipe.exceptions import (
     UnbalancedBooksError,
 )
 from airflow_provider_drivepipe.hooks.maxframe import JobState, MaxFrameHook
+from airflow_provider_drivepipe.hooks.partition_lock import (
+    is_alive,
+    leave_partition,
+    same_task,
+    tags_of,
+    take_partition,
+)
 from airflow_provider_drivepipe.hooks.sessions import SessionTags
 from airflow_provider_drivepipe.links.logview import LogViewLink
 from airflow_provider_drivepipe.operators.job_record import (
@@ -40,13 +47,6 @@ from airflow_provider_drivepipe.operators.job_record import (
 from airflow_provider_drivepipe.operators.partition import (
     PARTITION_SPEC_TEMPLATE,
     partition_spec_from_context,
-)
-from airflow_provider_drivepipe.operators.partition_lock import (
-    is_alive,
-    leave_partition,
-    same_task,
-    tags_of,
-    take_partition,
 )
 from airflow_provider_drivepipe.operators.report import push_report
 from airflow_provider_drivepipe.operators.retry import drivepipe_retry_policy

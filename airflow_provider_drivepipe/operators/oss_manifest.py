@@ -23,11 +23,11 @@ from airflow_provider_drivepipe.contracts import (
 from airflow_provider_drivepipe.exceptions import ConfigurationError, DataGateError
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.hooks.errors import oss_errors
+from airflow_provider_drivepipe.hooks.partition_lock import leave_partition, tags_of, take_partition
 from airflow_provider_drivepipe.operators.partition import (
     PARTITION_SPEC_TEMPLATE,
     partition_spec_from_context,
 )
-from airflow_provider_drivepipe.operators.partition_lock import leave_partition, tags_of, take_partition
 from airflow_provider_drivepipe.operators.report import push_report
 from airflow_provider_drivepipe.operators.retry import drivepipe_retry_policy
 from airflow_provider_drivepipe.pipelines import stage_sql
