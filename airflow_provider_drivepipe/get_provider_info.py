@@ -51,7 +51,7 @@ def get_provider_info() -> dict[str, Any]:
         "connection-types": [
             {
                 "connection-type": "drivepipe",
-                "hook-class-name": f"{_PACKAGE}.hooks.drivepipe.DrivepipeHook",
+                "hook-class-name": f"{_PACKAGE}.hooks.maxframe.MaxFrameHook",
                 "hook-name": "DrivePipe (OSS + MaxCompute)",
                 "ui-field-behaviour": {
                     "hidden-fields": ["schema", "port"],
