@@ -34,7 +34,15 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["service"],
             }
         ],
-        "operators": _modules("operators", "oss_manifest", "frame_extract", "label", "single_job"),
+        "operators": _modules(
+            "operators",
+            "frame_extract",
+            "image_prepare",
+            "keyframe_expand",
+            "label",
+            "oss_manifest",
+            "single_job",
+        ),
         "hooks": _modules("hooks", "drivepipe", "maxframe"),
         "sensors": _modules("sensors", "odps_partition"),
         "triggers": _modules("triggers", "maxframe", "odps_partition"),
@@ -43,7 +51,7 @@ def get_provider_info() -> dict[str, Any]:
         "connection-types": [
             {
                 "connection-type": "drivepipe",
-                "hook-class-name": f"{_PACKAGE}.hooks.drivepipe.DrivepipeHook",
+                "hook-class-name": f"{_PACKAGE}.hooks.maxframe.MaxFrameHook",
                 "hook-name": "DrivePipe (OSS + MaxCompute)",
                 "ui-field-behaviour": {
                     "hidden-fields": ["schema", "port"],

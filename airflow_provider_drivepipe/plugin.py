@@ -5,6 +5,7 @@ from __future__ import annotations
 from airflow.plugins_manager import AirflowPlugin
 
 from airflow_provider_drivepipe import listener
+from airflow_provider_drivepipe.connection_form import ConnectionTestWithoutPort
 from airflow_provider_drivepipe.macros import partition_spec, partition_value
 from airflow_provider_drivepipe.timetables.odps_partition import (
     OdpsPartitionTimetable,
@@ -19,3 +20,6 @@ class DrivepipePlugin(AirflowPlugin):
     timetables = [OdpsPartitionTimetable, OnDemandPartitionTimetable]  # noqa: RUF012 - Airflow's attribute
     macros = [partition_value, partition_spec]  # noqa: RUF012 - Airflow's attribute
     listeners = [listener]  # noqa: RUF012 - Airflow's attribute
+    fastapi_root_middlewares = [  # noqa: RUF012 - Airflow's attribute
+        {"name": "drivepipe connection test", "middleware": ConnectionTestWithoutPort}
+    ]

@@ -93,6 +93,7 @@ class AirflowHome:
             "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.path / _PASSWORDS_FILE),
             "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "CORE__TEST_CONNECTION": "Enabled",
+            "OPERATORS__DEFAULT_DEFERRABLE": "True",
             "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.path / 'airflow.db'}",
             "API__HOST": HOST,
             "API__PORT": str(self.api_port),

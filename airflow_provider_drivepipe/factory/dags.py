@@ -43,7 +43,7 @@ def build_dag(scenario: Scenario) -> DAG:
         max_active_runs=scenario.max_active_runs,
         doc_md=dag_doc(scenario, steps),
         tags=["drivepipe", scenario.scenario_name, *scenario.tags],
-        default_args={"owner": scenario.owner, "retries": DEFAULT_RETRIES},
+        default_args={"owner": scenario.owner, "retries": DEFAULT_RETRIES, "deferrable": True},
         params=trigger_form(steps, scenario.partition_value),
     ) as dag:
         previous: BaseOperator | None = None

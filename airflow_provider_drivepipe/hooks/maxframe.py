@@ -7,6 +7,7 @@ the SDK's lower layer, which is why ``maxframe`` is pinned to one minor version.
 from __future__ import annotations
 
 import contextvars
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_drivepipe.exceptions import RemoteJobError
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook, check_python
 from airflow_provider_drivepipe.hooks.sessions import (
     Session,
@@ -39,6 +41,7 @@ _LOOK_BACK = timedelta(days=7)
 _MAX_INSTANCES = 1000
 """Most running instances that are looked at, one request each, in search of sessions."""
 _PARALLEL_READS = 8
+_POLL_SECONDS = 0.5
 
 
 class JobState(StrEnum):
@@ -104,6 +107,14 @@ class MaxFrameHook(DrivepipeHook):
         with self.errors():
             info = self._attach(session_id).submit_dag(graph, {}, {})
         return Job(session_id, str(info.dag_id))
+
+    def run_job(self, session_id: str, outputs: Sequence[Any]) -> None:
+        """Submit a job and wait here for its end. Raises RemoteJobError unless it succeeds."""
+        job = self.submit(session_id, outputs)
+        while (status := self.status(job)).state is JobState.RUNNING:
+            time.sleep(_POLL_SECONDS)
+        if status.state is not JobState.SUCCEEDED:
+            raise RemoteJobError(f"MaxFrame job {job.dag_id} {status.state}: {status.error or 'no message'}")
 
     def status(self, job: Job) -> JobStatus:
         """Look at a job once. Network errors raise TransientError; a vanished job is ``LOST``."""
@@ -194,6 +205,17 @@ class MaxFrameHook(DrivepipeHook):
         """Return the LogView address of a job, valid for so many hours."""
         with self.errors():
             return str(self._attach(job.session_id).get_logview_address(job.dag_id, hours))
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Try what a connection is for, and say of each part what was found; called by Airflow's form."""
+        from airflow_provider_drivepipe.hooks.checks import TEST, Site, run_checks, test_text
+
+        site = Site(self)
+        try:
+            good, text = test_text(list(run_checks(site, TEST)), self.conn_id)
+        finally:
+            left = site.clean_up()
+        return good and not left, "; ".join([text, *(f"not removed: {what}" for what in left)])
 
     def _attach(self, session_id: str) -> MaxFrameInstanceCaller:
         from maxframe_client.session.task import MaxFrameInstanceCaller

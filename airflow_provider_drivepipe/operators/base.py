@@ -10,9 +10,10 @@ import time
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.configuration import conf
 
 from airflow_provider_drivepipe import exceptions
 from airflow_provider_drivepipe.assets import publish_asset_events
@@ -28,6 +29,13 @@ from airflow_provider_drivepipe.exceptions import (
     UnbalancedBooksError,
 )
 from airflow_provider_drivepipe.hooks.maxframe import JobState, MaxFrameHook
+from airflow_provider_drivepipe.hooks.partition_lock import (
+    is_alive,
+    leave_partition,
+    same_task,
+    tags_of,
+    take_partition,
+)
 from airflow_provider_drivepipe.hooks.sessions import SessionTags
 from airflow_provider_drivepipe.links.logview import LogViewLink
 from airflow_provider_drivepipe.operators.job_record import (
@@ -41,15 +49,8 @@ from airflow_provider_drivepipe.operators.partition import (
     PARTITION_SPEC_TEMPLATE,
     partition_spec_from_context,
 )
-from airflow_provider_drivepipe.operators.partition_lock import (
-    is_alive,
-    leave_partition,
-    same_task,
-    tags_of,
-    take_partition,
-)
 from airflow_provider_drivepipe.operators.report import push_report
-from airflow_provider_drivepipe.operators.retry import drivepipe_retry_policy
+from airflow_provider_drivepipe.operators.retry import with_retry_policy
 from airflow_provider_drivepipe.pipelines import books as bookkeeping
 from airflow_provider_drivepipe.pipelines import publishing, selection, stage_sql
 from airflow_provider_drivepipe.pipelines import spending as spent
@@ -119,7 +120,8 @@ class MaxFrameStageOperator(BaseOperator):
     :param prices: what models cost, for the report.
     :param conn_id: connection of type ``drivepipe``.
     :param oss_conn_id: take OSS from another connection.
-    :param deferrable: wait in the triggerer (default) or in the worker.
+    :param deferrable: wait in the triggerer, or in the worker; unless given, as ``[operators]
+        default_deferrable`` says.
     :param poll_interval: seconds between looks at the job.
     :param max_unreachable: seconds without an answer after which the task fails with a TransientError; the
         job goes on, and the next try attaches to it.
@@ -128,7 +130,7 @@ class MaxFrameStageOperator(BaseOperator):
     template_fields: Sequence[str] = ("source_table", "partition_spec")
     operator_extra_links = (LogViewLink(),)
     ui_color = "#d9ead3"
-    stage_name: ClassVar[str]
+    stage_name: str
 
     def __init__(
         self,
@@ -142,13 +144,12 @@ class MaxFrameStageOperator(BaseOperator):
         prices: PriceOptions | None = None,
         conn_id: str = MaxFrameHook.default_conn_name,
         oss_conn_id: str | None = None,
-        deferrable: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_interval: float = 5.0,
         max_unreachable: float = 60.0,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("retry_policy", drivepipe_retry_policy())
-        super().__init__(**kwargs)
+        super().__init__(**with_retry_policy(kwargs))
         self.scenario = scenario
         self.partition = partition
         self.partition_spec = PARTITION_SPEC_TEMPLATE

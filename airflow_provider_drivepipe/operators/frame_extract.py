@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Column, Stage
 from airflow_provider_drivepipe.exceptions import ConfigurationError
@@ -30,7 +30,7 @@ class MaxFrameFrameExtractOperator(MaxFrameStageOperator):
     :param quality: measure the frames, and leave out those that a rule refuses.
     """
 
-    stage_name: ClassVar[str] = str(Stage.FRAME_EXTRACTION)
+    stage_name: str = str(Stage.FRAME_EXTRACTION)
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 from airflow_provider_drivepipe.contracts import IMAGE_COLUMNS, STATUS_COLUMNS, Column, Stage
 from airflow_provider_drivepipe.exceptions import ConfigurationError
@@ -36,7 +36,7 @@ class MaxFrameImagePrepareOperator(MaxFrameStageOperator):
     :param images: size, filter, quality, limits, deadline and resources.
     """
 
-    stage_name: ClassVar[str] = str(Stage.IMAGE_PREPARATION)
+    stage_name: str = str(Stage.IMAGE_PREPARATION)
 
     def __init__(self, *, oss: OssOptions, images: ImageOptions | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)

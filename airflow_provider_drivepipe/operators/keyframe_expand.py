@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Column, Stage
 from airflow_provider_drivepipe.exceptions import ConfigurationError
@@ -38,7 +38,7 @@ class MaxFrameKeyframeExpandOperator(MaxFrameStageOperator):
     :param quality: measure the keyframes, and leave out those that a rule refuses.
     """
 
-    stage_name: ClassVar[str] = str(Stage.KEYFRAME_EXPANSION)
+    stage_name: str = str(Stage.KEYFRAME_EXPANSION)
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Column, OssUri, Stage
 from airflow_provider_drivepipe.exceptions import ConfigurationError
@@ -47,7 +47,7 @@ class AiFuncLabelOperator(MaxFrameStageOperator):
     :param oss_root: a full OSS URI; images may be at its endpoint too.
     """
 
-    stage_name: ClassVar[str] = str(Stage.LABEL)
+    stage_name: str = str(Stage.LABEL)
 
     def __init__(
         self,
@@ -64,6 +64,7 @@ class AiFuncLabelOperator(MaxFrameStageOperator):
         self.labels = labels
         self.embedding = embedding
         self.label_embedding = label_embedding
+        self.stage_name = str(self.stage_options().model_stages[0])
         self.image_column = image_column
         self.oss_root = oss_root
 

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
@@ -23,13 +23,13 @@ from airflow_provider_drivepipe.contracts import (
 from airflow_provider_drivepipe.exceptions import ConfigurationError, DataGateError
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.hooks.errors import oss_errors
+from airflow_provider_drivepipe.hooks.partition_lock import leave_partition, tags_of, take_partition
 from airflow_provider_drivepipe.operators.partition import (
     PARTITION_SPEC_TEMPLATE,
     partition_spec_from_context,
 )
-from airflow_provider_drivepipe.operators.partition_lock import leave_partition, tags_of, take_partition
 from airflow_provider_drivepipe.operators.report import push_report
-from airflow_provider_drivepipe.operators.retry import drivepipe_retry_policy
+from airflow_provider_drivepipe.operators.retry import with_retry_policy
 from airflow_provider_drivepipe.pipelines import stage_sql
 from airflow_provider_drivepipe.pipelines.manifest import LeftOut, manifest_row
 from airflow_provider_drivepipe.pipelines.stage_tables import WORKING_TABLE_LIFECYCLE_DAYS, WorkingTables
@@ -62,7 +62,7 @@ class OssManifestOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("partition_spec",)
     ui_color = "#d0e0e3"
-    stage_name: ClassVar[str] = str(Stage.MANIFEST)
+    stage_name: str = str(Stage.MANIFEST)
 
     def __init__(
         self,
@@ -76,8 +76,7 @@ class OssManifestOperator(BaseOperator):
         oss_conn_id: str | None = None,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("retry_policy", drivepipe_retry_policy())
-        super().__init__(**kwargs)
+        super().__init__(**with_retry_policy(kwargs))
         self.scenario = scenario
         self.partition = partition
         self.partition_spec = PARTITION_SPEC_TEMPLATE
@@ -105,8 +104,7 @@ class OssManifestOperator(BaseOperator):
         report = self._report(partition, counts, time.time() - started)
         push_report(context, report)
         publish_asset_events(context, self.outlets, report.to_json(), partition)
-        if report.ok < self.gate.min_rows:
-            raise DataGateError(f"{report.ok} videos found, at least {self.gate.min_rows} are wanted")
+        self._check_gate(report)
         return report.to_json()
 
     def _stage(
@@ -177,6 +175,17 @@ class OssManifestOperator(BaseOperator):
             f"INSERT OVERWRITE TABLE {stage_sql.quote_name(self.output_table.name)} "
             f"PARTITION ({partition.sql(', ')}) SELECT {columns} FROM {stage_sql.quote_name(staging)}"
         )
+
+    def _check_gate(self, report: StageReport) -> None:
+        videos = report.ok + report.failed
+        if videos and report.failed / videos > self.gate.max_failure_rate:
+            raise DataGateError(
+                f"{report.failed} of {videos} videos cannot be used ({report.failed / videos:.1%}, the limit "
+                f"is {self.gate.max_failure_rate:.1%}): {report.failures[self.stage_name]}. "
+                "The partition is published"
+            )
+        if report.ok < self.gate.min_rows:
+            raise DataGateError(f"{report.ok} videos found, at least {self.gate.min_rows} are wanted")
 
     def _report(self, partition: PartitionSpec, counts: Counter[str], seconds: float) -> StageReport:
         failed = counts[Reason.EMPTY_FILE]

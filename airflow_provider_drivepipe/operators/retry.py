@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
@@ -42,3 +44,13 @@ def drivepipe_retry_policy() -> ExceptionRetryPolicy:
         for error, (delay, reason) in _WORTH_IT.items()
     ]
     return ExceptionRetryPolicy(rules=rules)
+
+
+def with_retry_policy(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an operator's arguments with this package's retry policy, unless they name another.
+
+    So does a policy in the DAG's ``default_args``, which Airflow fills in further down.
+    """
+    if "retry_policy" in (arguments.get("default_args") or {}):
+        return dict(arguments)
+    return {"retry_policy": drivepipe_retry_policy(), **arguments}

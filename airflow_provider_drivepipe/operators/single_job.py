@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 from airflow_provider_drivepipe.contracts import IMAGE_COLUMNS, STATUS_COLUMNS
 from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
@@ -33,7 +33,7 @@ class MaxFrameSingleJobOperator(MaxFrameFrameExtractOperator):
     :param label_embedding: how to embed the labels, or None; only together with ``labels``.
     """
 
-    stage_name: ClassVar[str] = "single_job"
+    stage_name: str = "single_job"
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class MaxFrameClipLabelOperator(MaxFrameKeyframeExpandOperator):
     :param label_embedding: how to embed the labels, or None; only together with ``labels``.
     """
 
-    stage_name: ClassVar[str] = "clip_labels"
+    stage_name: str = "clip_labels"
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class MaxFrameImageLabelOperator(MaxFrameImagePrepareOperator):
     :param label_embedding: how to embed labels, or None; without ``labels``, those of the input.
     """
 
-    stage_name: ClassVar[str] = "image_labels"
+    stage_name: str = "image_labels"
 
     def __init__(
         self,

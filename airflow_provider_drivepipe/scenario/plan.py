@@ -110,6 +110,17 @@ class Plan:
     tasks: tuple[StagePlan, ...]
     prices: PriceOptions | None = None
 
+    @property
+    def bucket(self) -> str | None:
+        """The OSS bucket that the tasks read and write, None when they work on tables alone."""
+        options = [task.manifest or task.oss for task in self.tasks]
+        return next((o.bucket for o in options if o is not None), None)
+
+    @property
+    def models(self) -> dict[str, str]:
+        """The models that all tasks call, by stage."""
+        return {stage: model for task in self.tasks for stage, model in task.models.items()}
+
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON-serialisable values."""
         return asdict(self)

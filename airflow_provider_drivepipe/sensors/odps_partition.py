@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from airflow_provider_drivepipe import exceptions
@@ -15,7 +16,7 @@ from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.hooks.partition_wait import PartitionWait
 from airflow_provider_drivepipe.operators.partition import partition_spec_from_context
-from airflow_provider_drivepipe.operators.retry import drivepipe_retry_policy
+from airflow_provider_drivepipe.operators.retry import with_retry_policy
 from airflow_provider_drivepipe.scenario.options import PartitionOptions
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 from airflow_provider_drivepipe.triggers import FIRST_POLL_DELAY
@@ -44,7 +45,8 @@ class OdpsPartitionSensor(BaseSensorOperator):
         tables whose writers create a partition first and fill it later.
     :param wait_for_table: wait for a missing table, too, instead of failing.
     :param conn_id: connection of type ``drivepipe``.
-    :param deferrable: wait in the triggerer (default), else in the worker as ``mode`` says.
+    :param deferrable: wait in the triggerer, else in the worker as ``mode`` says; unless given, as
+        ``[operators] default_deferrable`` says.
     """
 
     template_fields: Sequence[str] = ("table", "partition_spec")
@@ -59,11 +61,10 @@ class OdpsPartitionSensor(BaseSensorOperator):
         min_rows: int = 0,
         wait_for_table: bool = False,
         conn_id: str = DrivepipeHook.default_conn_name,
-        deferrable: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("retry_policy", drivepipe_retry_policy())
-        super().__init__(**kwargs)
+        super().__init__(**with_retry_policy(kwargs))
         if partition is not None and partition_spec is not None:
             raise ValueError("partition and partition_spec exclude each other")
         self.table = table

@@ -12,8 +12,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_drivepipe.exceptions import DrivepipeError, TransientError
 from airflow_provider_drivepipe.hooks.maxframe import Job, JobState, JobStatus, MaxFrameHook
+from airflow_provider_drivepipe.hooks.partition_lock import leave_partition
 from airflow_provider_drivepipe.hooks.sessions import SessionTags
-from airflow_provider_drivepipe.operators.partition_lock import leave_partition
 from airflow_provider_drivepipe.pipelines.stage_tables import WorkingTables
 
 TIMED_OUT = "timed_out"

@@ -113,6 +113,14 @@ def test_manifest_lists_videos_and_counts_the_rest_by_reason(hook, videos, table
     assert len(paths) == 4
 
 
+def test_too_many_unusable_videos_fail_the_manifest_once_it_is_published(hook, videos, table):
+    operator = manifest(videos, table, gate=GateOptions(max_failure_rate=0.1))
+    with pytest.raises(DataGateError, match=r"1 of 5 videos .*20.0%, the limit is 10.0%.*empty_file"):
+        Run().execute(operator)
+    assert len(rows_of(hook, f"{table}_m", "video_path")) == 4
+    Run().execute(manifest(videos, table, gate=GateOptions(max_failure_rate=0.2)))
+
+
 def test_single_job_rows_books_and_a_second_run_that_pays_nothing(hook, videos, table, local_cloud):
     run = Run()
     run.execute(manifest(videos, table))

@@ -12,11 +12,11 @@ from airflow_provider_drivepipe.exceptions import (
 )
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
+from airflow_provider_drivepipe.hooks.partition_lock import PartitionLock
 from airflow_provider_drivepipe.hooks.sessions import SessionTags
 from airflow_provider_drivepipe.operators.frame_extract import MaxFrameFrameExtractOperator
 from airflow_provider_drivepipe.operators.label import AiFuncLabelOperator
 from airflow_provider_drivepipe.operators.oss_manifest import OssManifestOperator
-from airflow_provider_drivepipe.operators.partition_lock import PartitionLock
 from airflow_provider_drivepipe.operators.single_job import MaxFrameSingleJobOperator
 from airflow_provider_drivepipe.pipelines.stage_tables import WorkingTables
 from airflow_provider_drivepipe.scenario.options import (

@@ -6,7 +6,7 @@ import functools
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from maxframe.codegen.spe import dataframe as _stock  # noqa: F401  (stock adapters must be registered first)
@@ -31,12 +31,10 @@ from odps import ODPS
 
 from . import frames, operators
 from .chunks import map_chunks
+from .context import EngineContext
 from .events import Events
 from .limits import Limits, parallel_workers
 from .progress import Progress
-
-if TYPE_CHECKING:
-    from .execution import EngineContext
 
 _STAND_IN = re.compile(r"_idx_\d+")
 

@@ -25,6 +25,7 @@ from maxframe_client.fetcher import get_fetcher_cls
 from odps import ODPS
 
 from . import adapters, deserializer, model_adapters, mounts, operators, requirements, results
+from .context import EngineContext
 from .events import Events
 from .job import GRAPH_FILE, INPUTS_FILE, RESULT_FILE, Job, read_json
 from .limits import Limits
@@ -85,16 +86,6 @@ def execute(job: Job) -> dict[str, Any]:
         generated = Generator(job, progress, events).generate(graph)
         results = _Runner(job, graph, generated, odps).run()
     return {key: info.to_json() for key, info in results.items()}
-
-
-class EngineContext(SPECodeContext):
-    """Code generation context that lets adapters reach the job, its progress and the server."""
-
-    def __init__(self, job: Job, progress: Progress, events: Events) -> None:
-        super().__init__(job.session_id, job.dag_id)
-        self.job = job
-        self.progress = progress
-        self.events = events
 
 
 class Generator(SPECodeGenerator):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from maxframe.codegen.spe.core import SPEOperatorAdapter, register_op_adapter
 from maxframe.learn.contrib.llm.core import LLMTaskOperator
@@ -19,10 +19,8 @@ from maxframe.learn.contrib.llm.models.managed import (
 from . import model_calls as calls
 from .adapters import call as call_code
 from .content import Storage
+from .context import EngineContext
 from .model_client import ModelClient
-
-if TYPE_CHECKING:
-    from .execution import EngineContext
 
 _QUOTAS = ("gu_quota_name", "inference_quota_name")
 _FULL_NAME = re.compile(r"projects/(?P<project>[^/]+)/schemas/[^/]+/models/(?P<model>.+)")

@@ -7,7 +7,7 @@ tuple of outputs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,8 +51,7 @@ from maxframe.tensor.misc.unique import TensorUnique
 from maxframe.udf import BuiltinFunction, MarkedFunction
 from maxframe.utils import no_default
 
-if TYPE_CHECKING:
-    from .execution import EngineContext
+from .context import EngineContext
 
 
 class Arguments:

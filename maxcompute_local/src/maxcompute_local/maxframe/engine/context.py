@@ -1,0 +1,19 @@
+"""What adapters reach while they generate code: the job, its progress and the server."""
+
+from __future__ import annotations
+
+from maxframe.codegen.spe.core import SPECodeContext
+
+from .events import Events
+from .job import Job
+from .progress import Progress
+
+
+class EngineContext(SPECodeContext):
+    """Code generation context that lets adapters reach the job, its progress and the server."""
+
+    def __init__(self, job: Job, progress: Progress, events: Events) -> None:
+        super().__init__(job.session_id, job.dag_id)
+        self.job = job
+        self.progress = progress
+        self.events = events
