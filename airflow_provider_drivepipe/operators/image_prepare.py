@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from airflow_provider_drivepipe.contracts import IMAGE_COLUMNS, STATUS_COLUMNS, Column, Stage
@@ -93,8 +92,8 @@ class MaxFrameImagePrepareOperator(MaxFrameStageOperator):
 
         assert options.images is not None
         project = hook.settings.require_model_project() if options.model_stages else None
-        models = fingerprint_of(options, None, project)
-        return replace(models, frames=images_fingerprint(options.images, self._root(hook)))
+        own = {"images": images_fingerprint(options.images, self._root(hook))}
+        return Fingerprint({**own, **fingerprint_of(options, None, project).hashes})
 
     def build(self, hook: MaxFrameHook, run: StageRun, counts: WorkCounts) -> Any:  # noqa: ARG002
         """Return the lazy rows of the selected images, prepared."""
