@@ -99,7 +99,9 @@ STATUS_COLUMNS: tuple[Column, ...] = (
     Column("error_type", "string", "empty when ok, else a typed reason"),
     Column("error_msg", "string", "empty when ok, else at most 512 characters"),
     Column("attempt", "bigint", "1 for the first try of this row in this partition"),
-    Column("fingerprint", "string", "hash of everything that decides the content of the row"),
+    Column(
+        "fingerprint", "string", "what decides the row: a hash for each stage and one for the input, by name"
+    ),
 )
 
 MANIFEST_COLUMNS: tuple[Column, ...] = (

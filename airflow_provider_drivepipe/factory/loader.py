@@ -8,7 +8,8 @@ from pathlib import Path
 from airflow.sdk import DAG, get_parsing_context
 
 from airflow_provider_drivepipe.factory.dags import build_dag
-from airflow_provider_drivepipe.scenario.loading import Problem, ScenarioError, load_scenario, scenario_files
+from airflow_provider_drivepipe.scenario.clashes import Clashes
+from airflow_provider_drivepipe.scenario.loading import ScenarioError, load_scenario, scenario_files
 
 
 class BrokenScenarioDag(DAG):
@@ -61,25 +62,19 @@ def load_scenarios(folder: Path | str) -> dict[str, DAG]:
     """
     wanted = get_parsing_context().dag_id
     dags: dict[str, DAG] = {}
-    sources: dict[str, Path] = {}
+    clashes = Clashes()
     for path in scenario_files(folder):
         try:
             scenario = load_scenario(path)
-            if scenario.dag_id in sources:
-                raise ScenarioError([_second_of(path, sources[scenario.dag_id])])
+            clashes.check(path, scenario)
         except ScenarioError as error:
             if wanted is None:
                 broken = BrokenScenarioDag.of(path, error)
                 dags[broken.dag_id] = broken
             continue
-        sources[scenario.dag_id] = path
         if wanted in (None, scenario.dag_id):
             dags[scenario.dag_id] = build_dag(scenario)
     return dags
-
-
-def _second_of(path: Path, first: Path) -> Problem:
-    return Problem(str(path), 1, "scenario_name", f"{first.name} has the same scenario_name; choose another")
 
 
 def _identifier(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Column, Stage
@@ -42,7 +43,8 @@ class MaxFrameFrameExtractOperator(MaxFrameStageOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.oss = oss
-        self.frames = frames or FrameOptions()
+        frames = frames or FrameOptions()
+        self.frames = replace(frames, frames_prefix=frames.frames_prefix or self.output_table.name)
         self.quality = quality
 
     def stage_options(self) -> StageOptions:
@@ -101,8 +103,11 @@ class MaxFrameFrameExtractOperator(MaxFrameStageOperator):
         assert run.options.frames is not None
         mount = MountOptions(self._root(hook), self.oss.mount_path, hook.oss_settings.require_role_arn())
         lineage = tuple(c.name for c in run.tables.source_columns if c.name != "video_path")
+        folder = (
+            f"{run.options.frames.frames_prefix.strip('/')}/{run.partition.path()}/{run.wanted['frames']}"
+        )
         try:
-            job = frame_job(run.options.frames, mount, run.partition.path(), lineage, run.options.quality)
+            job = frame_job(run.options.frames, mount, folder, lineage, run.options.quality)
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
         videos = md.read_odps_table(

@@ -41,7 +41,8 @@ class MaxFrameImagePrepareOperator(MaxFrameStageOperator):
     def __init__(self, *, oss: OssOptions, images: ImageOptions | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.oss = oss
-        self.images = images or ImageOptions()
+        images = images or ImageOptions()
+        self.images = replace(images, prepared_prefix=images.prepared_prefix or self.output_table.name)
 
     def stage_options(self) -> StageOptions:
         """Return what the operator was built to do."""
@@ -93,8 +94,8 @@ class MaxFrameImagePrepareOperator(MaxFrameStageOperator):
 
         assert options.images is not None
         project = hook.settings.require_model_project() if options.model_stages else None
-        models = fingerprint_of(options, None, project)
-        return replace(models, frames=images_fingerprint(options.images, self._root(hook)))
+        own = {"images": images_fingerprint(options.images, self._root(hook))}
+        return Fingerprint({**own, **fingerprint_of(options, None, project).hashes})
 
     def build(self, hook: MaxFrameHook, run: StageRun, counts: WorkCounts) -> Any:  # noqa: ARG002
         """Return the lazy rows of the selected images, prepared."""
@@ -119,8 +120,11 @@ class MaxFrameImagePrepareOperator(MaxFrameStageOperator):
         assert run.options.images is not None
         mount = MountOptions(self._root(hook), self.oss.mount_path, hook.oss_settings.require_role_arn())
         names = tuple(c.name for c in lineage)
+        folder = (
+            f"{run.options.images.prepared_prefix.strip('/')}/{run.partition.path()}/{run.wanted['images']}"
+        )
         try:
-            job = image_job(run.options.images, mount, run.partition.path(), names)
+            job = image_job(run.options.images, mount, folder, names)
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
         return prepare(images, run.options.images, mount, job)

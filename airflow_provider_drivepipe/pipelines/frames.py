@@ -26,18 +26,18 @@ cloudpickle.register_pickle_by_value(worker)
 def frame_job(
     options: FrameOptions,
     mount: MountOptions,
-    partition_path: str,
+    folder: str,
     lineage: tuple[str, ...],
     quality: QualityOptions | None = None,
 ) -> FrameJob:
-    """Return what the worker needs to know; JPEGs go to ``<root>/<frames_prefix>/<partition_path>/``.
+    """Return what the worker needs to know; JPEGs go to ``<root>/<folder>/<video_id>/``.
 
     Raises ValueError for options that no video can fulfil.
     """
     job = FrameJob(
         oss_root=mount.root,
         mount_path=mount.path,
-        output_prefix=f"{options.frames_prefix.strip('/')}/{partition_path}",
+        output_prefix=folder,
         fps=options.fps,
         sample_count=options.sample_count,
         sampling_rule=str(options.sampling_rule),

@@ -17,7 +17,7 @@ from airflow_provider_drivepipe.contracts import (
     Status,
 )
 from airflow_provider_drivepipe.exceptions import ConfigurationError
-from airflow_provider_drivepipe.pipelines.fingerprint import RULES_MARK
+from airflow_provider_drivepipe.pipelines.fingerprint import PART_NAMES, RULES, without_part_sql
 from airflow_provider_drivepipe.pipelines.stage_sql import (
     MAX_TABLE_NAME,
     column_list,
@@ -38,7 +38,7 @@ _MANY_IMAGES_OF_A_UNIT = (Stage.FRAME_EXTRACTION, Stage.KEYFRAME_EXPANSION)
 class Work(StrEnum):
     """What a run does with an input unit; the partitions of the units table.
 
-    Rows that need models have a partition ``todo_<codes>`` instead, see :class:`ModelPart`.
+    Rows that need models have a partition ``todo-<part>-<part>`` instead, see :class:`ModelPart`.
     """
 
     RUN = "run"
@@ -65,50 +65,47 @@ NOT_TRIED = (Work.SKIP, Work.BUDGET, Work.EARLIER, Work.FOREIGN)
 
 @dataclass(frozen=True)
 class ModelPart:
-    """One kind of paid result that a row holds: which columns, and where its hash is in the fingerprint."""
+    """One kind of paid result that a row holds, in which columns."""
 
     stage: Stage
-    code: str
-    position: int
     result_column: str
     columns: tuple[str, ...]
     token_columns: tuple[str, ...]
 
+    @property
+    def name(self) -> str:
+        """Its name in fingerprints and in the partitions of rows that lack it."""
+        return PART_NAMES[self.stage]
+
 
 LABEL_PART = ModelPart(
     Stage.LABEL,
-    "l",
-    2,
     "label_text",
     (*(c.name for c in LABEL_COLUMNS), RAW_RESPONSE_COLUMN.name),
     ("label_input_token", "label_output_token"),
 )
 IMAGE_EMBEDDING_PART = ModelPart(
     Stage.IMAGE_EMBEDDING,
-    "i",
-    3,
     "image_embedding",
     tuple(c.name for c in IMAGE_EMBEDDING_COLUMNS),
     ("image_embedding_total_token",),
 )
 LABEL_EMBEDDING_PART = ModelPart(
     Stage.LABEL_EMBEDDING,
-    "t",
-    5,
     "label_embedding",
     tuple(c.name for c in LABEL_EMBEDDING_COLUMNS),
     ("label_embedding_total_token",),
 )
 MODEL_PARTS = (LABEL_PART, IMAGE_EMBEDDING_PART, LABEL_EMBEDDING_PART)
 
-TODO = "todo_"
-"""Start of the partitions of rows that lack results of models; the codes of the parts follow."""
+TODO = "todo"
+"""Start of the partitions of rows that lack results of models; the names of the parts follow."""
 
 
 def parts_of_todo(work: str) -> tuple[ModelPart, ...]:
-    """Return the parts that rows of a partition such as ``todo_li`` lack."""
-    codes = work.removeprefix(TODO)
-    return tuple(part for part in MODEL_PARTS if part.code in codes)
+    """Return the parts that rows of a partition such as ``todo-label-image_embedding`` lack."""
+    names = work.split("-")[1:]
+    return tuple(part for part in MODEL_PARTS if part.name in names)
 
 
 @dataclass(frozen=True)
@@ -279,7 +276,7 @@ class StageTables:
         columns = joined_text(self.identity)
         if "fingerprint" not in self.identity:
             return columns
-        return f"REGEXP_REPLACE({columns}, '{RULES_MARK}[0-9a-f]{{16}}', '')"
+        return without_part_sql(columns, RULES)
 
     def foreign_sql(self, prefix: str = "") -> str | None:
         """Return the condition that an input row's image is below none of the roots, None without images."""

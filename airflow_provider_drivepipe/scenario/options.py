@@ -68,8 +68,8 @@ class FrameOptions:
     sample_count: int | None = None
     """Frames per video, spread evenly."""
     sampling_rule: SamplingRule = SamplingRule.AT_TIME
-    frames_prefix: str = "frames"
-    """Key prefix of the JPEGs below the OSS root."""
+    frames_prefix: str = ""
+    """Key prefix of the JPEGs below the OSS root; empty: the output table's name."""
     jpeg_quality: int = 90
     timeout_sec: int = 120
     """Deadline per video, in seconds; enforced from outside the decoder."""
@@ -261,8 +261,8 @@ class ImageOptions:
     """Write the prepared image to OSS; else only its features are taken, and it stays where it is."""
     inline: bool = False
     """Instead of writing it, pass the prepared image on to the models within their requests."""
-    prepared_prefix: str = "prepared"
-    """Key prefix of the prepared images below the OSS root."""
+    prepared_prefix: str = ""
+    """Key prefix of the prepared images below the OSS root; empty: the output table's name."""
     max_pixels: int = 100_000_000
     """Larger images are refused before they are decoded."""
     max_bytes: int = 256 * 1024 * 1024

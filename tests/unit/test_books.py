@@ -201,7 +201,7 @@ def test_frames_that_failed_earlier_are_not_rows_of_the_label_stage():
     ],
 )
 def test_staging_must_hold_exactly_what_was_asked_for(staged):
-    counts = WorkCounts({"run": 2, "keep": 5}, {"todo_l": 1, "todo_li": 1})
+    counts = WorkCounts({"run": 2, "keep": 5}, {"todo-label": 1, "todo-label-image_embedding": 1})
     require_complete(tables(), counts, (10, 8, 2, 2, 2))
     with pytest.raises(UnbalancedBooksError, match="Nothing was published to o ds=20261120"):
         require_complete(tables(), counts, staged)
