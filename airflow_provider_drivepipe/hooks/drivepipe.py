@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_provider_drivepipe import __version__
 from airflow_provider_drivepipe.contracts import Column, OssUri
@@ -61,12 +62,22 @@ class DrivepipeHook(BaseHook):
     @cached_property
     def settings(self) -> DrivepipeSettings:
         """What the connection says; read once. Raises ConfigurationError when it does not fit."""
-        return read_settings(self.get_connection(self.conn_id))
+        return self._read(self.conn_id)
 
     @cached_property
     def oss_settings(self) -> DrivepipeSettings:
         """The settings that OSS is taken from."""
-        return read_settings(self.get_connection(self.oss_conn_id)) if self.oss_conn_id else self.settings
+        return self._read(self.oss_conn_id) if self.oss_conn_id else self.settings
+
+    def _read(self, conn_id: str) -> DrivepipeSettings:
+        try:
+            return read_settings(self.get_connection(conn_id))
+        except AirflowNotFoundException as error:
+            raise ConfigurationError(
+                f"there is no connection {conn_id!r}. Make it in Airflow's UI under Admin, Connections (type "
+                f"{self.hook_name}), or set AIRFLOW_CONN_{conn_id.upper()}; for the local cloud, "
+                "'drivepipe local env' prints it"
+            ) from error
 
     @cached_property
     def odps(self) -> ODPS:

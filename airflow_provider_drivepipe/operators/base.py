@@ -55,6 +55,7 @@ from airflow_provider_drivepipe.pipelines import books as bookkeeping
 from airflow_provider_drivepipe.pipelines import publishing, selection, stage_sql
 from airflow_provider_drivepipe.pipelines import spending as spent
 from airflow_provider_drivepipe.pipelines.budget import Budget
+from airflow_provider_drivepipe.pipelines.failures import FailureSample, first_failed_rows
 from airflow_provider_drivepipe.pipelines.fingerprint import Fingerprint
 from airflow_provider_drivepipe.pipelines.publishing import WorkCounts
 from airflow_provider_drivepipe.pipelines.stage_tables import StageTables, WorkingTables
@@ -166,6 +167,13 @@ class MaxFrameStageOperator(BaseOperator):
         self._hook: MaxFrameHook | None = None
         self._run: StageRun | None = None
         self._record: JobRecord | None = None
+        self.logview: str | None = None
+        """Address of the job's LogView page, once this process knows it."""
+
+    @property
+    def has_job(self) -> bool:
+        """Whether this process has submitted a job or goes on with one."""
+        return self._record is not None and bool(self._record.dag_id)
 
     # What subclasses say.
 
@@ -227,6 +235,7 @@ class MaxFrameStageOperator(BaseOperator):
                 f"the record of MaxFrame job {event['dag_id']} is gone from the task state store; "
                 "retry the task to run it again"
             )
+        self._record = record
         cleared = record.try_number != context["ti"].try_number
         if event["state"] in (JobState.CANCELLED, JobState.LOST) and cleared:
             self.log.info("job %s was cancelled with its cleared try; submitting again", record.dag_id)
@@ -399,9 +408,9 @@ class MaxFrameStageOperator(BaseOperator):
 
     def _wait(self, context: Context, hook: MaxFrameHook, run: StageRun, record: JobRecord) -> dict[str, Any]:
         self._record = record
-        logview = hook.logview(record.job)
-        context["ti"].xcom_push(key=LogViewLink().xcom_key, value=logview)
-        self.log.info("LogView: %s", logview)
+        self.logview = hook.logview(record.job)
+        context["ti"].xcom_push(key=LogViewLink().xcom_key, value=self.logview)
+        self.log.info("LogView: %s", self.logview)
         if self.deferrable:
             timeout = self.execution_timeout
             self.defer(
@@ -447,7 +456,7 @@ class MaxFrameStageOperator(BaseOperator):
         self, context: Context, hook: MaxFrameHook, run: StageRun, record: JobRecord, state: str, error: str
     ) -> dict[str, Any]:
         """Clean up after a job that did not succeed and raise its error."""
-        logview = hook.logview(record.job)
+        self.logview = hook.logview(record.job)
         counts = self._counts_so_far(hook, run)
         store_record(context, record, done=True)
         hook.stop_session(record.session_id)
@@ -457,7 +466,7 @@ class MaxFrameStageOperator(BaseOperator):
         )
         raise error_class(
             f"MaxFrame job {record.dag_id} of session {record.session_id} {state}: {error or 'no message'}\n"
-            f"{counts}\nLogView: {logview}"
+            f"{counts}\nLogView: {self.logview}"
         )
 
     def _counts_so_far(self, hook: MaxFrameHook, run: StageRun) -> str:
@@ -487,14 +496,14 @@ class MaxFrameStageOperator(BaseOperator):
         self.log.info("published %s", run.where)
         if run.selection.reprocess is Reprocess.ALL:
             mark_reprocessed(context)
-        logview = None
         if record is not None:
-            logview = hook.logview(record.job)
+            self.logview = hook.logview(record.job)
             hook.stop_session(record.session_id)
             store_record(context, record, done=True)
         self._record = None
         models = self._who_answers(hook, run)
         spending = self._spending(hook, run, books.tokens, models, ran=record is not None)
+        failed = self._failed(hook, run, books)
         leave_partition(hook, run.tables.working, run.owner)
         report = StageReport(
             scenario=self.scenario,
@@ -516,9 +525,9 @@ class MaxFrameStageOperator(BaseOperator):
             spending=spending,
             seconds=round(time.time() - record.started, 3) if record else 0.0,
             session_id=record.session_id if record else None,
-            logview=logview,
+            logview=self.logview,
         )
-        push_report(context, report)
+        push_report(context, report, failed)
         publish_asset_events(context, self.outlets, report.to_json(), run.partition)
         self._check_gate(books)
         return report.to_json()
@@ -558,6 +567,13 @@ class MaxFrameStageOperator(BaseOperator):
         prices = self.prices if models == asked else None
         counted = hook.execute_sql(spent.count_spending(run.tables))[0] if ran else (0, 0, 0, 0)
         return spending_of(*spent.read_spending(counted), tokens, prices)
+
+    def _failed(self, hook: MaxFrameHook, run: StageRun, books: bookkeeping.Books) -> FailureSample | None:
+        """Return the first inputs that failed, None when none has."""
+        if not books.failures:
+            return None
+        rows = hook.execute_sql(first_failed_rows(run.tables))
+        return FailureSample.of_rows(run.tables, books.failures, rows)
 
     def _check_gate(self, books: bookkeeping.Books) -> None:
         if books.failure_rate > self.gate.max_failure_rate:

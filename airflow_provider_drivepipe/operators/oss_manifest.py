@@ -31,6 +31,7 @@ from airflow_provider_drivepipe.operators.partition import (
 from airflow_provider_drivepipe.operators.report import push_report
 from airflow_provider_drivepipe.operators.retry import with_retry_policy
 from airflow_provider_drivepipe.pipelines import stage_sql
+from airflow_provider_drivepipe.pipelines.failures import SHOWN, FailureSample
 from airflow_provider_drivepipe.pipelines.manifest import LeftOut, manifest_row
 from airflow_provider_drivepipe.pipelines.stage_tables import WORKING_TABLE_LIFECYCLE_DAYS, WorkingTables
 from airflow_provider_drivepipe.scenario.options import (
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 _BATCH = 5000
-_NAMED_IN_LOG = 20
 
 
 class OssManifestOperator(BaseOperator):
@@ -95,22 +95,31 @@ class OssManifestOperator(BaseOperator):
         owner = tags_of(context)
         working = WorkingTables.of(self.output_table.name, partition, owner.text())
         counts = Counter[str]()
+        failed: list[dict[str, str]] = []
         take_partition(context, hook, working, owner)
         try:
-            self._stage(hook, partition, working.staging, counts)
+            self._stage(hook, partition, working.staging, counts, failed)
             self._publish(hook, partition, working.staging)
         finally:
             leave_partition(hook, working, owner)
         report = self._report(partition, counts, time.time() - started)
-        push_report(context, report)
+        push_report(context, report, FailureSample.of(report.failures, failed) if failed else None)
         publish_asset_events(context, self.outlets, report.to_json(), partition)
         self._check_gate(report)
         return report.to_json()
 
     def _stage(
-        self, hook: DrivepipeHook, partition: PartitionSpec, staging: str, counts: Counter[str]
+        self,
+        hook: DrivepipeHook,
+        partition: PartitionSpec,
+        staging: str,
+        counts: Counter[str],
+        failed: list[dict[str, str]],
     ) -> None:
-        """Write the listing into the staging table, batch by batch; memory does not grow with the bucket."""
+        """Write the listing into the staging table, batch by batch; memory does not grow with the bucket.
+
+        Counts the objects by what became of them, and keeps the first that failed.
+        """
         hook.execute_sql(
             stage_sql.create_table(
                 staging, MANIFEST_COLUMNS, lifecycle_days=WORKING_TABLE_LIFECYCLE_DAYS, if_not_exists=False
@@ -120,7 +129,7 @@ class OssManifestOperator(BaseOperator):
         self.log.info("listing bucket %s below %r", self.options.bucket, prefix)
         with hook.errors(), hook.odps.get_table(staging).open_writer() as writer:
             batch: list[Sequence[object]] = []
-            for row in self._rows(hook, prefix, counts):
+            for row in self._rows(hook, prefix, counts, failed):
                 batch.append(row)
                 if len(batch) == _BATCH:
                     writer.write(batch)
@@ -129,12 +138,14 @@ class OssManifestOperator(BaseOperator):
             if batch:
                 writer.write(batch)
 
-    def _rows(self, hook: DrivepipeHook, prefix: str, counts: Counter[str]) -> Iterator[Sequence[object]]:
+    def _rows(
+        self, hook: DrivepipeHook, prefix: str, counts: Counter[str], failed: list[dict[str, str]]
+    ) -> Iterator[Sequence[object]]:
         import alibabacloud_oss_v2 as oss
 
         settings = hook.oss_settings.require_oss()
         root = OssUri(settings.netloc, self.options.bucket)
-        with oss_errors(hook.oss_settings.conn_id, settings.endpoint):
+        with oss_errors(hook.oss_settings.conn_id, settings.endpoint, self.options.bucket):
             paginator = hook.oss.list_objects_v2_paginator()
             request = oss.ListObjectsV2Request(bucket=self.options.bucket, prefix=prefix, max_keys=1000)
             for page in paginator.iter_page(request):
@@ -142,11 +153,19 @@ class OssManifestOperator(BaseOperator):
                     row = manifest_row(found, root, self.options.video_extensions)
                     if isinstance(row, LeftOut):
                         counts[row.reason] += 1
-                        if row.failed and counts[row.reason] <= _NAMED_IN_LOG:
-                            self.log.warning("left out, %s: %s", row.reason, found.key)
+                        if row.failed and len(failed) < SHOWN:
+                            failed.append(self._failed_input(str(root.join(found.key)), row))
                     else:
                         counts["ok"] += 1
                         yield row
+
+    def _failed_input(self, uri: str, left_out: LeftOut) -> dict[str, str]:
+        return {
+            "video_path": uri,
+            "error_stage": self.stage_name,
+            "error_type": left_out.reason,
+            "error_msg": "the object has 0 bytes",
+        }
 
     def _prefix(self, partition: PartitionSpec) -> str:
         prefix = self.options.prefix

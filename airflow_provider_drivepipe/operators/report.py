@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from airflow_provider_drivepipe.contracts import Reason, StageReport
+from airflow_provider_drivepipe.pipelines.failures import XCOM_KEY, FailureSample
 from airflow_provider_drivepipe.scenario.prices import spending_text
 
 if TYPE_CHECKING:
@@ -37,10 +38,16 @@ def summary(report: StageReport) -> str:
     return text + (f": {spent}" if spent else "")
 
 
-def push_report(context: Context, report: StageReport) -> None:
-    """Push the report before a gate can fail the task: a failed task's return value is not kept."""
+def push_report(context: Context, report: StageReport, failed: FailureSample | None = None) -> None:
+    """Push the report before a gate can fail the task: a failed task's return value is not kept.
+
+    :param failed: the inputs that failed, None when none has.
+    """
     ti = context["ti"]
     logger.info("%s", summary(report))
+    if failed is not None:
+        logger.warning("%s", failed.log_text())
+        ti.xcom_push(key=XCOM_KEY, value=failed.to_json())
     ti.xcom_push(key="return_value", value=report.to_json())
     ti.xcom_push(key="failure_counts", value=report.failure_counts())
     ti.xcom_push(key="verdict", value=str(report.verdict))

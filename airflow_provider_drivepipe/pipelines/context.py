@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -51,10 +52,13 @@ def graph_building(odps: Any) -> Iterator[None]:
     ``md.to_odps_table`` has none, and looks the target table up while the graph is built. The catalog
     endpoint has to be set before a model is loaded.
     """
+    from maxframe.dataframe.type_infer import TypeInferWarning
     from odps import options
     from odps.config import option_context
 
-    with option_context():
+    with option_context(), warnings.catch_warnings():
+        # Rows keep their index through our functions, which is what MaxFrame warns that it assumes.
+        warnings.simplefilter("ignore", TypeInferWarning)
         options.catalog.endpoint = f"http://{odps.get_catalog_host()}"
         odps.to_global()
         yield

@@ -75,10 +75,10 @@ def prepare(images: Any, options: ImageOptions, mount: MountOptions, job: ImageJ
     Rows have a fresh index, unique over all chunks, so that later stages can be joined to them.
     """
 
-    def prepare_chunk(chunk: Any) -> Any:
+    def image_preparation(chunk: Any) -> Any:
         return prepare_images(chunk, job)
 
-    udf = with_running_options(engine="dpe", cpu=options.cpu, memory=options.memory_gb)(prepare_chunk)
+    udf = with_running_options(engine="dpe", cpu=options.cpu, memory=options.memory_gb)(image_preparation)
     udf = with_python_requirements(PILLOW_REQUIREMENT)(udf)
     udf = with_fs_mount(mount.root, mount.path, storage_options={"role_arn": mount.role_arn})(udf)
     lineage_dtypes = {name: images.dtypes[name] for name in job.lineage}

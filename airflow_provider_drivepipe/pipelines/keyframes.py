@@ -89,10 +89,10 @@ def expand(clips: Any, options: KeyframeOptions, mount: MountOptions, job: Keyfr
     Rows have a fresh index, unique over all chunks, so that later stages can be joined to them.
     """
 
-    def expand_chunk(chunk: Any) -> Any:
+    def keyframe_expansion(chunk: Any) -> Any:
         return expand_clips(chunk, job)
 
-    udf = with_running_options(engine="dpe", cpu=options.cpu, memory=options.memory_gb)(expand_chunk)
+    udf = with_running_options(engine="dpe", cpu=options.cpu, memory=options.memory_gb)(keyframe_expansion)
     if job.quality is not None:
         udf = with_python_requirements(PILLOW_REQUIREMENT)(udf)
     udf = with_fs_mount(mount.root, mount.path, storage_options={"role_arn": mount.role_arn})(udf)

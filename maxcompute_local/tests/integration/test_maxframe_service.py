@@ -287,13 +287,21 @@ def test_log_options_and_operators_are_in_the_logview(session, odps: ODPS, numbe
     # pyodps keeps the host of the first cloud of this process.
     link = urlsplit(caller.get_logview_address(info.dag_id))._replace(netloc=urlsplit(odps.endpoint).netloc)
     page = requests.get(link.geturl(), timeout=10).text
+    assert f"<h1>MaxFrame job {info.dag_id}</h1>" in page
     assert "engine=DPE" in page
     assert "&lt;b&gt;seen&lt;/b&gt; in the log" in page
     assert "cpu=2, memory=4" in page
-    row = page[page.index("<td>DataFrameApplyChunk") :]
+    row = page[page.index("<td>function<br><small>DataFrameApplyChunk; ") :]
     assert '<td class="done">done</td><td class="number">10</td><td class="number">10</td>' in row
     assert '<td class="number">10 of 10</td>' in row
-    assert "SUCCEEDED" in page
+    assert '<span class="done">succeeded</span>' in page
+    assert "<td>read " in page
+
+    # A session ends by being stopped; that says nothing of its jobs.
+    odps.stop_instance(session.session_id)
+    page = requests.get(link.geturl(), timeout=10).text
+    assert page.index('<span class="done">succeeded</span>') < page.index("<h2>Session</h2>")
+    assert "Cancelled" not in page
 
 
 def test_mount_reads_and_writes_objects(

@@ -481,7 +481,9 @@ class TestLogView:
         dag = submit(session, grown.mf.apply_chunk(fail, batch_rows=2, dtypes=grown.dtypes, skip_infer=True))
         wait(attach(odps, session), dag.dag_id)
         page = page_of(odps, session, dag.dag_id)
-        first, second = page.split("<td>DataFrameApplyChunk")[1:]
+        first, second = page.split("<small>DataFrameApplyChunk")[1:]
+        assert "<td>grow<br>" in page
+        assert "<td>fail<br>" in page
         assert '<td class="number">2</td><td class="number">6</td><td class="number">2 of 2</td>' in first
         assert "growing &lt;i&gt;" in first
         assert "about to fail" not in first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ from maxframe.config.config import OptionError
 from maxframe.core import OBJECT_TYPE
 from maxframe.core.operator import Fetch
 from maxframe.dataframe.core import DATAFRAME_TYPE, INDEX_TYPE, SERIES_TYPE
+from maxframe.dataframe.datasource.read_odps_table import DataFrameReadODPSTable
+from maxframe.dataframe.datastore.to_odps import DataFrameToODPSTable
 from maxframe.io.odpsio import ODPSTableIO
 from maxframe.protocol import ConstantResultInfo, ODPSTableResultInfo, ResultInfo
 from maxframe.sperunner import SPEDagRunner
@@ -210,7 +213,19 @@ def _step(op: Any) -> Step:
     resources = ", ".join(
         f"{name}={value}" for name, value in ({"engine": op.expect_engine} | asked).items() if value
     )
-    return Step(type(op).__name__, _CUSTOM_CODE_WEIGHT if heavy else 1.0, resources=resources)
+    return Step(type(op).__name__, _CUSTOM_CODE_WEIGHT if heavy else 1.0, _title(op), resources=resources)
+
+
+def _title(op: Any) -> str:
+    """Return what an operator does, for people; empty where its class says as much."""
+    if model_adapters.is_model_call(op):
+        return model_adapters.title(op)
+    function = operators.plain_function(getattr(op, "func", None))
+    if inspect.isfunction(function) and function.__name__ != "<lambda>":
+        return function.__name__
+    if isinstance(op, DataFrameReadODPSTable):
+        return f"read {op.table_name}"
+    return f"write {op.table_name}" if isinstance(op, DataFrameToODPSTable) else ""
 
 
 def _wanted(ops: Iterable[Any]) -> list[str]:

@@ -38,6 +38,14 @@ def is_model_call(op: Any) -> bool:
     return isinstance(op, LLMTaskOperator)
 
 
+def title(op: Any) -> str:
+    """Return what an operator that calls a model does, for people."""
+    named = _FULL_NAME.fullmatch(op.model.name)
+    generates = isinstance(op, ManagedLLMTextGenOp | ManagedLLMMultiModalGenerationOp)
+    model = named["model"] if named else op.model.name
+    return f"{'generate' if generates else 'embed'}, asked of {model}"
+
+
 def check(operators: Iterable[Any]) -> None:
     """Refuse, before anything is run, what the local cloud cannot do: ValueError."""
     for op in operators:

@@ -27,11 +27,12 @@ _KEPT_OUTPUT_BYTES = 64 << 10
 class Step:
     """One operator of the DAG. ``weight`` is its share of the work, relative to the others.
 
-    ``log_begin`` and ``log_end`` are where its output lies in the log file, in bytes; times are seconds.
+    ``name`` is its class, ``title`` what it does, where that can be told. ``log_begin`` and ``log_end`` are where its output lies in the log file, in bytes; times are seconds.
     """
 
     name: str
     weight: float = 1.0
+    title: str = ""
     started: float | None = None
     seconds: float | None = None
     rows_in: int | None = None
