@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from maxcompute_local import cli_faults, lifecycle
+from maxcompute_local import cli_faults, cli_upload, lifecycle
 from maxcompute_local.errors import LocalCloudError
 from maxcompute_local.maxframe import workers
 
@@ -29,7 +29,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         prog=prog,
         description="A server on loopback that speaks the wire protocols of OSS, MaxCompute and MaxFrame.",
     )
-    actions = parser.add_subparsers(required=True, metavar="up|status|env|stats|faults|down")
+    actions = parser.add_subparsers(required=True, metavar="up|status|env|upload|stats|faults|down")
     for name, action, text in (
         ("up", _up, "start it, unless it runs, and wait until it answers"),
         ("status", _status, "say whether it runs; exit code 1 when it does not"),
@@ -50,6 +50,11 @@ def _parser(prog: str) -> argparse.ArgumentParser:
                 help="what all MaxFrame workers have, beside what MaxFrame itself needs "
                 f"(default: '{workers.PANDAS}', as MaxCompute)",
             )
+    text = cli_upload.main.__doc__ or ""
+    uploads = actions.add_parser("upload", help="put a folder of this machine into OSS", description=text)
+    uploads.set_defaults(action=cli_upload.main)
+    cli_upload.add_arguments(uploads)
+    _add_root(uploads)
     faults = actions.add_parser("faults", help="make things go wrong, for tests of those who call it")
     cli_faults.add_parser(faults, _add_root)
     return parser
