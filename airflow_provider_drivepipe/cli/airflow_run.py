@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Someone is waiting: say at once what is wrong, they decide when to try again.
         task.retries = 0
     _cancel_jobs_on_interrupt()
+    threading.Thread(target=_interrupt_without_parent, daemon=True).start()
     run = dag.test(run_conf=options.conf)
     options.result.write_text(json.dumps(_outcome(run)))
     return 0 if str(run.state) == "success" else 1
@@ -56,6 +58,15 @@ def _cancel_jobs_on_interrupt() -> None:
         os._exit(128 + signum)
 
     signal.signal(signal.SIGINT, cancel)
+
+
+def _interrupt_without_parent() -> None:
+    """Interrupt this process when the one that waits for it was killed, which ends standard input."""
+    os.read(0, 1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for output in (1, 2):
+        os.dup2(nowhere, output)
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def _outcome(run: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_drivepipe.cli.child import child
 from airflow_provider_drivepipe.cli.errors import CommandError
+from maxcompute_local.cli_upload import upload
 
 if TYPE_CHECKING:
     from alibabacloud_oss_v2 import Client as OssClient
@@ -22,16 +23,8 @@ def upload_demo_videos(folder: Path, oss: OssClient, bucket: str) -> list[DemoVi
 
     Raises CommandError when the videos cannot be made.
     """
-    import alibabacloud_oss_v2 as sdk
-
     videos = _make(folder)
-    oss.put_bucket(sdk.PutBucketRequest(bucket=bucket))
-    uploaded = 0
-    for video in videos:
-        file = folder / video.key
-        if not _is_there(oss, bucket, video.key, file):
-            oss.put_object_from_file(sdk.PutObjectRequest(bucket=bucket, key=video.key), str(file))
-            uploaded += 1
+    uploaded = upload(oss, bucket, {video.key: folder / video.key for video in videos})
     print(f"  {uploaded} uploaded to bucket {bucket}, {len(videos) - uploaded} were there")
     return videos
 
@@ -60,14 +53,3 @@ def _make(folder: Path) -> list[DemoVideo]:
     stamp.write_text(wanted)
     print(f"  made in {time.monotonic() - begun:.0f} s")
     return videos
-
-
-def _is_there(oss: OssClient, bucket: str, key: str, file: Path) -> bool:
-    """Return whether OSS has exactly this file's bytes."""
-    import alibabacloud_oss_v2 as sdk
-
-    if not oss.is_object_exist(bucket, key):
-        return False
-    digest = hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
-    etag = oss.head_object(sdk.HeadObjectRequest(bucket=bucket, key=key)).etag
-    return str(etag).strip('"').lower() == digest

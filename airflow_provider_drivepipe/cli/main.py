@@ -21,6 +21,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "schema": ("schema:main", "write the tables of a scenario as SQL"),
     "local": ("local:main", "the local cloud: up, status, env, stats, faults, down"),
     "doctor": ("doctor:main", "try everything that a scenario will need of a connection"),
+    "query": ("query:main", "run one SQL statement and print what it gives"),
+    "frames": (
+        "frames:main",
+        "write a contact sheet: the frames of a partition with their labels, and what failed",
+    ),
     "sessions": ("sessions:main", "the live MaxFrame sessions of DAGs: list, find orphans, stop"),
     "demo": ("demo:main", "run the demo pipeline in Airflow against the local cloud"),
     "up": ("up:main", "start the local cloud and Airflow with its UI"),

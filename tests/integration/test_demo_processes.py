@@ -49,6 +49,24 @@ def test_child_takes_its_group_along_on_an_error() -> None:
     assert alive(pids) == []
 
 
+def test_child_hears_of_the_death_of_its_command(tmp_path: Path) -> None:
+    heard = tmp_path / "heard"
+    child_code = f"import sys; print(flush=True); sys.stdin.read(); open({str(heard)!r}, 'w').close()"
+    code = (
+        "import sys\n"
+        "from airflow_provider_drivepipe.cli.child import child\n"
+        f"with child([sys.executable, '-c', {child_code!r}]) as process:\n"
+        "    print(process.pid, process.stdout.readline(), flush=True)\n"
+        "    process.wait()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as command:
+        assert command.stdout is not None
+        pid = int(command.stdout.readline())
+        command.kill()
+    psutil.wait_procs([psutil.Process(each) for each in alive([pid])], timeout=20)
+    assert heard.exists()
+
+
 def test_child_that_begins_while_its_command_is_interrupted_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[int] = []
 

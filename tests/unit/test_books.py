@@ -180,6 +180,13 @@ def test_unknown_status_does_not_vanish():
         books_of([group(status="odd")], 1)
 
 
+def test_carried_over_are_the_rows_that_are_ok_and_stay_not_those_that_failed_for_good():
+    gone = group("carried", "failed", "frame_extraction", "truncated", embedded=False, rows=2)
+    books = books_of([group("carried", rows=32), gone, group(rows=1)], 9)
+    assert books.carried_over == 32
+    assert (books.table.ok, books.table.failed) == (33, 2)
+
+
 def test_nothing_in_is_an_empty_input():
     assert books_of([], 0).verdict is Verdict.EMPTY_INPUT
 

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from maxcompute_local import cli_faults, lifecycle
+from maxcompute_local import cli_faults, cli_upload, lifecycle
 from maxcompute_local.errors import LocalCloudError
 from maxcompute_local.maxframe import workers
 from maxcompute_local.models.catalog import builtin_models
@@ -47,7 +47,7 @@ def _parser(prog: str, root: Path) -> argparse.ArgumentParser:
     def add_root(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--root", type=Path, default=root, help=f"folder of all state (default: {root})")
 
-    actions = parser.add_subparsers(required=True, metavar="up|status|env|models|stats|faults|down")
+    actions = parser.add_subparsers(required=True, metavar="up|status|env|upload|models|stats|faults|down")
     for name, action, text in (
         ("up", _up, "start it, unless it runs, and wait until it answers"),
         ("status", _status, "say whether it runs; exit code 1 when it does not"),
@@ -69,6 +69,11 @@ def _parser(prog: str, root: Path) -> argparse.ArgumentParser:
                 help="what all MaxFrame workers have, beside what MaxFrame itself needs "
                 f"(default: '{workers.PANDAS}', as MaxCompute)",
             )
+    text = cli_upload.main.__doc__ or ""
+    uploads = actions.add_parser("upload", help="put a folder of this machine into OSS", description=text)
+    uploads.set_defaults(action=cli_upload.main)
+    cli_upload.add_arguments(uploads)
+    add_root(uploads)
     faults = actions.add_parser("faults", help="make things go wrong, for tests of those who call it")
     cli_faults.add_parser(faults, add_root)
     return parser
