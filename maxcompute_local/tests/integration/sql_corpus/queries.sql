@@ -368,12 +368,6 @@ SELECT READ_TEXT('x');
 SELECT GETENV('HOME');
 --! ODPS-0130071 [1,8] Semantic analysis exception - function GETENV is not supported by the local cloud
 
-SELECT HASH(1);
---! ODPS-0130071 [1,1] Semantic analysis exception - function HASH is not supported by the local cloud
-
-SELECT MAX_BY(name, age) FROM people;
---! ODPS-0130071 [1,1] Semantic analysis exception - function MAX_BY is not supported by the local cloud
-
 SELECT STRFTIME(GETDATE(), '%Y');
 --! ODPS-0130071 [1,8] Semantic analysis exception - function STRFTIME is not supported by the local cloud
 

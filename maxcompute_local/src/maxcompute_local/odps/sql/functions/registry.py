@@ -94,7 +94,9 @@ class Call:
             raise self.refusal("takes ARRAYs, not only NULL")
         element = self.convert.common_kind([kinds.element(kind) for kind in known], with_text=False)
         if element is None:
-            raise self.refusal(f"takes ARRAYs of one type, not {' and '.join(dict.fromkeys(known)).upper()}")
+            raise self.refusal(
+                f"takes ARRAYs of one type, not {' and '.join(k.upper() for k in dict.fromkeys(known))}"
+            )
         return [self.convert.cast(a, kinds.array_of(element)) for a in self.args]
 
     def map(self, i: int) -> Typed:
