@@ -526,7 +526,7 @@ def test_a_killed_writer_leaves_no_half_state(tmp_path: Path) -> None:
         [sys.executable, "-c", WRITER, str(tmp_path)],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        cwd=Path(__file__).parents[2],  # where `tests` are these
     )
     assert writer.stdout is not None
     last = [int(writer.stdout.readline()) for _ in range(5)][-1]

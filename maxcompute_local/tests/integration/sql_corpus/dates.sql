@@ -207,3 +207,28 @@ SELECT FROM_UTC_TIMESTAMP('1970-01-30', 'Nowhere');
 
 SELECT FROM_UTC_TIMESTAMP(1.5, 'PST');
 --! ODPS-0130071 [1,8] Semantic analysis exception - function FROM_UTC_TIMESTAMP: takes a BIGINT, STRING, DATETIME or TIMESTAMP, not DOUBLE
+
+-- unverified: dates and times plus an INTERVAL of one unit
+SELECT DATE '2020-01-31' + INTERVAL '1' MONTH, DATE '2020-01-31' + INTERVAL 1 DAY, DATETIME '2020-01-31 00:00:00' - INTERVAL '2' HOUR, DATE '2020-01-01' - INTERVAL '1' YEAR, TIMESTAMP '2020-01-31 00:00:00' + INTERVAL '-2' SECONDS, CAST(NULL AS DATE) + INTERVAL '1' DAY;
+--: date, date, datetime, date, timestamp, date
+--> 2020-02-29 | 2020-02-01 | 2020-01-30 22:00:00 | 2019-01-01 | 2020-01-30 23:59:58 | NULL
+
+-- refused: INTERVALs of several units, of hours with a DATE, of strings, and as values
+SELECT DATE '2020-01-31' + INTERVAL '1' HOUR;
+--! ODPS-0130071 [1,13] Semantic analysis exception - function DATEADD: of a DATE takes days and longer units only in the local cloud
+
+SELECT '2020-01-31' + INTERVAL '1' DAY;
+--! ODPS-0130071 [1,8] Semantic analysis exception - an INTERVAL moves a date or time, not STRING
+
+SELECT DATE '2020-01-31' + INTERVAL '1-2' YEAR TO MONTH;
+--! ODPS-0130161 [1,13] Parse exception - INTERVAL (INTERVAL '1-2' YEAR TO MONTH) is not supported by the local cloud
+
+SELECT INTERVAL '1' DAY;
+--! ODPS-0130161 [1,17] Parse exception - INTERVAL (INTERVAL '1' DAY) is not supported by the local cloud
+
+-- refused: hours as other databases write them
+SELECT TO_CHAR(GETDATE(), 'hh24:mi');
+--! ODPS-0130071 [1,8] Semantic analysis exception - function TO_CHAR: does not know the format 'hh24:mi'
+
+SELECT TO_DATE('2020-01-01 10', 'yyyy-mm-dd hh24');
+--! ODPS-0130071 [1,8] Semantic analysis exception - function TO_DATE: does not know the format 'yyyy-mm-dd hh24'

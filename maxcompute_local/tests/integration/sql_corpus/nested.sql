@@ -226,7 +226,7 @@ SELECT ARRAY_JOIN(ARRAY(10, 20, 20, NULL, NULL, 30), ','), ARRAY_JOIN(ARRAY(10, 
 --: string, string
 --> '10,20,20,30' | '10##20##20##null##null##30'
 
--- page: SORT_ARRAY (NULL is the smallest)
+-- recalled: SORT_ARRAY (NULL is the smallest)
 SELECT SORT_ARRAY(ARRAY(2, NULL, 3), false), SORT_ARRAY(ARRAY(2, NULL, 3), true);
 --: array<bigint>, array<bigint>
 --> [3, 2, NULL] | [NULL, 2, 3]
@@ -282,3 +282,33 @@ SELECT x, y FROM (SELECT 1 AS a) t LATERAL VIEW STACK(2, a, 'x', NULL, 'y') s AS
 
 SELECT STACK(2, 1, 2, 3);
 --! ODPS-0130071 [1,8] Semantic analysis exception - function STACK: takes a number of rows and as many values for each row
+
+-- recalled: TRANSFORM, FILTER, ANY_MATCH, ALL_MATCH
+SELECT TRANSFORM(ARRAY(1, 2, NULL), x -> x + 1), TRANSFORM(ARRAY('a'), x -> CONCAT(x, 'b')), FILTER(ARRAY(1, 2, NULL), x -> x > 1), TRANSFORM(ARRAY(NAMED_STRUCT('a', 1)), x -> x.a), TRANSFORM(ARRAY(1), x -> ARRAY_REMOVE(ARRAY(1, 2), x)), TRANSFORM(CAST(NULL AS ARRAY<BIGINT>), x -> x);
+--: array<bigint>, array<string>, array<bigint>, array<bigint>, array<array<bigint>>, array<bigint>
+--> [2, 3, NULL] | ['ab'] | [2] | [1] | [[2]] | NULL
+
+SELECT id, TRANSFORM(tags, t -> CONCAT(t, who)), TRANSFORM(tags, t -> SIZE(FILTER(tags, u -> u <> t))) FROM orders WHERE id < 3 ORDER BY id;
+--: bigint, array<string>, array<bigint>
+--> 1 | ['aann', 'bann'] | [1, 1]
+--> 2 | ['cbob'] | [0]
+
+SELECT ANY_MATCH(ARRAY(1, 2), x -> x > 1), ANY_MATCH(ARRAY(1, NULL), x -> x > 1), ANY_MATCH(ARRAY(), x -> x = 'a'), ALL_MATCH(ARRAY(1, 2), x -> x > 1), ALL_MATCH(ARRAY(2, NULL), x -> x > 1), ALL_MATCH(ARRAY(), x -> x = 'a');
+--: boolean, boolean, boolean, boolean, boolean, boolean
+--> true | NULL | false | false | NULL | true
+
+SELECT TRANSFORM(ARRAY(1), x -> y);
+--! ODPS-0130071 [1,33] Semantic analysis exception - column y cannot be resolved
+
+SELECT TRANSFORM(ARRAY(1), 1);
+--! ODPS-0130071 [1,18] Semantic analysis exception - function TRANSFORM: argument 2 must be a function like x -> x + 1, not BIGINT
+
+SELECT FILTER(ARRAY(1), x -> x + 1);
+--! ODPS-0130071 [1,8] Semantic analysis exception - function FILTER: argument 2 must give a BOOLEAN, not BIGINT
+
+-- refused: functions with several parameters, and anywhere else
+SELECT TRANSFORM(ARRAY(1), (x, i) -> x + i);
+--! ODPS-0130161 [1,18] Parse exception - LAMBDA ((x, i) -> x + i) is not supported here by the local cloud
+
+SELECT UPPER(x -> x);
+--! ODPS-0130161 [1,8] Parse exception - LAMBDA (x -> x) is not supported here by the local cloud

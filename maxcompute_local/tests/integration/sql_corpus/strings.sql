@@ -89,9 +89,6 @@ SELECT MD5('ABC'), SHA('ABC'), SHA1('ABC'), SHA2('ABC', 256);
 --: string, string, string, string
 --> '902fbdd2b1df0c4f70b4a5d23525e932' | '3c01bdbb26f358bab27f267924aa2c9a03fcfdb8' | '3c01bdbb26f358bab27f267924aa2c9a03fcfdb8' | 'b5d4045c3f466fa91fe2cc6abe79232a1a57cdf104f7a26e716e0a1e2789df78'
 
-SELECT SHA2('ABC', 512);
---! ODPS-0130071 [1,8] Semantic analysis exception - function SHA2: supports only 256 bits in the local cloud
-
 -- recalled: BASE64, UNBASE64
 SELECT BASE64(CAST('alibaba' AS BINARY)), UNBASE64('YWxpYmFiYQ==');
 --: string, binary
@@ -104,10 +101,6 @@ SELECT SPLIT_PART('aa,bb,cc,dd', ',', 1), SPLIT_PART('aa,bb,cc,dd', ',', 5), SPL
 
 SELECT SPLIT_PART('a,b', ',', 0);
 --! ODPS-0121095 Invalid arguments - SPLIT_PART counts from 1
-
--- refused: SPLIT_PART over a range of parts
-SELECT SPLIT_PART('aa,bb,cc,dd', ',', 1, 2);
---! ODPS-0130071 [1,8] Semantic analysis exception - function SPLIT_PART: takes 3 arguments in the local cloud, not 4
 
 -- page: SPLIT (empty strings at the end go by default)
 SELECT SPLIT('a, b, c', ','), SPLIT('a,,b', ','), SPLIT('a,b,c,,', ','), SPLIT('a,b,c,,', ',', false), SPLIT('a::b::c', '::'), SPLIT(',,,', ','), SPLIT('a,b', ':'), SPLIT(NULL, ',');
@@ -390,3 +383,16 @@ SELECT TO_JSON(tags), TO_JSON(MAP('k', ARRAY(1.5, NULL))) FROM orders WHERE id <
 
 SELECT TO_JSON(1);
 --! ODPS-0130071 [1,8] Semantic analysis exception - function TO_JSON: takes an ARRAY, MAP or STRUCT, not BIGINT
+
+-- recalled: SHA2
+SELECT SHA2('ABC', 0), SHA2('ABC', 224), SHA2('ABC', 384), SHA2('ABC', 512), SHA2(NULL, 256);
+--: string, string, string, string, string
+--> 'b5d4045c3f466fa91fe2cc6abe79232a1a57cdf104f7a26e716e0a1e2789df78' | '107c5072b799c4771f328304cfe1ebb375eb6ea7f35a3aa753836fad' | '1e02dc92a41db610c9bcdc9b5935d1fb9be5639116f6c67e97bc1a3ac649753baba7ba021c813e1fe20c0480213ad371' | '397118fdac8d83ad98813c50759c85b8c47565d8268bf10da483153b747a74743a58a90e85aa9f705ce6984ffc128db567489817e4092d050d8a1cc596ddc119' | NULL
+
+SELECT SHA2('a', 1);
+--! ODPS-0130071 [1,8] Semantic analysis exception - function SHA2: argument 2 must be 0, 224, 256, 384 or 512
+
+-- recalled: SPLIT_PART (over a range of parts), CRC32
+SELECT SPLIT_PART('aa,bb,cc,dd', ',', 1, 2), SPLIT_PART('aa,bb,cc,dd', ',', 2, 9), SPLIT_PART('aa,bb', ',', 5, 6), SPLIT_PART(NULL, ',', 1, 1), CRC32('a');
+--: string, string, string, string, bigint
+--> 'aa,bb' | 'bb,cc,dd' | '' | NULL | 3904355907

@@ -109,6 +109,11 @@ def struct_of(members: Iterable[tuple[str, str]]) -> str:
     return f"struct<{','.join(f'{name}:{kind}' for name, kind in members)}>"
 
 
+def lambda_of(kind: str) -> str:
+    """Return the type of ``x -> ...``, which only arguments of functions have."""
+    return f"lambda<{kind}>"
+
+
 def element(kind: str) -> str:
     """Return the element type of an ARRAY."""
     return kind[len("array<") : -1]

@@ -96,6 +96,10 @@ CREATE MACRO mc_at_index(s, i) AS CASE WHEN i <= 1 THEN s[1] WHEN i >= len(s) - 
     ELSE s[CAST(ceil(i) AS BIGINT)] END;
 CREATE MACRO mc_percentile_approx(s, p) AS mc_at_index(s, mc_place(p) * len(s));
 CREATE MACRO mc_distinct(items) AS list_filter(items, lambda x, i: list_position(items, x) = i);
+CREATE MACRO mc_any(items) AS CASE WHEN items IS NULL THEN NULL WHEN list_contains(items, true) THEN true
+    WHEN list_position(items, NULL) IS NULL THEN false END;
+CREATE MACRO mc_all(items) AS CASE WHEN items IS NULL THEN NULL WHEN list_contains(items, false) THEN false
+    WHEN list_position(items, NULL) IS NULL THEN true END;
 CREATE MACRO mc_slice(items, b, n) AS CASE WHEN b = 0
     THEN error('ODPS-0121095:Invalid arguments - SLICE counts from 1')
     WHEN n < 0 THEN error('ODPS-0121095:Invalid arguments - the length of a SLICE must not be negative')
@@ -117,6 +121,10 @@ CREATE MACRO mc_months(a, b) AS CASE
     ELSE 12 * (year(a) - year(b)) + month(a) - month(b)
         + (day(a) - day(b) + (epoch(a::TIME) - epoch(b::TIME)) / 86400.0) / 31 END;
 CREATE MACRO mc_next_day(d, n) AS d::DATE + CAST((n - isodow(d) + 6) % 7 + 1 AS INTEGER);
+CREATE MACRO mc_parts(s, sep, a, b) AS CASE
+    WHEN a < 1 THEN error('ODPS-0121095:Invalid arguments - SPLIT_PART counts from 1')
+    WHEN s IS NULL OR sep IS NULL OR a IS NULL OR b IS NULL THEN NULL WHEN sep = '' THEN s
+    ELSE array_to_string(list_slice(string_split(s, sep), a, b), sep) END;
 CREATE MACRO mc_positive(n) AS CASE WHEN n > 0 OR n IS NULL THEN n
     ELSE error('ODPS-0121095:Invalid arguments - a positive number expected') END;
 """

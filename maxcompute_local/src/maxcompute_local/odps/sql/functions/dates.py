@@ -234,6 +234,8 @@ def _isdate(call: Call) -> Typed:
 
 def _read_format(call: Call, text: str) -> tuple[str, list[str]]:
     """Return the regular expression of a format and its parts in order."""
+    if re.search("hh(12|24)", text, re.IGNORECASE):
+        raise call.refusal(f"does not know the format {text!r}")
     parts: list[str] = []
     pattern, end = "", 0
     for match in re.finditer("|".join(_PARSED), text, re.IGNORECASE):
@@ -259,7 +261,7 @@ def _strftime_format(call: Call, text: str, known: dict[str, str], flags: re.Reg
 
 
 def _literal(call: Call, whole: str, piece: str) -> str:
-    if re.search(r"[A-Za-z']", piece.replace("T", "")):
+    if re.search(r"[A-Za-z']|^(12|24)", piece.replace("T", "")):
         raise call.refusal(f"does not know the format {whole!r}")
     return piece.replace("%", "%%")
 

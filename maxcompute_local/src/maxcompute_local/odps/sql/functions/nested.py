@@ -170,6 +170,24 @@ def _sequence(call: Call) -> Typed:
     return Typed(duck_cast(f"mc_sequence({ends}, {duck_cast(by, 'bigint')})", kind), kind)
 
 
+@declare("TRANSFORM", 2, 2)
+def _transform(call: Call) -> Typed:
+    array, inner = call.array(0), call.body(1)
+    kind = kinds.array_of("string" if inner == kinds.VOID else inner)
+    return Typed(duck_cast(f"list_transform({array.sql}, {call.args[1].sql})", kind), kind)
+
+
+@declare("FILTER ANY_MATCH ALL_MATCH", 2, 2)
+def _matching(call: Call) -> Typed:
+    array = call.array(0)
+    if call.body(1) != "boolean":
+        raise call.refusal(f"argument 2 must give a BOOLEAN, not {call.body(1).upper()}")
+    if call.name == "FILTER":
+        return Typed(f"list_filter({array.sql}, {call.args[1].sql})", array.kind)
+    macro = "mc_any" if call.name == "ANY_MATCH" else "mc_all"
+    return Typed(f"{macro}(list_transform({array.sql}, {call.args[1].sql}))", "boolean")
+
+
 @declare("MAP_FROM_ARRAYS", 2, 2)
 def _map_from_arrays(call: Call) -> Typed:
     keys, values = call.array(0), call.array(1)
