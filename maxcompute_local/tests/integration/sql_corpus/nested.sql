@@ -209,9 +209,26 @@ SELECT SEQUENCE(1, 10001);
 SELECT SEQUENCE(1, 'a');
 --! ODPS-0130141 [1,8] Illegal implicit type cast - SEQUENCE: BIGINT and STRING have no common type
 
--- refused: SEQUENCE of times
-SELECT SEQUENCE(DATETIME '2018-01-30 00:00:00', DATETIME '2018-02-01 00:00:00');
---! ODPS-0130071 [1,8] Semantic analysis exception - function SEQUENCE: takes integers and DATEs only in the local cloud, not DATETIME
+SELECT SEQUENCE(TO_DATE('2018-01-01'), TO_DATE('2018-03-01'), INTERVAL 1 MONTH), SEQUENCE(DATE '2018-01-31', DATE '2018-03-30', INTERVAL 1 MONTH), SEQUENCE(DATE '2018-01-03', DATE '2018-01-01', INTERVAL '-2' DAY), SEQUENCE(DATE '2018-01-01', DATE '2018-01-01'), SEQUENCE(DATE '2018-01-01', NULL);
+--: array<date>, array<date>, array<date>, array<date>, array<date>
+--> [2018-01-01, 2018-02-01, 2018-03-01] | [2018-01-31, 2018-02-28] | [2018-01-03, 2018-01-01] | [2018-01-01] | NULL
+
+SELECT SEQUENCE(DATETIME '2018-01-01 00:30:00', DATETIME '2018-01-01 03:00:00', INTERVAL 1 HOUR), SEQUENCE(DATETIME '2018-01-03 00:30:00', DATETIME '2018-01-01 00:00:00');
+--: array<datetime>, array<datetime>
+--> [2018-01-01 00:30:00, 2018-01-01 01:30:00, 2018-01-01 02:30:00] | [2018-01-03 00:30:00, 2018-01-02 00:30:00, 2018-01-01 00:30:00]
+
+SELECT SEQUENCE(DATE '2018-01-01', DATE '2018-01-03', INTERVAL '-1' DAY);
+--! ODPS-0121095 Invalid arguments - the step of a SEQUENCE leads away from its end
+
+SELECT SEQUENCE(DATE '2018-01-01', DATE '2018-01-03', INTERVAL '0' DAY);
+--! ODPS-0130071 [1,8] Semantic analysis exception - function SEQUENCE: the INTERVAL must not be 0
+
+SELECT SEQUENCE(DATE '2018-01-01', DATE '2018-01-03', 1);
+--! ODPS-0130071 [1,8] Semantic analysis exception - function SEQUENCE: takes two dates or times and an INTERVAL
+
+-- refused: SEQUENCE of DATEs by hours
+SELECT SEQUENCE(DATE '2018-01-01', DATE '2018-01-03', INTERVAL '1' HOUR);
+--! ODPS-0130071 [1,8] Semantic analysis exception - function SEQUENCE: of DATEs takes days and longer units only in the local cloud
 
 -- page: CONCAT (of ARRAYs)
 SELECT CONCAT(ARRAY(10, 20), ARRAY(20, -20)), CONCAT(ARRAY(10, NULL), ARRAY(20, -20)), CONCAT(ARRAY(10, 20), NULL);

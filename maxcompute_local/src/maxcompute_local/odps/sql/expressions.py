@@ -172,16 +172,11 @@ class Expressions:
 
     def _moved(self, node: exp.Expr) -> Typed:
         """Return a date or time plus or minus an INTERVAL of one unit."""
-        value, interval = self.typed(node.this), node.expression
+        value, (count, unit) = self.typed(node.this), _interval(node.expression)
         if value.kind not in kinds.MOMENTS:
             raise errors.semantic_error(f"an INTERVAL moves a date or time, not {value.name}")
-        unit = _INTERVALS.get(interval.text("unit").upper().removesuffix("S"))
-        if unit is None or not re.fullmatch(r"-?\d+", interval.this.name):
-            raise errors.parse_error(f"{_describe(interval)} is not supported by the local cloud")
-        count = int(interval.this.name) * (-1 if isinstance(node, exp.Sub) else 1)
-        return FUNCTIONS["DATEADD"].translate(
-            Call("DATEADD", [value, whole(count), string(unit)], self.conversions)
-        )
+        step = whole(-count if isinstance(node, exp.Sub) else count)
+        return FUNCTIONS["DATEADD"].translate(Call("DATEADD", [value, step, string(unit)], self.conversions))
 
     def _exact(self, sign: str, left: Typed, right: Typed) -> Typed:
         (p1, s1), (p2, s2) = kinds.decimal_size(left.kind), kinds.decimal_size(right.kind)
@@ -459,8 +454,13 @@ class Expressions:
             return Call(name, [Typed("*", "bigint", "*")], self.conversions, over=over, where=where)
         values: list[Typed] = []
         for argument in arguments:
-            is_lambda = isinstance(argument, exp.Lambda)
-            values.append(self._lambda(argument, values) if is_lambda else self.typed(argument))
+            if isinstance(argument, exp.Lambda):
+                values.append(self._lambda(argument, values))
+            elif isinstance(argument, exp.Interval) and name == "SEQUENCE":
+                count, unit = _interval(argument)
+                values.append(Typed(unit, kinds.INTERVAL, str(count)))
+            else:
+                values.append(self.typed(argument))
         return Call(name, values, self.conversions, distinct, over, order, where)
 
     def _lambda(self, node: exp.Expr, before: Sequence[Typed]) -> Typed:
@@ -548,6 +548,14 @@ class Expressions:
         if found.constant is None or found.kind not in kinds.INTEGERS:
             raise errors.parse_error("a window frame counts with a constant number")
         return f"{found.constant} {way}"
+
+
+def _interval(node: exp.Expr) -> tuple[int, str]:
+    """Return number and unit of an INTERVAL."""
+    unit = _INTERVALS.get(node.text("unit").upper().removesuffix("S"))
+    if unit is None or not re.fullmatch(r"-?\d+", node.this.name):
+        raise errors.parse_error(f"{_describe(node)} is not supported by the local cloud")
+    return int(node.this.name), unit
 
 
 def at_place(error: errors.OdpsError, node: exp.Expr) -> errors.OdpsError:

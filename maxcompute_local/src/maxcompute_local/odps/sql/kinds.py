@@ -12,6 +12,8 @@ from maxcompute_local.odps.types import MAX_DECIMAL_DIGITS, odps_type
 
 VOID = "void"
 """The type of a bare NULL; it becomes any other."""
+INTERVAL = "interval"
+"""The type of an INTERVAL, which only the step of a SEQUENCE has."""
 MAX_DECIMAL_SCALE = 18
 DEFAULT_DECIMAL = f"decimal({MAX_DECIMAL_DIGITS},{MAX_DECIMAL_SCALE})"
 

@@ -111,6 +111,9 @@ CREATE MACRO mc_sequence(a, b, step) AS CASE WHEN (b - a) * step < 0 OR (step = 
     WHEN step <> 0 AND (b - a) // step >= 10000
     THEN error('ODPS-0121095:Invalid arguments - a SEQUENCE has at most 10000 elements')
     WHEN a = b THEN [a] ELSE generate_series(a, b, step) END;
+CREATE MACRO mc_steps(units, forward, step) AS mc_sequence(0, CASE
+    WHEN (step > 0) = forward THEN units // step * step
+    WHEN units = 0 THEN 0 ELSE -step END, step);
 CREATE MACRO mc_find_in_set(t, s, sep) AS CASE WHEN t IS NOT NULL AND s IS NOT NULL AND sep IS NOT NULL
     THEN coalesce(list_position(string_split(s, sep), t), 0) END;
 CREATE MACRO mc_unhex(s) AS CASE WHEN regexp_full_match(s, '([0-9A-Fa-f]{{2}})*') THEN unhex(s)
