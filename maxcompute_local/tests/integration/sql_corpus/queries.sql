@@ -368,17 +368,8 @@ SELECT READ_TEXT('x');
 SELECT GETENV('HOME');
 --! ODPS-0130071 [1,8] Semantic analysis exception - function GETENV is not supported by the local cloud
 
-SELECT HASH(1);
---! ODPS-0130071 [1,1] Semantic analysis exception - function HASH is not supported by the local cloud
-
-SELECT MAX_BY(name, age) FROM people;
---! ODPS-0130071 [1,1] Semantic analysis exception - function MAX_BY is not supported by the local cloud
-
 SELECT STRFTIME(GETDATE(), '%Y');
 --! ODPS-0130071 [1,8] Semantic analysis exception - function STRFTIME is not supported by the local cloud
-
-SELECT TRANSFORM(ARRAY(1), x -> x + 1);
---! ODPS-0130161 [1,18] Parse exception - TRANSFORM (TRANSFORM(ARRAY(1), x -> x + 1)) is not supported by the local cloud
 
 SELECT mc_substr('abc', 1);
 --! ODPS-0130071 [1,8] Semantic analysis exception - function mc_substr is not supported by the local cloud

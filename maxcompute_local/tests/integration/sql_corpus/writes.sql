@@ -291,3 +291,16 @@ MERGE INTO w1 USING w3 ON w1.n = w3.a WHEN MATCHED THEN DELETE;
 -- recalled: INSERT INTO, INSERT OVERWRITE (a partitioned table needs PARTITION)
 INSERT INTO w2 SELECT 1, '4', 'z';
 --! ODPS-0130071 [1,1] Semantic analysis exception - p.w2 is partitioned, INSERT needs PARTITION (...)
+
+-- recalled: ALTER TABLE (lifecycle and small files, which change nothing here)
+ALTER TABLE days DISABLE LIFECYCLE;
+--> nothing
+
+ALTER TABLE days PARTITION (ds='20261119') ENABLE LIFECYCLE;
+--> nothing
+
+ALTER TABLE days PARTITION (ds='20261119') MERGE SMALLFILES;
+--> nothing
+
+ALTER TABLE days PARTITION (ds='nope') ENABLE LIFECYCLE;
+--! ODPS-0110061 The specified partition does not exist - ds=nope of p.days

@@ -506,12 +506,16 @@ class _Compiler:
         if function is None or function.role is not Role.TABLE:
             raise errors.semantic_error(f"{call.name or call.sql()} makes no rows for a LATERAL VIEW")
         name = call.name.upper()
-        value = function.translate(self._expressions(scope, common).call(name, call.expressions))
+        try:
+            value = function.translate(self._expressions(scope, common).call(name, call.expressions))
+        except errors.OdpsError as error:
+            raise at_place(error, call) from error
         rows, columns = _rows_of(name, value)
         alias = lateral.args.get("alias")
         names = [c.name.lower() for c in alias.args.get("columns") or ()] if alias is not None else []
         if names and len(names) != len(columns):
-            raise errors.semantic_error(f"{name} makes {len(columns)} columns, not {len(names)}")
+            wrong = errors.semantic_error(f"{name} makes {len(columns)} columns, not {len(names)}")
+            raise at_place(wrong, call)
         named = [
             (new, kind) for new, (_, kind) in zip(names or [c for c, _ in columns], columns, strict=True)
         ]

@@ -45,6 +45,7 @@ class MaxComputeParser(HiveParser):
 
     def _parse_trim(self) -> exp.Expr:
         """Read ``TRIM(s)``, ``TRIM(s, x)`` and ``TRIM([BOTH | LEADING | TRAILING] [x] FROM s)``."""
+        written = self._tokens[self._index - 2]
         is_word = self._next is not None and self._next.token_type in _BEHIND_A_TRIM
         word = self._curr.text.upper() if is_word else ""
         name = _TRIMS.get(word, "TRIM")
@@ -55,7 +56,7 @@ class MaxComputeParser(HiveParser):
             arguments.insert(0, self._parse_bitwise())
         elif word in _TRIMS:
             self.raise_error(f"{word} needs FROM")
-        return self.expression(exp.Anonymous(this=name, expressions=arguments))
+        return self.expression(exp.Anonymous(this=name, expressions=arguments).update_positions(written))
 
 
 class MaxCompute(Hive):

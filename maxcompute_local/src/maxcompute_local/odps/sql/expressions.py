@@ -17,13 +17,15 @@ from maxcompute_local.odps.sql.convert import (
     Conversions,
     Typed,
     duck_cast,
+    quote_name,
     quote_text,
     string,
+    whole,
 )
 from maxcompute_local.odps.sql.functions import FUNCTIONS
 from maxcompute_local.odps.sql.functions.aggregates import ROWS_BY_DEFAULT
 from maxcompute_local.odps.sql.functions.registry import Call, Role
-from maxcompute_local.odps.sql.scope import Scope, struct_field
+from maxcompute_local.odps.sql.scope import Relation, Scope, struct_field
 
 _MAX_BIGINT = 2**63 - 1
 _MAX_INT = 2**31 - 1
@@ -42,6 +44,7 @@ _BIT_OPERATIONS: dict[type[exp.Expr], str] = {
     exp.BitwiseOr: "({} | {})",
     exp.BitwiseXor: "xor({}, {})",
 }
+_INTERVALS = {"YEAR": "year", "MONTH": "month", "DAY": "day", "HOUR": "hour", "MINUTE": "mi", "SECOND": "ss"}
 _SIDES = {"UNBOUNDED", "CURRENT ROW"}
 
 
@@ -155,6 +158,8 @@ class Expressions:
         return Typed(f"(-{value.sql})", value.kind, constant)
 
     def _arithmetic(self, node: exp.Expr) -> Typed:
+        if isinstance(node, exp.Add | exp.Sub) and isinstance(node.expression, exp.Interval):
+            return self._moved(node)
         sign = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Mod: "%"}[type(node)]
         left, right = self._numbers([node.this, node.expression], f"operator {sign}")
         kind = kinds.widest_number([left.kind, right.kind])
@@ -164,6 +169,14 @@ class Expressions:
         if sign == "%":
             return Typed(f"({left.sql} % nullif({right.sql}, 0))", kind)
         return Typed(f"({left.sql} {sign} {right.sql})", kind)
+
+    def _moved(self, node: exp.Expr) -> Typed:
+        """Return a date or time plus or minus an INTERVAL of one unit."""
+        value, (count, unit) = self.typed(node.this), _interval(node.expression)
+        if value.kind not in kinds.MOMENTS:
+            raise errors.semantic_error(f"an INTERVAL moves a date or time, not {value.name}")
+        step = whole(-count if isinstance(node, exp.Sub) else count)
+        return FUNCTIONS["DATEADD"].translate(Call("DATEADD", [value, step, string(unit)], self.conversions))
 
     def _exact(self, sign: str, left: Typed, right: Typed) -> Typed:
         (p1, s1), (p2, s2) = kinds.decimal_size(left.kind), kinds.decimal_size(right.kind)
@@ -290,13 +303,12 @@ class Expressions:
         found = self.subquery(query, self.scope)
         if isinstance(node, exp.Tuple):
             row = [Typed(f"q.c{i}", kind) for i, (_, kind) in enumerate(found.columns)]
-            same = self._same_row(node, row)
-            # Only a row that has a NULL, here or there, can leave the answer open.
+            same, exists = self._same_row(node, row), f"EXISTS (SELECT 1 FROM ({found.sql}) AS q WHERE"
+            # Only a row with a NULL, there or here, leaves the answer open, so few are compared in full.
+            has_null = (" OR ".join(f"{v.sql} IS NULL" for v in side) for side in (row, self._row(node)))
+            unknown = " OR ".join(f"{exists} ({some}) AND {same} IS NULL)" for some in has_null)
             return Typed(
-                f"CASE WHEN EXISTS (SELECT 1 FROM ({found.sql}) AS q WHERE {same}) THEN true "
-                f"WHEN EXISTS (SELECT 1 FROM ({found.sql}) AS q WHERE {same} IS NULL) THEN NULL "
-                "ELSE false END",
-                "boolean",
+                f"CASE WHEN {exists} {same}) THEN true WHEN {unknown} THEN NULL ELSE false END", "boolean"
             )
         if len(found.columns) != 1:
             raise errors.semantic_error("the query of IN must have one column")
@@ -440,7 +452,34 @@ class Expressions:
                 raise errors.semantic_error(f"function {name} takes no DISTINCT")
         if name == "COUNT" and len(arguments) == 1 and isinstance(arguments[0], exp.Star):
             return Call(name, [Typed("*", "bigint", "*")], self.conversions, over=over, where=where)
-        return Call(name, [self.typed(a) for a in arguments], self.conversions, distinct, over, order, where)
+        values: list[Typed] = []
+        for argument in arguments:
+            if isinstance(argument, exp.Lambda):
+                values.append(self._lambda(argument, values))
+            elif isinstance(argument, exp.Interval) and name == "SEQUENCE":
+                count, unit = _interval(argument)
+                values.append(Typed(unit, kinds.INTERVAL, str(count)))
+            else:
+                values.append(self.typed(argument))
+        return Call(name, values, self.conversions, distinct, over, order, where)
+
+    def _lambda(self, node: exp.Expr, before: Sequence[Typed]) -> Typed:
+        """Return ``x -> x + 1`` over the elements of the ARRAY before it."""
+        if len(before) != 1 or not kinds.is_array(before[0].kind) or len(node.expressions) != 1:
+            raise errors.parse_error(f"{_describe(node)} is not supported here by the local cloud")
+        parameter = node.expressions[0].name.lower()
+        # No name that the translation of a function uses.
+        variable = quote_name(f"l_{parameter}")
+        column = (parameter, Typed(variable, kinds.element(before[0].kind)))
+        scope = Scope(self.scope, [Relation((), [column])])
+        body = replace(self, scope=scope).typed(node.this)
+        return Typed(f"lambda {variable}: {body.sql}", kinds.lambda_of(body.kind))
+
+    def _name(self, node: exp.Expr) -> Typed:
+        return self.scope.resolve([node.name])
+
+    def _transform(self, node: exp.Expr) -> Typed:
+        return self._call("TRANSFORM", [node.this, node.expression])
 
     def _ordered_group(self, node: exp.Expr) -> Typed:
         call = node.this
@@ -511,6 +550,14 @@ class Expressions:
         return f"{found.constant} {way}"
 
 
+def _interval(node: exp.Expr) -> tuple[int, str]:
+    """Return number and unit of an INTERVAL."""
+    unit = _INTERVALS.get(node.text("unit").upper().removesuffix("S"))
+    if unit is None or not re.fullmatch(r"-?\d+", node.this.name):
+        raise errors.parse_error(f"{_describe(node)} is not supported by the local cloud")
+    return int(node.this.name), unit
+
+
 def at_place(error: errors.OdpsError, node: exp.Expr) -> errors.OdpsError:
     """Return an error with the place of the first word of a part of the statement."""
     places = [part.meta for part in node.walk() if "line" in part.meta]
@@ -550,6 +597,7 @@ _RULES: dict[type[exp.Expr], Callable[[Expressions, exp.Expr], Typed]] = {
     exp.Exists: Expressions._exists,
     exp.Extract: Expressions._extract,
     exp.Filter: Expressions._filtered,
+    exp.Identifier: Expressions._name,
     exp.If: Expressions._if,
     exp.In: Expressions._in,
     exp.IntDiv: Expressions._whole_divide,
@@ -567,6 +615,7 @@ _RULES: dict[type[exp.Expr], Callable[[Expressions, exp.Expr], Typed]] = {
     exp.Select: Expressions._scalar_query,
     exp.Sub: Expressions._arithmetic,
     exp.Subquery: Expressions._scalar_query,
+    exp.Transform: Expressions._transform,
     exp.Window: Expressions._window,
     exp.WithinGroup: Expressions._ordered_group,
 }

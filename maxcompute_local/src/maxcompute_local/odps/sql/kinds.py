@@ -12,6 +12,8 @@ from maxcompute_local.odps.types import MAX_DECIMAL_DIGITS, odps_type
 
 VOID = "void"
 """The type of a bare NULL; it becomes any other."""
+INTERVAL = "interval"
+"""The type of an INTERVAL, which only the step of a SEQUENCE has."""
 MAX_DECIMAL_SCALE = 18
 DEFAULT_DECIMAL = f"decimal({MAX_DECIMAL_DIGITS},{MAX_DECIMAL_SCALE})"
 
@@ -107,6 +109,11 @@ def map_of(key: str, value: str) -> str:
 def struct_of(members: Iterable[tuple[str, str]]) -> str:
     """Return the STRUCT type of named fields."""
     return f"struct<{','.join(f'{name}:{kind}' for name, kind in members)}>"
+
+
+def lambda_of(kind: str) -> str:
+    """Return the type of ``x -> ...``, which only arguments of functions have."""
+    return f"lambda<{kind}>"
 
 
 def element(kind: str) -> str:

@@ -96,6 +96,10 @@ CREATE MACRO mc_at_index(s, i) AS CASE WHEN i <= 1 THEN s[1] WHEN i >= len(s) - 
     ELSE s[CAST(ceil(i) AS BIGINT)] END;
 CREATE MACRO mc_percentile_approx(s, p) AS mc_at_index(s, mc_place(p) * len(s));
 CREATE MACRO mc_distinct(items) AS list_filter(items, lambda x, i: list_position(items, x) = i);
+CREATE MACRO mc_any(items) AS CASE WHEN items IS NULL THEN NULL WHEN list_contains(items, true) THEN true
+    WHEN list_position(items, NULL) IS NULL THEN false END;
+CREATE MACRO mc_all(items) AS CASE WHEN items IS NULL THEN NULL WHEN list_contains(items, false) THEN false
+    WHEN list_position(items, NULL) IS NULL THEN true END;
 CREATE MACRO mc_slice(items, b, n) AS CASE WHEN b = 0
     THEN error('ODPS-0121095:Invalid arguments - SLICE counts from 1')
     WHEN n < 0 THEN error('ODPS-0121095:Invalid arguments - the length of a SLICE must not be negative')
@@ -107,6 +111,9 @@ CREATE MACRO mc_sequence(a, b, step) AS CASE WHEN (b - a) * step < 0 OR (step = 
     WHEN step <> 0 AND (b - a) // step >= 10000
     THEN error('ODPS-0121095:Invalid arguments - a SEQUENCE has at most 10000 elements')
     WHEN a = b THEN [a] ELSE generate_series(a, b, step) END;
+CREATE MACRO mc_steps(units, forward, step) AS mc_sequence(0, CASE
+    WHEN (step > 0) = forward THEN units // step * step
+    WHEN units = 0 THEN 0 ELSE -step END, step);
 CREATE MACRO mc_find_in_set(t, s, sep) AS CASE WHEN t IS NOT NULL AND s IS NOT NULL AND sep IS NOT NULL
     THEN coalesce(list_position(string_split(s, sep), t), 0) END;
 CREATE MACRO mc_unhex(s) AS CASE WHEN regexp_full_match(s, '([0-9A-Fa-f]{{2}})*') THEN unhex(s)
@@ -117,6 +124,10 @@ CREATE MACRO mc_months(a, b) AS CASE
     ELSE 12 * (year(a) - year(b)) + month(a) - month(b)
         + (day(a) - day(b) + (epoch(a::TIME) - epoch(b::TIME)) / 86400.0) / 31 END;
 CREATE MACRO mc_next_day(d, n) AS d::DATE + CAST((n - isodow(d) + 6) % 7 + 1 AS INTEGER);
+CREATE MACRO mc_parts(s, sep, a, b) AS CASE
+    WHEN a < 1 THEN error('ODPS-0121095:Invalid arguments - SPLIT_PART counts from 1')
+    WHEN s IS NULL OR sep IS NULL OR a IS NULL OR b IS NULL THEN NULL WHEN sep = '' THEN s
+    ELSE array_to_string(list_slice(string_split(s, sep), a, b), sep) END;
 CREATE MACRO mc_positive(n) AS CASE WHEN n > 0 OR n IS NULL THEN n
     ELSE error('ODPS-0121095:Invalid arguments - a positive number expected') END;
 """

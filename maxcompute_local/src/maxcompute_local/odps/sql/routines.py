@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import struct
+import zlib
 from collections.abc import Callable, Mapping
 from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import wraps
@@ -122,6 +124,16 @@ def substring_index(text: str, separator: str, count: int) -> str:
         if end < 0:
             return text
     return text[end + len(separator) :]
+
+
+def sha2(text: str, bits: int) -> str:
+    """Return the SHA-2 sum of a text in base 16."""
+    return hashlib.new(f"sha{bits}", text.encode()).hexdigest()
+
+
+def crc32(text: str) -> int:
+    """Return the CRC-32 of a text."""
+    return zlib.crc32(text.encode())
 
 
 def initcap(text: str) -> str:
@@ -259,6 +271,8 @@ _ROUTINES: tuple[tuple[str, Callable[..., Any], str, str], ...] = (
     ("py_parse_url_key", parse_url, "VARCHAR VARCHAR VARCHAR", "VARCHAR"),
     ("py_conv", convert_base, "VARCHAR BIGINT BIGINT", "VARCHAR"),
     ("py_substring_index", substring_index, "VARCHAR VARCHAR BIGINT", "VARCHAR"),
+    ("py_sha2", sha2, "VARCHAR INTEGER", "VARCHAR"),
+    ("py_crc32", crc32, "VARCHAR", "BIGINT"),
     ("py_initcap", initcap, "VARCHAR", "VARCHAR"),
     ("py_str_to_map", string_to_map, "VARCHAR VARCHAR VARCHAR VARCHAR", "MAP(VARCHAR, VARCHAR)"),
     ("py_key_value", key_value, "VARCHAR VARCHAR VARCHAR VARCHAR", "VARCHAR"),

@@ -207,6 +207,26 @@ def _from_utc_timestamp(call: Call) -> Typed:
     return call.convert.cast(Typed(duck_cast(found, "timestamp_ntz"), "timestamp_ntz"), "timestamp")
 
 
+def sequence(call: Call) -> Typed:
+    """Return the dates or times from one to another, both included, by an INTERVAL or else by days."""
+    first, last = call.convert.unified(call.args[:2], call.name)
+    if first.kind not in kinds.MOMENTS or (call.has(2) and call.args[2].kind != kinds.INTERVAL):
+        raise call.refusal("takes two dates or times and an INTERVAL")
+    if call.has(2) and call.constant(2) == "0":
+        raise call.refusal("the INTERVAL must not be 0")
+    unit = _UNITS[call.args[2].sql] if call.has(2) else "day"
+    if first.kind == "date" and unit not in _DAY_UNITS:
+        raise call.refusal("of DATEs takes days and longer units only in the local cloud")
+    start, end = _plain(first), _plain(last)
+    count = call.constant(2) if call.has(2) else f"CASE WHEN {start} <= {end} THEN 1 ELSE -1 END"
+    # A count of units between two times may be one too many, where the last step goes beyond the end.
+    steps = f"mc_steps(date_diff('{unit}', {start}, {end}), {start} <= {end}, {count})"
+    moved = f"list_transform({steps}, lambda n: {start} + to_{unit}s(CAST(n AS INTEGER)))"
+    within = f"list_filter({moved}, lambda v: v BETWEEN least({start}, {end}) AND greatest({start}, {end}))"
+    kind = kinds.array_of(first.kind)
+    return Typed(duck_cast(f"CASE WHEN {start} <= {end} OR {start} >= {end} THEN {within} END", kind), kind)
+
+
 @declare("TO_DATE", 1, 2)
 def _to_date(call: Call) -> Typed:
     """Read a date: without a format a DATE, with one a DATETIME; NULL for a text that does not fit."""
@@ -234,6 +254,8 @@ def _isdate(call: Call) -> Typed:
 
 def _read_format(call: Call, text: str) -> tuple[str, list[str]]:
     """Return the regular expression of a format and its parts in order."""
+    if re.search("hh(12|24)", text, re.IGNORECASE):
+        raise call.refusal(f"does not know the format {text!r}")
     parts: list[str] = []
     pattern, end = "", 0
     for match in re.finditer("|".join(_PARSED), text, re.IGNORECASE):
@@ -259,7 +281,7 @@ def _strftime_format(call: Call, text: str, known: dict[str, str], flags: re.Reg
 
 
 def _literal(call: Call, whole: str, piece: str) -> str:
-    if re.search(r"[A-Za-z']", piece.replace("T", "")):
+    if re.search(r"[A-Za-z']|^(12|24)", piece.replace("T", "")):
         raise call.refusal(f"does not know the format {whole!r}")
     return piece.replace("%", "%%")
 

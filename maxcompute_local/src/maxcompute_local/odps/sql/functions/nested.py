@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from maxcompute_local.odps.sql import kinds
 from maxcompute_local.odps.sql.convert import Typed, duck_cast
+from maxcompute_local.odps.sql.functions import dates
 from maxcompute_local.odps.sql.functions.registry import MANY, Call, Role, declare
 
 
@@ -156,18 +157,33 @@ def _slice(call: Call) -> Typed:
 
 @declare("SEQUENCE", 2, 3)
 def _sequence(call: Call) -> Typed:
+    if call.args[0].kind in kinds.MOMENTS:
+        return dates.sequence(call)
     first, last, *step = call.convert.unified(call.args, call.name, with_text=False)
     kind = kinds.array_of(first.kind)
-    if first.kind == "date":
-        way = f"CASE WHEN {first.sql} <= {last.sql} THEN 1 ELSE -1 END"
-        days = f"mc_sequence(0, {last.sql} - {first.sql}, {way})"
-        moved = f"list_transform({days}, lambda n: {first.sql} + CAST(n AS INTEGER))"
-        return Typed(duck_cast(moved, kind), kind)
     if first.kind not in kinds.INTEGERS:
-        raise call.refusal(f"takes integers and DATEs only in the local cloud, not {first.name}")
+        raise call.refusal(f"takes integers, dates and times, not {first.name}")
     ends = ", ".join(duck_cast(v.sql, "bigint") for v in (first, last))
     by = step[0].sql if step else f"CASE WHEN {first.sql} <= {last.sql} THEN 1 ELSE -1 END"
     return Typed(duck_cast(f"mc_sequence({ends}, {duck_cast(by, 'bigint')})", kind), kind)
+
+
+@declare("TRANSFORM", 2, 2)
+def _transform(call: Call) -> Typed:
+    array, inner = call.array(0), call.body(1)
+    kind = kinds.array_of("string" if inner == kinds.VOID else inner)
+    return Typed(duck_cast(f"list_transform({array.sql}, {call.args[1].sql})", kind), kind)
+
+
+@declare("FILTER ANY_MATCH ALL_MATCH", 2, 2)
+def _matching(call: Call) -> Typed:
+    array = call.array(0)
+    if call.body(1) != "boolean":
+        raise call.refusal(f"argument 2 must give a BOOLEAN, not {call.body(1).upper()}")
+    if call.name == "FILTER":
+        return Typed(f"list_filter({array.sql}, {call.args[1].sql})", array.kind)
+    macro = "mc_any" if call.name == "ANY_MATCH" else "mc_all"
+    return Typed(f"{macro}(list_transform({array.sql}, {call.args[1].sql}))", "boolean")
 
 
 @declare("MAP_FROM_ARRAYS", 2, 2)

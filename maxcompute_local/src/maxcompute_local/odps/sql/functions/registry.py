@@ -87,6 +87,13 @@ class Call:
             raise self.refusal(f"argument {i + 1} must be an ARRAY, not {self.args[i].name}")
         return self.args[i]
 
+    def body(self, i: int) -> str:
+        """Return the type that an argument like ``x -> x + 1`` gives."""
+        kind = self.args[i].kind
+        if not kind.startswith("lambda<"):
+            raise self.refusal(f"argument {i + 1} must be a function like x -> x + 1, not {kind.upper()}")
+        return kind[len("lambda<") : -1]
+
     def arrays(self) -> list[Typed]:
         """Return all arguments, ARRAYs of the same type; a NULL among them is one too."""
         known = [self.array(i).kind for i, a in enumerate(self.args) if a.kind != kinds.VOID]
@@ -94,7 +101,9 @@ class Call:
             raise self.refusal("takes ARRAYs, not only NULL")
         element = self.convert.common_kind([kinds.element(kind) for kind in known], with_text=False)
         if element is None:
-            raise self.refusal(f"takes ARRAYs of one type, not {' and '.join(dict.fromkeys(known)).upper()}")
+            raise self.refusal(
+                f"takes ARRAYs of one type, not {' and '.join(k.upper() for k in dict.fromkeys(known))}"
+            )
         return [self.convert.cast(a, kinds.array_of(element)) for a in self.args]
 
     def map(self, i: int) -> Typed:

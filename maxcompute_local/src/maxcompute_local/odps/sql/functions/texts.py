@@ -31,7 +31,14 @@ define(
 define("CHR", "bigint", "string", "chr(CAST({0} AS INTEGER))")
 define("MD5", "string", "string", "md5({0})")
 define("SHA SHA1", "string", "string", "sha1({0})")
-define("SPLIT_PART", "string string bigint", "string", "mc_part({0}, {1}, {2})")
+define(
+    "SPLIT_PART",
+    "string string bigint bigint",
+    "string",
+    "mc_part({0}, {1}, {2}) | mc_parts({0}, {1}, {2}, {3})",
+    optional=1,
+)
+define("CRC32", "string", "bigint", "py_crc32({0})")
 define("BASE64", "binary", "string", "base64({0})")
 define("UNBASE64", "string", "binary", "from_base64({0})")
 define("LOCATE", "string string bigint", "bigint", "strpos({1}, {0}) | mc_instr({1}, {0}, {2})", optional=1)
@@ -130,9 +137,10 @@ def _keyvalue(call: Call) -> Typed:
 
 @declare("SHA2", 2, 2)
 def _sha2(call: Call) -> Typed:
-    if call.constant(1) not in ("256", "0"):
-        raise call.refusal("supports only 256 bits in the local cloud")
-    return Typed(f"sha256({call.text(0)})", "string")
+    bits = {"0": "256"}.get(call.constant(1), call.constant(1))
+    if bits not in ("224", "256", "384", "512"):
+        raise call.refusal("argument 2 must be 0, 224, 256, 384 or 512")
+    return Typed(f"py_sha2({call.text(0)}, {bits})", "string")
 
 
 # Regular expressions. DuckDB's are RE2's; what RE2 does not know is an error there.
