@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import maxcompute_local
@@ -31,3 +35,24 @@ def test_no_module_needs_airflow() -> None:
 def test_nothing_is_named_after_a_user_of_it() -> None:
     named = [path for path in PACKAGE.rglob("*.py") if "drivepipe" in path.read_text("utf-8")]
     assert named == []
+
+
+def test_requirements_are_what_is_imported() -> None:
+    project = tomllib.loads((PACKAGE.parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = {re.split(r"[<>=]", text)[0].lower() for text in project["dependencies"]}
+    owners = packages_distributions()
+    imported = {owners[name][0].lower() for name in _imported() if name in owners}
+    # pip is run, not imported; people who import the fixtures have pytest.
+    assert declared - {"pip"} == imported - {"maxcompute-local", "pytest"}
+
+
+def _imported() -> set[str]:
+    """Return the top-level modules that are imported anywhere in the package."""
+    names = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module.partition(".")[0])
+    return names - sys.stdlib_module_names
