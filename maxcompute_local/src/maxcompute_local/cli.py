@@ -121,8 +121,14 @@ def _sdk_variables(settings: ServerSettings) -> dict[str, str]:
 
 
 def _models(_options: argparse.Namespace) -> int:
-    for model in builtin_models():
-        print(f"{model.label}\n" + textwrap.indent(textwrap.fill(model.card, 100), "    ") + "\n")
+    models = builtin_models()
+    for model in models:
+        if model.stands_in:
+            continue
+        print(f"{model.name}: {model.task}")
+        stand_ins = [m.label for m in models if m.stands_in and type(m.backend) is type(model.backend)]
+        text = f"{model.card} It is also the {' and the '.join(stand_ins)}."
+        print(textwrap.fill(text, 100, initial_indent="    ", subsequent_indent="    ") + "\n")
     return 0
 
 

@@ -23,8 +23,9 @@ from maxcompute_local.models.tokens import image_tokens, text_tokens
 CARD = (
     "Scene tagger of the local cloud. Classical image processing (brightness, colour, haze, streaks, line "
     "and lamp detection, OpenCV's HOG pedestrian detector); no neural network, no weights, no network. "
-    "Answers every request with a JSON object in the shape of driving-scene/v1 for the first picture of the "
-    "request, whatever the prompt says; the same picture always gets the same answer. "
+    "Answers every request with a JSON object of the same keys (weather, time_of_day, scene_type, "
+    "key_objects, caption, …) for the first picture of the request, whatever the prompt says; the same "
+    "picture always gets the same answer. "
     "Good for: trying a pipeline end to end, coarse time of day, rain streaks, fog. "
     "Weak: it sees no difference between cars, lorries and buses (all are 'car'), misses many vehicles and "
     "most people, and takes any road with outer lines and open surroundings for a highway. "
