@@ -29,8 +29,8 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="drivepipe doctor",
         description="Try everything that a scenario will need, smallest first: SQL, a scratch table, the "
-        "tunnel, OSS, a MaxFrame session, a function in a DPE worker, the mount with the role, the packages of "
-        "the frame engine, and one call of each model about a tiny picture. All that it makes is removed.",
+        "tunnel, OSS, a MaxFrame session, a function in a DPE worker, the mount with the role, the packages "
+        "of the frame engine, and one call of each model about a tiny picture. It removes what it made.",
     )
     parser.add_argument("--conn-id", metavar="ID", help=f"Airflow connection (default: {_CONN_ID})")
     parser.add_argument(

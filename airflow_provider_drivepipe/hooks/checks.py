@@ -16,7 +16,7 @@ from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_drivepipe.contracts import Column, OssUri, Stage
+from airflow_provider_drivepipe.contracts import Column, Stage
 from airflow_provider_drivepipe.exceptions import ConfigurationError, DrivepipeError, RemoteJobError
 from airflow_provider_drivepipe.hooks.drivepipe import check_python
 from airflow_provider_drivepipe.hooks.errors import oss_errors
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 NAME = "drivepipe_doctor"
 """What the names of everything that checks make begin with, and the DAG id in the tags of their session."""
 _TABLE_DAYS = 1
-_INPUT = (Column("image_url", "string"),)
+_INPUT = (Column("name", "string"),)
 _RESULT = (Column("response", "string"), Column("success", "boolean"))
 _SHOWN = 200
 _PICTURE = base64.b64decode(
@@ -153,23 +153,26 @@ def _try(check: Check, site: Site) -> tuple[State, str]:
 
 
 def test_text(outcomes: Sequence[Outcome], conn_id: str) -> tuple[bool, str]:
-    """Return whether nothing failed, and all outcomes as one text.
+    """Return whether nothing failed, and the outcomes as one text: what failed first, what nobody tried last.
 
     :param conn_id: what messages call the connection; Airflow tests it under a random id that says nothing.
     """
-    parts = [f"{o.check.name}: {o.state}, {o.said}" for o in outcomes]
-    parts += [f"{name}: {State.NOT_CHECKED}, 'drivepipe doctor' tries it" for name in _left_to_doctor()]
+    order = (State.FAILED, State.OK, State.NOT_CHECKED)
+    parts = [
+        f"{o.check.name}: {state}, {o.said}{f' ({o.check.mend})' if state is State.FAILED else ''}"
+        for state in order
+        for o in outcomes
+        if o.state is state
+    ]
+    left = [check.name for check in CHECKS if not check.in_test]
+    parts.append(f"{State.NOT_CHECKED} here, but by 'drivepipe doctor': {', '.join(left)}")
     text = "; ".join(parts).replace(f"connection {conn_id!r}", "this connection")
     return all(o.state is not State.FAILED for o in outcomes), text
 
 
-def _left_to_doctor() -> list[str]:
-    return [check.name for check in CHECKS if not check.in_test]
-
-
 def look_up_models(hook: MaxFrameHook, names: Sequence[str]) -> None:
     """Look up models in the connection's model project; raise ConfigurationError naming those it lacks."""
-    from odps.errors import NoSuchObject, NotFound
+    from odps.errors import NoSuchObject
 
     project = hook.settings.require_model_project()
     missing = []
@@ -177,7 +180,7 @@ def look_up_models(hook: MaxFrameHook, names: Sequence[str]) -> None:
         for name in names:
             try:
                 hook.odps.get_model(name, project).reload()
-            except (NoSuchObject, NotFound):
+            except NoSuchObject:
                 missing.append(name)
         if missing:
             known = sorted(model.name for model in hook.odps.list_models(project))
@@ -213,25 +216,19 @@ def _table(site: Site) -> str:
     for name, columns in ((site.input, _INPUT), (site.result, _RESULT)):
         site.made(f"table {name}", partial(site.hook.execute_sql, drop_table(name)))
         site.hook.execute_sql(create_table(name, columns, lifecycle_days=_TABLE_DAYS))
-    return f"created {site.input}, dropped at the end"
+    return "can be created"
 
 
 def _tunnel(site: Site) -> str:
-    root = OssUri(_netloc(site), site.bucket or "bucket")
-    url = f"{root}/{site.object}"
     with site.hook.errors():
         table = site.hook.odps.get_table(site.input)
         with table.open_writer() as writer:
-            writer.write([[url]])
+            writer.write([[site.key]])
         with table.open_reader() as reader:
             rows = [list(record.values) for record in reader]
-    if rows != [[url]]:
+    if rows != [[site.key]]:
         raise RemoteJobError(f"wrote one row into {site.input} and read {len(rows)} back")
     return "one row written and read"
-
-
-def _netloc(site: Site) -> str:
-    return site.hook.oss_settings.oss.netloc if site.hook.oss_settings.oss else "oss.invalid"
 
 
 # OSS.
@@ -298,7 +295,7 @@ def _copy(site: Site) -> str:
 def _session(site: Site) -> str:
     site.session_id = site.hook.open_session(SessionTags(NAME, site.key, "doctor", -1, 1))
     site.made(f"session {site.session_id}", lambda: site.hook.stop_session(site.session_id))
-    return site.session_id
+    return "can be opened"
 
 
 def _run(site: Site, graph: Callable[[Any], Any]) -> Response:
@@ -375,6 +372,10 @@ def _access(site: Site) -> ModelAccess:
     return ModelAccess(site.hook.settings.require_model_project(), key.id, key.secret)
 
 
+def _picture(site: Site) -> str:
+    return f"{site.hook.oss_root(site.bucket or '')}/{site.object}"
+
+
 def _model_of(site: Site, stage: Stage) -> str:
     model = (site.models or {}).get(stage)
     if model is None:
@@ -386,7 +387,7 @@ def _generate(site: Site) -> str:
     from airflow_provider_drivepipe.pipelines import probes
 
     model = _model_of(site, Stage.LABEL)
-    response = _run(site, lambda rows: probes.generate(rows, model, _access(site)))
+    response = _run(site, lambda rows: probes.generate(rows, _picture(site), model, _access(site)))
     return f"{model} answers {answer_text(response)[:_SHOWN]!r}"
 
 
@@ -394,7 +395,9 @@ def _embed(site: Site) -> str:
     from airflow_provider_drivepipe.pipelines import probes
 
     model = _model_of(site, Stage.IMAGE_EMBEDDING)
-    vector = embedding_vector(_run(site, lambda rows: probes.embed(rows, model, _access(site))))
+    vector = embedding_vector(
+        _run(site, lambda rows: probes.embed(rows, _picture(site), model, _access(site)))
+    )
     if not isinstance(vector, list):
         raise RemoteJobError(f"{vector.reason}: {vector.message}")
     return f"{model} gives {len(vector)} numbers"

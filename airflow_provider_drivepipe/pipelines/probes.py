@@ -57,15 +57,20 @@ def use_frame_engine(rows: Any) -> Any:
     return _in_worker(rows, frame_engine, requirements=(PYAV_REQUIREMENT, PILLOW_REQUIREMENT))
 
 
-def generate(rows: Any, model: str, access: ModelAccess) -> Any:
-    """Return lazy rows with a model's answer about the picture of each."""
-    answers = generate_labels(rows, LabelOptions(model, _PROMPT, max_tokens=_MAX_TOKENS), access)
+def generate(rows: Any, picture: str, model: str, access: ModelAccess) -> Any:
+    """Return lazy rows with a model's answer about a picture.
+
+    :param picture: its OSS URI.
+    """
+    answers = generate_labels(
+        rows.assign(image_url=picture), LabelOptions(model, _PROMPT, max_tokens=_MAX_TOKENS), access
+    )
     return answers.rename(columns={"label_response": RESPONSE, "label_success": SUCCESS})
 
 
-def embed(rows: Any, model: str, access: ModelAccess) -> Any:
-    """Return lazy rows with a model's embedding of the picture of each."""
-    answers = embed_images(rows, ImageEmbeddingOptions(model), access)
+def embed(rows: Any, picture: str, model: str, access: ModelAccess) -> Any:
+    """Return lazy rows with a model's embedding of a picture."""
+    answers = embed_images(rows.assign(image_url=picture), ImageEmbeddingOptions(model), access)
     return answers.rename(columns={"embedding_response": RESPONSE, "embedding_success": SUCCESS})
 
 

@@ -42,6 +42,7 @@ def rows(odps: ODPS, table: str) -> list[list[object]]:
         ("http", {"status": 429}, errors.QPSExceeded),
         ("expired_token", {}, errors.AuthenticationRequestExpired),
         ("wrong_signature", {}, errors.SignatureNotMatch),
+        ("forbidden", {}, errors.NoPermission),
         ("clock_skew", {"seconds": 3600}, errors.RequestTimeTooSkewed),
     ],
 )

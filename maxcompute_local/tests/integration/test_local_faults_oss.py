@@ -78,6 +78,7 @@ def failure(call, *args) -> Exception:
         ("http", {"status": 429}, 429, "TooManyRequests"),
         ("expired_token", {}, 403, "SecurityTokenExpired"),
         ("wrong_signature", {}, 403, "SignatureDoesNotMatch"),
+        ("forbidden", {}, 403, "AccessDenied"),
         ("clock_skew", {"seconds": 3600}, 403, "RequestTimeTooSkewed"),
         ("clock_skew", {"seconds": -3600}, 403, "RequestTimeTooSkewed"),
         ("disk_full", {}, 500, "InternalError"),

@@ -193,7 +193,7 @@ class TestChunks:
 class Options:
     path: str
     mount_path: str = "/mnt/data"
-    storage_options: dict[str, str] = field(default_factory=lambda: {"role_arn": "r"})
+    storage_options: dict[str, str] = field(default_factory=lambda: {"role_arn": "acs:ram::1:role/r"})
 
 
 class TestMounts:
@@ -215,6 +215,11 @@ class TestMounts:
         ("options", "error", "message"),
         [
             (Options("oss://127.0.0.1:8100/fleet", storage_options={}), PermissionError, "role_arn"),
+            (
+                Options("oss://127.0.0.1:8100/fleet", storage_options={"role_arn": "r"}),
+                PermissionError,
+                "cannot assume the role 'r'",
+            ),
             (Options("s3://127.0.0.1:8100/fleet"), ValueError, "expected oss://"),
             (Options("oss://fleet/raw"), ValueError, "endpoint 'fleet' is not that"),
             (Options("oss://127.0.0.1:8100"), FileNotFoundError, "no bucket ''"),

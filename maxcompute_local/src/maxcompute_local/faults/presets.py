@@ -30,6 +30,7 @@ PRESETS: dict[str, tuple[str, Fault]] = {
     ),
     "oss-expired-token": ("every OSS call: token expired", Fault("oss.*", FaultKind.EXPIRED_TOKEN)),
     "oss-wrong-signature": ("every OSS call: wrong signature", Fault("oss.*", FaultKind.WRONG_SIGNATURE)),
+    "oss-forbidden": ("every OSS call: no permission", Fault("oss.*", FaultKind.FORBIDDEN)),
     "oss-disk-full": ("OSS cannot write", Fault("oss.*", FaultKind.DISK_FULL)),
     "oss-clock-skew": ("OSS's clock is an hour ahead", Fault("oss.*", FaultKind.CLOCK_SKEW, seconds=3600)),
     "odps-flaky": ("one MaxCompute call in five gets 503", Fault("odps.*", FaultKind.HTTP, rate=0.2)),
@@ -59,6 +60,7 @@ PRESETS: dict[str, tuple[str, Fault]] = {
         "every MaxCompute call: wrong signature",
         Fault("odps.*", FaultKind.WRONG_SIGNATURE),
     ),
+    "odps-forbidden": ("every MaxCompute call: no permission", Fault("odps.*", FaultKind.FORBIDDEN)),
     "odps-disk-full": ("MaxCompute cannot write", Fault("odps.tunnel.*", FaultKind.DISK_FULL)),
     "odps-clock-skew": (
         "MaxCompute's clock is an hour ahead",

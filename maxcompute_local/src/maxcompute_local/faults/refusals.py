@@ -45,6 +45,8 @@ def _oss(fault: Fault) -> OssError | None:
                 "The request signature we calculated does not match the signature you provided. "
                 "Check your key and signing method.",
             )
+        case FaultKind.FORBIDDEN:
+            return OssError(403, "AccessDenied", "You have no right to access this object.")
     return None
 
 
@@ -62,6 +64,8 @@ def _odps(kind: str, fault: Fault) -> OdpsError | None:
         case FaultKind.WRONG_SIGNATURE:
             text = "Invalid signature value - the request signature does not match"
             return OdpsError(403, "SignatureNotMatch", text, "ODPS-0410042")
+        case FaultKind.FORBIDDEN:
+            return OdpsError(403, "NoPermission", f"You have no privilege for {kind}", "ODPS-0420095")
         case FaultKind.CLOCK_SKEW if abs(timedelta(seconds=fault.seconds)) > MAX_CLOCK_SKEW:
             signed_at = datetime.now(UTC)
             return request_time_too_skewed(signed_at, signed_at + timedelta(seconds=fault.seconds))
@@ -74,4 +78,6 @@ def _model(fault: Fault) -> ModelError | None:
             return ModelError(fault.status, RATE_LIMITED if fault.status == 429 else INTERNAL_ERROR, _TEXT)
         case FaultKind.EXPIRED_TOKEN | FaultKind.WRONG_SIGNATURE:
             return ModelError(401, UNAUTHORIZED, _TEXT)
+        case FaultKind.FORBIDDEN:
+            return ModelError(403, UNAUTHORIZED, _TEXT)
     return None

@@ -35,6 +35,8 @@ class FaultKind(StrEnum):
     """The call is refused as if its token had expired."""
     WRONG_SIGNATURE = "wrong_signature"
     """The call is refused as if it had been signed with another key."""
+    FORBIDDEN = "forbidden"
+    """The call is refused as if its key had no permission for it."""
     CLOCK_SKEW = "clock_skew"
     """The server's clock is ``seconds`` ahead when it judges when the call was signed; below 0, behind."""
     DISK_FULL = "disk_full"

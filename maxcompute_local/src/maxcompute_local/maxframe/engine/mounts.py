@@ -13,6 +13,7 @@ import errno
 import fcntl
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -32,6 +33,7 @@ _MS_REC = 0x4000
 _MS_PRIVATE = 0x40000
 
 _LINK_RETRY_SECONDS = 0.2
+_ROLE = re.compile(r"acs:ram::\d+:role/[\w.-]+")
 
 
 class FsMount(Protocol):
@@ -86,10 +88,16 @@ def resolve_all(wanted: Iterable[FsMount], *, oss_root: Path, oss_endpoint: str)
 
 def resolve(options: FsMount, *, oss_root: Path, oss_endpoint: str) -> Mount:
     """Return the folder behind ``oss://<endpoint>/<bucket>/<prefix>``; the prefix need not exist yet."""
-    if not (options.storage_options or {}).get("role_arn"):
+    role = (options.storage_options or {}).get("role_arn")
+    if not role:
         raise PermissionError(
             f"mount of {options.path} at {options.mount_path}: storage_options has no 'role_arn'; MaxFrame "
             "assumes that RAM role to reach the bucket"
+        )
+    if not _ROLE.fullmatch(role):
+        raise PermissionError(
+            f"mount of {options.path} at {options.mount_path}: MaxCompute cannot assume the role {role!r}; "
+            "expected acs:ram::<account>:role/<name>"
         )
     if not options.path.startswith("oss://"):
         raise ValueError(f"cannot mount {options.path!r}: expected oss://<endpoint>/<bucket>[/<prefix>]")
