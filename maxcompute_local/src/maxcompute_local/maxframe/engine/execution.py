@@ -63,6 +63,7 @@ def execute(job: Job) -> dict[str, Any]:
 
     Whatever the DAG raises passes through.
     """
+    visible().admit(requirements.parse(job.requirements))
     graph = _read(job)
     ops = _operators(graph)
     progress = Progress(job, [_step(op) for op in ops])
@@ -72,10 +73,10 @@ def execute(job: Job) -> dict[str, Any]:
         raise RequirementsUnmet([str(requirement) for requirement in wanted])
     if found:
         logger.info("Python requirements: %s", ", ".join(found))
-    # Functions may hold modules of packages that only now are theirs.
-    visible().admit([*requirements.parse(job.requirements), *wanted])
-    graph = _read(job)
-    ops = _operators(graph)
+    if visible().admit(wanted):
+        # Functions may hold modules of packages that only now are theirs.
+        graph = _read(job)
+        ops = _operators(graph)
     deserializer.raise_unreadable(ops)
     model_adapters.check(ops)
     mounts.mount_all(

@@ -7,10 +7,10 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from .job import LOG_FILE, MESSAGES_FILE, PROGRESS_FILE, Job, write_json
+from .job import LOG_FILE, MESSAGES_FILE, PROGRESS_FILE, Job, write_passing_json
 
 logger = logging.getLogger("maxcompute_local")
 
@@ -133,10 +133,10 @@ class Progress:
         self._fraction = fraction
         state: dict[str, Any] = {
             "fraction": min((done + running) / self._total, 1.0),
-            "operators": [asdict(step) for step in self._steps],
+            "operators": [vars(step) for step in self._steps],
             "current": self._current,
         }
-        write_json(self._job.path(PROGRESS_FILE), state)
+        write_passing_json(self._job.path(PROGRESS_FILE), state)
 
     def _log_size(self) -> int:
         sys.stdout.flush()
