@@ -134,7 +134,7 @@ def test_what_a_refused_run_has_paid_for_is_there_for_the_next_one(
     local_cloud.control.models.clear()
     with work() as done:
         [report] = run(pipeline.single_job(replace(LABELS, prompt="Label that")))
-    assert (report["ok"], done.calls) == (5, (4, 0, 0))
+    assert (report["ok"], done.calls) == (5, (4, 0, 1))  # and the broken video
 
 
 def test_frames_of_another_configuration_are_no_removed_rows(pipeline, listing, hook, work):
