@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from airflow_provider_drivepipe.pipelines.pictures import Pictures
     from airflow_provider_drivepipe.pipelines.stage_tables import StageTables
 
+logger = logging.getLogger(__name__)
+
 
 def obsolete_folders(hook: DrivepipeHook, tables: StageTables, pictures: Pictures) -> list[str]:
     """Return the folders that publishing makes obsolete; MaxCompute is asked only where there are others."""
@@ -24,7 +27,7 @@ def obsolete_folders(hook: DrivepipeHook, tables: StageTables, pictures: Picture
         has_kept = hook.has_partition(tables.kept, tables.partition)
         found = {str(name) for [name] in hook.execute_sql(pictures.obsolete(tables, has_kept))}
     except DrivepipeError as error:
-        hook.log.warning("old pictures below %s are not looked for: %s", pictures.partition, error)
+        logger.warning("old pictures below %s are not looked for: %s", pictures.partition, error)
         return []
     return sorted(found.intersection(others))
 
@@ -36,9 +39,9 @@ def delete_folders(hook: DrivepipeHook, pictures: Pictures, names: Sequence[str]
         try:
             count = _delete(hook, folder)
         except DrivepipeError as error:
-            hook.log.warning("old pictures below %s could not be deleted: %s", folder, error)
+            logger.warning("old pictures below %s could not be deleted: %s", folder, error)
         else:
-            hook.log.info("deleted %d old pictures below %s, which no row names any more", count, folder)
+            logger.info("deleted %d old pictures below %s, which no row names any more", count, folder)
 
 
 def _folders(hook: DrivepipeHook, place: OssUri) -> list[str]:

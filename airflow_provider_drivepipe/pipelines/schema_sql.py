@@ -74,8 +74,8 @@ def _statement(plan: Plan, task: StagePlan, columns: Columns | None) -> str:
     head = f"-- {table.name}: written by task {task.task_id} ({', '.join(task.stages)})."
     if task.models:
         head += (
-            f"\n-- {table.name}__kept: the same columns and partitions, for {KEPT_DAYS} days. The task makes it"
-            "\n-- when rows leave a partition: what was paid for them comes back when their input does."
+            f"\n-- {table.name}__kept: the same columns and partitions, for {KEPT_DAYS} days. Made by the"
+            "\n-- task when rows leave a partition: what was paid for them comes back when their input does."
         )
     if columns is not None:
         return f"{head}\n{sql};"

@@ -218,8 +218,8 @@ def _gate(scenario: Scenario) -> str:
     if scenario.min_rows:
         gates.append(f"fewer than {scenario.min_rows} rows are `ok`")
     shrinks = (
-        f"One that would take more than {scenario.max_shrink * 100:g} % of a partition's `ok` rows, or all, fails "
-        "before it publishes, unless the run says `allow_shrink: true`."
+        f"One that would take more than {scenario.max_shrink * 100:g} % of a partition's `ok` rows, or all, "
+        "fails before it publishes, unless the run says `allow_shrink: true`."
     )
     if not gates:
         return f"Failed rows never fail the task (`max_failure_rate: 1`). {shrinks}"
