@@ -279,6 +279,8 @@ class StageReport:
     filtered: int
     skipped: int
     carried_over: int
+    removed: int = 0
+    """Rows that left the partition because their input left it."""
     failures: dict[str, dict[str, int]] = field(default_factory=dict)
     stages: dict[str, dict[str, int]] = field(default_factory=dict)
     filtered_reasons: dict[str, int] = field(default_factory=dict)

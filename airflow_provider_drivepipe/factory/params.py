@@ -44,6 +44,22 @@ def trigger_form(plan: Plan, partition_value: str | None) -> dict[str, Param]:
             title="Row limit (pilot run)",
             description="each task works on its first so many input units only; the others are skipped",
         )
+    form["allow_shrink"] = Param(
+        False,
+        type="boolean",
+        title="Partitions may shrink",
+        description=(
+            f"for this run: publish also where more than {plan.tasks[0].gate.max_shrink:.0%} of the ok rows "
+            "go. What was paid for them is kept for 30 days"
+        ),
+    )
+    if any(task.manifest for task in plan.tasks):
+        form["allow_empty"] = Param(
+            False,
+            type="boolean",
+            title="The listing may be empty",
+            description="for this run: publish an empty manifest when no video is found",
+        )
     if any(task.frames for task in plan.tasks):
         form["frame_fps"] = Param(
             None,

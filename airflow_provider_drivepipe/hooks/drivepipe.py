@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from alibabacloud_oss_v2 import Client as OssClient
     from odps import ODPS
 
+    from airflow_provider_drivepipe.scenario.partition import PartitionSpec
+
 _AGENT = "AlibabaCloud-Agent-Skills/alibabacloud-maxframe-video-frame-pipeline"
 
 
@@ -149,6 +151,13 @@ class DrivepipeHook(BaseHook):
             except NoSuchObject:
                 return None
             return found.comment or ""
+
+    def has_partition(self, table: str, partition: PartitionSpec) -> bool:
+        """Whether there is such a table with such a partition."""
+        if self.table_comment(table) is None:
+            return False
+        with self.errors():
+            return bool(self.odps.get_table(table).exist_partition(str(partition)))
 
     def list_tables(self, prefix: str) -> list[str]:
         """Return the tables whose names start with ``prefix`` (``name`` or ``project.name``)."""

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Column, Stage
+from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Column, OssUri, Stage
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
 from airflow_provider_drivepipe.operators.base import MaxFrameStageOperator, StageRun
 from airflow_provider_drivepipe.pipelines.fingerprint import Fingerprint, fingerprint_of
+from airflow_provider_drivepipe.pipelines.pictures import Pictures
 from airflow_provider_drivepipe.pipelines.publishing import WorkCounts
 from airflow_provider_drivepipe.pipelines.stage_tables import WORK_COLUMN, StageTables, Work, WorkingTables
 from airflow_provider_drivepipe.scenario.columns import frame_columns, model_columns, output_columns
@@ -88,6 +89,12 @@ class MaxFrameFrameExtractOperator(MaxFrameStageOperator):
         """Return what the rows of a run are made with."""
         project = hook.settings.require_model_project() if options.model_stages else None
         return fingerprint_of(options, self._root(hook), project)
+
+    def pictures(self, hook: MaxFrameHook, run: StageRun) -> Pictures:
+        """Return where a run writes frames."""
+        assert run.options.frames is not None
+        place = OssUri.parse(self._root(hook)).join(run.options.frames.frames_prefix, run.partition.path())
+        return Pictures("image_url", place, run.wanted["frames"])
 
     def build(self, hook: MaxFrameHook, run: StageRun, counts: WorkCounts) -> Any:  # noqa: ARG002
         """Return the lazy frame rows of the selected videos."""

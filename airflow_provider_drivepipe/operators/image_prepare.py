@@ -6,20 +6,26 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from airflow_provider_drivepipe.contracts import IMAGE_COLUMNS, STATUS_COLUMNS, Column, Stage
+from airflow_provider_drivepipe.contracts import IMAGE_COLUMNS, STATUS_COLUMNS, Column, OssUri, Stage
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
 from airflow_provider_drivepipe.operators.base import MaxFrameStageOperator, StageRun
 from airflow_provider_drivepipe.operators.frame_extract import check_names
 from airflow_provider_drivepipe.operators.models import given_labels
 from airflow_provider_drivepipe.pipelines.fingerprint import Fingerprint, fingerprint_of
+from airflow_provider_drivepipe.pipelines.pictures import Pictures
 from airflow_provider_drivepipe.pipelines.publishing import WorkCounts
-from airflow_provider_drivepipe.pipelines.stage_tables import WORK_COLUMN, StageTables, Work, WorkingTables
+from airflow_provider_drivepipe.pipelines.stage_tables import (
+    WORK_COLUMN,
+    StageTables,
+    Work,
+    WorkingTables,
+    image_key,
+)
 from airflow_provider_drivepipe.scenario.columns import model_columns
 from airflow_provider_drivepipe.scenario.options import ImageOptions, OssOptions, StageOptions
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 
-_KEY = ("video_path", "clip_id", "clip_dir", "frame_idx", "image_id", "image_url")
 _OF_FRAMES = {"width", "height", "phash", "size_bytes"}
 """Columns of a stage's table whose place this stage's values take: they say the same of its images, or, as
 ``size_bytes`` of a manifest, something of the video, which stays in that table."""
@@ -69,7 +75,7 @@ class MaxFrameImagePrepareOperator(MaxFrameStageOperator):
         models = model_columns(options.labels, options.embedding, options.label_embedding)
         taken = status | own | {c.name for c in models}
         check_names(travelling, taken)
-        key = tuple(c for c in _KEY if c in names)
+        key = image_key(names)
         stages = (Stage.IMAGE_PREPARATION, *options.model_stages)
         given = given_labels(self.source_table, source, options)
         identity = ("image_url", *(c for c in ("etag", "fingerprint") if c in names), *given)
@@ -96,6 +102,14 @@ class MaxFrameImagePrepareOperator(MaxFrameStageOperator):
         project = hook.settings.require_model_project() if options.model_stages else None
         own = {"images": images_fingerprint(options.images, self._root(hook))}
         return Fingerprint({**own, **fingerprint_of(options, None, project).hashes})
+
+    def pictures(self, hook: MaxFrameHook, run: StageRun) -> Pictures | None:
+        """Return where a run writes prepared images, None where it writes none."""
+        images = run.options.images
+        if images is None or not images.write_back:
+            return None
+        place = OssUri.parse(self._root(hook)).join(images.prepared_prefix, run.partition.path())
+        return Pictures("prepared_url", place, run.wanted["images"])
 
     def build(self, hook: MaxFrameHook, run: StageRun, counts: WorkCounts) -> Any:  # noqa: ARG002
         """Return the lazy rows of the selected images, prepared."""

@@ -1,4 +1,4 @@
-"""The one place where an Airflow run's partition is decided."""
+"""The one place where an Airflow run's partition and params are read."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.scenario.options import PartitionOptions
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec, resolve_partition_value
+from airflow_provider_drivepipe.scenario.run_params import RunParams
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -38,3 +39,11 @@ def partition_spec_from_context(context: Context, options: PartitionOptions) -> 
         return PartitionSpec(options.columns, (value, *options.fixed_values))
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
+
+
+def run_params(context: Context) -> RunParams:
+    """Return the params of the run. Raises ConfigurationError when they do not fit."""
+    try:
+        return RunParams.read(context["params"])
+    except ValueError as error:
+        raise ConfigurationError(f"this run's params do not fit: {error}") from error

@@ -26,6 +26,8 @@ from airflow_provider_drivepipe.pipelines.stage_sql import (
 )
 from airflow_provider_drivepipe.pipelines.stage_tables import (
     NOT_TRIED,
+    REMOVED,
+    STAYS,
     TODO,
     WORK_COLUMN,
     WORKING_TABLE_LIFECYCLE_DAYS,
@@ -72,6 +74,24 @@ def count_work(table: str) -> str:
     """Return the query for pairs of what is done and how many rows of a partitioned working table it is."""
     work = quote_name(WORK_COLUMN.name)
     return f"SELECT {work}, COUNT(*) FROM {quote_name(table)} GROUP BY {work}"
+
+
+def count_units(tables: StageTables) -> str:
+    """Return :func:`count_work` of the units, and the same for published rows.
+
+    These count as ``stays <status>``, or ``removed <status>`` where their unit is not in the input any more.
+    """
+    published = (
+        f"SELECT CONCAT(CASE WHEN u.k IS NULL THEN {quote_text(REMOVED)} ELSE {quote_text(STAYS)} END, "
+        f"o.`status`) AS fate FROM (SELECT `status`, {tables.unit_key_sql()} AS drivepipe_key "
+        f"FROM {quote_name(tables.output)} WHERE {tables.partition_filter}) o LEFT JOIN ("
+        f"SELECT DISTINCT {tables.unit_key_sql()} AS k FROM {quote_name(tables.working.units)}) u "
+        "ON o.drivepipe_key = u.k"
+    )
+    return (
+        f"{count_work(tables.working.units)} UNION ALL SELECT fate, COUNT(*) FROM ({published}) p "
+        "GROUP BY fate"
+    )
 
 
 def _insert(target: str, columns: Sequence[str], query: str) -> str:
@@ -240,7 +260,7 @@ def _published_units(tables: StageTables) -> str:
         "MAX(content) AS content_max, SUM(failed) AS failed, SUM(skipped) AS skipped FROM ("
         f"SELECT {tables.unit_key_sql()} AS drivepipe_key, `attempt`, {content} AS content, "
         f"{is_status(Status.FAILED)} AS failed, {is_status(Status.SKIPPED)} AS skipped "
-        f"FROM {quote_name(tables.output)} WHERE {tables.partition_filter}) p GROUP BY drivepipe_key"
+        f"FROM {tables.earlier_sql}) p GROUP BY drivepipe_key"
     )
 
 
@@ -257,13 +277,12 @@ def fill_rows(
     flagged = (
         f"SELECT {tables.output_names('o.')}, "
         + ", ".join(f"CASE WHEN {need} THEN 1 ELSE 0 END AS {_flag(part)}" for part, need in needs.items())
-        + f" FROM {quote_name(tables.output)} o "
+        + f" FROM (SELECT {tables.output_names()} FROM {tables.earlier_sql}) o "
         f"LEFT SEMI JOIN (SELECT {tables.unit_key_sql()} AS drivepipe_key "
         f"FROM {quote_name(tables.working.units)} "
         f"WHERE {quote_name(WORK_COLUMN.name)} = {quote_text(Work.KEEP)}) k "
         f"ON {tables.unit_key_sql('o.')} = k.drivepipe_key "
-        f"WHERE {' AND '.join(f'o.{c}' for c in _filters(tables))} "
-        f"AND (o.`status` = {quote_text(Status.OK)} "
+        f"WHERE (o.`status` = {quote_text(Status.OK)} "
         f"OR (o.`status` IN ({quote_text(Status.FAILED)}, {quote_text(Status.SKIPPED)}) "
         f"AND o.`error_stage` <> {quote_text(tables.stages[0])}))"
     )
@@ -282,10 +301,6 @@ def fill_rows(
         wanted_rows = f"NOT ({_beyond(budget)})"
     query = f"SELECT {_kept_columns(tables)}, {_tried('f.')}, {work} FROM ({needed}) f WHERE {wanted_rows}"
     return _insert(tables.working.rows, [c.name for c in tables.output_columns], query)
-
-
-def _filters(tables: StageTables) -> list[str]:
-    return [f"`{column}`={quote_text(value)}" for column, value in tables.partition.items()]
 
 
 # Rows that are within the budget: the first ones, in the order of their keys.
@@ -437,7 +452,7 @@ def _fill_row_units(
         f"{', '.join(flags)} FROM ({_source(tables, options)}) s LEFT JOIN ("
         f"SELECT {tables.unit_key_sql()} AS drivepipe_key, "
         f"{column_list([*model_columns, 'status', 'error_stage', 'attempt', 'fingerprint'])} "
-        f"FROM {quote_name(tables.output)} WHERE {tables.partition_filter}) d "
+        f"FROM {tables.earlier_sql}) d "
         "ON s.drivepipe_key = d.drivepipe_key"
     )
     unpublished = f"s.drivepipe_status IS NULL OR s.drivepipe_status = {quote_text(Status.SKIPPED)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -98,6 +99,9 @@ LABEL_EMBEDDING_PART = ModelPart(
 )
 MODEL_PARTS = (LABEL_PART, IMAGE_EMBEDDING_PART, LABEL_EMBEDDING_PART)
 
+STAYS, REMOVED = "stays ", "removed "
+"""Starts of what published rows are counted as; their status follows."""
+
 TODO = "todo"
 """Start of the partitions of rows that lack results of models; the names of the parts follow."""
 
@@ -159,17 +163,35 @@ class WorkingTables:
         return f"{self.prefix}{self.owner}_staging"
 
     @property
+    def earlier(self) -> str:
+        """What is there already, where rows that are kept elsewhere count as published."""
+        return f"{self.prefix}{self.owner}_earlier"
+
+    @property
     def lock(self) -> str:
         """Exists while a run owns the partition."""
         return f"{self.prefix}lock"
 
     def all(self) -> tuple[str, ...]:
         """Return the tables of this try."""
-        return (self.units, self.rows, self.staging)
+        return (self.units, self.rows, self.staging, self.earlier)
 
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]
+
+
+IMAGE_KEY = ("video_path", "clip_id", "clip_dir", "frame_idx", "image_id", "image_url")
+_PLACE_KEY = ("video_path", "clip_id", "clip_dir", "frame_idx")
+
+
+def image_key(names: Collection[str]) -> tuple[str, ...]:
+    """Return which columns tell the rows of a table of images apart.
+
+    A row of our own frames or keyframes has its place: the address says too which configuration made it.
+    """
+    placed = "frame_idx" in names and "fingerprint" in names
+    return tuple(c for c in (_PLACE_KEY if placed else IMAGE_KEY) if c in names)
 
 
 @dataclass(frozen=True)
@@ -186,6 +208,7 @@ class StageTables:
     :param stages: what the task does, first to last.
     :param image_column: input column with the OSS URIs that go to models as they stand, None without one.
     :param image_roots: what such a URI starts with, one of them.
+    :param recalls: whether kept rows count as published in this run, see ``pipelines/keeping.py``.
     """
 
     source: str
@@ -202,6 +225,19 @@ class StageTables:
     source_has_status: bool = False
     image_column: str | None = None
     image_roots: tuple[str, ...] = ()
+    recalls: bool = False
+
+    @property
+    def kept(self) -> str:
+        """Table of rows that are in no partition, with what was paid for them."""
+        return f"{self.output}__kept"
+
+    @property
+    def earlier_sql(self) -> str:
+        """Return what follows ``FROM``, with a condition, to read the rows that are there already."""
+        if self.recalls:
+            return f"{quote_name(self.working.earlier)} WHERE 1 = 1"
+        return f"{quote_name(self.output)} WHERE {self.partition_filter}"
 
     @property
     def embeds_given_labels(self) -> bool:

@@ -317,6 +317,10 @@ class Scenario(BaseModel):
     )
     max_failure_rate: float = Field(1.0, ge=0, le=1, description="largest tolerated share of failures")
     min_rows: int = Field(0, ge=0, description="fewest ok rows that are tolerated")
+    max_shrink: float = Field(
+        0.5, ge=0, le=1, description="largest share of its ok rows that a run may take from a partition"
+    )
+    allow_empty: bool = Field(False, description="whether a listing may find nothing")
 
     @field_validator("scenario_name")
     @classmethod

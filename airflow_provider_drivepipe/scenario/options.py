@@ -217,11 +217,15 @@ class PriceOptions:
 
 @dataclass(frozen=True)
 class GateOptions:
-    """When a published partition still fails its task."""
+    """When a run fails its task: before it publishes, or although the partition is published."""
 
     max_failure_rate: float = 1.0
     """Largest tolerated share of failed input units, 0 to 1."""
     min_rows: int = 0
+    max_shrink: float = 0.5
+    """Largest share of a partition's ok rows that a run may take away, 0 to 1."""
+    allow_empty: bool = False
+    """Whether a listing may find nothing."""
 
 
 class ResizeFilter(StrEnum):

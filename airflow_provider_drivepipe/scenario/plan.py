@@ -170,7 +170,9 @@ def _bucket(scenario: Scenario) -> str:
 
 
 def _gate(scenario: Scenario) -> GateOptions:
-    return GateOptions(scenario.max_failure_rate, scenario.min_rows)
+    return GateOptions(
+        scenario.max_failure_rate, scenario.min_rows, scenario.max_shrink, scenario.allow_empty
+    )
 
 
 def _manifest_task(scenario: Scenario) -> StagePlan:

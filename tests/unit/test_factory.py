@@ -155,7 +155,15 @@ def test_split_video_dag_has_a_trigger_form_and_partitions_without_a_schedule(ai
         "split_video": True,
     }
     found = json.loads(run(FORM, airflow_env, json.dumps(scenario)).splitlines()[-1])
-    assert found["params"] == ["ds", "frame_fps", "label_prompt", "limit", "reprocess"]
+    assert found["params"] == [
+        "allow_empty",
+        "allow_shrink",
+        "ds",
+        "frame_fps",
+        "label_prompt",
+        "limit",
+        "reprocess",
+    ]
     assert found["tasks"] == {"manifest": ["frames"], "frames": ["labels"], "labels": []}
     assert found["timetable"] == "OnDemandPartitionTimetable"
     assert all("partition_spec" in fields for fields in found["fields"].values())
@@ -164,4 +172,5 @@ def test_split_video_dag_has_a_trigger_form_and_partitions_without_a_schedule(ai
         targets=["manifest"], output_table=None, vlm_model=None, split_video=None, schedule="@daily"
     )
     found = json.loads(run(FORM, airflow_env, json.dumps(scenario)).splitlines()[-1])
-    assert (found["params"], found["timetable"]) == (["ds"], "OdpsPartitionTimetable")
+    assert found["params"] == ["allow_empty", "allow_shrink", "ds"]
+    assert found["timetable"] == "OdpsPartitionTimetable"
