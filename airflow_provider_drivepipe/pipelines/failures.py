@@ -99,7 +99,9 @@ class FailureSample:
         """Return the sample for the task's log."""
         lines = [self.summary, *(f"  {line}" for line in map(_line, self.inputs))]
         if self.query:
-            lines.append(f"{'All of them' if self.count > len(self.inputs) else 'The same as SQL'}: {self.query}")
+            lines.append(
+                f"{'All of them' if self.count > len(self.inputs) else 'The same as SQL'}: {self.query}"
+            )
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
