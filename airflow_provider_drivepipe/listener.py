@@ -3,9 +3,10 @@
 A run that has ended gets a note that says what failed, and so do its tasks: Airflow's grid marks both. A task
 has no way to write notes.
 
-The job of a deferred task that somebody marks before a triggerer watches it is cancelled. A trigger is told to cancel (``on_kill``) only when a triggerer runs it, and that takes a second or two after
-the task has deferred. A task that is marked in between would leave its job behind. Airflow calls a listener
-where the mark is set, in the API server.
+The job of a deferred task that somebody marks before a triggerer watches it is cancelled. A trigger is told
+to cancel (``on_kill``) only when a triggerer runs it, and that takes a second or two after the task has
+deferred. A task that is marked in between would leave its job behind. Airflow calls a listener where the mark
+is set, in the API server.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -39,9 +40,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         task.retries = 0
     _cancel_jobs_on_interrupt()
     threading.Thread(target=_interrupt_without_parent, daemon=True).start()
-    run = dag.test(run_conf=options.conf)
+    with _unseen_by_scheduler(options.dag_id):
+        run = dag.test(run_conf=options.conf)
     options.result.write_text(json.dumps(_outcome(run)))
     return 0 if str(run.state) == "success" else 1
+
+
+@contextmanager
+def _unseen_by_scheduler(dag_id: str) -> Iterator[None]:
+    """Pause a DAG meanwhile: a scheduler of the same Airflow would take up the run's tasks."""
+    before = _set_paused(dag_id, True)
+    try:
+        yield
+    finally:
+        if before is False:
+            _set_paused(dag_id, False)
+
+
+def _set_paused(dag_id: str, paused: bool) -> bool | None:
+    """Pause a DAG or switch it on; return whether it was paused, None for one that Airflow does not know."""
+    from airflow.models.dag import DagModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        known = session.get(DagModel, dag_id)
+        if known is None:
+            return None
+        before = bool(known.is_paused)
+        known.is_paused = paused
+    return before
 
 
 def _cancel_jobs_on_interrupt() -> None:

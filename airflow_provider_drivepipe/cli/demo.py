@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_drivepipe.cli import demo_report
-from airflow_provider_drivepipe.cli.airflow_home import DEMO_HOME, AirflowHome, find_dags
+from airflow_provider_drivepipe.cli.airflow_home import AirflowHome, database_folder, find_dags
 from airflow_provider_drivepipe.cli.airflow_log import Progress
 from airflow_provider_drivepipe.cli.child import child, signals_as_interrupts
 from airflow_provider_drivepipe.cli.demo_data import upload_demo_videos
 from airflow_provider_drivepipe.cli.errors import CommandError
 from airflow_provider_drivepipe.cli.folders import add_folders
 from airflow_provider_drivepipe.cli.local import connection_json
+from airflow_provider_drivepipe.cli.postgres import Postgres
 from maxcompute_local import lifecycle
 from maxcompute_local.clients import oss_client
 from maxcompute_local.errors import LocalCloudError
@@ -48,18 +49,22 @@ def main(arguments: Sequence[str]) -> int:
         prog="drivepipe demo",
         description="Run the example DAG in Airflow over drawn driving videos; check and show the result.",
     )
-    add_folders(parser, home=DEMO_HOME)
+    add_folders(parser)
     options = parser.parse_args(arguments)
     root = options.root.absolute()
+    database = Postgres(database_folder(options.home.absolute()))
     with signals_as_interrupts():
-        was_running = is_locked(root)
+        was_running, had_database = is_locked(root), database.running
         try:
             with _only_demo(options.home.absolute()):
-                return _Demo(root, options.home.absolute(), find_dags(options.dags)).run()
+                dags = find_dags(options.dags, f"scenarios/{SCENARIO_FILE}")
+                return _Demo(root, options.home.absolute(), dags).run()
         except (CommandError, LocalCloudError) as error:
             print(f"\ndrivepipe demo: {error}", file=sys.stderr)
             return 1
         finally:
+            if not had_database:
+                database.stop()
             if not was_running:
                 lifecycle.down(root)
 

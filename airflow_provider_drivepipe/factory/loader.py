@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from airflow.exceptions import SerializationError
 from airflow.sdk import DAG, get_parsing_context
 
 from airflow_provider_drivepipe.factory.dags import build_dag
 from airflow_provider_drivepipe.scenario.clashes import Clashes
 from airflow_provider_drivepipe.scenario.loading import ScenarioError, load_scenario, scenario_files
+
+
+class ScenarioFileError(SerializationError):
+    """What is wrong with a scenario file; of the kind that Airflow does not wrap into another error."""
 
 
 class BrokenScenarioDag(DAG):
@@ -20,20 +25,25 @@ class BrokenScenarioDag(DAG):
     is serialized: the error stands under the scenario file's name, and the other DAGs stay in service.
     """
 
-    _error: ScenarioError
+    _error: ScenarioFileError
     _scenario_file: Path
 
     @classmethod
     def of(cls, scenario_file: Path, error: ScenarioError) -> BrokenScenarioDag:
         """Return the stand-in of a scenario file."""
         dag = cls(f"drivepipe_broken_{_identifier(scenario_file.stem)}")
-        dag._error = error
+        dag._error = ScenarioFileError(f"this scenario file cannot be used\n{error}")
         dag._scenario_file = scenario_file
         return dag
 
     @property
     def relative_fileloc(self) -> str:
-        """The scenario file, relative to the DAG bundle like the loader that Airflow assigned."""
+        """The scenario file, relative to the DAG bundle like the loader that Airflow assigned.
+
+        Airflow asks while it handles the error, before it makes a text of it. The traceback would lead into
+        Airflow's serializer; the problems are what helps.
+        """
+        self._error.with_traceback(None)
         loader, relative = Path(self.fileloc), getattr(self, "_relative_loader", None)
         if relative is None:
             return str(self._scenario_file)

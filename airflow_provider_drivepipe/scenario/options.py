@@ -141,6 +141,8 @@ class PartitionOptions:
     key_format: str = "%Y%m%d"
     fixed_values: tuple[str, ...] = ()
     granularity: Granularity = Granularity.DAILY
+    default_lag: int | None = None
+    """A run that names no partition owns the one so many before its start; None: it fails."""
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,7 @@ def plan(scenario: Scenario) -> Plan:
         key_format=scenario.key_format,
         fixed_values=tuple(scenario.partition_fixed.values()),
         granularity=scenario.partition_granularity,
+        default_lag=scenario.partition_lag,
     )
     selection = SelectionOptions(
         scenario.reprocess,

@@ -14,10 +14,10 @@ import psutil
 import requests
 
 from airflow_provider_drivepipe.cli.airflow_home import HOST, USER, AirflowHome
+from airflow_provider_drivepipe.cli.postgres import free_port
 from tests.system.airflow_api import AirflowApi
 from tests.system.component import Component
-from tests.system.postgres import PostgresServer, free_port
-from tests.system.watchdog import RUN
+from tests.system.watchdog import AIRFLOW, RUN
 
 HEALTHY_SECONDS = 180.0
 _POLL_SECONDS = 0.2
@@ -45,21 +45,12 @@ _SETTINGS = {
 
 
 @dataclass(frozen=True)
-class PostgresAirflowHome(AirflowHome):
-    """An Airflow whose database is on a PostgreSQL server.
-
-    :param database: ``user@host:port/name``.
-    """
-
-    database: str = ""
+class ImpatientAirflowHome(AirflowHome):
+    """An Airflow that looks often, and runs more at once than a person's laptop does."""
 
     def environment(self) -> dict[str, str]:
         """Return the environment of every Airflow process. It holds secrets: never log it."""
-        settings = {
-            **_SETTINGS,
-            "DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{self.database}",
-        }
-        return {**super().environment(), **{f"AIRFLOW__{name}": value for name, value in settings.items()}}
+        return {**super().environment(), **{f"AIRFLOW__{name}": value for name, value in _SETTINGS.items()}}
 
 
 class AirflowCluster:
@@ -69,17 +60,16 @@ class AirflowCluster:
     :param connection: value of ``AIRFLOW_CONN_DRIVEPIPE_DEFAULT``.
     """
 
-    def __init__(self, folder: Path, database: PostgresServer, connection: str) -> None:
+    def __init__(self, folder: Path, connection: str) -> None:
         self.dags = folder / "dags"
         self.dags.mkdir(parents=True)
         self._run = folder / RUN
         self._run.mkdir(parents=True)
-        self._home = PostgresAirflowHome(
-            path=folder / "airflow",
+        self._home = ImpatientAirflowHome(
+            path=folder / AIRFLOW,
             dags=self.dags,
             connection=connection,
             api_port=free_port(),
-            database=database.address,
         )
         self._commands = {
             "api-server": [
@@ -110,7 +100,7 @@ class AirflowCluster:
         return self._home.environment()
 
     def prepare(self) -> None:
-        """Make secrets and the database's tables."""
+        """Make secrets, and the database with its tables."""
         self._home.prepare()
         self.api = AirflowApi(self.url, USER, self._home.password())
 

@@ -15,7 +15,6 @@ from tests.system.airflow_api import AirflowApi, Json
 from tests.system.airflow_cluster import AirflowCluster
 from tests.system.cloud import Cloud, JobOnDisk, Picture
 from tests.system.model_endpoint import ModelEndpoint
-from tests.system.postgres import PostgresServer
 from tests.system.watchdog import CLOUD, watched
 
 _DAGS = Path(__file__).with_name("dags")
@@ -82,11 +81,9 @@ def eventually(holds: Callable[[], bool], seconds: float = 60) -> None:
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     folder = tmp_path_factory.mktemp("system")
     model = ModelEndpoint()
-    with watched(folder) as database_folder:
-        database = PostgresServer(database_folder)
-        database.start()
+    with watched(folder):
         cloud = Cloud(folder / CLOUD, model.models_json())
-        cluster = AirflowCluster(folder, database, cloud.connection)
+        cluster = AirflowCluster(folder, cloud.connection)
         shutil.copytree(_DAGS, cluster.dags, dirs_exist_ok=True)
         cluster.prepare()
         cluster.start()

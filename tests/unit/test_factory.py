@@ -88,7 +88,10 @@ def test_broken_scenario_is_an_import_error_of_its_own(airflow_env, tmp_path):
     (folder / "scenarios" / "broken.yaml").write_text("scenario_name: broken\ninput_shap: oss_prefix\n")
     out = run(BAG, airflow_env, str(folder))
     assert "RESULT ['drivepipe_driving_demo'] {} ['scenarios/broken.yaml']" in out
-    assert "broken.yaml:2: input_shap: unknown key; did you mean input_shape?" in out
+    error = next(line for line in out.splitlines() if line.startswith("ERROR "))
+    assert "broken.yaml:2: input_shap: unknown key; did you mean input_shape?" in error
+    assert "Traceback" not in error
+    assert ".py" not in error
 
 
 CONTEXT = """

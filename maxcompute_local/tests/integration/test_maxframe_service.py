@@ -276,7 +276,10 @@ def test_end_of_the_dags_process_fails_it_with_the_exit_code(session, odps: ODPS
     assert "exit code 9" in info.error_info.error_messages[0]
 
 
-def test_log_options_and_operators_are_in_the_logview(session, odps: ODPS, numbers: str) -> None:
+def test_log_options_and_operators_are_in_the_logview(odps: ODPS, numbers: str) -> None:
+    session = new_session(odps, default=False)
+    odps.to_global()
+
     @with_running_options(engine="dpe", cpu=2, memory=4)
     def function(chunk):
         sys.stdout.write("<b>seen</b> in the log\n")
@@ -298,7 +301,7 @@ def test_log_options_and_operators_are_in_the_logview(session, odps: ODPS, numbe
     assert "<td>read " in page
 
     # A session ends by being stopped; that says nothing of its jobs.
-    odps.stop_instance(session.session_id)
+    caller.instance.stop()
     page = requests.get(link.geturl(), timeout=10).text
     assert page.index('<span class="done">succeeded</span>') < page.index("<h2>Session</h2>")
     assert "Cancelled" not in page

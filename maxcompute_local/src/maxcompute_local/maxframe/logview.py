@@ -73,9 +73,10 @@ def _dag(dag: Dag) -> str:
         f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in facts.items() if value
     )
     operators = progress.get("operators") or []
+    status = f'<span class="{_CLASSES[dag.status]}">{dag.status.name.lower()}</span>'
     return (
         f'<section class="dag" id="{escape(dag.id, quote=True)}">'
-        f'<h2>DAG {escape(dag.id)}: <span class="{_CLASSES[dag.status]}">{dag.status.name.lower()}</span></h2>'
+        f"<h2>DAG {escape(dag.id)}: {status}</h2>"
         f"<table>{rows}</table>{_error(dag.error)}{_operators(dag, operators, progress.get('current', -1))}"
         f"{_log(_rest_of_log(dag, operators))}</section>"
     )

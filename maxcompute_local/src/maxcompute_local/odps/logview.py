@@ -79,7 +79,7 @@ def page(
 
 
 def _service_page(instances: Instances, instance: Instance, dag_id: str | None) -> Response:
-    """Return the page of a session: its jobs first, since a session ends by being stopped, however they went."""
+    """Return the page of a session: its jobs first, for a session ends by being stopped in any case."""
     facts = [
         ("Session", instance.id),
         ("Project", instance.project),

@@ -27,7 +27,8 @@ _KEPT_OUTPUT_BYTES = 64 << 10
 class Step:
     """One operator of the DAG. ``weight`` is its share of the work, relative to the others.
 
-    ``name`` is its class, ``title`` what it does, where that can be told. ``log_begin`` and ``log_end`` are where its output lies in the log file, in bytes; times are seconds.
+    ``name`` is its class, ``title`` what it does, where that can be told. ``log_begin`` and ``log_end`` are
+    where its output lies in the log file, in bytes; times are seconds.
     """
 
     name: str
