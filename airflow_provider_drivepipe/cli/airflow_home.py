@@ -137,19 +137,25 @@ class AirflowHome:
 
 
 def find_dags(given: Path | None) -> Path:
-    """Return the folder of the example DAGs: the one given, ``./dags``, or the one beside the package.
+    """Return the folder of DAGs: the one given, ``./dags``, or the examples of this package.
 
     Raises CommandError when it has no scenarios.
     """
-    beside = Path(__file__).resolve().parents[2] / "dags"
-    for folder in [given] if given else [Path("dags").absolute(), beside]:
+    folder = given or Path("dags")
+    if (folder / "scenarios").is_dir():
+        return folder.absolute()
+    if given:
+        raise CommandError(f"{given} is no folder of DAGs: it has no folder 'scenarios'")
+    return find_examples()
+
+
+def find_examples() -> Path:
+    """Return the example DAGs: within the package in a wheel, beside it in a clone of the repository."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "examples", package.parent / "dags"):
         if (folder / "scenarios").is_dir():
-            return folder.absolute()
-    where = str(given) if given else f"./dags and {beside}"
-    raise CommandError(
-        f"no folder of example DAGs: looked for a 'scenarios' folder in {where}. "
-        "Run this in a clone of the repository, or name its dags folder with --dags"
-    )
+            return folder
+    raise CommandError(f"this installation has no examples: {package} was built without them")
 
 
 def _write_private(path: Path, value: dict[str, str]) -> None:
