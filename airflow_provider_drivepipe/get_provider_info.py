@@ -34,7 +34,15 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["service"],
             }
         ],
-        "operators": _modules("operators", "oss_manifest", "frame_extract", "label", "single_job"),
+        "operators": _modules(
+            "operators",
+            "oss_manifest",
+            "frame_extract",
+            "keyframe_expand",
+            "image_prepare",
+            "label",
+            "single_job",
+        ),
         "hooks": _modules("hooks", "drivepipe", "maxframe"),
         "sensors": _modules("sensors", "odps_partition"),
         "triggers": _modules("triggers", "maxframe", "odps_partition"),

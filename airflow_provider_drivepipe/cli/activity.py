@@ -11,10 +11,25 @@ from rich.progress import (
     BarColumn,
     Progress,
     SpinnerColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
+
+
+_WIDTH = 40
+"""Characters of what is said, so that all fits into a line."""
+
+
+class _Remaining(TimeRemainingColumn):
+    """Says how long it still takes, where the speed tells."""
+
+    def render(self, task: Task) -> Text:
+        """Return the text of a task."""
+        known = task.total is not None and task.time_remaining is not None
+        return Text(f"about {super().render(task)} left" if known else "")
 
 
 class Activity:
@@ -27,7 +42,8 @@ class Activity:
     def say(self, text: str, total: float | None = None) -> None:
         """Show what begins now, from 0 s on; ``total`` is how much there is of it, where that is known."""
         self._progress.remove_task(self._now)
-        self._now = self._progress.add_task(text, total=total)
+        short = text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…"
+        self._now = self._progress.add_task(short, total=total)
 
     def advance(self, amount: float) -> None:
         """Add to what is done."""
@@ -42,8 +58,7 @@ def activity() -> Iterator[Activity]:
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
         TimeElapsedColumn(),
-        TextColumn("of about", style="dim"),
-        TimeRemainingColumn(),
+        _Remaining(),
     )
     console = Console(file=sys.stdout)
     with Progress(*columns, console=console, transient=True, disable=not sys.stdout.isatty()) as progress:
