@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from pathlib import Path
 
 import alibabacloud_oss_v2 as oss
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 
 from airflow_provider_drivepipe.cli.main import main
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
+from maxcompute_local.settings import PROJECT, REGION
 
 LABEL = (
     '{"weather": "rainy", "key_objects": [{"class": "car"}, {"class": "car"}, {"class": "<b>bus"}], '
@@ -73,6 +75,32 @@ def test_a_partition_that_is_not_there_is_named_with_what_to_do(scenario, capsys
     assert "has no partition ds=20261121: run DAG drivepipe_night_rain" in capsys.readouterr().err
     assert main(["frames", str(scenario), "2026/11/21"]) == 1
     assert "is not allowed" in capsys.readouterr().err
+
+
+def test_the_quick_starts_plain_sdks_upload_and_read(
+    scenario, table, local_cloud, oss_client, bucket, tmp_path, monkeypatch, capsys
+):
+    page = Path(__file__).parents[2] / "docs" / "quickstart.md"
+    upload, read = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    settings = local_cloud.settings
+    for name, value in {
+        "OSS_ENDPOINT": settings.oss_endpoint,
+        "OSS_REGION": REGION,
+        "OSS_ACCESS_KEY_ID": settings.access_key_id,
+        "OSS_ACCESS_KEY_SECRET": settings.access_key_secret,
+        "ODPS_ENDPOINT": settings.odps_endpoint,
+        "ODPS_PROJECT": PROJECT,
+        "ODPS_ACCESS_ID": settings.access_key_id,
+        "ODPS_ACCESS_KEY": settings.access_key_secret,
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my-clips").mkdir()
+    (tmp_path / "my-clips" / "a.mp4").write_bytes(b"a clip")
+    exec(upload.replace('bucket="my-clips"', f"bucket={bucket!r}"), {})
+    assert oss_client.is_object_exist(bucket, "raw/20261120/a.mp4")
+    exec(read.replace("driving_demo_labels", table), {})
+    assert sorted(capsys.readouterr().out.splitlines()) == ["['failed', 1]", "['ok', 2]"]
 
 
 def test_query_prints_a_table_and_counts_what_it_does_not_print(scenario, table, capsys):
