@@ -151,21 +151,27 @@ def database_folder(home: Path) -> Path:
 
 
 def find_dags(given: Path | None, file: str = "") -> Path:
-    """Return the folder of DAGs: the one given, ``./dags``, or the examples beside the package.
+    """Return the folder of DAGs: the one given, ``./dags``, or the examples of this package.
 
     :param file: what the folder has to hold.
 
-    Raises CommandError when there is none.
+    Raises CommandError when the folder that was given is not there, or does not hold the file.
     """
-    beside = Path(__file__).resolve().parents[2] / "dags"
-    for folder in [given] if given else [Path("dags").absolute(), beside]:
-        if (folder / file).exists():
-            return folder.absolute()
-    where = str(given) if given else f"./dags and {beside}"
-    raise CommandError(
-        f"no folder of DAGs{f' with {file}' if file else ''}: looked for {where}. Run this in a clone of the "
-        "repository, or name a folder with --dags"
-    )
+    folder = given or Path("dags")
+    if (folder / file).exists():
+        return folder.absolute()
+    if given:
+        raise CommandError(f"{given} has no {file}" if file else f"there is no folder {given}")
+    return find_examples()
+
+
+def find_examples() -> Path:
+    """Return the example DAGs: within the package in a wheel, beside it in a clone of the repository."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "examples", package.parent / "dags"):
+        if (folder / "scenarios").is_dir():
+            return folder
+    raise CommandError(f"this installation has no examples: {package} was built without them")
 
 
 def _write_private(path: Path, value: dict[str, str]) -> None:

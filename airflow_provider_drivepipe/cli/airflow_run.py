@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for task in dag.tasks:
         # Someone is waiting: say at once what is wrong, they decide when to try again.
         task.retries = 0
+    _fail_dead_runs(options.dag_id)
     _cancel_jobs_on_interrupt()
     threading.Thread(target=_interrupt_without_parent, daemon=True).start()
     with _unseen_by_scheduler(options.dag_id):
@@ -69,6 +70,31 @@ def _set_paused(dag_id: str, paused: bool) -> bool | None:
         before = bool(known.is_paused)
         known.is_paused = paused
     return before
+
+
+def _fail_dead_runs(dag_id: str) -> None:
+    """Mark failed what earlier demos left unfinished when they were killed.
+
+    Only one demo at a time works in this Airflow. No scheduler would do it, and one that is started later
+    would go on with such a run.
+    """
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from airflow.utils.state import DagRunState, State, TaskInstanceState
+    from airflow.utils.types import DagRunTriggeredByType
+    from sqlalchemy import select
+
+    with create_session() as session:
+        dead = select(DagRun).where(
+            DagRun.dag_id == dag_id,
+            DagRun.triggered_by == DagRunTriggeredByType.TEST,
+            DagRun.state.in_(State.unfinished_dr_states),
+        )
+        for run in session.scalars(dead):
+            for task in run.get_task_instances(session=session):
+                if task.state in State.unfinished:
+                    task.set_state(TaskInstanceState.FAILED, session=session)
+            run.state = DagRunState.FAILED
 
 
 def _cancel_jobs_on_interrupt() -> None:

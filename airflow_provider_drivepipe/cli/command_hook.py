@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from airflow.models.connection import Connection
+from airflow.sdk import Connection as SdkConnection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_provider_drivepipe.cli.errors import CommandError
@@ -34,7 +35,7 @@ class CommandHook(MaxFrameHook):
             ) from error
 
 
-def _local_cloud(conn_id: str) -> Connection | None:
+def _local_cloud(conn_id: str) -> SdkConnection | None:
     """Return the connection to the local cloud of this folder, None where none runs."""
     if find_spec("maxcompute_local") is None:
         return None
@@ -45,4 +46,4 @@ def _local_cloud(conn_id: str) -> Connection | None:
     if settings is None:
         return None
     print(f"no connection {conn_id!r} is defined; using the local cloud of {default_root()}", file=sys.stderr)
-    return Connection.from_json(connection_json(settings), conn_id=conn_id)
+    return SdkConnection.from_json(connection_json(settings), conn_id=conn_id)

@@ -1,6 +1,6 @@
 """A contact sheet of a partition: one HTML page with everything in it, of bounded size.
 
-Frames with their labels as chips, spread evenly over the videos; what failed as tiles with the reason.
+First what failed, as tiles with the reason; then frames with labels as chips, spread evenly over the videos.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -97,9 +98,9 @@ def read_sheet(
         f"SELECT {column_list(names)} {of_status}{quote_text(Status.FAILED)} "
         f"ORDER BY error_stage, error_type LIMIT {MAX_FAILURES}"
     )
-    rows = [dict(zip(names, row, strict=True)) for row in ok]
-    rows.sort(key=lambda row: (str(row.get(unit)), row.get("frame_idx") or 0))
-    rows += [dict(zip(names, row, strict=True)) for row in failed]
+    frames = [dict(zip(names, row, strict=True)) for row in ok]
+    frames.sort(key=lambda row: (str(row[unit]), row[order]))
+    rows = [*(dict(zip(names, row, strict=True)) for row in failed), *frames]
     with ThreadPoolExecutor(_READERS) as readers:
         tiles = list(readers.map(lambda row: _tile(row, url, read), rows))
     return Sheet(scenario, table, partition.path(), {str(s): int(n) for s, n in counted}, tiles)
@@ -142,7 +143,8 @@ def _label(label: str | None) -> tuple[tuple[tuple[str, str], ...], str]:
     if not isinstance(values, dict):
         return (), str(values)
     found = [(str(key), text) for key, value in values.items() for text in _texts(value)]
-    chips = tuple((key, text) for key, text in found if len(text) <= _SHORT)
+    counted = Counter((key, text) for key, text in found if len(text) <= _SHORT)
+    chips = tuple((key, text if n == 1 else f"{n} × {text}") for (key, text), n in counted.items())
     return chips, " ".join(text for _, text in found if len(text) > _SHORT)
 
 

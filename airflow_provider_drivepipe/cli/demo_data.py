@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airflow_provider_drivepipe.cli.activity import activity
 from airflow_provider_drivepipe.cli.child import child
 from airflow_provider_drivepipe.cli.errors import CommandError
 from maxcompute_local.cli_upload import upload
@@ -30,26 +32,36 @@ def upload_demo_videos(folder: Path, oss: OssClient, bucket: str) -> list[DemoVi
 
 
 def _make(folder: Path) -> list[DemoVideo]:
-    """Make the videos in a process of its own, unless they are there from an earlier run."""
+    """Make the videos in a process of its own, but for those that are there from an earlier run."""
     from maxcompute_local.samples import driving_videos as demo_videos
 
     videos = list(demo_videos.DEMO_VIDEOS)
-    stamp = folder / "complete"
+    stamp = folder / "drawn"
     wanted = hashlib.sha256(repr(videos).encode()).hexdigest()
-    if stamp.exists() and stamp.read_text() == wanted and all((folder / v.key).exists() for v in videos):
+    if not stamp.exists() or stamp.read_text() != wanted:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        stamp.write_text(wanted)
+    if all((folder / video.key).exists() for video in videos):
         print(f"  {len(videos)} files are there from an earlier run")
         return videos
-    print(f"  drawing and encoding {len(videos)} files; this takes half a minute", flush=True)
-    folder.mkdir(parents=True, exist_ok=True)
+    missing = demo_videos.missing_videos(folder)
+    print(f"  drawing and encoding {len(missing)} videos; this takes half a minute on two cores", flush=True)
     begun = time.monotonic()
     code = (
-        "import sys; from pathlib import Path; "
-        f"from {demo_videos.__name__} import write_demo_videos; write_demo_videos(Path(sys.argv[1]))"
+        f"import sys; from pathlib import Path; from {demo_videos.__name__} import *; "
+        "write_demo_videos(Path(sys.argv[1]), report=say_progress)"
     )
-    with child([sys.executable, "-c", code, str(folder)]) as process:
-        output, _ = process.communicate()
+    said = []
+    with activity() as now, child([sys.executable, "-c", code, str(folder)]) as process:
+        now.say("drawing", total=sum(video.effort for video in missing))
+        for line in process.stdout or ():
+            try:
+                now.advance(float(line))
+            except ValueError:
+                said.append(line)
+        process.wait()
     if process.returncode != 0:
-        raise CommandError(f"the demo's videos could not be made:\n{output}")
-    stamp.write_text(wanted)
+        raise CommandError(f"the demo's videos could not be made:\n{''.join(said)}")
     print(f"  made in {time.monotonic() - begun:.0f} s")
     return videos
