@@ -329,3 +329,6 @@ SELECT TRANSFORM(ARRAY(1), (x, i) -> x + i);
 
 SELECT UPPER(x -> x);
 --! ODPS-0130161 [1,8] Parse exception - LAMBDA (x -> x) is not supported here by the local cloud
+
+SELECT COUNT(ARRAY(1), x -> x);
+--! ODPS-0130161 [1,24] Parse exception - LAMBDA (x -> x) is not supported by the local cloud
