@@ -359,7 +359,7 @@ SELECT FROM_JSON('{"A":1,"a":2}', 'struct<A:bigint>'), FROM_JSON(NULL, 'a int'),
 --> (a: 1) | NULL | (a: (x: ['1.50', NULL, 'true'])) | (d: 2020-01-01, e: 1.25BD, f: true)
 
 SELECT FROM_JSON('{}', 'nothing');
---! ODPS-0130071 [1,8] Semantic analysis exception - unknown type struct<nothing>
+--! ODPS-0130071 [1,8] Semantic analysis exception - function FROM_JSON: does not know the schema 'nothing'
 
 SELECT FROM_JSON('{}', '');
 --! ODPS-0130071 [1,8] Semantic analysis exception - function FROM_JSON: does not know the schema ''
