@@ -328,4 +328,7 @@ SELECT TRANSFORM(ARRAY(1), (x, i) -> x + i);
 --! ODPS-0130161 [1,18] Parse exception - LAMBDA ((x, i) -> x + i) is not supported here by the local cloud
 
 SELECT UPPER(x -> x);
---! ODPS-0130161 [1,8] Parse exception - LAMBDA (x -> x) is not supported here by the local cloud
+--! ODPS-0130161 [1,14] Parse exception - LAMBDA (x -> x) is not supported by the local cloud
+
+SELECT COUNT(ARRAY(1), x -> x);
+--! ODPS-0130161 [1,24] Parse exception - LAMBDA (x -> x) is not supported by the local cloud

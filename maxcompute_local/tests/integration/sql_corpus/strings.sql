@@ -51,6 +51,11 @@ SELECT CONCAT_WS(':', 'name', 'hanmeimei'), CONCAT_WS(':', 'avg', NULL, '34'), C
 --: string, string, string, string, string, string
 --> 'name:hanmeimei' | NULL | NULL | 'name:lilei' | 'a,b' | 'a,1'
 
+SELECT CONCAT_WS(sep, ARRAY('a', 'b')), CONCAT_WS(sep, ARRAY()), CONCAT_WS(NULL, ARRAY('a')), CONCAT_WS(',', CAST(NULL AS ARRAY<STRING>)), SPLIT_PART('a,b;c', sep, 1, 2) FROM VALUES (','), (';') t(sep);
+--: string, string, string, string, string
+--> 'a,b' | '' | NULL | NULL | 'a,b;c'
+--> 'a;b' | '' | NULL | NULL | 'a,b;c'
+
 -- recalled: LENGTH, LENGTHB
 SELECT LENGTH('hi! 中国'), LENGTHB('hi! 中国'), LENGTH(''), LENGTH(NULL);
 --: bigint, bigint, bigint, bigint
@@ -354,7 +359,10 @@ SELECT FROM_JSON('{"A":1,"a":2}', 'struct<A:bigint>'), FROM_JSON(NULL, 'a int'),
 --> (a: 1) | NULL | (a: (x: ['1.50', NULL, 'true'])) | (d: 2020-01-01, e: 1.25BD, f: true)
 
 SELECT FROM_JSON('{}', 'nothing');
---! ODPS-0130071 [1,8] Semantic analysis exception - unknown type struct<nothing>
+--! ODPS-0130071 [1,8] Semantic analysis exception - function FROM_JSON: does not know the schema 'nothing'
+
+SELECT FROM_JSON('{}', '');
+--! ODPS-0130071 [1,8] Semantic analysis exception - function FROM_JSON: does not know the schema ''
 
 SELECT FROM_JSON('{}');
 --! ODPS-0130071 [1,8] Semantic analysis exception - function FROM_JSON: takes 2 arguments in the local cloud, not 1

@@ -24,6 +24,7 @@ from maxcompute_local.odps.sql.convert import (
 )
 from maxcompute_local.odps.sql.functions import FUNCTIONS
 from maxcompute_local.odps.sql.functions.aggregates import ROWS_BY_DEFAULT
+from maxcompute_local.odps.sql.functions.nested import OVER_ELEMENTS
 from maxcompute_local.odps.sql.functions.registry import Call, Role
 from maxcompute_local.odps.sql.scope import Relation, Scope, struct_field
 
@@ -454,7 +455,7 @@ class Expressions:
             return Call(name, [Typed("*", "bigint", "*")], self.conversions, over=over, where=where)
         values: list[Typed] = []
         for argument in arguments:
-            if isinstance(argument, exp.Lambda):
+            if isinstance(argument, exp.Lambda) and name in OVER_ELEMENTS:
                 values.append(self._lambda(argument, values))
             elif isinstance(argument, exp.Interval) and name == "SEQUENCE":
                 count, unit = _interval(argument)

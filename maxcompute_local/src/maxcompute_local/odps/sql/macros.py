@@ -57,6 +57,9 @@ CREATE MACRO mc_lpad(s, n, p) AS CASE WHEN s IS NULL OR n IS NULL OR p IS NULL T
 CREATE MACRO mc_rpad(s, n, p) AS CASE WHEN s IS NULL OR n IS NULL OR p IS NULL THEN NULL
     WHEN n <= 0 THEN '' WHEN length(s) >= n THEN left(s, n)
     WHEN p = '' THEN s ELSE s || mc_pad(s, n, p) END;
+CREATE MACRO mc_join(items, sep) AS CASE WHEN sep IS NULL OR items IS NULL THEN NULL
+    WHEN len(list_filter(items, lambda v: v IS NOT NULL)) = 0 THEN ''
+    ELSE list_reduce(list_filter(items, lambda v: v IS NOT NULL), lambda a, b: a || sep || b) END;
 CREATE MACRO mc_pattern(p) AS CASE WHEN p = ''
     THEN error('ODPS-0121095:Invalid arguments - an empty pattern') ELSE p END;
 CREATE MACRO mc_trim_tail(items) AS CASE WHEN items IS NULL THEN NULL
@@ -127,7 +130,7 @@ CREATE MACRO mc_next_day(d, n) AS d::DATE + CAST((n - isodow(d) + 6) % 7 + 1 AS 
 CREATE MACRO mc_parts(s, sep, a, b) AS CASE
     WHEN a < 1 THEN error('ODPS-0121095:Invalid arguments - SPLIT_PART counts from 1')
     WHEN s IS NULL OR sep IS NULL OR a IS NULL OR b IS NULL THEN NULL WHEN sep = '' THEN s
-    ELSE array_to_string(list_slice(string_split(s, sep), a, b), sep) END;
+    ELSE mc_join(list_slice(string_split(s, sep), a, b), sep) END;
 CREATE MACRO mc_positive(n) AS CASE WHEN n > 0 OR n IS NULL THEN n
     ELSE error('ODPS-0121095:Invalid arguments - a positive number expected') END;
 """

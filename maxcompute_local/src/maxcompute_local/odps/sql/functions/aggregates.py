@@ -161,8 +161,8 @@ def _neighbour(call: Call) -> Typed:
     value = call.args[0]
     rest = ""
     if call.has(1):
-        if int(call.constant(1)) < 0:
-            raise call.refusal("the offset must not be negative")
+        if call.args[1].kind not in kinds.INTEGERS or int(call.constant(1)) < 0:
+            raise call.refusal("the offset must be a BIGINT that is not negative")
         rest = f", {call.bigint(1)}"
     if call.has(2):
         rest += f", {call.as_kind(2, value.kind)}"

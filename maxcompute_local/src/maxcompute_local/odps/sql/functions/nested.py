@@ -9,6 +9,9 @@ from maxcompute_local.odps.sql.convert import Typed, duck_cast
 from maxcompute_local.odps.sql.functions import dates
 from maxcompute_local.odps.sql.functions.registry import MANY, Call, Role, declare
 
+OVER_ELEMENTS = ("TRANSFORM", "FILTER", "ANY_MATCH", "ALL_MATCH")
+"""The functions that take ``x -> ...``."""
+
 
 @declare("ARRAY", 0, MANY)
 def _array(call: Call) -> Typed:
@@ -91,7 +94,7 @@ def _array_join(call: Call) -> Typed:
     items = call.convert.cast(call.array(0), "array<string>").sql
     if call.has(2):
         items = f"list_transform({items}, lambda v: coalesce(v, {call.text(2)}))"
-    return Typed(f"array_to_string({items}, {call.text(1)})", "string")
+    return Typed(f"mc_join({items}, {call.text(1)})", "string")
 
 
 @declare("ARRAY_MAX ARRAY_MIN", 1, 1)

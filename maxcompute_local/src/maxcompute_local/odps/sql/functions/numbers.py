@@ -96,7 +96,7 @@ def _trunc(call: Call) -> Typed:
     value = call.number(0)
     if kinds.is_decimal(value.kind):
         raise call.refusal("of a DECIMAL is not supported by the local cloud")
-    digits = f"CAST({call.bigint(1)} AS INTEGER)" if call.has(1) else "0"
+    digits = f"CAST({call.bigint(1)} AS INTEGER)" if call.has(1) and call.constant(1) else "0"
     # Through DECIMAL, since 1.15 * 100 is a little less than 115 in binary.
     number = duck_cast(value.sql, "double")
     return Typed(f"CAST(trunc(CAST({number} AS DECIMAL(38,15)), {digits}) AS DOUBLE)", "double")

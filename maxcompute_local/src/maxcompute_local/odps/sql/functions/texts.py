@@ -108,7 +108,7 @@ def _concat_ws(call: Call) -> Typed:
     if any(kinds.is_array(a.kind) for a in call.args):
         if len(call.args) > 2 or call.args[1].kind != "array<string>":
             raise call.refusal("takes strings or one ARRAY<STRING> in the local cloud")
-        return Typed(f"array_to_string({call.args[1].sql}, {call.text(0)})", "string")
+        return Typed(f"mc_join({call.args[1].sql}, {call.text(0)})", "string")
     separator, *parts = (call.text(i) for i in range(len(call.args)))
     return Typed(f"({f' || {separator} || '.join(parts)})", "string")
 
@@ -277,6 +277,8 @@ def _from_json(call: Call) -> Typed:
     if not re.match(r"(?i)(array|map|struct)\s*<", written):
         # Fields as in CREATE TABLE.
         members = [re.sub(r"^(`?)(\w+)\1\s*:?\s+", r"\2:", part.strip()) for part in kinds.split(written)]
+        if not all(re.fullmatch(r"\w+:.+", member) for member in members):
+            raise call.refusal(f"does not know the schema {written!r}")
         written = f"struct<{','.join(members)}>"
     kind = call.convert.visible(kinds.canonical(written))
     unknown = re.search(r"\b(var)?char\(|\b(binary|datetime|timestamp\w*|json)\b", kind)
