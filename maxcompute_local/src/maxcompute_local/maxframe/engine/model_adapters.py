@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from maxframe.codegen.spe.core import SPEOperatorAdapter, register_op_adapter
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from .execution import EngineContext
 
 _QUOTAS = ("gu_quota_name", "inference_quota_name")
+"""Running options that the SDK fills in from those of the session; there are no quotas here."""
 _FULL_NAME = re.compile(r"projects/(?P<project>[^/]+)/schemas/[^/]+/models/(?P<model>.+)")
 
 
@@ -38,18 +38,6 @@ def register() -> None:
 def is_model_call(op: Any) -> bool:
     """Return whether an operator calls a model."""
     return isinstance(op, LLMTaskOperator)
-
-
-def check(operators: Iterable[Any]) -> None:
-    """Refuse, before anything is run, what the local cloud cannot do: ValueError."""
-    for op in operators:
-        options = (op.running_options or {}) if is_model_call(op) else {}
-        named = [name for name in _QUOTAS if options.get(name)]
-        if named:
-            raise ValueError(
-                f"running_options of {type(op).__name__} name a quota ({', '.join(named)}). Leave it out: "
-                "managed models run on the service's own, and the local cloud has no quotas"
-            )
 
 
 class ModelCallAdapter(SPEOperatorAdapter):
