@@ -45,6 +45,8 @@ class MaxComputeSettings:
     access_key: AccessKey
     region: str | None = None
     quota_name: str | None = None
+    inference_quota: str | None = None
+    """Quota that AI functions run in; None for the service's own."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,12 @@ def _read_drivepipe(conn: AirflowConnection, extra: dict[str, Any]) -> Drivepipe
     if conn.host:
         _missing(conn.conn_id, project=extra.get("project"))
         maxcompute = MaxComputeSettings(
-            conn.host, extra["project"], key, extra.get("region"), extra.get("quota_name")
+            conn.host,
+            extra["project"],
+            key,
+            extra.get("region"),
+            extra.get("quota_name"),
+            extra.get("inference_quota"),
         )
     oss = None
     if extra.get("oss_endpoint"):

@@ -409,7 +409,7 @@ class MaxFrameStageOperator(BaseOperator):
         from airflow_provider_drivepipe.pipelines.context import graph_building
 
         started = time.time()
-        with hook.errors(), graph_building(hook.odps):
+        with hook.errors(), hook.session_options(), graph_building(hook.odps):
             rows = self.build(hook, run, counts)[[c.name for c in run.tables.output_columns]]
             sink = md.to_odps_table(rows, run.tables.working.staging, overwrite=True, index=False)
         session_id = hook.open_session(run.owner)

@@ -78,7 +78,6 @@ def execute(job: Job) -> dict[str, Any]:
         graph = _read(job)
         ops = _operators(graph)
     deserializer.raise_unreadable(ops)
-    model_adapters.check(ops)
     mounts.mount_all(
         (mount for op in ops for mount in getattr(op, "fs_mount", None) or ()), job, warn=progress.warn
     )
