@@ -7,8 +7,13 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import DownstreamTasksSkipped
 
-from airflow_provider_drivepipe.exceptions import EmptyInputError, PartitionShrinksError
+from airflow_provider_drivepipe.exceptions import (
+    DrivepipeError,
+    EmptyInputError,
+    PartitionShrinksError,
+)
 from airflow_provider_drivepipe.operators.oss_manifest import OssManifestOperator
+from airflow_provider_drivepipe.pipelines import publishing
 from airflow_provider_drivepipe.scenario.options import (
     GateOptions,
     ManifestOptions,
@@ -62,7 +67,9 @@ def run(*operators, **params):
     return [this.execute(operator) for operator in operators]
 
 
-def test_a_mistyped_prefix_and_its_correction_cost_nothing(pipeline, listing, published, work, fail):
+def test_a_mistyped_prefix_and_its_correction_cost_nothing(
+    pipeline, listing, published, work, fail, monkeypatch
+):
     job = pipeline.single_job
     fail("b_0001")
     run(listing("v/"), job())
@@ -82,9 +89,16 @@ def test_a_mistyped_prefix_and_its_correction_cost_nothing(pipeline, listing, pu
         run(job())
     assert published() == before
 
+    # A run that dies between keeping rows and publishing changes nothing.
+    with monkeypatch.context() as dying:
+        dying.setattr(publishing, "publish", lambda *_: "SELECT * FROM drivepipe_no_such_table")
+        with pytest.raises(DrivepipeError, match="drivepipe_no_such_table"):
+            run(job(), **ALLOWED)
+    assert published() == published("o__kept") == before
     # Where it is meant, the rows go, and come back free; what failed so often as it may stays failed.
     with work() as done:
-        [report] = run(job(), **ALLOWED)
+        report = Run(run_id="again", params=ALLOWED).execute(job())
+    assert published("o__kept") == before
     assert (report["verdict"], report["removed"], published(), done.calls) == (
         "empty_input",
         6,
