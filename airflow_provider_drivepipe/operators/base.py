@@ -518,6 +518,8 @@ class MaxFrameStageOperator(BaseOperator):
         except PartitionShrinksError:
             if record is not None and run.tables.parts:
                 self._keep(hook, run, keeping.keep_unpublished)
+                if run.selection.reprocess is Reprocess.ALL:
+                    mark_reprocessed(context)
             self._give_up(context, hook, run, record)
             raise
         except UnbalancedBooksError:

@@ -181,8 +181,8 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]
 
 
-IMAGE_KEY = ("video_path", "clip_id", "clip_dir", "frame_idx", "image_id", "image_url")
-_PLACE_KEY = ("video_path", "clip_id", "clip_dir", "frame_idx")
+_OWNERS = ("video_path", "clip_id", "clip_dir")
+IMAGE_KEY = (*_OWNERS, "frame_idx", "image_id", "image_url")
 
 
 def image_key(names: Collection[str]) -> tuple[str, ...]:
@@ -190,8 +190,9 @@ def image_key(names: Collection[str]) -> tuple[str, ...]:
 
     A row of our own frames or keyframes has its place: the address says too which configuration made it.
     """
-    placed = "frame_idx" in names and "fingerprint" in names
-    return tuple(c for c in (_PLACE_KEY if placed else IMAGE_KEY) if c in names)
+    key = tuple(c for c in IMAGE_KEY if c in names)
+    placed = {"frame_idx", "fingerprint"} <= set(names) and not set(key).isdisjoint(_OWNERS)
+    return tuple(c for c in key if c not in ("image_id", "image_url")) if placed else key
 
 
 @dataclass(frozen=True)

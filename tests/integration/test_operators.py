@@ -227,7 +227,7 @@ def test_videos_gone_from_the_input_leave_the_partition(hook, videos, table, oss
 
 
 def test_empty_input_publishes_an_empty_partition(hook, bucket, table):
-    run = Run()
+    run = Run(params={"allow_empty": True})
     assert run.execute(manifest(bucket, table))["verdict"] == "empty_input"
     report = run.execute(single_job(bucket, table))
     assert (report["verdict"], report["rows_in"]) == ("empty_input", 0)

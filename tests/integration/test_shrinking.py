@@ -7,8 +7,13 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import DownstreamTasksSkipped
 
-from airflow_provider_drivepipe.exceptions import EmptyInputError, PartitionShrinksError
+from airflow_provider_drivepipe.exceptions import (
+    DrivepipeError,
+    EmptyInputError,
+    PartitionShrinksError,
+)
 from airflow_provider_drivepipe.operators.oss_manifest import OssManifestOperator
+from airflow_provider_drivepipe.pipelines import publishing
 from airflow_provider_drivepipe.scenario.options import (
     GateOptions,
     ManifestOptions,
@@ -62,7 +67,9 @@ def run(*operators, **params):
     return [this.execute(operator) for operator in operators]
 
 
-def test_a_mistyped_prefix_and_its_correction_cost_nothing(pipeline, listing, published, work, fail):
+def test_a_mistyped_prefix_and_its_correction_cost_nothing(
+    pipeline, listing, published, work, fail, monkeypatch
+):
     job = pipeline.single_job
     fail("b_0001")
     run(listing("v/"), job())
@@ -82,9 +89,16 @@ def test_a_mistyped_prefix_and_its_correction_cost_nothing(pipeline, listing, pu
         run(job())
     assert published() == before
 
+    # A run that dies between keeping rows and publishing changes nothing.
+    with monkeypatch.context() as dying:
+        dying.setattr(publishing, "publish", lambda *_: "SELECT * FROM drivepipe_no_such_table")
+        with pytest.raises(DrivepipeError, match="drivepipe_no_such_table"):
+            run(job(), **ALLOWED)
+    assert published() == published("o__kept") == before
     # Where it is meant, the rows go, and come back free; what failed so often as it may stays failed.
     with work() as done:
-        [report] = run(job(), **ALLOWED)
+        report = Run(run_id="again", params=ALLOWED).execute(job())
+    assert published("o__kept") == before
     assert (report["verdict"], report["removed"], published(), done.calls) == (
         "empty_input",
         6,
@@ -137,16 +151,28 @@ def test_what_a_refused_run_has_paid_for_is_there_for_the_next_one(
     assert (report["ok"], done.calls) == (5, (4, 0, 1))  # and the broken video
 
 
-def test_frames_of_another_configuration_are_no_removed_rows(pipeline, listing, hook, work):
-    def frames(**more):
-        operator = pipeline.frames()
-        operator.frames = replace(operator.frames, **more)
-        return operator
+def test_split_video_counts_what_its_input_lost_and_not_what_was_made_anew(
+    pipeline, listing, work, oss_client
+):
+    def split(**frames):
+        first = pipeline.frames(selection=ONCE)
+        first.frames = replace(first.frames, **frames)
+        return first, pipeline.labels(selection=ONCE)
 
-    run(listing("v/"), frames(), pipeline.labels(selection=ONCE))
+    video = oss_client.get_object(oss.GetObjectRequest(bucket=pipeline.bucket, key="v/a.mp4")).body.read()
+    run(listing("v/"), *split())
+    # Frames of another configuration have other addresses, and are the same rows.
     with work() as done:
-        first, second = run(frames(jpeg_quality=50), pipeline.labels(selection=ONCE))
-    assert (first["removed"], second["removed"], second["ok"], done.calls[0]) == (0, 0, 5, 5)
+        frames, labels = run(*split(jpeg_quality=50))
+    assert (frames["removed"], labels["removed"], labels["ok"], done.calls[0]) == (0, 0, 5, 5)
+    # A video that leaves takes its rows along at every stage, and brings what was paid for them back.
+    oss_client.delete_object(oss.DeleteObjectRequest(bucket=pipeline.bucket, key="v/a.mp4"))
+    reports = run(listing("v/"), *split(jpeg_quality=50))
+    assert [report["removed"] for report in reports] == [1, 2, 2]
+    oss_client.put_object(oss.PutObjectRequest(bucket=pipeline.bucket, key="v/a.mp4", body=video))
+    with work() as done:
+        reports = run(listing("v/"), *split(jpeg_quality=50))
+    assert ([report["ok"] for report in reports], done.calls) == ([3, 5, 5], (0, 0, 1))
 
 
 def test_a_listing_that_finds_nothing(pipeline, listing, hook):

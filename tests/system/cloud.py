@@ -163,9 +163,10 @@ class Cloud:
         return Counter({status: int(count) for status, count in rows})
 
     def working_tables(self) -> list[str]:
-        """Return the selection and staging tables that are left."""
+        """Return the selection and staging tables that are left; rows that are kept stay where they are."""
         names: Iterable[str] = (table.name for table in self.odps.list_tables())
-        return [name for name in names if "__" in name or name.startswith("tmp_mf_")]
+        ours = (name for name in names if not name.endswith("__kept"))
+        return [name for name in ours if "__" in name or name.startswith("tmp_mf_")]
 
 
 def _jpeg(text: str) -> bytes:
