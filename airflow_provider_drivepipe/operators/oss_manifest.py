@@ -31,7 +31,7 @@ from airflow_provider_drivepipe.operators.partition_lock import leave_partition,
 from airflow_provider_drivepipe.operators.report import push_report
 from airflow_provider_drivepipe.operators.retry import drivepipe_retry_policy
 from airflow_provider_drivepipe.pipelines import stage_sql
-from airflow_provider_drivepipe.pipelines.failures import SHOWN, FailureSample
+from airflow_provider_drivepipe.pipelines.failures import SHOWN, FailedInput, FailureSample
 from airflow_provider_drivepipe.pipelines.manifest import LeftOut, manifest_row
 from airflow_provider_drivepipe.pipelines.stage_tables import WORKING_TABLE_LIFECYCLE_DAYS, WorkingTables
 from airflow_provider_drivepipe.scenario.options import (
@@ -96,7 +96,7 @@ class OssManifestOperator(BaseOperator):
         owner = tags_of(context)
         working = WorkingTables.of(self.output_table.name, partition, owner.text())
         counts = Counter[str]()
-        failed: list[dict[str, str]] = []
+        failed: list[FailedInput] = []
         take_partition(context, hook, working, owner)
         try:
             self._stage(hook, partition, working.staging, counts, failed)
@@ -104,7 +104,7 @@ class OssManifestOperator(BaseOperator):
         finally:
             leave_partition(hook, working, owner)
         report = self._report(partition, counts, time.time() - started)
-        push_report(context, report, FailureSample.of(report.failures, failed) if failed else None)
+        push_report(context, report, FailureSample(report.failures, tuple(failed)) if failed else None)
         publish_asset_events(context, self.outlets, report.to_json(), partition)
         if report.ok < self.gate.min_rows:
             raise DataGateError(f"{report.ok} videos found, at least {self.gate.min_rows} are wanted")
@@ -116,7 +116,7 @@ class OssManifestOperator(BaseOperator):
         partition: PartitionSpec,
         staging: str,
         counts: Counter[str],
-        failed: list[dict[str, str]],
+        failed: list[FailedInput],
     ) -> None:
         """Write the listing into the staging table, batch by batch; memory does not grow with the bucket.
 
@@ -141,7 +141,7 @@ class OssManifestOperator(BaseOperator):
                 writer.write(batch)
 
     def _rows(
-        self, hook: DrivepipeHook, prefix: str, counts: Counter[str], failed: list[dict[str, str]]
+        self, hook: DrivepipeHook, prefix: str, counts: Counter[str], failed: list[FailedInput]
     ) -> Iterator[Sequence[object]]:
         import alibabacloud_oss_v2 as oss
 
@@ -156,18 +156,13 @@ class OssManifestOperator(BaseOperator):
                     if isinstance(row, LeftOut):
                         counts[row.reason] += 1
                         if row.failed and len(failed) < SHOWN:
-                            failed.append(self._failed_input(str(root.join(found.key)), row))
+                            uri = str(OssUri(root.endpoint, root.bucket, found.key))
+                            failed.append(
+                                FailedInput(uri, self.stage_name, str(row.reason), "the object has 0 bytes")
+                            )
                     else:
                         counts["ok"] += 1
                         yield row
-
-    def _failed_input(self, uri: str, left_out: LeftOut) -> dict[str, str]:
-        return {
-            "video_path": uri,
-            "error_stage": self.stage_name,
-            "error_type": left_out.reason,
-            "error_msg": "the object has 0 bytes",
-        }
 
     def _prefix(self, partition: PartitionSpec) -> str:
         prefix = self.options.prefix
