@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_drivepipe.cli.demo_checks import LABELS_TASK, MANIFEST_TASK, Found, Row
 from airflow_provider_drivepipe.cli.text_table import table
-from airflow_provider_drivepipe.contracts import OssUri
+from airflow_provider_drivepipe.contracts import OssUri, Stage
 
 _CAPTION_WIDTH = 48
 
@@ -19,7 +19,10 @@ def stage_table(found: Found) -> str:
     for task in (MANIFEST_TASK, LABELS_TASK):
         report = found.report(task)
         failures = report.get("failures") or {}
-        for stage, counts in (report.get("stages") or {}).items():
+        # PostgreSQL keeps JSON objects in an order of its own.
+        counted = report.get("stages") or {}
+        for stage in filter(counted.__contains__, Stage):
+            counts = counted[stage]
             reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(failures.get(stage, {}).items()))
             numbers = [str(counts[name]) for name in ("rows_in", "ok", "failed", "filtered", "skipped")]
             lines.append([stage, *numbers, reasons])

@@ -32,7 +32,7 @@ from airflow_provider_drivepipe.operators.partition import (
 from airflow_provider_drivepipe.operators.report import push_report, skip_downstream
 from airflow_provider_drivepipe.operators.retry import with_retry_policy
 from airflow_provider_drivepipe.pipelines import stage_sql
-from airflow_provider_drivepipe.pipelines.failures import SHOWN, FailureSample
+from airflow_provider_drivepipe.pipelines.failures import SHOWN, FailedInput, FailureSample
 from airflow_provider_drivepipe.pipelines.manifest import LeftOut, manifest_row
 from airflow_provider_drivepipe.pipelines.publishing import Shrinking
 from airflow_provider_drivepipe.pipelines.stage_tables import WORKING_TABLE_LIFECYCLE_DAYS, WorkingTables
@@ -100,7 +100,7 @@ class OssManifestOperator(BaseOperator):
         owner = tags_of(context)
         working = WorkingTables.of(self.output_table.name, partition, owner.text())
         counts = Counter[str]()
-        failed: list[dict[str, str]] = []
+        failed: list[FailedInput] = []
         take_partition(context, hook, working, owner)
         try:
             self._stage(hook, partition, working.staging, counts, failed)
@@ -108,7 +108,7 @@ class OssManifestOperator(BaseOperator):
         finally:
             leave_partition(hook, working, owner)
         report = self._report(partition, counts, removed, time.time() - started)
-        push_report(context, report, FailureSample.of(report.failures, failed) if failed else None)
+        push_report(context, report, FailureSample(report.failures, tuple(failed)) if failed else None)
         publish_asset_events(context, self.outlets, report.to_json(), partition)
         self._check_gate(report)
         skip_downstream(self, report, params)
@@ -120,7 +120,7 @@ class OssManifestOperator(BaseOperator):
         partition: PartitionSpec,
         staging: str,
         counts: Counter[str],
-        failed: list[dict[str, str]],
+        failed: list[FailedInput],
     ) -> None:
         """Write the listing into the staging table, batch by batch; memory does not grow with the bucket.
 
@@ -145,7 +145,7 @@ class OssManifestOperator(BaseOperator):
                 writer.write(batch)
 
     def _rows(
-        self, hook: DrivepipeHook, prefix: str, counts: Counter[str], failed: list[dict[str, str]]
+        self, hook: DrivepipeHook, prefix: str, counts: Counter[str], failed: list[FailedInput]
     ) -> Iterator[Sequence[object]]:
         import alibabacloud_oss_v2 as oss
 
@@ -160,18 +160,13 @@ class OssManifestOperator(BaseOperator):
                     if isinstance(row, LeftOut):
                         counts[row.reason] += 1
                         if row.failed and len(failed) < SHOWN:
-                            failed.append(self._failed_input(str(root.join(found.key)), row))
+                            uri = str(OssUri(root.endpoint, root.bucket, found.key))
+                            failed.append(
+                                FailedInput(uri, self.stage_name, str(row.reason), "the object has 0 bytes")
+                            )
                     else:
                         counts["ok"] += 1
                         yield row
-
-    def _failed_input(self, uri: str, left_out: LeftOut) -> dict[str, str]:
-        return {
-            "video_path": uri,
-            "error_stage": self.stage_name,
-            "error_type": left_out.reason,
-            "error_msg": "the object has 0 bytes",
-        }
 
     def _prefix(self, partition: PartitionSpec) -> str:
         prefix = self.options.prefix

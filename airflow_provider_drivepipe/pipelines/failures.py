@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from airflow_provider_drivepipe.contracts import Status
@@ -39,46 +39,50 @@ def first_failed_rows(tables: StageTables) -> str:
 
 
 @dataclass(frozen=True)
+class FailedInput:
+    """One input that failed, with its reason; texts are cut.
+
+    :param input: what tells it from others.
+    """
+
+    input: str
+    stage: str
+    reason: str
+    message: str
+
+    @classmethod
+    def of_row(cls, tables: StageTables, row: Sequence[object]) -> FailedInput:
+        """Return the input of a row that :func:`first_failed_rows` gave."""
+        key, reason = row[: len(tables.row_key)], row[len(tables.row_key) :]
+        named = zip(tables.row_key, key, strict=True)
+        # The path says what it is; frame -1 stands for a whole video.
+        others = [f"{name}={value}" for name, value in list(named)[1:] if value not in (None, -1)]
+        return cls(_cut(" ".join([str(key[0]), *others])), *(_cut(str(value or "")) for value in reason))
+
+    def __str__(self) -> str:
+        message = f": {self.message}" if self.message else ""
+        return f"{self.input}: {self.stage} {self.reason}{message}"
+
+
+@dataclass(frozen=True)
 class FailureSample:
     """The failed inputs of a task, bounded in number and size.
 
     :param failures: how many failed, by stage and reason.
-    :param inputs: the first of them: their key columns and why they failed.
+    :param inputs: the first of them.
     :param query: gives all of them; None where no table holds them.
     """
 
     failures: Mapping[str, Mapping[str, int]]
-    inputs: tuple[Mapping[str, Any], ...]
+    inputs: tuple[FailedInput, ...]
     query: str | None = None
 
     @classmethod
     def of_rows(
-        cls,
-        tables: StageTables,
-        failures: Mapping[str, Mapping[str, int]],
-        rows: Iterable[Sequence[object]],
+        cls, tables: StageTables, failures: Mapping[str, Mapping[str, int]], rows: Iterable[Sequence[object]]
     ) -> FailureSample:
         """Return the sample of a task from the rows that :func:`first_failed_rows` gave."""
-        columns = [*tables.row_key, *_REASON]
-        return cls.of(failures, (dict(zip(columns, row, strict=True)) for row in rows), failed_rows(tables))
-
-    @classmethod
-    def of(
-        cls,
-        failures: Mapping[str, Mapping[str, int]],
-        inputs: Iterable[Mapping[str, Any]],
-        query: str | None = None,
-    ) -> FailureSample:
-        """Return the sample of as many of ``inputs`` as are to be named; long texts are cut."""
-        kept: list[Mapping[str, Any]] = []
-        size = 0
-        for each in inputs:
-            short = {name: _cut(value) for name, value in each.items()}
-            size += len(json.dumps(short))
-            if len(kept) == SHOWN or size > _MAX_BYTES:
-                break
-            kept.append(short)
-        return cls(failures, tuple(kept), query)
+        return cls(failures, tuple(FailedInput.of_row(tables, row) for row in rows), failed_rows(tables))
 
     @property
     def summary(self) -> str:
@@ -97,7 +101,7 @@ class FailureSample:
 
     def log_text(self) -> str:
         """Return the sample for the task's log."""
-        lines = [self.summary, *(f"  {line}" for line in map(_line, self.inputs))]
+        lines = [self.summary, *(f"  {each}" for each in self.inputs)]
         if self.query:
             lines.append(
                 f"{'All of them' if self.count > len(self.inputs) else 'The same as SQL'}: {self.query}"
@@ -105,8 +109,13 @@ class FailureSample:
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the sample for XCom."""
-        return {"summary": self.summary, "inputs": [*map(dict, self.inputs)], "query": self.query}
+        """Return the sample for XCom; inputs that would make it too big are left out."""
+        inputs: list[dict[str, str]] = []
+        for each in map(asdict, self.inputs):
+            if len(json.dumps([*inputs, each])) > _MAX_BYTES:
+                break
+            inputs.append(each)
+        return {"summary": self.summary, "inputs": inputs, "query": self.query}
 
 
 def task_note(sample: Mapping[str, Any]) -> str:
@@ -115,7 +124,7 @@ def task_note(sample: Mapping[str, Any]) -> str:
     query = f"```sql\n{sample['query']}\n```" if sample["query"] else ""
     room = _NOTE_LENGTH - len(query) - 2
     for each in sample["inputs"]:
-        line = f"- {_line(each)}"
+        line = f"- {FailedInput(**each)}"
         if sum(map(len, lines)) + len(lines) + len(line) > room:
             break
         lines.append(line)
@@ -134,12 +143,5 @@ def is_our_note(text: str | None) -> bool:
     return text is not None and text.startswith(_NOTE_HEAD)
 
 
-def _line(failed: Mapping[str, Any]) -> str:
-    key = [str(value) for name, value in failed.items() if name not in _REASON and value not in (None, -1)]
-    stage, reason, message = (failed[name] for name in _REASON)
-    return f"{' '.join(key)}: {stage} {reason}" + (f": {message}" if message else "")
-
-
-def _cut(value: Any) -> Any:
-    text = value if isinstance(value, str) else None
-    return value if text is None or len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 1]}…"
+def _cut(text: str) -> str:
+    return text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 1]}…"

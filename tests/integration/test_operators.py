@@ -105,8 +105,8 @@ def test_manifest_lists_videos_and_counts_the_rest_by_reason(hook, videos, table
     assert report["filtered_reasons"] == {"other_extension": 1}
     assert run.xcom(operator, "failure_counts") == {"manifest": 1}
     [failed] = run.xcom(operator, "failures_sample")["inputs"]
-    assert failed["video_path"].endswith("/empty.mp4")
-    assert failed["error_type"] == "empty_file"
+    assert failed["input"].endswith("/empty.mp4")
+    assert failed["reason"] == "empty_file"
     assert run.xcom(operator, "verdict") == "completed_with_failures"
     columns, partitions = hook.table_columns(f"{table}_m")
     assert ([c.name for c in columns], partitions) == ([c.name for c in MANIFEST_COLUMNS], ["ds"])
@@ -135,13 +135,11 @@ def test_single_job_rows_books_and_a_second_run_that_pays_nothing(hook, videos, 
     assert (report["rows_in"], report["ok"], report["failed"]) == (7, 5, 2)
     assert run.xcom(operator, "failure_counts") == {"frame_extraction": 2, "label": 0, "image_embedding": 0}
     sample = run.xcom(operator, "failures_sample")
-    assert [(each["frame_idx"], each["error_stage"]) for each in sample["inputs"]] == 2 * [
-        (-1, "frame_extraction")
-    ]
+    assert [each["stage"] for each in sample["inputs"]] == 2 * ["frame_extraction"]
     assert [[row[0], row[3]] for row in hook.execute_sql(sample["query"])] == [
-        [each["video_path"], each["error_type"]] for each in sample["inputs"]
+        [each["input"], each["reason"]] for each in sample["inputs"]
     ]
-    assert all(each["video_path"] in caplog.text for each in sample["inputs"])
+    assert all(each["input"] in caplog.text for each in sample["inputs"])
     assert "/logview/" in run.xcom(operator, "logview")
     columns = [c.name for c in hook.table_columns(f"{table}_o")[0]]
     assert columns[: len(FRAME_COLUMNS)] == [c.name for c in FRAME_COLUMNS]
