@@ -18,7 +18,6 @@ from rich.progress import (
 )
 from rich.text import Text
 
-
 _WIDTH = 40
 """Characters of what is said, so that all fits into a line."""
 
