@@ -99,7 +99,9 @@ STATUS_COLUMNS: tuple[Column, ...] = (
     Column("error_type", "string", "empty when ok, else a typed reason"),
     Column("error_msg", "string", "empty when ok, else at most 512 characters"),
     Column("attempt", "bigint", "1 for the first try of this row in this partition"),
-    Column("fingerprint", "string", "hash of everything that decides the content of the row"),
+    Column(
+        "fingerprint", "string", "what decides the row: a hash for each stage and one for the input, by name"
+    ),
 )
 
 MANIFEST_COLUMNS: tuple[Column, ...] = (
@@ -277,6 +279,8 @@ class StageReport:
     filtered: int
     skipped: int
     carried_over: int
+    removed: int = 0
+    """Rows that left the partition because their input left it."""
     failures: dict[str, dict[str, int]] = field(default_factory=dict)
     stages: dict[str, dict[str, int]] = field(default_factory=dict)
     filtered_reasons: dict[str, int] = field(default_factory=dict)
@@ -287,6 +291,8 @@ class StageReport:
     """Values put right in the labels of the rows that the task worked on."""
     prompt: dict[str, Any] | None = None
     """With what pictures were labelled: name, version, text and hash of the prompt, and the label schema."""
+    models: dict[str, str] = field(default_factory=dict)
+    """What the answers of each stage come from: a model, or what the model catalog says stands in for it."""
     spending: Spending | None = None
     seconds: float = 0.0
     session_id: str | None = None

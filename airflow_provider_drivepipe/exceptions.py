@@ -43,5 +43,13 @@ class DataGateError(DrivepipeError):
     """The partition was published, but it fails the scenario's gate (too many failures, too few rows)."""
 
 
+class PartitionShrinksError(DrivepipeError):
+    """A published partition would lose too many of its rows; nothing was published."""
+
+
+class EmptyInputError(DrivepipeError):
+    """There is nothing to work on, and the scenario does not say that this may be; nothing was published."""
+
+
 class UnbalancedBooksError(DrivepipeError):
     """Rows went missing or were counted twice between input and output; nothing was published."""

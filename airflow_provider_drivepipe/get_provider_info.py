@@ -82,6 +82,9 @@ def get_provider_info() -> dict[str, Any]:
                         "Model project", "Project that holds the models, e.g. bigdata_public_modelset"
                     ),
                     "quota_name": _text("Quota name", "MaxCompute quota of SQL and MaxFrame jobs"),
+                    "inference_quota": _text(
+                        "Inference quota", "Quota that AI functions run in; empty for the service's own"
+                    ),
                     "dpe_python_version": _text(
                         "DPE Python version", "Minor version of the DPE image, 3.11 unless you use your own"
                     ),

@@ -1,6 +1,7 @@
 """A self-contained Airflow for one person on one machine: its folder, its secrets, its environment.
 
-SQLite, four tasks at a time, everything bound to loopback, nothing taken from the user's own Airflow.
+A PostgreSQL of its own, four tasks at a time, everything bound to loopback, nothing taken from the user's own
+Airflow.
 """
 
 from __future__ import annotations
@@ -16,10 +17,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from airflow_provider_drivepipe.cli.errors import CommandError
+from airflow_provider_drivepipe.cli.postgres import Postgres
 
 DEFAULT_HOME = Path(".drivepipe") / "airflow"
-DEMO_HOME = Path(".drivepipe") / "airflow-demo"
-"""Apart from the other one, where a run that Ctrl-C left unfinished would block the scheduler."""
 DEFAULT_API_PORT = 8088
 HOST = "127.0.0.1"
 USER = "admin"
@@ -28,6 +28,7 @@ _SECRETS_FILE = "secrets.json"
 _PASSWORDS_FILE = "passwords.json"
 _MIGRATED_FILE = "migrated"
 _MIGRATION_LOG = "migrate.log"
+_LOGGING_CONFIG = "airflow_provider_drivepipe.cli.airflow_logging.LOGGING_CONFIG"
 
 
 @dataclass(frozen=True)
@@ -50,17 +51,24 @@ class AirflowHome:
         return f"http://{HOST}:{self.api_port}"
 
     @property
+    def database(self) -> Postgres:
+        """Where Airflow keeps what it knows."""
+        return Postgres(database_folder(self.path))
+
+    @property
     def logs(self) -> Path:
         """Folder of task logs."""
         return self.path / "logs"
 
     def prepare(self) -> None:
-        """Make the folder, its secrets and its database. Raises CommandError when the migration fails."""
+        """Make the folder and its secrets, and start its database. Raises CommandError when that fails."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._secrets()
-        stamp = self.path / _MIGRATED_FILE
+        self.database.start()
+        # In the folder of the data, with which it comes and goes.
+        stamp = self.database.folder / _MIGRATED_FILE
         wanted = version("apache-airflow")
-        if (self.path / "airflow.db").exists() and stamp.exists() and stamp.read_text() == wanted:
+        if stamp.exists() and stamp.read_text() == wanted:
             return
         log = self.path / _MIGRATION_LOG
         command, environment = self.command("db", "migrate"), self.environment()
@@ -94,7 +102,7 @@ class AirflowHome:
             "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "CORE__TEST_CONNECTION": "Enabled",
             "OPERATORS__DEFAULT_DEFERRABLE": "True",
-            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.path / 'airflow.db'}",
+            "DATABASE__SQL_ALCHEMY_CONN": self.database.url,
             "API__HOST": HOST,
             "API__PORT": str(self.api_port),
             "API__BASE_URL": self.url,
@@ -103,7 +111,7 @@ class AirflowHome:
             "DAG_PROCESSOR__REFRESH_INTERVAL": "10",
             "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
             "LOGGING__BASE_LOG_FOLDER": str(self.logs),
-            "LOGGING__WORKER_LOG_SERVER_HOST": HOST,
+            "LOGGING__LOGGING_CONFIG_CLASS": _LOGGING_CONFIG,
             "USAGE_DATA_COLLECTION__ENABLED": "False",
         }
         return {
@@ -134,23 +142,36 @@ class AirflowHome:
 
     def secret_values(self) -> list[str]:
         """Return every secret of this Airflow, for checks that none of them shows anywhere."""
-        return [*self._secrets().values(), self.password()]
+        return [*self._secrets().values(), self.password(), self.database.password]
 
 
-def find_dags(given: Path | None) -> Path:
-    """Return the folder of the example DAGs: the one given, ``./dags``, or the one beside the package.
+def database_folder(home: Path) -> Path:
+    """Return the folder of an Airflow's database."""
+    return home / "postgres"
 
-    Raises CommandError when it has no scenarios.
+
+def find_dags(given: Path | None, file: str = "") -> Path:
+    """Return the folder of DAGs: the one given, ``./dags``, or the examples of this package.
+
+    :param file: what the folder has to hold.
+
+    Raises CommandError when the folder that was given is not there, or does not hold the file.
     """
-    beside = Path(__file__).resolve().parents[2] / "dags"
-    for folder in [given] if given else [Path("dags").absolute(), beside]:
+    folder = given or Path("dags")
+    if (folder / file).exists():
+        return folder.absolute()
+    if given:
+        raise CommandError(f"{given} has no {file}" if file else f"there is no folder {given}")
+    return find_examples()
+
+
+def find_examples() -> Path:
+    """Return the example DAGs: within the package in a wheel, beside it in a clone of the repository."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "examples", package.parent / "dags"):
         if (folder / "scenarios").is_dir():
-            return folder.absolute()
-    where = str(given) if given else f"./dags and {beside}"
-    raise CommandError(
-        f"no folder of example DAGs: looked for a 'scenarios' folder in {where}. "
-        "Run this in a clone of the repository, or name its dags folder with --dags"
-    )
+            return folder
+    raise CommandError(f"this installation has no examples: {package} was built without them")
 
 
 def _write_private(path: Path, value: dict[str, str]) -> None:

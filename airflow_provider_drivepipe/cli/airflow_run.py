@@ -11,7 +11,9 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -36,10 +38,63 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for task in dag.tasks:
         # Someone is waiting: say at once what is wrong, they decide when to try again.
         task.retries = 0
+    _fail_dead_runs(options.dag_id)
     _cancel_jobs_on_interrupt()
-    run = dag.test(run_conf=options.conf)
+    threading.Thread(target=_interrupt_without_parent, daemon=True).start()
+    with _unseen_by_scheduler(options.dag_id):
+        run = dag.test(run_conf=options.conf)
     options.result.write_text(json.dumps(_outcome(run)))
     return 0 if str(run.state) == "success" else 1
+
+
+@contextmanager
+def _unseen_by_scheduler(dag_id: str) -> Iterator[None]:
+    """Pause a DAG meanwhile: a scheduler of the same Airflow would take up the run's tasks."""
+    before = _set_paused(dag_id, True)
+    try:
+        yield
+    finally:
+        if before is False:
+            _set_paused(dag_id, False)
+
+
+def _set_paused(dag_id: str, paused: bool) -> bool | None:
+    """Pause a DAG or switch it on; return whether it was paused, None for one that Airflow does not know."""
+    from airflow.models.dag import DagModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        known = session.get(DagModel, dag_id)
+        if known is None:
+            return None
+        before = bool(known.is_paused)
+        known.is_paused = paused
+    return before
+
+
+def _fail_dead_runs(dag_id: str) -> None:
+    """Mark failed what earlier demos left unfinished when they were killed.
+
+    Only one demo at a time works in this Airflow. No scheduler would do it, and one that is started later
+    would go on with such a run.
+    """
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from airflow.utils.state import DagRunState, State, TaskInstanceState
+    from airflow.utils.types import DagRunTriggeredByType
+    from sqlalchemy import select
+
+    with create_session() as session:
+        dead = select(DagRun).where(
+            DagRun.dag_id == dag_id,
+            DagRun.triggered_by == DagRunTriggeredByType.TEST,
+            DagRun.state.in_(State.unfinished_dr_states),
+        )
+        for run in session.scalars(dead):
+            for task in run.get_task_instances(session=session):
+                if task.state in State.unfinished:
+                    task.set_state(TaskInstanceState.FAILED, session=session)
+            run.state = DagRunState.FAILED
 
 
 def _cancel_jobs_on_interrupt() -> None:
@@ -56,6 +111,15 @@ def _cancel_jobs_on_interrupt() -> None:
         os._exit(128 + signum)
 
     signal.signal(signal.SIGINT, cancel)
+
+
+def _interrupt_without_parent() -> None:
+    """Interrupt this process when the one that waits for it was killed, which ends standard input."""
+    os.read(0, 1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for output in (1, 2):
+        os.dup2(nowhere, output)
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def _outcome(run: Any) -> dict[str, Any]:

@@ -14,9 +14,14 @@ _TERMINATE_SECONDS = 15.0
 
 @contextmanager
 def signals_as_interrupts() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end this command like Ctrl-C, so that its ``finally`` clauses run."""
+    """Let SIGTERM and SIGHUP end this command like Ctrl-C, so that its ``finally`` clauses run.
+
+    The first one only: a terminal that closes sends one itself, and make and the shell pass on theirs.
+    """
 
     def interrupt(_signum: int, _frame: FrameType | None) -> None:
+        for signum in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(signum, signal.SIG_IGN)
         raise KeyboardInterrupt
 
     before = {signum: signal.signal(signum, interrupt) for signum in (signal.SIGTERM, signal.SIGHUP)}
@@ -35,7 +40,8 @@ def child(
 ) -> Iterator[subprocess.Popen[str]]:
     """Run a command in a process group of its own, with all its output in a pipe; end the group on leaving.
 
-    A Ctrl-C in the terminal reaches this process only, which then ends the child in order.
+    A Ctrl-C in the terminal reaches this process only, which then ends the child in order. The child's
+    standard input ends when this process does, also when it is killed.
 
     :param stop_signal: what asks the child to end; its group is killed when it does not.
     """
@@ -45,7 +51,7 @@ def child(
             process = subprocess.Popen(
                 command,
                 env=environment,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -82,5 +88,6 @@ def _end(process: subprocess.Popen[str], stop_signal: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()

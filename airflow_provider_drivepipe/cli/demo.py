@@ -18,12 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_drivepipe.cli import demo_report
-from airflow_provider_drivepipe.cli.airflow_home import DEMO_HOME, AirflowHome, find_dags
+from airflow_provider_drivepipe.cli.activity import activity
+from airflow_provider_drivepipe.cli.airflow_home import AirflowHome, database_folder, find_dags
 from airflow_provider_drivepipe.cli.airflow_log import Progress
 from airflow_provider_drivepipe.cli.child import child, signals_as_interrupts
 from airflow_provider_drivepipe.cli.demo_data import upload_demo_videos
 from airflow_provider_drivepipe.cli.errors import CommandError
 from airflow_provider_drivepipe.cli.folders import add_folders
+from airflow_provider_drivepipe.cli.local import connection_json
+from airflow_provider_drivepipe.cli.postgres import Postgres
 from maxcompute_local import lifecycle
 from maxcompute_local.clients import oss_client
 from maxcompute_local.errors import LocalCloudError
@@ -32,8 +35,10 @@ from maxcompute_local.settings import PROJECT, ServerSettings
 
 if TYPE_CHECKING:
     from alibabacloud_oss_v2 import Client as OssClient
+    from odps import ODPS
 
     from airflow_provider_drivepipe.cli.demo_checks import Expected, Found
+    from airflow_provider_drivepipe.contracts import OssUri
     from airflow_provider_drivepipe.scenario.plan import Plan, StagePlan
     from maxcompute_local.samples.driving_videos import DemoVideo
 
@@ -47,18 +52,22 @@ def main(arguments: Sequence[str]) -> int:
         prog="drivepipe demo",
         description="Run the example DAG in Airflow over drawn driving videos; check and show the result.",
     )
-    add_folders(parser, home=DEMO_HOME)
+    add_folders(parser)
     options = parser.parse_args(arguments)
     root = options.root.absolute()
+    database = Postgres(database_folder(options.home.absolute()))
     with signals_as_interrupts():
-        was_running = is_locked(root)
+        was_running, had_database = is_locked(root), database.running
         try:
             with _only_demo(options.home.absolute()):
-                return _Demo(root, options.home.absolute(), find_dags(options.dags)).run()
+                dags = find_dags(options.dags, f"scenarios/{SCENARIO_FILE}")
+                return _Demo(root, options.home.absolute(), dags).run()
         except (CommandError, LocalCloudError) as error:
             print(f"\ndrivepipe demo: {error}", file=sys.stderr)
             return 1
         finally:
+            if not had_database:
+                database.stop()
             if not was_running:
                 lifecycle.down(root)
 
@@ -101,10 +110,10 @@ class _Demo:
         settings = self._start_cloud()
         oss = oss_client(settings)
         videos = self._upload(oss, steps)
-        airflow = AirflowHome(self.home, self.dags, lifecycle.connection_json(settings))
+        airflow = AirflowHome(self.home, self.dags, connection_json(settings))
         run = self._run_dag(airflow, steps)
         expected, found = self._read_back(settings, oss, steps, videos, run)
-        self._show(found, steps, run)
+        self._show(found, steps, run, self._contact_sheet(settings, oss, steps))
         return self._check(expected, found, settings, airflow, steps)
 
     def _start_cloud(self) -> ServerSettings:
@@ -123,7 +132,9 @@ class _Demo:
 
     def _run_dag(self, airflow: AirflowHome, steps: Plan) -> _Run:
         self._step(f"Airflow: DAG {steps.dag_id}, partition {PARTITION}")
-        airflow.prepare()
+        with activity() as now:
+            now.say("making Airflow's database")
+            airflow.prepare()
         airflow.logs.mkdir(exist_ok=True)
         stamp = time.strftime("%Y%m%d-%H%M%S")
         log = airflow.logs / f"demo-{stamp}.jsonl"
@@ -132,12 +143,18 @@ class _Demo:
         progress = Progress()
         environment = {**airflow.environment(), "AIRFLOW__LOGGING__JSON_LOGS": "True"}
         command = self._run_command(steps, result)
-        with child(command, environment, signal.SIGINT) as process, log.open("w", buffering=1) as file:
+        with (
+            activity() as now,
+            child(command, environment, signal.SIGINT) as process,
+            log.open("w", buffering=1) as file,
+        ):
+            now.say("starting Airflow")
             for line in process.stdout or ():
                 file.write(line)
                 shown = progress.read(line)
                 if shown:
                     print(shown, flush=True)
+                    now.say(shown.partition(" in session")[0].strip())
             process.wait()
         if process.returncode != 0:
             raise CommandError(self._failure(steps, process.returncode, progress, log))
@@ -197,7 +214,30 @@ class _Demo:
         )
         return expected, found
 
-    def _show(self, found: Found, steps: Plan, run: _Run) -> None:
+    def _contact_sheet(self, settings: ServerSettings, oss: OssClient, steps: Plan) -> Path:
+        """Write the page that ``drivepipe frames`` writes."""
+        import alibabacloud_oss_v2 as sdk
+
+        from airflow_provider_drivepipe.cli.contact_sheet import read_sheet, render
+        from airflow_provider_drivepipe.scenario.partition import PartitionSpec
+
+        table = _odps(settings).get_table(steps.tasks[-1].output_table.name)
+
+        def query(sql: str) -> list[list[Any]]:
+            with _odps(settings).execute_sql(sql).open_reader(tunnel=True) as reader:
+                return [list(record.values) for record in reader]
+
+        def read(uri: OssUri) -> bytes:
+            return bytes(oss.get_object(sdk.GetObjectRequest(bucket=uri.bucket, key=uri.key)).body.read())
+
+        columns = [column.name for column in table.table_schema.simple_columns]
+        partition = PartitionSpec(steps.partition.columns, (PARTITION,))
+        sheet = read_sheet(steps.scenario, table.name, columns, partition, query, read)
+        page = self.home / f"{steps.scenario}_{PARTITION}.html"
+        page.write_text(render(sheet), "utf-8")
+        return page
+
+    def _show(self, found: Found, steps: Plan, run: _Run, page: Path) -> None:
         manifest, labels = steps.tasks
         assert manifest.manifest is not None
         assert labels.frames is not None
@@ -205,11 +245,14 @@ class _Demo:
         print(demo_report.stage_table(found))
         print()
         print(demo_report.totals(found))
+        print("\nWho answered\n")
+        print(demo_report.models(found))
         print(f"\nA sample of {labels.output_table.name}\n")
         print(demo_report.sample(found))
         bucket = self.root / "oss" / manifest.manifest.bucket
         print("\nWhere it is\n")
         print(f"  tables   {manifest.output_table.name}, {labels.output_table.name} in project {PROJECT}")
+        print(f"  look     {page}")
         print(f"  frames   {bucket / labels.frames.frames_prefix} (bucket {manifest.manifest.bucket})")
         print(f"  log      {run.log} and {lifecycle.log_file(self.root)}")
 
@@ -242,19 +285,22 @@ class _Demo:
 
 
 def _rows(settings: ServerSettings, step: StagePlan, partition: str) -> list[dict[str, Any]]:
+    table = _odps(settings).get_table(step.output_table.name)
+    names = [column.name for column in table.table_schema.simple_columns]
+    with table.open_reader(partition=partition) as reader:
+        return [{name: record[name] for name in names} for record in reader]
+
+
+def _odps(settings: ServerSettings) -> ODPS:
     from odps import ODPS
 
-    odps = ODPS(
+    return ODPS(
         settings.access_key_id,
         settings.access_key_secret,
         project=PROJECT,
         endpoint=settings.odps_endpoint,
         overwrite_global=False,
     )
-    table = odps.get_table(step.output_table.name)
-    names = [column.name for column in table.table_schema.simple_columns]
-    with table.open_reader(partition=partition) as reader:
-        return [{name: record[name] for name in names} for record in reader]
 
 
 def _next_command() -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airflow_provider_drivepipe.cli.activity import activity
 from airflow_provider_drivepipe.cli.child import child
 from airflow_provider_drivepipe.cli.errors import CommandError
+from maxcompute_local.cli_upload import upload
 
 if TYPE_CHECKING:
     from alibabacloud_oss_v2 import Client as OssClient
@@ -22,52 +25,43 @@ def upload_demo_videos(folder: Path, oss: OssClient, bucket: str) -> list[DemoVi
 
     Raises CommandError when the videos cannot be made.
     """
-    import alibabacloud_oss_v2 as sdk
-
     videos = _make(folder)
-    oss.put_bucket(sdk.PutBucketRequest(bucket=bucket))
-    uploaded = 0
-    for video in videos:
-        file = folder / video.key
-        if not _is_there(oss, bucket, video.key, file):
-            oss.put_object_from_file(sdk.PutObjectRequest(bucket=bucket, key=video.key), str(file))
-            uploaded += 1
+    uploaded = upload(oss, bucket, {video.key: folder / video.key for video in videos})
     print(f"  {uploaded} uploaded to bucket {bucket}, {len(videos) - uploaded} were there")
     return videos
 
 
 def _make(folder: Path) -> list[DemoVideo]:
-    """Make the videos in a process of its own, unless they are there from an earlier run."""
+    """Make the videos in a process of its own, but for those that are there from an earlier run."""
     from maxcompute_local.samples import driving_videos as demo_videos
 
     videos = list(demo_videos.DEMO_VIDEOS)
-    stamp = folder / "complete"
+    stamp = folder / "drawn"
     wanted = hashlib.sha256(repr(videos).encode()).hexdigest()
-    if stamp.exists() and stamp.read_text() == wanted and all((folder / v.key).exists() for v in videos):
+    if not stamp.exists() or stamp.read_text() != wanted:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        stamp.write_text(wanted)
+    if all((folder / video.key).exists() for video in videos):
         print(f"  {len(videos)} files are there from an earlier run")
         return videos
-    print(f"  drawing and encoding {len(videos)} files; this takes half a minute", flush=True)
-    folder.mkdir(parents=True, exist_ok=True)
+    missing = demo_videos.missing_videos(folder)
+    print(f"  drawing and encoding {len(missing)} videos; this takes half a minute on two cores", flush=True)
     begun = time.monotonic()
     code = (
-        "import sys; from pathlib import Path; "
-        f"from {demo_videos.__name__} import write_demo_videos; write_demo_videos(Path(sys.argv[1]))"
+        f"import sys; from pathlib import Path; from {demo_videos.__name__} import *; "
+        "write_demo_videos(Path(sys.argv[1]), report=say_progress)"
     )
-    with child([sys.executable, "-c", code, str(folder)]) as process:
-        output, _ = process.communicate()
+    said = []
+    with activity() as now, child([sys.executable, "-c", code, str(folder)]) as process:
+        now.say("drawing", total=sum(video.effort for video in missing))
+        for line in process.stdout or ():
+            try:
+                now.advance(float(line))
+            except ValueError:
+                said.append(line)
+        process.wait()
     if process.returncode != 0:
-        raise CommandError(f"the demo's videos could not be made:\n{output}")
-    stamp.write_text(wanted)
+        raise CommandError(f"the demo's videos could not be made:\n{''.join(said)}")
     print(f"  made in {time.monotonic() - begun:.0f} s")
     return videos
-
-
-def _is_there(oss: OssClient, bucket: str, key: str, file: Path) -> bool:
-    """Return whether OSS has exactly this file's bytes."""
-    import alibabacloud_oss_v2 as sdk
-
-    if not oss.is_object_exist(bucket, key):
-        return False
-    digest = hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
-    etag = oss.head_object(sdk.HeadObjectRequest(bucket=bucket, key=key)).etag
-    return str(etag).strip('"').lower() == digest

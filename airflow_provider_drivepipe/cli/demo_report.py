@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_drivepipe.cli.demo_checks import LABELS_TASK, MANIFEST_TASK, Found, Row
-from airflow_provider_drivepipe.contracts import OssUri
+from airflow_provider_drivepipe.cli.text_table import table
+from airflow_provider_drivepipe.contracts import OssUri, Stage
 
 _CAPTION_WIDTH = 48
 
@@ -18,11 +19,14 @@ def stage_table(found: Found) -> str:
     for task in (MANIFEST_TASK, LABELS_TASK):
         report = found.report(task)
         failures = report.get("failures") or {}
-        for stage, counts in (report.get("stages") or {}).items():
+        # PostgreSQL keeps JSON objects in an order of its own.
+        counted = report.get("stages") or {}
+        for stage in filter(counted.__contains__, Stage):
+            counts = counted[stage]
             reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(failures.get(stage, {}).items()))
             numbers = [str(counts[name]) for name in ("rows_in", "ok", "failed", "filtered", "skipped")]
             lines.append([stage, *numbers, reasons])
-    return _table(["stage", "in", "ok", "failed", "filtered", "skipped", "failed by reason"], lines)
+    return table(["stage", "in", "ok", "failed", "filtered", "skipped", "failed by reason"], lines)
 
 
 def totals(found: Found) -> str:
@@ -44,7 +48,13 @@ def totals(found: Found) -> str:
             ]
         )
     header = ["task", "partition written", "ok", "carried over", "tokens in", "out", "embedding", "time"]
-    return _table(header, lines)
+    return table(header, lines)
+
+
+def models(found: Found) -> str:
+    """Return a line per stage that asks a model: what its answers come from."""
+    who = (found.report(LABELS_TASK).get("models") or {}).items()
+    return "\n".join(f"  {stage}: {model}" for stage, model in who)
 
 
 def sample(found: Found) -> str:
@@ -53,7 +63,7 @@ def sample(found: Found) -> str:
     for row in sorted(found.labels, key=lambda row: (row["video_path"], row["frame_idx"])):
         by_video.setdefault(row["video_path"], []).append(row)
     lines = [_sampled(rows[len(rows) // 2]) for rows in by_video.values()]
-    return _table(["video", "at", "weather", "time of day", "scene", "caption or failure"], lines)
+    return table(["video", "at", "weather", "time of day", "scene", "caption or failure"], lines)
 
 
 def _sampled(row: Row) -> list[str]:
@@ -65,22 +75,3 @@ def _sampled(row: Row) -> list[str]:
     if len(values[-1]) > _CAPTION_WIDTH:
         values[-1] = values[-1][: _CAPTION_WIDTH - 1] + "…"
     return [video, f"{row['frame_time_ms'] / 1000:g} s", *values]
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [list(header), *map(list, rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    lines.insert(1, ["-" * width for width in widths])
-    numeric = [all(_is_number(line[column]) for line in lines[2:]) for column in range(len(header))]
-    return "\n".join(
-        "  "
-        + "  ".join(
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(line, widths, numeric, strict=True)
-        ).rstrip()
-        for line in lines
-    )
-
-
-def _is_number(cell: str) -> bool:
-    return cell.removesuffix(" s").replace(".", "", 1).isdigit()

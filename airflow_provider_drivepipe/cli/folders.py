@@ -6,13 +6,14 @@ import argparse
 from pathlib import Path
 
 from airflow_provider_drivepipe.cli.airflow_home import DEFAULT_HOME
-from maxcompute_local import lifecycle
+from airflow_provider_drivepipe.cli.local import default_root
 
 
-def add_folders(parser: argparse.ArgumentParser, *, home: Path = DEFAULT_HOME, dags: bool = True) -> None:
+def add_folders(parser: argparse.ArgumentParser, *, dags: bool = True) -> None:
     """Add ``--root``, ``--home`` and, where DAGs are read, ``--dags``."""
-    root = lifecycle.default_root()
+    root = default_root()
     parser.add_argument("--root", type=Path, default=root, help=f"local cloud (default: {root})")
+    home = DEFAULT_HOME
     parser.add_argument("--home", type=Path, default=home, help=f"AIRFLOW_HOME (default: {home})")
     if dags:
         parser.add_argument("--dags", type=Path, help="folder of DAGs (default: ./dags)")

@@ -7,6 +7,7 @@ Exit codes: 0 well, 1 a problem, 2 wrong usage.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Sequence
 
@@ -18,14 +19,22 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("plan:main", "print the tasks, tables, columns and models of a scenario"),
     "walkthrough": ("walkthrough:main", "write what people need to know of a scenario"),
     "schema": ("schema:main", "write the tables of a scenario as SQL"),
+    "examples": ("examples:main", "copy the example scenarios and DAGs"),
     "local": ("local:main", "the local cloud: up, status, env, stats, faults, down"),
     "doctor": ("doctor:main", "try everything that a scenario will need of a connection"),
+    "query": ("query:main", "run one SQL statement and print what it gives"),
+    "frames": (
+        "frames:main",
+        "write a contact sheet: the frames of a partition with their labels, and what failed",
+    ),
     "sessions": ("sessions:main", "the live MaxFrame sessions of DAGs: list, find orphans, stop"),
     "demo": ("demo:main", "run the demo pipeline in Airflow against the local cloud"),
     "up": ("up:main", "start the local cloud and Airflow with its UI"),
     "down": ("up:down", "stop what 'up' started"),
 }
 """Command: module in this package and function, one line of help."""
+
+NEED_LOCAL_CLOUD = frozenset({"local", "demo", "up", "down"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,6 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command not in COMMANDS:
         print(f"drivepipe: no command {command!r}\n\n{usage()}", file=sys.stderr)
         return 2
+    if command in NEED_LOCAL_CLOUD and importlib.util.find_spec("maxcompute_local") is None:
+        print(
+            f"drivepipe {command}: this needs the local cloud, which is not installed:\n"
+            "    pip install 'airflow-provider-drivepipe[local]'",
+            file=sys.stderr,
+        )
+        return 1
     module, _, function = COMMANDS[command][0].partition(":")
     run = getattr(importlib.import_module(f"airflow_provider_drivepipe.cli.{module}"), function)
     try:

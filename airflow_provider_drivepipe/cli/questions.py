@@ -1,4 +1,7 @@
-"""The questions of ``drivepipe init``: each answer is checked at once, and may be left for later."""
+"""The questions of ``drivepipe init``, in the order in which a person thinks of a scenario.
+
+Each answer is checked at once, and may be left for later.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,13 @@ from airflow_provider_drivepipe.scenario.drafting import (
     read_answer,
     with_needed_targets,
 )
-from airflow_provider_drivepipe.scenario.model import Scenario, Target
+from airflow_provider_drivepipe.scenario.model import InputShape, Scenario, Target
 from airflow_provider_drivepipe.scenario.rules import EXAMPLES
 from airflow_provider_drivepipe.scenario.stage_guide import INPUT_SHAPES, TARGETS
 
 _WIDTH = 80
+_WHERE_TO = ("scenario_name", "video_input_table", "output_table", "output_tables")
+"""What can be named when it is known what is made."""
 
 
 class Interview:
@@ -36,6 +41,8 @@ class Interview:
         self._draft = dict(draft)
         self._defaults = defaults
         self._ask = ask
+        self._left = {"input_shape", "targets"}
+        """Keys that are not asked again: answered, or left for later."""
 
     def run(self) -> dict[str, Any]:
         """Return the draft with the answers; what was left for later is not in it.
@@ -53,22 +60,44 @@ class Interview:
         print(
             "Enter alone takes what is in [brackets], or leaves the field for later. Ctrl-C: write nothing."
         )
-        asked = {"scenario_name", "input_shape", "targets"}
-        if "scenario_name" not in self._known:
-            self._question("scenario_name")
+        self._where()
+        self._what()
+        self._where_to()
+
+    def _where(self) -> None:
+        print("\nWhere are the videos, clips or images?")
         if "input_shape" not in self._known:
             shapes = input_shapes()
             self._choice("input_shape", shapes, [INPUT_SHAPES[shape] for shape in shapes])
-        if "targets" not in self._known and "input_shape" in self._known:
-            self._targets(str(self._known["input_shape"]))
-        if not {"input_shape", "targets"} <= self._known.keys():
+        if "input_shape" not in self._known:
             return
-        self._split()
-        while left := [key for key in missing_keys(self._known) if key not in asked]:
-            asked.add(left[0])
-            self._question(left[0], conventional(self._known).get(left[0]))
-        if "manifest" in self._known["targets"] and "oss_prefix" not in self._known:
+        for key in ("source_table", "oss_bucket"):
+            if key in missing_keys(self._known):
+                self._question(key)
+        if self._known["input_shape"] == InputShape.OSS_PREFIX and "oss_prefix" not in self._known:
             self._question("oss_prefix", note="Enter: the whole bucket.")
+
+    def _what(self) -> None:
+        if "input_shape" not in self._known:
+            return
+        print("\nWhat do you want of them?")
+        if "targets" not in self._known:
+            self._targets(str(self._known["input_shape"]))
+        # What is left of where they are, since it depends on the targets, and the models.
+        self._missing(lambda key: key not in _WHERE_TO)
+
+    def _where_to(self) -> None:
+        print("\nWhere shall it go?")
+        if "scenario_name" not in self._known:
+            self._question("scenario_name")
+        if {"input_shape", "targets"} <= self._known.keys():
+            self._split()
+            self._missing(lambda _: True)
+
+    def _missing(self, is_asked: Callable[[str], bool]) -> None:
+        """Ask once for every key that is missing; an answer may make others needed."""
+        while left := [k for k in missing_keys(self._known) if k not in self._left and is_asked(k)]:
+            self._question(left[0], conventional(self._known).get(left[0]))
 
     def _targets(self, shape: str) -> None:
         offered = {target for targets in possible_targets(shape) for target in targets}
@@ -105,6 +134,7 @@ class Interview:
         example = f" For example {EXAMPLES[key]}." if key in EXAMPLES and default is None else ""
         print()
         print(_wrapped(f"{key}: {_meaning(key)}.{example} {note}".rstrip()))
+        self._left.add(key)
         self._take(key, default)
 
     def _choice(

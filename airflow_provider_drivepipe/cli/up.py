@@ -11,23 +11,27 @@ import shlex
 import socket
 import sys
 import time
-import urllib.request
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from airflow_provider_drivepipe.cli.airflow_home import (
     DEFAULT_API_PORT,
     HOST,
     USER,
     AirflowHome,
+    database_folder,
     find_dags,
 )
 from airflow_provider_drivepipe.cli.child import signals_as_interrupts
 from airflow_provider_drivepipe.cli.components import Component
+from airflow_provider_drivepipe.cli.demo import SCENARIO_FILE
 from airflow_provider_drivepipe.cli.demo_data import upload_demo_videos
 from airflow_provider_drivepipe.cli.errors import CommandError
 from airflow_provider_drivepipe.cli.folders import add_folders
+from airflow_provider_drivepipe.cli.local import connection_json
+from airflow_provider_drivepipe.cli.postgres import Postgres
+from airflow_provider_drivepipe.cli.up_dags import ShownDags, UpDags, request
 from maxcompute_local import lifecycle
 from maxcompute_local.clients import oss_client
 from maxcompute_local.errors import LocalCloudError
@@ -65,7 +69,7 @@ def down(arguments: Sequence[str]) -> int:
     add_folders(parser, dags=False)
     options = parser.parse_args(arguments)
     try:
-        stopped = _stop_airflow(options.home.absolute() / "run")
+        stopped = _stop_airflow(options.home.absolute())
         stopped = lifecycle.down(options.root.absolute()) or stopped
     except LocalCloudError as error:
         print(f"drivepipe down: {error}", file=sys.stderr)
@@ -76,19 +80,22 @@ def down(arguments: Sequence[str]) -> int:
 
 def _up(root: Path, home: Path, dags: Path, port: int | None) -> int:
     run = home / "run"
-    running = _running_port(run)
-    if running is not None and port not in (None, running):
-        raise CommandError(f"Airflow already runs on port {running}. Stop it first: drivepipe down")
+    running = _running(run)
     if running is None:
-        _require_free(port or DEFAULT_API_PORT)
+        running = _Running(port or DEFAULT_API_PORT, str(dags))
+        _require_free(running.port)
+    elif port not in (None, running.port) or running.dags != str(dags):
+        raise CommandError(
+            f"Airflow already runs on port {running.port} with the DAGs of {running.dags}. "
+            "Stop it first: drivepipe down"
+        )
     print("local cloud", flush=True)
     started = lifecycle.up(root)
     how = "runs already" if started.already else "started"
     print(f"  {how}: MaxCompute {started.settings.odps_endpoint}, OSS {started.settings.oss_endpoint}")
-    upload_demo_videos(home.parent / "demo-videos", oss_client(started.settings), DEMO_BUCKET)
-    airflow = AirflowHome(
-        home, dags, lifecycle.connection_json(started.settings), running or port or DEFAULT_API_PORT
-    )
+    if (dags / "scenarios" / SCENARIO_FILE).exists():
+        upload_demo_videos(home.parent / "demo-videos", oss_client(started.settings), DEMO_BUCKET)
+    airflow = AirflowHome(home, dags, connection_json(started.settings), running.port)
     print("Airflow", flush=True)
     airflow.prepare()
     run.mkdir(exist_ok=True)
@@ -97,10 +104,10 @@ def _up(root: Path, home: Path, dags: Path, port: int | None) -> int:
         _wait_until_healthy(airflow, run)
     except BaseException:
         # Half an Airflow helps nobody; the local cloud stays for a look at what is wrong.
-        _stop_airflow(run)
+        _stop_airflow(home)
         raise
-    _wait_for_dags(airflow)
-    _print_how_to_go_on(airflow, run)
+    shown = UpDags(airflow, started.settings).switch_on()
+    _print_how_to_go_on(airflow, run, shown)
     return 0
 
 
@@ -111,27 +118,37 @@ def _start_missing(airflow: AirflowHome, run: Path) -> None:
         "dag-processor": ["dag-processor"],
         "triggerer": ["triggerer", "--skip-serve-logs"],
     }
-    environment = airflow.environment()
+    # A DAG that somebody adds to the folder runs at once, and not after a switch that is easy to miss.
+    environment = {**airflow.environment(), "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False"}
+    note = json.dumps(asdict(_Running(airflow.api_port, str(airflow.dags))))
     for name in COMPONENTS:
         component = Component(name, run)
         if component.note() is not None:
             print(f"  {name} runs already")
             continue
         component.stop()
-        component.start(airflow.command(*commands[name]), environment, note=str(airflow.api_port))
+        component.start(airflow.command(*commands[name]), environment, note=note)
         print(f"  {name} started", flush=True)
 
 
-def _stop_airflow(run: Path) -> bool:
-    # The scheduler first, so that it starts no task while the others go.
+def _stop_airflow(home: Path) -> bool:
+    # The scheduler first, so that it starts no task while the others go; the database when nobody uses it.
     order = ("scheduler", "triggerer", "dag-processor", "api-server")
-    stopped = [Component(name, run).stop() for name in order]
-    return any(stopped)
+    stopped = [Component(name, home / "run").stop() for name in order]
+    return any([*stopped, Postgres(database_folder(home)).stop()])
 
 
-def _running_port(run: Path) -> int | None:
+@dataclass(frozen=True)
+class _Running:
+    """What an Airflow was started with."""
+
+    port: int
+    dags: str
+
+
+def _running(run: Path) -> _Running | None:
     note = Component("api-server", run).note()
-    return int(note) if note else None
+    return _Running(**json.loads(note)) if note else None
 
 
 def _require_free(port: int) -> None:
@@ -155,7 +172,7 @@ def _wait_until_healthy(airflow: AirflowHome, run: Path) -> None:
             if component.note() is None:
                 raise CommandError(f"Airflow's {name} has ended; see {component.log}")
         try:
-            health = _request(airflow, "GET", "/api/v2/monitor/health")
+            health = request(airflow, "GET", "/api/v2/monitor/health")
             said = {part: (health.get(part) or {}).get("status") for part in _HEALTH_PARTS}
             if all(status == "healthy" for status in said.values()):
                 return
@@ -165,43 +182,11 @@ def _wait_until_healthy(airflow: AirflowHome, run: Path) -> None:
     raise CommandError(f"Airflow is not healthy after {_HEALTHY_SECONDS:.0f} s: {said}; logs in {run}")
 
 
-def _wait_for_dags(airflow: AirflowHome) -> None:
-    """Wait until the demo's DAG is there and switch all DAGs of the folder on."""
-    login = {"username": USER, "password": airflow.password()}
-    token = _request(airflow, "POST", "/auth/token", login)["access_token"]
-    deadline = time.monotonic() + _HEALTHY_SECONDS
-    names: list[str] = []
-    while time.monotonic() < deadline:
-        listed = _request(airflow, "GET", "/api/v2/dags?tags=drivepipe&limit=100", token=token)
-        names = [dag["dag_id"] for dag in listed["dags"]]
-        if "drivepipe_driving_demo" in names:
-            break
-        time.sleep(1)
-    if not names:
-        raise CommandError(f"Airflow has read no DAG from {airflow.dags}; its dag-processor's log says why")
-    for name in names:
-        _request(airflow, "PATCH", f"/api/v2/dags/{name}", {"is_paused": False}, token)
-    print(f"  DAGs switched on: {', '.join(names)}")
-
-
-def _request(
-    airflow: AirflowHome, method: str, path: str, body: object = None, token: str | None = None
-) -> dict[str, Any]:
-    headers = {"Content-Type": "application/json"}
-    if token is not None:
-        headers["Authorization"] = f"Bearer {token}"
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(f"{airflow.url}{path}", data=data, headers=headers, method=method)
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=10) as response:
-        answer: dict[str, Any] = json.load(response)
-    return answer
-
-
-def _print_how_to_go_on(airflow: AirflowHome, run: Path) -> None:
+def _print_how_to_go_on(airflow: AirflowHome, run: Path, shown: ShownDags) -> None:
     stop = "make down" if Path("Makefile").exists() else shlex.join(["drivepipe", "down"])
-    print(f"\nAirflow   {airflow.url}")
+    print(f"\nAirflow   {airflow.url}{shown.page}")
     print(f"login     {USER}, password {airflow.password()}")
-    print("run it    DAG drivepipe_driving_demo, button Trigger, parameter ds: 20261120")
+    for line in shown.next_steps:
+        print(line)
     print(f"logs      {airflow.logs} (tasks), {run} (Airflow itself)")
     print(f"stop      {stop}")

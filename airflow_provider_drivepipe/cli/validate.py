@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from airflow_provider_drivepipe.scenario.loading import Problem, ScenarioError, load_scenario, scenario_files
+from airflow_provider_drivepipe.scenario.clashes import Clashes
+from airflow_provider_drivepipe.scenario.loading import ScenarioError, load_scenario, scenario_files
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -18,15 +19,11 @@ def main(arguments: Sequence[str]) -> int:
     )
     options = parser.parse_args(arguments)
     bad = 0
-    names: dict[str, Path] = {}
+    clashes = Clashes()
     for path in _expand(options.files):
         try:
             scenario = load_scenario(path)
-            first = names.setdefault(scenario.scenario_name, path)
-            if first != path:
-                raise ScenarioError(
-                    [Problem(str(path), 1, "scenario_name", f"{first} has the same scenario_name")]
-                )
+            clashes.check(path, scenario)
         except ScenarioError as error:
             bad += len(error.problems)
             print(error, file=sys.stderr)

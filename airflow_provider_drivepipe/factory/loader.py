@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from airflow.exceptions import SerializationError
 from airflow.sdk import DAG, get_parsing_context
 
 from airflow_provider_drivepipe.factory.dags import build_dag
-from airflow_provider_drivepipe.scenario.loading import Problem, ScenarioError, load_scenario, scenario_files
+from airflow_provider_drivepipe.scenario.clashes import Clashes
+from airflow_provider_drivepipe.scenario.loading import ScenarioError, load_scenario, scenario_files
+
+
+class ScenarioFileError(SerializationError):
+    """What is wrong with a scenario file; of the kind that Airflow does not wrap into another error."""
 
 
 class BrokenScenarioDag(DAG):
@@ -19,20 +25,25 @@ class BrokenScenarioDag(DAG):
     is serialized: the error stands under the scenario file's name, and the other DAGs stay in service.
     """
 
-    _error: ScenarioError
+    _error: ScenarioFileError
     _scenario_file: Path
 
     @classmethod
     def of(cls, scenario_file: Path, error: ScenarioError) -> BrokenScenarioDag:
         """Return the stand-in of a scenario file."""
         dag = cls(f"drivepipe_broken_{_identifier(scenario_file.stem)}")
-        dag._error = error
+        dag._error = ScenarioFileError(f"this scenario file cannot be used\n{error}")
         dag._scenario_file = scenario_file
         return dag
 
     @property
     def relative_fileloc(self) -> str:
-        """The scenario file, relative to the DAG bundle like the loader that Airflow assigned."""
+        """The scenario file, relative to the DAG bundle like the loader that Airflow assigned.
+
+        Airflow asks while it handles the error, before it makes a text of it. The traceback would lead into
+        Airflow's serializer; the problems are what helps.
+        """
+        self._error.with_traceback(None)
         loader, relative = Path(self.fileloc), getattr(self, "_relative_loader", None)
         if relative is None:
             return str(self._scenario_file)
@@ -61,25 +72,19 @@ def load_scenarios(folder: Path | str) -> dict[str, DAG]:
     """
     wanted = get_parsing_context().dag_id
     dags: dict[str, DAG] = {}
-    sources: dict[str, Path] = {}
+    clashes = Clashes()
     for path in scenario_files(folder):
         try:
             scenario = load_scenario(path)
-            if scenario.dag_id in sources:
-                raise ScenarioError([_second_of(path, sources[scenario.dag_id])])
+            clashes.check(path, scenario)
         except ScenarioError as error:
             if wanted is None:
                 broken = BrokenScenarioDag.of(path, error)
                 dags[broken.dag_id] = broken
             continue
-        sources[scenario.dag_id] = path
         if wanted in (None, scenario.dag_id):
             dags[scenario.dag_id] = build_dag(scenario)
     return dags
-
-
-def _second_of(path: Path, first: Path) -> Problem:
-    return Problem(str(path), 1, "scenario_name", f"{first.name} has the same scenario_name; choose another")
 
 
 def _identifier(text: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from airflow.sdk import Param
 
-from airflow_provider_drivepipe.scenario.options import Reprocess
-from airflow_provider_drivepipe.scenario.partition import example_key
+from airflow_provider_drivepipe.scenario.options import PartitionOptions, Reprocess
+from airflow_provider_drivepipe.scenario.partition import example_key, key_pattern
+from airflow_provider_drivepipe.scenario.partition_calendar import unit_name
 from airflow_provider_drivepipe.scenario.plan import Plan
 from airflow_provider_drivepipe.scenario.run_params import MAX_LIMIT
 
@@ -16,13 +17,17 @@ def trigger_form(plan: Plan, partition_value: str | None) -> dict[str, Param]:
     :param partition_value: what the form proposes as partition.
     """
     column = plan.partition.columns[0]
-    example = example_key(plan.partition.key_format)
+    pattern = key_pattern(plan.partition.key_format)
     form = {
         column: Param(
             partition_value,
             type=["null", "string"],
             title=f"Partition value ({column})",
-            description=f"for example {example}; empty: the run's partition key or logical date decides",
+            description=(
+                f"for example {example_key(plan.partition.key_format)}; empty: the run's partition key or "
+                f"logical date decides, and without them it is {_default_partition(plan.partition)}"
+            ),
+            pattern=pattern or ".*",
         )
     }
     if any(not task.manifest for task in plan.tasks):
@@ -44,6 +49,22 @@ def trigger_form(plan: Plan, partition_value: str | None) -> dict[str, Param]:
             title="Row limit (pilot run)",
             description="each task works on its first so many input units only; the others are skipped",
         )
+    form["allow_shrink"] = Param(
+        False,
+        type="boolean",
+        title="Partitions may shrink",
+        description=(
+            f"for this run: publish also where more than {plan.tasks[0].gate.max_shrink:.0%} of the ok rows "
+            "go. What was paid for them is kept for 30 days"
+        ),
+    )
+    if any(task.manifest for task in plan.tasks):
+        form["allow_empty"] = Param(
+            False,
+            type="boolean",
+            title="The listing may be empty",
+            description="for this run: publish an empty manifest when no video is found",
+        )
     if any(task.frames for task in plan.tasks):
         form["frame_fps"] = Param(
             None,
@@ -61,3 +82,9 @@ def trigger_form(plan: Plan, partition_value: str | None) -> dict[str, Param]:
             description="for this run. Empty: as the scenario says",
         )
     return form
+
+
+def _default_partition(options: PartitionOptions) -> str:
+    unit, lag = unit_name(options.granularity), options.default_lag
+    which = {0: f"the {unit} of its start", 1: f"the {unit} before its start"}
+    return f"{which.get(lag or 0, f'{lag} {unit}s before its start')} ({options.timezone})"

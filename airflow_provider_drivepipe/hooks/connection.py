@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlparse
@@ -12,6 +12,8 @@ from airflow_provider_drivepipe.exceptions import ConfigurationError
 CONN_TYPE = "drivepipe"
 DEFAULT_DPE_PYTHON = "3.11"
 """Python minor version of DPE's stock image."""
+_SECRETS = ("security_token", "oss_access_key_secret", "access_key_secret")
+"""Values of the extra field that no log may show."""
 
 
 class AirflowConnection(Protocol):
@@ -22,10 +24,7 @@ class AirflowConnection(Protocol):
     host: str | None
     login: str | None
     password: str | None
-
-    @property
-    def extra_dejson(self) -> dict[str, Any]:
-        """The extra field as a dict."""
+    extra: str | None
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,8 @@ class MaxComputeSettings:
     access_key: AccessKey
     region: str | None = None
     quota_name: str | None = None
+    inference_quota: str | None = None
+    """Quota that AI functions run in; None for the service's own."""
 
 
 @dataclass(frozen=True)
@@ -133,12 +134,26 @@ def read_settings(conn: AirflowConnection) -> DrivepipeSettings:
         raise ConfigurationError(
             f"connection {conn.conn_id!r} has type {conn.conn_type!r}; expected one of {', '.join(readers)}"
         )
-    return reader(conn, _unprefixed(conn.extra_dejson))
+    return reader(conn, _extra(conn))
 
 
-def _unprefixed(extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop empty values and the ``extra__<type>__`` prefix that old connection forms stored."""
-    return {k.rsplit("__", 1)[-1]: v for k, v in extra.items() if v not in (None, "")}
+def _extra(conn: AirflowConnection) -> dict[str, Any]:
+    """Return the extra field without empty values and the ``extra__<type>__`` prefix of old forms.
+
+    Has its secrets masked in logs. Airflow's ``extra_dejson`` would have all values masked, and warn in each
+    task's log of the Python version, which is too short for a secret.
+    """
+    from airflow.sdk.log import mask_secret
+
+    try:
+        given = json.loads(conn.extra or "{}")
+    except ValueError:
+        given = None
+    if not isinstance(given, dict):
+        raise ConfigurationError(f"connection {conn.conn_id!r}: its extra field is not a JSON object")
+    extra = {k.rsplit("__", 1)[-1]: v for k, v in given.items() if v not in (None, "")}
+    mask_secret({name: extra[name] for name in _SECRETS if name in extra})
+    return extra
 
 
 def _missing(conn_id: str, **fields: object) -> None:
@@ -154,7 +169,12 @@ def _read_drivepipe(conn: AirflowConnection, extra: dict[str, Any]) -> Drivepipe
     if conn.host:
         _missing(conn.conn_id, project=extra.get("project"))
         maxcompute = MaxComputeSettings(
-            conn.host, extra["project"], key, extra.get("region"), extra.get("quota_name")
+            conn.host,
+            extra["project"],
+            key,
+            extra.get("region"),
+            extra.get("quota_name"),
+            extra.get("inference_quota"),
         )
     oss = None
     if extra.get("oss_endpoint"):

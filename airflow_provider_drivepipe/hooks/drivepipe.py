@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_provider_drivepipe import __version__
 from airflow_provider_drivepipe.contracts import Column, OssUri
@@ -21,6 +22,8 @@ from airflow_provider_drivepipe.hooks.errors import maxcompute_errors
 if TYPE_CHECKING:
     from alibabacloud_oss_v2 import Client as OssClient
     from odps import ODPS
+
+    from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 
 _AGENT = "AlibabaCloud-Agent-Skills/alibabacloud-maxframe-video-frame-pipeline"
 
@@ -61,12 +64,22 @@ class DrivepipeHook(BaseHook):
     @cached_property
     def settings(self) -> DrivepipeSettings:
         """What the connection says; read once. Raises ConfigurationError when it does not fit."""
-        return read_settings(self.get_connection(self.conn_id))
+        return self._read(self.conn_id)
 
     @cached_property
     def oss_settings(self) -> DrivepipeSettings:
         """The settings that OSS is taken from."""
-        return read_settings(self.get_connection(self.oss_conn_id)) if self.oss_conn_id else self.settings
+        return self._read(self.oss_conn_id) if self.oss_conn_id else self.settings
+
+    def _read(self, conn_id: str) -> DrivepipeSettings:
+        try:
+            return read_settings(self.get_connection(conn_id))
+        except AirflowNotFoundException as error:
+            raise ConfigurationError(
+                f"there is no connection {conn_id!r}. Make it in Airflow's UI under Admin, Connections (type "
+                f"{self.hook_name}), or set AIRFLOW_CONN_{conn_id.upper()}; for the local cloud, "
+                "'drivepipe local env' prints it"
+            ) from error
 
     @cached_property
     def odps(self) -> ODPS:
@@ -138,6 +151,13 @@ class DrivepipeHook(BaseHook):
             except NoSuchObject:
                 return None
             return found.comment or ""
+
+    def has_partition(self, table: str, partition: PartitionSpec) -> bool:
+        """Whether there is such a table with such a partition."""
+        if self.table_comment(table) is None:
+            return False
+        with self.errors():
+            return bool(self.odps.get_table(table).exist_partition(str(partition)))
 
     def list_tables(self, prefix: str) -> list[str]:
         """Return the tables whose names start with ``prefix`` (``name`` or ``project.name``)."""

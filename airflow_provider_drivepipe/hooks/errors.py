@@ -56,11 +56,11 @@ def maxcompute_errors(conn_id: str, endpoint: str) -> Iterator[None]:
 
 
 @contextmanager
-def oss_errors(conn_id: str, endpoint: str) -> Iterator[None]:
+def oss_errors(conn_id: str, endpoint: str, bucket: str | None = None) -> Iterator[None]:
     """Turn OSS SDK errors raised inside into our own tree."""
     from alibabacloud_oss_v2.exceptions import BaseError, ServiceError
 
-    where = f"connection {conn_id!r}, OSS endpoint {endpoint}"
+    where = f"connection {conn_id!r}, OSS endpoint {endpoint}" + (f", bucket {bucket}" if bucket else "")
     try:
         yield
     except BaseError as error:
@@ -90,7 +90,9 @@ def _from_odps(error: BaseODPSError, where: str) -> DrivepipeError:
     )
 
     name = type(error).__name__
-    message = f"{where}: {name}: {error}"
+    # Errors that are made of the service's answer begin with its code, which most often is their name.
+    said = str(error)
+    message = f"{where}: {said}" if said.startswith(f"{name}: ") else f"{where}: {name}: {said}"
     if name in _AUTHENTICATION:
         return AuthenticationError(message)
     if name in _MISSING:

@@ -88,7 +88,8 @@ class MaxFrameHook(DrivepipeHook):
         check_python(self.settings)
         options.dag.settings = {"engine_order": ["DPE", "MCSQL"]}
         options.sql.enable_mcqa = False
-        with self.errors(), _task_settings(tag_settings(tags, installation()) if tags else {}):
+        settings = tag_settings(tags, installation()) if tags else {}
+        with self.errors(), self.session_options(), _task_settings(settings):
             caller = MaxFrameInstanceCaller(self.odps)
             try:
                 return str(caller.create_session().session_id)
@@ -97,6 +98,22 @@ class MaxFrameHook(DrivepipeHook):
                 if caller.instance is not None:
                     self.stop_session(str(caller.instance.id))
                 raise
+
+    @contextmanager
+    def session_options(self) -> Iterator[None]:
+        """Set what the connection says of sessions, for the calls inside: the quota of AI functions.
+
+        Needed where graphs are built too: the SDK notes the quota in each call of a model. Not by the SDK's
+        ``option_context``, inside of which a new session is told of no option at all.
+        """
+        from maxframe.config import options
+
+        before = options.session.inference_quota_name
+        options.session.inference_quota_name = self.settings.require_maxcompute().inference_quota
+        try:
+            yield
+        finally:
+            options.session.inference_quota_name = before
 
     def submit(self, session_id: str, outputs: Sequence[Any]) -> Job:
         """Submit lazy MaxFrame objects (``md.to_odps_table(...)``) as one DAG; do not wait for it."""

@@ -2,14 +2,15 @@
 
 MaxCompute creates a table for one of two callers only, so a table is the lock: it exists while a run owns the
 partition, and its comment says which. A run that comes second waits; if the owner's task is no longer alive,
-it takes over and removes what the owner left.
+it takes over and removes what the owner left. Whether it is alive Airflow says; a run without a scheduler
+(``airflow dags test``) also notes the process that it lives in.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,8 @@ from airflow.sdk.exceptions import AirflowRescheduleException
 
 from airflow_provider_drivepipe.contracts import Column
 from airflow_provider_drivepipe.exceptions import ConfigurationError, PartitionBusyError, RemoteJobError
-from airflow_provider_drivepipe.hooks.sessions import SessionTags
+from airflow_provider_drivepipe.hooks.run_process import RunProcess
+from airflow_provider_drivepipe.hooks.sessions import SessionTags, installation
 from airflow_provider_drivepipe.pipelines.stage_sql import create_table, drop_table, quote_name, quote_text
 from airflow_provider_drivepipe.pipelines.stage_tables import WORKING_TABLE_LIFECYCLE_DAYS, WorkingTables
 
@@ -50,15 +52,16 @@ def tags_of(context: Context) -> SessionTags:
     return SessionTags(ti.dag_id, ti.run_id, ti.task_id, map_index, ti.try_number)
 
 
-def is_alive(context: Context, owner: SessionTags) -> bool:
-    """Whether Airflow says that a task instance runs, waits or is going to run."""
+def is_alive(context: Context, owner: SessionTags) -> bool | None:
+    """Whether Airflow says that a task instance runs, waits or is going to; None when it knows none."""
     found = context["ti"].get_task_states(
         dag_id=owner.dag_id,
         task_ids=[owner.task_id],
         run_ids=[owner.run_id],
         map_index=owner.map_index,
     )
-    return any(state in _ALIVE for states in found.values() for state in states.values())
+    states = [state for of_run in found.values() for state in of_run.values()]
+    return any(state in _ALIVE for state in states) if states else None
 
 
 def same_task(one: SessionTags, other: SessionTags) -> bool:
@@ -69,6 +72,47 @@ def same_task(one: SessionTags, other: SessionTags) -> bool:
         other.task_id,
         other.map_index,
     )
+
+
+@dataclass(frozen=True)
+class Holder:
+    """What a lock's comment says.
+
+    :param installation: address of the Airflow that knows the task.
+    :param process: what the run lives in where no scheduler watches over it.
+    """
+
+    task: SessionTags
+    installation: str
+    process: RunProcess | None
+
+    @classmethod
+    def read(cls, comment: str) -> Holder:
+        """Read a comment; raise ValueError, TypeError or LookupError when it is not one of a lock."""
+        values = json.loads(comment)
+        process = values["process"]
+        return cls(
+            SessionTags(**values["task"]),
+            str(values["installation"]),
+            RunProcess(**process) if process else None,
+        )
+
+    def comment(self) -> str:
+        """Return what :meth:`read` reads."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    def is_dead(self, is_alive: Callable[[SessionTags], bool | None]) -> bool:
+        """Whether the run has surely ended.
+
+        A task that this Airflow does not know was deleted, or belongs to another Airflow, of which nothing is
+        known.
+        """
+        if self.process is not None and self.process.has_ended():
+            return True
+        alive = is_alive(self.task)
+        if alive is None:
+            return self.process is None and self.installation == installation()
+        return not alive
 
 
 class PartitionLock:
@@ -82,7 +126,7 @@ class PartitionLock:
         self._working = working
         self._owner = owner
 
-    def acquire(self, is_alive: Callable[[SessionTags], bool]) -> SessionTags | None:
+    def acquire(self, is_alive: Callable[[SessionTags], bool | None]) -> SessionTags | None:
         """Take the lock; return the dead owner it was taken from, if any.
 
         Raises PartitionBusyError while another task that is alive holds it.
@@ -93,29 +137,37 @@ class PartitionLock:
             if holder is None:
                 if self._create():
                     return dead
-            elif same_task(holder, self._owner):
+            elif same_task(holder.task, self._owner):
                 table, comment = quote_name(self._working.lock), quote_text(self._comment())
                 self._hook.execute_sql(f"ALTER TABLE {table} SET COMMENT {comment}")
                 return dead
-            elif is_alive(holder):
-                break
-            else:
-                dead = holder
+            elif holder.is_dead(is_alive):
+                dead = holder.task
                 self._hook.execute_sql(drop_table(self._working.lock))
-        raise PartitionBusyError(
-            f"table {self._working.output}: the partition is being written by task "
-            f"{holder.task_id if holder else '?'} of DAG {holder.dag_id if holder else '?'}, "
-            f"run {holder.run_id if holder else '?'}"
+            else:
+                break
+        raise PartitionBusyError(self._busy(holder))
+
+    def _busy(self, holder: Holder | None) -> str:
+        lock = self._working.lock
+        if holder is None:
+            return f"table {self._working.output}: other runs take and leave the partition's lock {lock}"
+        task, process = holder.task, holder.process
+        lives = f" (process {process.pid} on {process.host.partition(' ')[0]})" if process else ""
+        return (
+            f"table {self._working.output}: the partition is being written by task {task.task_id} of DAG "
+            f"{task.dag_id}, run {task.run_id}{lives}. If that run works no more, mark its task failed in "
+            f"Airflow, or DROP TABLE {lock}"
         )
 
-    def holder(self) -> SessionTags | None:
+    def holder(self) -> Holder | None:
         """Return who holds the lock."""
         comment = self._hook.table_comment(self._working.lock)
         if comment is None:
             return None
         try:
-            return SessionTags(**json.loads(comment))
-        except (ValueError, TypeError) as error:
+            return Holder.read(comment)
+        except (ValueError, TypeError, LookupError) as error:
             raise ConfigurationError(
                 f"table {self._working.lock} stands where the partition's lock belongs, but does not say "
                 "who holds it; drop it"
@@ -124,11 +176,12 @@ class PartitionLock:
     def held(self) -> bool:
         """Whether this task still holds the lock, in this try or an earlier one."""
         holder = self.holder()
-        return holder is not None and same_task(holder, self._owner)
+        return holder is not None and same_task(holder.task, self._owner)
 
     def release(self) -> None:
         """Give the lock back if this very try holds it; a later try of the task keeps it."""
-        if self.holder() == self._owner:
+        holder = self.holder()
+        if holder is not None and holder.task == self._owner:
             self._hook.execute_sql(drop_table(self._working.lock))
 
     def drop_leftovers(self) -> list[str]:
@@ -160,7 +213,7 @@ class PartitionLock:
         return True
 
     def _comment(self) -> str:
-        return json.dumps(asdict(self._owner), ensure_ascii=False)
+        return Holder(self._owner, installation(), RunProcess.of_this_run()).comment()
 
 
 def drop_working_tables(hook: DrivepipeHook, working: WorkingTables) -> None:
@@ -181,10 +234,16 @@ def take_partition(
     try:
         dead = lock.acquire(lambda holder: is_alive(context, holder))
     except PartitionBusyError as error:
-        hook.log.info("%s; looking again in %d seconds", error, LOCK_POLL.seconds)
+        hook.log.info("%s. Looking again in %d seconds", error, LOCK_POLL.seconds)
         raise AirflowRescheduleException(datetime.now(UTC) + LOCK_POLL) from error
     if dead is not None:
-        hook.log.warning("took the partition over from %s, which is not alive any more", dead)
+        hook.log.warning(
+            "took the partition over from run %s of DAG %s, which died (task %s, try %d)",
+            dead.run_id,
+            dead.dag_id,
+            dead.task_id,
+            dead.try_number,
+        )
     leftovers = lock.drop_leftovers()
     if leftovers:
         hook.log.info("dropped what earlier tries and runs left: %s", ", ".join(leftovers))

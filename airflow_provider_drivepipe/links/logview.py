@@ -8,8 +8,9 @@ from airflow.sdk import BaseOperatorLink
 from airflow.sdk.execution_time.xcom import XCom
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
+
+    from airflow_provider_drivepipe.operators.base import MaxFrameStageOperator
 
 
 class LogViewLink(BaseOperatorLink):
@@ -22,7 +23,12 @@ class LogViewLink(BaseOperatorLink):
         """XCom key that holds the address; pushed before the task waits."""
         return "logview"
 
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - Airflow's signature
-        """Return the address, or an empty string before the job was submitted."""
-        value = XCom.get_value(key=self.xcom_key, ti_key=ti_key)
-        return str(value or "")
+    def get_link(self, operator: MaxFrameStageOperator, *, ti_key: TaskInstanceKey) -> str:  # type: ignore[override]  # used with these operators only
+        """Return the address, or an empty string for a task that has no job.
+
+        Airflow asks in the task's own process when the task has ended. An XCom that is not there would be an
+        error in the task's log, so it is read only where it must be there.
+        """
+        if operator.logview is None and operator.has_job:
+            return str(XCom.get_value(key=self.xcom_key, ti_key=ti_key) or "")
+        return operator.logview or ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from airflow_provider_drivepipe.exceptions import (
     ConfigurationError,
     DataGateError,
     DrivepipeError,
+    PartitionShrinksError,
     RemoteJobCancelled,
     RemoteJobError,
     RemoteJobTimeout,
@@ -45,18 +46,22 @@ from airflow_provider_drivepipe.operators.job_record import (
     mark_reprocessed,
     store_record,
 )
+from airflow_provider_drivepipe.operators.old_pictures import delete_folders, obsolete_folders
 from airflow_provider_drivepipe.operators.partition import (
     PARTITION_SPEC_TEMPLATE,
     partition_spec_from_context,
+    run_params,
 )
-from airflow_provider_drivepipe.operators.report import push_report
+from airflow_provider_drivepipe.operators.report import push_report, skip_downstream
 from airflow_provider_drivepipe.operators.retry import with_retry_policy
 from airflow_provider_drivepipe.pipelines import books as bookkeeping
-from airflow_provider_drivepipe.pipelines import publishing, selection, stage_sql
+from airflow_provider_drivepipe.pipelines import keeping, publishing, selection, stage_sql
 from airflow_provider_drivepipe.pipelines import spending as spent
 from airflow_provider_drivepipe.pipelines.budget import Budget
+from airflow_provider_drivepipe.pipelines.failures import FailureSample, first_failed_rows
 from airflow_provider_drivepipe.pipelines.fingerprint import Fingerprint
-from airflow_provider_drivepipe.pipelines.publishing import WorkCounts
+from airflow_provider_drivepipe.pipelines.pictures import Pictures
+from airflow_provider_drivepipe.pipelines.publishing import Shrinking, WorkCounts
 from airflow_provider_drivepipe.pipelines.stage_tables import StageTables, WorkingTables
 from airflow_provider_drivepipe.scenario.options import (
     GateOptions,
@@ -166,6 +171,13 @@ class MaxFrameStageOperator(BaseOperator):
         self._hook: MaxFrameHook | None = None
         self._run: StageRun | None = None
         self._record: JobRecord | None = None
+        self.logview: str | None = None
+        """Address of the job's LogView page, once this process knows it."""
+
+    @property
+    def has_job(self) -> bool:
+        """Whether this process has submitted a job or goes on with one."""
+        return self._record is not None and bool(self._record.dag_id)
 
     # What subclasses say.
 
@@ -186,6 +198,10 @@ class MaxFrameStageOperator(BaseOperator):
     def image_roots(self, hook: MaxFrameHook) -> tuple[str, ...]:  # noqa: ARG002
         """Return the starts that image URIs may have where the input's go to models as they stand."""
         return ()
+
+    def pictures(self, hook: MaxFrameHook, run: StageRun) -> Pictures | None:  # noqa: ARG002
+        """Return where a run writes pictures, None where it writes none."""
+        return None
 
     @abstractmethod
     def fingerprint(self, hook: MaxFrameHook, options: StageOptions) -> Fingerprint:
@@ -227,6 +243,7 @@ class MaxFrameStageOperator(BaseOperator):
                 f"the record of MaxFrame job {event['dag_id']} is gone from the task state store; "
                 "retry the task to run it again"
             )
+        self._record = record
         cleared = record.try_number != context["ti"].try_number
         if event["state"] in (JobState.CANCELLED, JobState.LOST) and cleared:
             self.log.info("job %s was cancelled with its cleared try; submitting again", record.dag_id)
@@ -265,10 +282,7 @@ class MaxFrameStageOperator(BaseOperator):
     def _resolve(self, context: Context, hook: MaxFrameHook, working: str | None = None) -> StageRun:
         """Return the run; ``working`` takes over the working tables of an earlier try."""
         partition = partition_spec_from_context(context, self.partition)
-        try:
-            params = RunParams.read(context["params"])
-        except ValueError as error:
-            raise ConfigurationError(f"this run's params do not fit: {error}") from error
+        params = run_params(context)
         owner = tags_of(context)
         tables = WorkingTables.of(
             self.output_table.name, partition, "/".join(map(str, asdict(owner).values()))
@@ -281,7 +295,11 @@ class MaxFrameStageOperator(BaseOperator):
             self.log.info("this run has recomputed everything already; only what is not ok is done again")
             chosen = replace(chosen, reprocess=Reprocess.CHANGED)
         layout = self.layout(partition, self._source_columns(hook), tables, options)
-        layout = replace(layout, image_roots=self.image_roots(hook))
+        layout = replace(
+            layout,
+            image_roots=self.image_roots(hook),
+            recalls=self._recalls(hook, layout, chosen.reprocess, attached=working is not None),
+        )
         self._run = run = StageRun(owner, params, options, chosen, self.fingerprint(hook, options), layout)
         if chosen.reprocess is Reprocess.ALL and run.budget is not None:
             raise ConfigurationError(
@@ -289,6 +307,15 @@ class MaxFrameStageOperator(BaseOperator):
                 "the same row; take the caps out of the scenario for this, or run with reprocess: changed"
             )
         return run
+
+    @staticmethod
+    def _recalls(hook: MaxFrameHook, tables: StageTables, reprocess: Reprocess, attached: bool) -> bool:
+        """Whether rows that are kept beside the output count as published: the run that began decides."""
+        if not tables.parts or reprocess is Reprocess.ALL:
+            return False
+        if attached:
+            return hook.table_comment(tables.working.earlier) is not None
+        return hook.has_partition(tables.kept, tables.partition)
 
     def _source_columns(self, hook: MaxFrameHook) -> list[Column]:
         columns, partition_columns = hook.table_columns(self.source_table)
@@ -331,15 +358,20 @@ class MaxFrameStageOperator(BaseOperator):
         self._ensure_output(hook, tables)
         for statement in selection.create_working_tables(tables):
             hook.execute_sql(statement)
+        if tables.recalls:
+            have = hook.table_columns(tables.kept)[0]
+            hook.execute_sql(keeping.create_earlier(tables))
+            hook.execute_sql(keeping.fill_earlier(tables, run.wanted, run.selection.reprocess, have))
         hook.execute_sql(selection.fill_units(tables, run.wanted, run.selection, run.budget))
         if tables.expands and tables.parts:
             hook.execute_sql(selection.fill_rows(tables, run.wanted, run.selection, run.budget))
         counts = self._counts(hook, tables)
         self.log.info("partition %s: %s", run.partition.path(), counts.describe())
+        self._check_shrink(run, counts, None)
         return counts
 
     def _counts(self, hook: MaxFrameHook, tables: StageTables) -> WorkCounts:
-        units = hook.execute_sql(selection.count_work(tables.working.units))
+        units = hook.execute_sql(selection.count_units(tables))
         has_rows = tables.expands and bool(tables.parts)
         rows = hook.execute_sql(selection.count_work(tables.working.rows)) if has_rows else []
         return WorkCounts.read(units, rows)
@@ -377,7 +409,7 @@ class MaxFrameStageOperator(BaseOperator):
         from airflow_provider_drivepipe.pipelines.context import graph_building
 
         started = time.time()
-        with hook.errors(), graph_building(hook.odps):
+        with hook.errors(), hook.session_options(), graph_building(hook.odps):
             rows = self.build(hook, run, counts)[[c.name for c in run.tables.output_columns]]
             sink = md.to_odps_table(rows, run.tables.working.staging, overwrite=True, index=False)
         session_id = hook.open_session(run.owner)
@@ -399,9 +431,9 @@ class MaxFrameStageOperator(BaseOperator):
 
     def _wait(self, context: Context, hook: MaxFrameHook, run: StageRun, record: JobRecord) -> dict[str, Any]:
         self._record = record
-        logview = hook.logview(record.job)
-        context["ti"].xcom_push(key=LogViewLink().xcom_key, value=logview)
-        self.log.info("LogView: %s", logview)
+        self.logview = hook.logview(record.job)
+        context["ti"].xcom_push(key=LogViewLink().xcom_key, value=self.logview)
+        self.log.info("LogView: %s", self.logview)
         if self.deferrable:
             timeout = self.execution_timeout
             self.defer(
@@ -447,18 +479,23 @@ class MaxFrameStageOperator(BaseOperator):
         self, context: Context, hook: MaxFrameHook, run: StageRun, record: JobRecord, state: str, error: str
     ) -> dict[str, Any]:
         """Clean up after a job that did not succeed and raise its error."""
-        logview = hook.logview(record.job)
+        self.logview = hook.logview(record.job)
         counts = self._counts_so_far(hook, run)
-        store_record(context, record, done=True)
-        hook.stop_session(record.session_id)
-        leave_partition(hook, run.tables.working, run.owner)
+        self._give_up(context, hook, run, record)
         error_class = {JobState.CANCELLED: RemoteJobCancelled, TIMED_OUT: RemoteJobTimeout}.get(
             state, RemoteJobError
         )
         raise error_class(
             f"MaxFrame job {record.dag_id} of session {record.session_id} {state}: {error or 'no message'}\n"
-            f"{counts}\nLogView: {logview}"
+            f"{counts}\nLogView: {self.logview}"
         )
+
+    @staticmethod
+    def _give_up(context: Context, hook: MaxFrameHook, run: StageRun, record: JobRecord | None) -> None:
+        if record is not None:
+            store_record(context, record, done=True)
+            hook.stop_session(record.session_id)
+        leave_partition(hook, run.tables.working, run.owner)
 
     def _counts_so_far(self, hook: MaxFrameHook, run: StageRun) -> str:
         """Return what the job was given and what is published; never in the way of the error itself."""
@@ -474,26 +511,39 @@ class MaxFrameStageOperator(BaseOperator):
         self, context: Context, hook: MaxFrameHook, run: StageRun, record: JobRecord | None
     ) -> dict[str, Any]:
         """Audit, publish, clean up, report; then let the gate speak."""
+        counts = self._counts(hook, run.tables)
         try:
-            books = self._audit(hook, run, ran=record is not None)
-        except UnbalancedBooksError:
-            if record is not None:
-                store_record(context, record, done=True)
-                hook.stop_session(record.session_id)
-            leave_partition(hook, run.tables.working, run.owner)
+            books = self._audit(hook, run, counts, ran=record is not None)
+            self._check_shrink(run, counts, books.table.ok + books.skipped_reasons.get(Reason.BUDGET, 0))
+        except PartitionShrinksError:
+            if record is not None and run.tables.parts:
+                self._keep(hook, run, keeping.keep_unpublished)
+                if run.selection.reprocess is Reprocess.ALL:
+                    mark_reprocessed(context)
+            self._give_up(context, hook, run, record)
             raise
+        except UnbalancedBooksError:
+            self._give_up(context, hook, run, record)
+            raise
+        if counts.removed and run.tables.parts:
+            self._keep(hook, run, keeping.keep_removed)
+        pictures = self.pictures(hook, run)
+        obsolete = obsolete_folders(hook, run.tables, pictures) if pictures else []
         order = [c.name for c in hook.table_columns(run.tables.output)[0]]
         hook.execute_sql(publishing.publish(run.tables, order))
         self.log.info("published %s", run.where)
+        if pictures:
+            delete_folders(hook, pictures, obsolete)
         if run.selection.reprocess is Reprocess.ALL:
             mark_reprocessed(context)
-        logview = None
         if record is not None:
-            logview = hook.logview(record.job)
+            self.logview = hook.logview(record.job)
             hook.stop_session(record.session_id)
             store_record(context, record, done=True)
         self._record = None
-        spending = self._spending(hook, run, books.tokens, ran=record is not None)
+        models = self._who_answers(hook, run)
+        spending = self._spending(hook, run, books.tokens, models, ran=record is not None)
+        failed = self._failed(hook, run, books)
         leave_partition(hook, run.tables.working, run.owner)
         report = StageReport(
             scenario=self.scenario,
@@ -503,6 +553,7 @@ class MaxFrameStageOperator(BaseOperator):
             verdict=books.verdict,
             **asdict(books.table),
             carried_over=books.carried_over,
+            removed=counts.removed,
             failures=books.failures,
             stages=books.stages_json(),
             filtered_reasons=books.filtered_reasons,
@@ -511,19 +562,48 @@ class MaxFrameStageOperator(BaseOperator):
             tokens=books.tokens,
             label_normalised=books.label_normalised,
             prompt=prompt_report(run.options.labels) if run.options.labels else None,
+            models=models,
             spending=spending,
             seconds=round(time.time() - record.started, 3) if record else 0.0,
             session_id=record.session_id if record else None,
-            logview=logview,
+            logview=self.logview,
         )
-        push_report(context, report)
+        push_report(context, report, failed)
         publish_asset_events(context, self.outlets, report.to_json(), run.partition)
         self._check_gate(books)
+        skip_downstream(self, report, run.params)
         return report.to_json()
 
-    def _audit(self, hook: MaxFrameHook, run: StageRun, ran: bool) -> bookkeeping.Books:
+    def _check_shrink(self, run: StageRun, counts: WorkCounts, left: int | None) -> None:
+        """Raise PartitionShrinksError when the partition would lose too much; ``left`` are its rows then."""
+        if not run.params.allow_shrink:
+            Shrinking(
+                run.where,
+                f"{self.source_table} {run.partition.path()}",
+                counts.published_ok,
+                counts.removed_ok,
+                left,
+                empties=bool(counts.published) and not counts.total,
+            ).check(self.gate.max_shrink)
+
+    def _keep(
+        self,
+        hook: MaxFrameHook,
+        run: StageRun,
+        statement: Callable[[StageTables, Sequence[Column]], str],
+    ) -> None:
+        """Keep rows that are not going to be in the partition, with what was paid for them."""
+        hook.execute_sql(keeping.create_kept(run.tables))
+        have = hook.table_columns(run.tables.kept)[0]
+        widen = keeping.widen_kept(run.tables, have)
+        if widen is not None:
+            hook.execute_sql(widen)
+            have = hook.table_columns(run.tables.kept)[0]
+        hook.execute_sql(statement(run.tables, have))
+        self.log.info("results kept for %d days in %s", keeping.KEPT_DAYS, run.tables.kept)
+
+    def _audit(self, hook: MaxFrameHook, run: StageRun, counts: WorkCounts, ran: bool) -> bookkeeping.Books:
         tables = run.tables
-        counts = self._counts(hook, tables)
         if ran:
             staged = hook.execute_sql(publishing.check_staging(tables))[0]
             publishing.require_complete(tables, counts, staged)
@@ -536,12 +616,33 @@ class MaxFrameStageOperator(BaseOperator):
             tokens,
         )
 
-    def _spending(self, hook: MaxFrameHook, run: StageRun, tokens: Tokens, ran: bool) -> Spending | None:
+    def _who_answers(self, hook: MaxFrameHook, run: StageRun) -> dict[str, str]:
+        from airflow_provider_drivepipe.pipelines.context import who_answers
+
+        models = run.options.models
+        if not models:
+            return {}
+        with hook.errors():
+            return who_answers(hook.odps, hook.settings.require_model_project(), models)
+
+    def _spending(
+        self, hook: MaxFrameHook, run: StageRun, tokens: Tokens, models: dict[str, str], ran: bool
+    ) -> Spending | None:
         """Return what the run had from the models, None when it has none to ask."""
         if not run.tables.parts:
             return None
+        # The prices are those of the models that were asked for, not of what stands in for them.
+        asked = {str(stage): model for stage, model in run.options.models.items()}
+        prices = self.prices if models == asked else None
         counted = hook.execute_sql(spent.count_spending(run.tables))[0] if ran else (0, 0, 0, 0)
-        return spending_of(*spent.read_spending(counted), tokens, self.prices)
+        return spending_of(*spent.read_spending(counted), tokens, prices)
+
+    def _failed(self, hook: MaxFrameHook, run: StageRun, books: bookkeeping.Books) -> FailureSample | None:
+        """Return the first inputs that failed, None when none has."""
+        if not books.failures:
+            return None
+        rows = hook.execute_sql(first_failed_rows(run.tables))
+        return FailureSample.of_rows(run.tables, books.failures, rows)
 
     def _check_gate(self, books: bookkeeping.Books) -> None:
         if books.failure_rate > self.gate.max_failure_rate:

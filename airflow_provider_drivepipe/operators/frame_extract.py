@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Column, Stage
+from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Column, OssUri, Stage
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
 from airflow_provider_drivepipe.operators.base import MaxFrameStageOperator, StageRun
 from airflow_provider_drivepipe.pipelines.fingerprint import Fingerprint, fingerprint_of
+from airflow_provider_drivepipe.pipelines.pictures import Pictures
 from airflow_provider_drivepipe.pipelines.publishing import WorkCounts
 from airflow_provider_drivepipe.pipelines.stage_tables import WORK_COLUMN, StageTables, Work, WorkingTables
 from airflow_provider_drivepipe.scenario.columns import frame_columns, model_columns, output_columns
@@ -42,7 +44,8 @@ class MaxFrameFrameExtractOperator(MaxFrameStageOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.oss = oss
-        self.frames = frames or FrameOptions()
+        frames = frames or FrameOptions()
+        self.frames = replace(frames, frames_prefix=frames.frames_prefix or self.output_table.name)
         self.quality = quality
 
     def stage_options(self) -> StageOptions:
@@ -87,6 +90,12 @@ class MaxFrameFrameExtractOperator(MaxFrameStageOperator):
         project = hook.settings.require_model_project() if options.model_stages else None
         return fingerprint_of(options, self._root(hook), project)
 
+    def pictures(self, hook: MaxFrameHook, run: StageRun) -> Pictures:
+        """Return where a run writes frames."""
+        assert run.options.frames is not None
+        place = OssUri.parse(self._root(hook)).join(run.options.frames.frames_prefix, run.partition.path())
+        return Pictures("image_url", place, run.wanted["frames"])
+
     def build(self, hook: MaxFrameHook, run: StageRun, counts: WorkCounts) -> Any:  # noqa: ARG002
         """Return the lazy frame rows of the selected videos."""
         return self.frames_of(hook, run)
@@ -101,8 +110,11 @@ class MaxFrameFrameExtractOperator(MaxFrameStageOperator):
         assert run.options.frames is not None
         mount = MountOptions(self._root(hook), self.oss.mount_path, hook.oss_settings.require_role_arn())
         lineage = tuple(c.name for c in run.tables.source_columns if c.name != "video_path")
+        folder = (
+            f"{run.options.frames.frames_prefix.strip('/')}/{run.partition.path()}/{run.wanted['frames']}"
+        )
         try:
-            job = frame_job(run.options.frames, mount, run.partition.path(), lineage, run.options.quality)
+            job = frame_job(run.options.frames, mount, folder, lineage, run.options.quality)
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
         videos = md.read_odps_table(

@@ -6,20 +6,26 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from airflow_provider_drivepipe.contracts import IMAGE_COLUMNS, STATUS_COLUMNS, Column, Stage
+from airflow_provider_drivepipe.contracts import IMAGE_COLUMNS, STATUS_COLUMNS, Column, OssUri, Stage
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
 from airflow_provider_drivepipe.operators.base import MaxFrameStageOperator, StageRun
 from airflow_provider_drivepipe.operators.frame_extract import check_names
 from airflow_provider_drivepipe.operators.models import given_labels
 from airflow_provider_drivepipe.pipelines.fingerprint import Fingerprint, fingerprint_of
+from airflow_provider_drivepipe.pipelines.pictures import Pictures
 from airflow_provider_drivepipe.pipelines.publishing import WorkCounts
-from airflow_provider_drivepipe.pipelines.stage_tables import WORK_COLUMN, StageTables, Work, WorkingTables
+from airflow_provider_drivepipe.pipelines.stage_tables import (
+    WORK_COLUMN,
+    StageTables,
+    Work,
+    WorkingTables,
+    image_key,
+)
 from airflow_provider_drivepipe.scenario.columns import model_columns
 from airflow_provider_drivepipe.scenario.options import ImageOptions, OssOptions, StageOptions
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 
-_KEY = ("video_path", "clip_id", "clip_dir", "frame_idx", "image_id", "image_url")
 _OF_FRAMES = {"width", "height", "phash", "size_bytes"}
 """Columns of a stage's table whose place this stage's values take: they say the same of its images, or, as
 ``size_bytes`` of a manifest, something of the video, which stays in that table."""
@@ -41,7 +47,8 @@ class MaxFrameImagePrepareOperator(MaxFrameStageOperator):
     def __init__(self, *, oss: OssOptions, images: ImageOptions | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.oss = oss
-        self.images = images or ImageOptions()
+        images = images or ImageOptions()
+        self.images = replace(images, prepared_prefix=images.prepared_prefix or self.output_table.name)
 
     def stage_options(self) -> StageOptions:
         """Return what the operator was built to do."""
@@ -68,7 +75,7 @@ class MaxFrameImagePrepareOperator(MaxFrameStageOperator):
         models = model_columns(options.labels, options.embedding, options.label_embedding)
         taken = status | own | {c.name for c in models}
         check_names(travelling, taken)
-        key = tuple(c for c in _KEY if c in names)
+        key = image_key(names)
         stages = (Stage.IMAGE_PREPARATION, *options.model_stages)
         given = given_labels(self.source_table, source, options)
         identity = ("image_url", *(c for c in ("etag", "fingerprint") if c in names), *given)
@@ -93,8 +100,16 @@ class MaxFrameImagePrepareOperator(MaxFrameStageOperator):
 
         assert options.images is not None
         project = hook.settings.require_model_project() if options.model_stages else None
-        models = fingerprint_of(options, None, project)
-        return replace(models, frames=images_fingerprint(options.images, self._root(hook)))
+        own = {"images": images_fingerprint(options.images, self._root(hook))}
+        return Fingerprint({**own, **fingerprint_of(options, None, project).hashes})
+
+    def pictures(self, hook: MaxFrameHook, run: StageRun) -> Pictures | None:
+        """Return where a run writes prepared images, None where it writes none."""
+        images = run.options.images
+        if images is None or not images.write_back:
+            return None
+        place = OssUri.parse(self._root(hook)).join(images.prepared_prefix, run.partition.path())
+        return Pictures("prepared_url", place, run.wanted["images"])
 
     def build(self, hook: MaxFrameHook, run: StageRun, counts: WorkCounts) -> Any:  # noqa: ARG002
         """Return the lazy rows of the selected images, prepared."""
@@ -119,8 +134,11 @@ class MaxFrameImagePrepareOperator(MaxFrameStageOperator):
         assert run.options.images is not None
         mount = MountOptions(self._root(hook), self.oss.mount_path, hook.oss_settings.require_role_arn())
         names = tuple(c.name for c in lineage)
+        folder = (
+            f"{run.options.images.prepared_prefix.strip('/')}/{run.partition.path()}/{run.wanted['images']}"
+        )
         try:
-            job = image_job(run.options.images, mount, run.partition.path(), names)
+            job = image_job(run.options.images, mount, folder, names)
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
         return prepare(images, run.options.images, mount, job)

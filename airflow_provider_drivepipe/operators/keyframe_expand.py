@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Column, Stage
@@ -95,10 +94,8 @@ class MaxFrameKeyframeExpandOperator(MaxFrameStageOperator):
         from airflow_provider_drivepipe.pipelines.keyframes import keyframes_fingerprint
 
         project = hook.settings.require_model_project() if options.model_stages else None
-        models = fingerprint_of(options, None, project)
-        return replace(
-            models, frames=keyframes_fingerprint(self.keyframes, self._root(hook), options.quality)
-        )
+        own = keyframes_fingerprint(self.keyframes, self._root(hook), options.quality)
+        return Fingerprint({**own, **fingerprint_of(options, None, project).hashes})
 
     def build(self, hook: MaxFrameHook, run: StageRun, counts: WorkCounts) -> Any:  # noqa: ARG002
         """Return the lazy keyframe rows of the selected clips."""

@@ -18,7 +18,7 @@ from airflow_provider_drivepipe.operators.models import (
 )
 from airflow_provider_drivepipe.pipelines.fingerprint import Fingerprint, fingerprint_of
 from airflow_provider_drivepipe.pipelines.publishing import WorkCounts
-from airflow_provider_drivepipe.pipelines.stage_tables import StageTables, WorkingTables
+from airflow_provider_drivepipe.pipelines.stage_tables import IMAGE_KEY, StageTables, WorkingTables, image_key
 from airflow_provider_drivepipe.scenario.columns import model_columns
 from airflow_provider_drivepipe.scenario.options import (
     ImageEmbeddingOptions,
@@ -27,8 +27,6 @@ from airflow_provider_drivepipe.scenario.options import (
     StageOptions,
 )
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
-
-_KEY = ("video_path", "clip_id", "clip_dir", "frame_idx", "image_id", "image_url")
 
 
 class AiFuncLabelOperator(MaxFrameStageOperator):
@@ -94,11 +92,11 @@ class AiFuncLabelOperator(MaxFrameStageOperator):
         travelling = tuple(c for c in source if not (has_status and c.name in status))
         added = model_columns(options.labels, options.embedding, options.label_embedding)
         check_names(travelling, {*status, *(c.name for c in added)})
-        key = tuple(c for c in _KEY if c in names)
+        key = image_key(names)
         if not key:
             raise ConfigurationError(
                 f"table {self.source_table} has none of the columns that tell its rows apart "
-                f"({', '.join(_KEY)}; its columns: {', '.join(names)})"
+                f"({', '.join(IMAGE_KEY)}; its columns: {', '.join(names)})"
             )
         content = tuple(c for c in ("image_url",) if c in names)
         sees_images = bool(options.labels or options.embedding)

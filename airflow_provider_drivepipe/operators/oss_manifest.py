@@ -20,18 +20,21 @@ from airflow_provider_drivepipe.contracts import (
     StageReport,
     Verdict,
 )
-from airflow_provider_drivepipe.exceptions import ConfigurationError, DataGateError
+from airflow_provider_drivepipe.exceptions import ConfigurationError, DataGateError, EmptyInputError
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.hooks.errors import oss_errors
 from airflow_provider_drivepipe.hooks.partition_lock import leave_partition, tags_of, take_partition
 from airflow_provider_drivepipe.operators.partition import (
     PARTITION_SPEC_TEMPLATE,
     partition_spec_from_context,
+    run_params,
 )
-from airflow_provider_drivepipe.operators.report import push_report
+from airflow_provider_drivepipe.operators.report import push_report, skip_downstream
 from airflow_provider_drivepipe.operators.retry import with_retry_policy
 from airflow_provider_drivepipe.pipelines import stage_sql
+from airflow_provider_drivepipe.pipelines.failures import SHOWN, FailedInput, FailureSample
 from airflow_provider_drivepipe.pipelines.manifest import LeftOut, manifest_row
+from airflow_provider_drivepipe.pipelines.publishing import Shrinking
 from airflow_provider_drivepipe.pipelines.stage_tables import WORKING_TABLE_LIFECYCLE_DAYS, WorkingTables
 from airflow_provider_drivepipe.scenario.options import (
     GateOptions,
@@ -44,8 +47,9 @@ from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_drivepipe.scenario.run_params import RunParams
+
 _BATCH = 5000
-_NAMED_IN_LOG = 20
 
 
 class OssManifestOperator(BaseOperator):
@@ -53,7 +57,7 @@ class OssManifestOperator(BaseOperator):
 
     Objects that are no videos (other extensions, folder markers) are left out as ``filtered``; videos of
     zero bytes are left out as ``failed`` with ``empty_file``. Both are counted by reason. The partition is
-    replaced in one statement, also when the listing is empty.
+    replaced in one statement, unless it would lose too many of its videos, or the listing finds none.
 
     :param options: bucket, prefix and extensions. ``{<partition column>}`` in the prefix becomes the
         partition's value, so that ``trips/{ds}/`` lists one day.
@@ -92,25 +96,36 @@ class OssManifestOperator(BaseOperator):
         ti = context["ti"]
         hook = DrivepipeHook(self.conn_id, self.oss_conn_id, run_identity=f"{ti.dag_id}/{ti.run_id}")
         partition = partition_spec_from_context(context, self.partition)
+        params = run_params(context)
         owner = tags_of(context)
         working = WorkingTables.of(self.output_table.name, partition, owner.text())
         counts = Counter[str]()
+        failed: list[FailedInput] = []
         take_partition(context, hook, working, owner)
         try:
-            self._stage(hook, partition, working.staging, counts)
-            self._publish(hook, partition, working.staging)
+            self._stage(hook, partition, working.staging, counts, failed)
+            removed = self._publish(hook, partition, working.staging, counts, params)
         finally:
             leave_partition(hook, working, owner)
-        report = self._report(partition, counts, time.time() - started)
-        push_report(context, report)
+        report = self._report(partition, counts, removed, time.time() - started)
+        push_report(context, report, FailureSample(report.failures, tuple(failed)) if failed else None)
         publish_asset_events(context, self.outlets, report.to_json(), partition)
         self._check_gate(report)
+        skip_downstream(self, report, params)
         return report.to_json()
 
     def _stage(
-        self, hook: DrivepipeHook, partition: PartitionSpec, staging: str, counts: Counter[str]
+        self,
+        hook: DrivepipeHook,
+        partition: PartitionSpec,
+        staging: str,
+        counts: Counter[str],
+        failed: list[FailedInput],
     ) -> None:
-        """Write the listing into the staging table, batch by batch; memory does not grow with the bucket."""
+        """Write the listing into the staging table, batch by batch; memory does not grow with the bucket.
+
+        Counts the objects by what became of them, and keeps the first that failed.
+        """
         hook.execute_sql(
             stage_sql.create_table(
                 staging, MANIFEST_COLUMNS, lifecycle_days=WORKING_TABLE_LIFECYCLE_DAYS, if_not_exists=False
@@ -120,7 +135,7 @@ class OssManifestOperator(BaseOperator):
         self.log.info("listing bucket %s below %r", self.options.bucket, prefix)
         with hook.errors(), hook.odps.get_table(staging).open_writer() as writer:
             batch: list[Sequence[object]] = []
-            for row in self._rows(hook, prefix, counts):
+            for row in self._rows(hook, prefix, counts, failed):
                 batch.append(row)
                 if len(batch) == _BATCH:
                     writer.write(batch)
@@ -129,12 +144,14 @@ class OssManifestOperator(BaseOperator):
             if batch:
                 writer.write(batch)
 
-    def _rows(self, hook: DrivepipeHook, prefix: str, counts: Counter[str]) -> Iterator[Sequence[object]]:
+    def _rows(
+        self, hook: DrivepipeHook, prefix: str, counts: Counter[str], failed: list[FailedInput]
+    ) -> Iterator[Sequence[object]]:
         import alibabacloud_oss_v2 as oss
 
         settings = hook.oss_settings.require_oss()
         root = OssUri(settings.netloc, self.options.bucket)
-        with oss_errors(hook.oss_settings.conn_id, settings.endpoint):
+        with oss_errors(hook.oss_settings.conn_id, settings.endpoint, self.options.bucket):
             paginator = hook.oss.list_objects_v2_paginator()
             request = oss.ListObjectsV2Request(bucket=self.options.bucket, prefix=prefix, max_keys=1000)
             for page in paginator.iter_page(request):
@@ -142,8 +159,11 @@ class OssManifestOperator(BaseOperator):
                     row = manifest_row(found, root, self.options.video_extensions)
                     if isinstance(row, LeftOut):
                         counts[row.reason] += 1
-                        if row.failed and counts[row.reason] <= _NAMED_IN_LOG:
-                            self.log.warning("left out, %s: %s", row.reason, found.key)
+                        if row.failed and len(failed) < SHOWN:
+                            uri = str(OssUri(root.endpoint, root.bucket, found.key))
+                            failed.append(
+                                FailedInput(uri, self.stage_name, str(row.reason), "the object has 0 bytes")
+                            )
                     else:
                         counts["ok"] += 1
                         yield row
@@ -154,7 +174,15 @@ class OssManifestOperator(BaseOperator):
             prefix = prefix.replace(f"{{{name}}}", value)
         return prefix
 
-    def _publish(self, hook: DrivepipeHook, partition: PartitionSpec, staging: str) -> None:
+    def _publish(
+        self,
+        hook: DrivepipeHook,
+        partition: PartitionSpec,
+        staging: str,
+        counts: Counter[str],
+        params: RunParams,
+    ) -> int:
+        """Replace the partition unless it would lose too much; return how many videos it lost."""
         hook.execute_sql(
             stage_sql.create_table(
                 self.output_table.name,
@@ -170,11 +198,19 @@ class OssManifestOperator(BaseOperator):
                 f"table {self.output_table.name} is not a manifest table: it lacks columns "
                 f"({', '.join(sorted(want - have))}) and has others ({', '.join(sorted(have - want))})"
             )
+        table, staged = stage_sql.quote_name(self.output_table.name), stage_sql.quote_name(staging)
+        [[published, gone]] = hook.execute_sql(
+            "SELECT COUNT(*), SUM(CASE WHEN s.`video_path` IS NULL THEN 1 ELSE 0 END) FROM ("
+            f"SELECT `video_path` FROM {table} WHERE {partition.sql(' AND ')}) p LEFT JOIN "
+            f"(SELECT DISTINCT `video_path` FROM {staged}) s ON p.`video_path` = s.`video_path`"
+        )
+        removed = int(gone or 0)
+        self._check(partition, params, int(published), removed, counts)
         columns = stage_sql.column_list([c.name for c in MANIFEST_COLUMNS])
         hook.execute_sql(
-            f"INSERT OVERWRITE TABLE {stage_sql.quote_name(self.output_table.name)} "
-            f"PARTITION ({partition.sql(', ')}) SELECT {columns} FROM {stage_sql.quote_name(staging)}"
+            f"INSERT OVERWRITE TABLE {table} PARTITION ({partition.sql(', ')}) SELECT {columns} FROM {staged}"
         )
+        return removed
 
     def _check_gate(self, report: StageReport) -> None:
         videos = report.ok + report.failed
@@ -187,18 +223,34 @@ class OssManifestOperator(BaseOperator):
         if report.ok < self.gate.min_rows:
             raise DataGateError(f"{report.ok} videos found, at least {self.gate.min_rows} are wanted")
 
-    def _report(self, partition: PartitionSpec, counts: Counter[str], seconds: float) -> StageReport:
+    def _check(
+        self, partition: PartitionSpec, params: RunParams, published: int, removed: int, counts: Counter[str]
+    ) -> None:
+        """Raise before a slip in the prefix takes a published partition away."""
+        place = f"oss://{self.options.bucket}/{self._prefix(partition)}"
+        where = f"{self.output_table.name} {partition.path()}"
+        if not params.allow_shrink:
+            empties = published > 0 and not counts["ok"]
+            Shrinking(where, place, published, removed, counts["ok"], empties).check(self.gate.max_shrink)
+        may_be_empty = self.gate.allow_empty or params.allow_empty or (published and params.allow_shrink)
+        if _found_nothing(counts) and not may_be_empty:
+            raise EmptyInputError(
+                f"no video found below {place}{_left_out(counts)}; {where} was not published. Mend "
+                "oss_prefix or oss_bucket; or, if this may be, set allow_empty: true, in the scenario or for "
+                "the run"
+            )
+
+    def _report(
+        self, partition: PartitionSpec, counts: Counter[str], removed: int, seconds: float
+    ) -> StageReport:
         failed = counts[Reason.EMPTY_FILE]
         books = StageCounts(counts.total(), counts["ok"], failed, counts.total() - counts["ok"] - failed)
-        if books.ok == 0 and failed == 0:
+        if _found_nothing(counts):
             verdict = Verdict.EMPTY_INPUT
         else:
             verdict = Verdict.COMPLETED_WITH_FAILURES if failed else Verdict.COMPLETED
         self.log.info(
-            "%d objects: %d videos, left out: %s",
-            books.rows_in,
-            books.ok,
-            ", ".join(f"{n} {reason}" for reason, n in sorted(counts.items()) if reason != "ok") or "none",
+            "%d objects: %d videos%s", books.rows_in, books.ok, _left_out(counts) or ", none left out"
         )
         return StageReport(
             scenario=self.scenario,
@@ -212,6 +264,7 @@ class OssManifestOperator(BaseOperator):
             filtered=books.filtered,
             skipped=books.skipped,
             carried_over=0,
+            removed=removed,
             failures={self.stage_name: {str(Reason.EMPTY_FILE): failed}} if failed else {},
             filtered_reasons={
                 reason: n for reason, n in sorted(counts.items()) if reason not in ("ok", Reason.EMPTY_FILE)
@@ -219,3 +272,14 @@ class OssManifestOperator(BaseOperator):
             stages={self.stage_name: asdict(books)},
             seconds=round(seconds, 3),
         )
+
+
+def _found_nothing(counts: Counter[str]) -> bool:
+    """Whether there is no video, not even one of zero bytes."""
+    return not counts["ok"] and not counts[Reason.EMPTY_FILE]
+
+
+def _left_out(counts: Counter[str]) -> str:
+    """Return what was left out, as the rest of a sentence; nothing where nothing was."""
+    reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(counts.items()) if reason != "ok" and n)
+    return f", left out: {reasons}" if reasons else ""

@@ -1,4 +1,4 @@
-"""The one place where an Airflow run's partition is decided."""
+"""The one place where an Airflow run's partition and params are read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.scenario.options import PartitionOptions
-from airflow_provider_drivepipe.scenario.partition import PartitionSpec, resolve_partition_value
+from airflow_provider_drivepipe.scenario.partition import (
+    PartitionSpec,
+    default_partition_value,
+    resolve_partition_value,
+)
+from airflow_provider_drivepipe.scenario.run_params import RunParams
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -25,6 +30,7 @@ def partition_spec_from_context(context: Context, options: PartitionOptions) -> 
     """
     values: Mapping[str, Any] = context
     dag_run = values.get("dag_run")
+    run_after = getattr(dag_run, "run_after", None)
     try:
         value = resolve_partition_value(
             partition_key=getattr(dag_run, "partition_key", None),
@@ -34,7 +40,16 @@ def partition_spec_from_context(context: Context, options: PartitionOptions) -> 
             timezone=options.timezone,
             key_format=options.key_format,
             column=options.columns[0],
+            default=default_partition_value(run_after, options) if run_after else None,
         )
         return PartitionSpec(options.columns, (value, *options.fixed_values))
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
+
+
+def run_params(context: Context) -> RunParams:
+    """Return the params of the run. Raises ConfigurationError when they do not fit."""
+    try:
+        return RunParams.read(context["params"])
+    except ValueError as error:
+        raise ConfigurationError(f"this run's params do not fit: {error}") from error

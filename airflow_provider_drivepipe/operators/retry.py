@@ -12,6 +12,8 @@ from airflow_provider_drivepipe.exceptions import (
     AuthenticationError,
     ConfigurationError,
     DataGateError,
+    EmptyInputError,
+    PartitionShrinksError,
     QuotaError,
     TransientError,
     UnbalancedBooksError,
@@ -21,6 +23,8 @@ _USELESS = {
     ConfigurationError: "a retry cannot mend the scenario, the connection or a table",
     AuthenticationError: "a retry cannot mend the access key or the role",
     UnbalancedBooksError: "rows went missing; look before anything is paid again",
+    PartitionShrinksError: "the input lost rows, or the run may say allow_shrink",
+    EmptyInputError: "the place is empty, or the scenario may say allow_empty",
     DataGateError: "the partition is published; Clear the task to work on the failed rows again",
 }
 _WORTH_IT = {

@@ -62,6 +62,7 @@ class Books:
 
     table: StageCounts
     carried_over: int
+    """Rows that are ok and stay as they are; one that failed and is not tried again is just failed."""
     stages: dict[str, StageCounts]
     failures: dict[str, dict[str, int]]
     tokens: Tokens = field(default_factory=Tokens)
@@ -142,7 +143,7 @@ def balance(
             raise UnbalancedBooksError(f"the books of {name} do not balance: {count}; nothing was published")
     return Books(
         table,
-        sum(g.rows for g in groups if g.origin == "carried"),
+        sum(g.rows for g in groups if g.origin == "carried" and g.status == Status.OK),
         books,
         {k: v for k, v in failures.items() if v},
         _tokens(tables.token_columns, tokens[: len(tables.token_columns)]),

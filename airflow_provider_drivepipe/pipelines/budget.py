@@ -19,7 +19,7 @@ class Budget:
     :param rows: most rows that go to models.
     :param calls: most calls, counted as if every label needed all of its repair rounds: whether it does is
         known only after the answer, and a cap has to hold.
-    :param calls_per_row: by the code of a model part, what a row takes.
+    :param calls_per_row: by the name of a model part, what a row takes.
     """
 
     rows: int | None
@@ -31,12 +31,12 @@ class Budget:
         """Return the budget of a run, None when nothing is capped or no model is called."""
         if (selection.max_rows is None and selection.max_calls is None) or not tables.parts:
             return None
-        takes = {part.code: calls_per_row(part.stage, options) for part in tables.parts}
+        takes = {part.name: calls_per_row(part.stage, options) for part in tables.parts}
         return cls(selection.max_rows, selection.max_calls, takes)
 
     def calls_of(self, parts: Iterable[ModelPart]) -> int:
         """Return the calls that a row takes which lacks these parts."""
-        return sum(self.calls_per_row[part.code] for part in parts)
+        return sum(self.calls_per_row[part.name] for part in parts)
 
     def rows_left(self, todo: Mapping[str, int], parts: Iterable[ModelPart]) -> int:
         """Return how many new rows, which lack all ``parts``, are in budget beside the rows of ``todo``."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+from airflow_provider_drivepipe.contracts import Stage
 
 PYAV_REQUIREMENT = "av>=16,<19"
 PILLOW_REQUIREMENT = "Pillow>=11"
@@ -49,13 +52,30 @@ def graph_building(odps: Any) -> Iterator[None]:
     ``md.to_odps_table`` has none, and looks the target table up while the graph is built. The catalog
     endpoint has to be set before a model is loaded.
     """
+    from maxframe.dataframe.type_infer import TypeInferWarning
     from odps import options
     from odps.config import option_context
 
-    with option_context():
+    with option_context(), warnings.catch_warnings():
+        # Rows keep their index through our functions, which is what MaxFrame warns that it assumes.
+        warnings.simplefilter("ignore", TypeInferWarning)
         options.catalog.endpoint = f"http://{odps.get_catalog_host()}"
         odps.to_global()
         yield
+
+
+def who_answers(odps: Any, project: str, models: Mapping[Stage, str]) -> dict[str, str]:
+    """Return for each stage what its answers come from: its model, or what its catalog says stands in for it.
+
+    A model card says so in its option ``answeredBy``.
+    """
+    found = {}
+    with graph_building(odps):
+        for stage, name in models.items():
+            model = odps.get_model(name, project)
+            model.reload()
+            found[str(stage)] = str((model.options or {}).get("answeredBy", name))
+    return found
 
 
 def declared_dtypes(dtypes: Mapping[str, Any]) -> Any:

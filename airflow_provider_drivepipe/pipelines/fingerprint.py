@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from airflow_provider_drivepipe.contracts import Stage
+from airflow_provider_drivepipe.pipelines.stage_sql import quote_text
 from airflow_provider_drivepipe.scenario.label_schemas import schema_text
 from airflow_provider_drivepipe.scenario.options import (
     FrameOptions,
@@ -29,12 +31,19 @@ IMAGE_EMBEDDING_RESULT_VERSION = 1
 QUALITY_RESULT_VERSION = 1
 LABEL_EMBEDDING_RESULT_VERSION = 1
 
-FRAMES_POSITION = 1
-IDENTITY_POSITION = 4
-LABEL_EMBEDDING_POSITION = 5
-ABSENT = "-"
-RULES_MARK = "~"
-"""Stands between the hash of the frames and that of the rules that left some of them out."""
+PART_NAMES = {
+    Stage.FRAME_EXTRACTION: "frames",
+    Stage.KEYFRAME_EXPANSION: "keyframes",
+    Stage.IMAGE_PREPARATION: "images",
+    Stage.LABEL: "label",
+    Stage.IMAGE_EMBEDDING: "image_embedding",
+    Stage.LABEL_EMBEDDING: "label_embedding",
+}
+"""What the hash of a stage is called in a fingerprint."""
+RULES = "rules"
+"""The part of the rules that left frames out: pictures stay the same when only rules change."""
+INPUT = "input"
+"""The part of the input row's identity, which differs from row to row."""
 
 _NOT_CONTENT = {"timeout_sec", "cpu", "memory_gb", "batch_rows"}
 """Frame options that change how the work is done, not what comes out."""
@@ -60,11 +69,6 @@ def quality_fingerprint(options: QualityOptions, limits: Mapping[str, int] | Non
     :param limits: what else decides whether a frame comes through, by name.
     """
     return _digest("quality", QUALITY_RESULT_VERSION, {**asdict(options), **(limits or {})})
-
-
-def with_rules(frames: str, rules: str) -> str:
-    """Return the hash of frames followed by that of the rules that left some of them out."""
-    return f"{frames}{RULES_MARK}{rules}"
 
 
 def label_fingerprint(options: LabelOptions, model_project: str) -> str:
@@ -94,47 +98,49 @@ def label_embedding_fingerprint(options: LabelEmbeddingOptions, model_project: s
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What a row's ``fingerprint`` column says: hash of frames, of label, of embedding, then of the input.
+    """What the rows of a run are made with: a hash for each part, by name.
 
-    Four places with dots between them, ``-`` where a table holds no such thing; a fifth one for the embedding
-    of the label where a table has that. So it can be told which part of a row is current, and only the others
-    are made again. Where rules leave frames out, the hash of the frames is followed by ``~`` and the hash of
-    the rules: pictures stay the same when only rules change.
+    A row's ``fingerprint`` column says it as ``frames=<hash>;label=<hash>;input=<hash>``, so that SQL can
+    tell which part of a row is current, and only the others are made again.
     """
 
-    frames: str = ABSENT
-    label: str = ABSENT
-    embedding: str = ABSENT
-    label_embedding: str = ABSENT
+    hashes: Mapping[str, str]
 
-    def prefix(self) -> str:
-        """Return everything before the input's hash, which differs from row to row."""
-        return f"{self.frames}.{self.label}.{self.embedding}"
+    def __getitem__(self, name: str) -> str:
+        """Return the hash of a part, empty where there is none."""
+        return self.hashes.get(name, "")
 
-    def suffix(self) -> str:
-        """Return what comes after the input's hash, with its dot; nothing without label embeddings."""
-        return "" if self.label_embedding == ABSENT else f".{self.label_embedding}"
 
-    def at(self, position: int) -> str:
-        """Return the hash at a place, counted from 1; the input's has none here."""
-        return (self.frames, self.label, self.embedding, "", self.label_embedding)[position - 1]
+def part_sql(fingerprint: str, name: str) -> str:
+    """Return the hash of a part in a column of fingerprints, empty where there is none."""
+    return f"COALESCE(REGEXP_EXTRACT({fingerprint}, '(^|;){name}=([^;]*)', 2), '')"
+
+
+def without_part_sql(text: str, name: str) -> str:
+    """Return a text with fingerprints in it without one of their parts."""
+    return f"REGEXP_REPLACE({text}, ';{name}=[0-9a-f]*', '')"
+
+
+def fingerprint_sql(hashes: Mapping[str, str]) -> str:
+    """Return a row's fingerprint of the expressions of its parts."""
+    pieces = (f"{quote_text(f';{name}=')}, {hash_}" for name, hash_ in hashes.items())
+    return f"SUBSTR(CONCAT({', '.join(pieces)}), 2)"
 
 
 def fingerprint_of(options: StageOptions, oss_root: str | None, model_project: str | None) -> Fingerprint:
     """Return the fingerprint of a stage. ``oss_root`` is needed for frames, ``model_project`` for models."""
-    return Fingerprint(
-        _frames_part(options, oss_root or "") if options.frames else ABSENT,
-        label_fingerprint(options.labels, model_project or "") if options.labels else ABSENT,
-        image_embedding_fingerprint(options.embedding, model_project or "") if options.embedding else ABSENT,
-        label_embedding_fingerprint(options.label_embedding, model_project or "")
-        if options.label_embedding
-        else ABSENT,
-    )
-
-
-def _frames_part(options: StageOptions, oss_root: str) -> str:
-    assert options.frames is not None
-    frames = frames_fingerprint(options.frames, oss_root)
-    if options.quality is None:
-        return frames
-    return with_rules(frames, quality_fingerprint(options.quality))
+    project = model_project or ""
+    hashes: dict[str, str] = {}
+    if options.frames:
+        hashes[PART_NAMES[Stage.FRAME_EXTRACTION]] = frames_fingerprint(options.frames, oss_root or "")
+        if options.quality:
+            hashes[RULES] = quality_fingerprint(options.quality)
+    if options.labels:
+        hashes[PART_NAMES[Stage.LABEL]] = label_fingerprint(options.labels, project)
+    if options.embedding:
+        hashes[PART_NAMES[Stage.IMAGE_EMBEDDING]] = image_embedding_fingerprint(options.embedding, project)
+    if options.label_embedding:
+        hashes[PART_NAMES[Stage.LABEL_EMBEDDING]] = label_embedding_fingerprint(
+            options.label_embedding, project
+        )
+    return Fingerprint(hashes)

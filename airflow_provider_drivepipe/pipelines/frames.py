@@ -26,18 +26,18 @@ cloudpickle.register_pickle_by_value(worker)
 def frame_job(
     options: FrameOptions,
     mount: MountOptions,
-    partition_path: str,
+    folder: str,
     lineage: tuple[str, ...],
     quality: QualityOptions | None = None,
 ) -> FrameJob:
-    """Return what the worker needs to know; JPEGs go to ``<root>/<frames_prefix>/<partition_path>/``.
+    """Return what the worker needs to know; JPEGs go to ``<root>/<folder>/<video_id>/``.
 
     Raises ValueError for options that no video can fulfil.
     """
     job = FrameJob(
         oss_root=mount.root,
         mount_path=mount.path,
-        output_prefix=f"{options.frames_prefix.strip('/')}/{partition_path}",
+        output_prefix=folder,
         fps=options.fps,
         sample_count=options.sample_count,
         sampling_rule=str(options.sampling_rule),
@@ -56,10 +56,10 @@ def extract(videos: Any, options: FrameOptions, mount: MountOptions, job: FrameJ
     Rows have a fresh index, unique over all chunks, so that later stages can be joined to them.
     """
 
-    def extract_chunk(chunk: Any) -> Any:
+    def frame_extraction(chunk: Any) -> Any:
         return extract_frames(chunk, job)
 
-    udf = with_running_options(engine="dpe", cpu=options.cpu, memory=options.memory_gb)(extract_chunk)
+    udf = with_running_options(engine="dpe", cpu=options.cpu, memory=options.memory_gb)(frame_extraction)
     udf = with_python_requirements(PYAV_REQUIREMENT, PILLOW_REQUIREMENT)(udf)
     udf = with_fs_mount(mount.root, mount.path, storage_options={"role_arn": mount.role_arn})(udf)
     lineage_dtypes = {name: videos.dtypes[name] for name in job.lineage}

@@ -45,20 +45,17 @@ def images_fingerprint(options: ImageOptions, oss_root: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def image_job(
-    options: ImageOptions, mount: MountOptions, partition_path: str, lineage: tuple[str, ...]
-) -> ImageJob:
-    """Return what the worker needs to know; images go to ``<root>/<prepared_prefix>/<partition_path>/``.
+def image_job(options: ImageOptions, mount: MountOptions, folder: str, lineage: tuple[str, ...]) -> ImageJob:
+    """Return what the worker needs to know; images go to ``<root>/<folder>/``.
 
     Raises ValueError for options that no image can fulfil.
     """
     if options.write_back and options.inline:
         raise ValueError("images are either written back or passed on inline")
-    prefix = f"{options.prepared_prefix.strip('/')}/{partition_path}"
     job = ImageJob(
         oss_root=mount.root,
         mount_path=mount.path,
-        output_prefix=prefix if options.write_back else None,
+        output_prefix=folder if options.write_back else None,
         size=TargetSize(options.longest_side, options.exact_size, options.enlarge),
         resize_filter=str(options.resize_filter),
         jpeg_quality=options.jpeg_quality,
@@ -78,10 +75,10 @@ def prepare(images: Any, options: ImageOptions, mount: MountOptions, job: ImageJ
     Rows have a fresh index, unique over all chunks, so that later stages can be joined to them.
     """
 
-    def prepare_chunk(chunk: Any) -> Any:
+    def image_preparation(chunk: Any) -> Any:
         return prepare_images(chunk, job)
 
-    udf = with_running_options(engine="dpe", cpu=options.cpu, memory=options.memory_gb)(prepare_chunk)
+    udf = with_running_options(engine="dpe", cpu=options.cpu, memory=options.memory_gb)(image_preparation)
     udf = with_python_requirements(PILLOW_REQUIREMENT)(udf)
     udf = with_fs_mount(mount.root, mount.path, storage_options={"role_arn": mount.role_arn})(udf)
     lineage_dtypes = {name: images.dtypes[name] for name in job.lineage}

@@ -12,7 +12,7 @@ from maxframe.udf import with_fs_mount, with_python_requirements, with_running_o
 
 from airflow_provider_drivepipe import worker
 from airflow_provider_drivepipe.pipelines.context import PILLOW_REQUIREMENT, MountOptions, declared_dtypes
-from airflow_provider_drivepipe.pipelines.fingerprint import quality_fingerprint, with_rules
+from airflow_provider_drivepipe.pipelines.fingerprint import RULES, quality_fingerprint
 from airflow_provider_drivepipe.scenario.options import KeyframeOptions, QualityOptions
 from airflow_provider_drivepipe.worker.frame_quality import QualityRules
 from airflow_provider_drivepipe.worker.keyframe_quality import KeyframeQuality
@@ -34,17 +34,17 @@ _LIMITS = ("max_pixels", "max_bytes")
 
 def keyframes_fingerprint(
     options: KeyframeOptions, oss_root: str, quality: QualityOptions | None = None
-) -> str:
-    """Return 16 hex digits over what decides the rows; ``oss_root`` counts because rows hold full URIs.
+) -> dict[str, str]:
+    """Return the hashes of what decides the rows, by part; ``oss_root`` counts because rows hold full URIs.
 
-    Where keyframes are measured, the hash of the rules follows, as it does for frames of videos.
+    Where keyframes are measured, the rules have a part of their own, as they do for frames of videos.
     """
     content = {name: value for name, value in asdict(options).items() if name in _CONTENT}
     text = json.dumps(["keyframes", KEYFRAMES_RESULT_VERSION, {**content, "oss_root": oss_root}])
-    keyframes = hashlib.sha256(text.encode()).hexdigest()[:16]
-    if quality is None:
-        return keyframes
-    return with_rules(keyframes, quality_fingerprint(quality, {n: getattr(options, n) for n in _LIMITS}))
+    hashes = {"keyframes": hashlib.sha256(text.encode()).hexdigest()[:16]}
+    if quality is not None:
+        hashes[RULES] = quality_fingerprint(quality, {n: getattr(options, n) for n in _LIMITS})
+    return hashes
 
 
 def keyframe_job(
@@ -89,10 +89,10 @@ def expand(clips: Any, options: KeyframeOptions, mount: MountOptions, job: Keyfr
     Rows have a fresh index, unique over all chunks, so that later stages can be joined to them.
     """
 
-    def expand_chunk(chunk: Any) -> Any:
+    def keyframe_expansion(chunk: Any) -> Any:
         return expand_clips(chunk, job)
 
-    udf = with_running_options(engine="dpe", cpu=options.cpu, memory=options.memory_gb)(expand_chunk)
+    udf = with_running_options(engine="dpe", cpu=options.cpu, memory=options.memory_gb)(keyframe_expansion)
     if job.quality is not None:
         udf = with_python_requirements(PILLOW_REQUIREMENT)(udf)
     udf = with_fs_mount(mount.root, mount.path, storage_options={"role_arn": mount.role_arn})(udf)

@@ -96,12 +96,12 @@ def repair_labels(rows: Any, options: LabelOptions, access: ModelAccess, job: As
 def _repair_round(
     rows: Any, options: LabelOptions, access: ModelAccess, job: AssembleJob, number: int
 ) -> Any:
-    def mark_chunk(chunk: Any) -> Any:
+    def find_answers_to_repair(chunk: Any) -> Any:
         return mark_repairs(chunk, job, number)
 
     columns = list(rows.dtypes.index)
     marked = rows.mf.apply_chunk(
-        mark_chunk,
+        find_answers_to_repair,
         output_type="dataframe",
         dtypes=declared_dtypes(repair_dtypes(dict(rows.dtypes), number)),
         skip_infer=True,
@@ -137,12 +137,12 @@ def call_models(rows: Any, options: StageOptions, access: ModelAccess, job: Asse
     if options.labels is not None:
         combined = repair_labels(combined, options.labels, access, job)
 
-    def assemble_chunk(chunk: Any) -> Any:
+    def check_answers(chunk: Any) -> Any:
         return assemble(chunk, job)
 
     dtypes = assemble_dtypes(job, dict(rows.dtypes))
     final = combined.mf.apply_chunk(
-        assemble_chunk, output_type="dataframe", dtypes=declared_dtypes(dtypes), skip_infer=True
+        check_answers, output_type="dataframe", dtypes=declared_dtypes(dtypes), skip_infer=True
     )
     if options.label_embedding is None:
         return final
@@ -161,14 +161,14 @@ def embed_labels(
 
     dimension = options.dimension
 
-    def mark_chunk(chunk: Any) -> Any:
+    def choose_labels_to_embed(chunk: Any) -> Any:
         return mark_label_texts(chunk)
 
-    def add_chunk(chunk: Any) -> Any:
+    def label_embedding(chunk: Any) -> Any:
         return add_label_vectors(chunk, dimension)
 
     marked = rows.mf.apply_chunk(
-        mark_chunk,
+        choose_labels_to_embed,
         output_type="dataframe",
         dtypes=declared_dtypes({**dtypes, EMBED_TEXT: "object"}),
         skip_infer=True,
@@ -183,7 +183,7 @@ def embed_labels(
         running_options=dict(_EMBED_RUNNING_OPTIONS),
     ).rename(columns={"response": VECTOR_RESPONSE, "success": VECTOR_SUCCESS})
     embedded = md.concat([asked, answers], axis=1).mf.apply_chunk(
-        add_chunk, output_type="dataframe", dtypes=declared_dtypes(dtypes), skip_infer=True
+        label_embedding, output_type="dataframe", dtypes=declared_dtypes(dtypes), skip_infer=True
     )
     return md.concat([embedded, rest])
 
@@ -207,11 +207,11 @@ def beyond_budget(rows: Any, job: AssembleJob, stage: str) -> Any:
 
     reason, message = str(Reason.BUDGET), BUDGET_MESSAGE
 
-    def skip_chunk(chunk: Any) -> Any:
+    def beyond_budget_rows(chunk: Any) -> Any:
         return not_tried(chunk, job, stage, reason, message)
 
     return rows.mf.apply_chunk(
-        skip_chunk,
+        beyond_budget_rows,
         output_type="dataframe",
         dtypes=declared_dtypes(assemble_dtypes(job, dict(rows.dtypes))),
         skip_infer=True,
@@ -221,11 +221,11 @@ def beyond_budget(rows: Any, job: AssembleJob, stage: str) -> Any:
 def pass_through(rows: Any, job: AssembleJob) -> Any:
     """Return final rows for ``rows`` that never reach a model: their model columns are NULL."""
 
-    def pass_chunk(chunk: Any) -> Any:
+    def failed_before(chunk: Any) -> Any:
         return passthrough(chunk, job)
 
     return rows.mf.apply_chunk(
-        pass_chunk,
+        failed_before,
         output_type="dataframe",
         dtypes=declared_dtypes(assemble_dtypes(job, dict(rows.dtypes))),
         skip_infer=True,

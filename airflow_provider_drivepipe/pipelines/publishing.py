@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from airflow_provider_drivepipe.contracts import Stage
-from airflow_provider_drivepipe.exceptions import UnbalancedBooksError
+from airflow_provider_drivepipe.contracts import Stage, Status
+from airflow_provider_drivepipe.exceptions import PartitionShrinksError, UnbalancedBooksError
 from airflow_provider_drivepipe.pipelines.stage_sql import column_list, null_of, quote_name, quote_text
-from airflow_provider_drivepipe.pipelines.stage_tables import NOT_TRIED, TODO, WORK_COLUMN, StageTables, Work
+from airflow_provider_drivepipe.pipelines.stage_tables import (
+    NOT_TRIED,
+    REMOVED,
+    STAYS,
+    TODO,
+    WORK_COLUMN,
+    StageTables,
+    Work,
+)
 
 _FAILED_VIDEO_FRAME = "CAST(-1 AS BIGINT) AS `frame_idx`"
 _CLIP_KEY = ("clip_id", "clip_dir")
@@ -21,13 +29,34 @@ class WorkCounts:
 
     units: Mapping[str, int]
     rows: Mapping[str, int]
+    published: Mapping[str, int] = field(default_factory=dict)
+    """Rows that are published now, by whether their unit is still in the input, and by status."""
 
     @classmethod
     def read(cls, units: Iterable[Sequence[object]], rows: Iterable[Sequence[object]] = ()) -> WorkCounts:
-        """Read the results of :func:`selection.count_work` for both tables."""
+        """Read the results of :func:`selection.count_units` and, for the rows, of ``count_work``."""
+        counts = {str(work): int(str(n)) for work, n in units}
+        published = {fate: n for fate, n in counts.items() if fate.startswith((STAYS, REMOVED))}
         return cls(
-            {str(work): int(str(n)) for work, n in units}, {str(work): int(str(n)) for work, n in rows}
+            {work: n for work, n in counts.items() if work not in published},
+            {str(work): int(str(n)) for work, n in rows},
+            published,
         )
+
+    @property
+    def published_ok(self) -> int:
+        """Published rows that are ok."""
+        return self.published.get(STAYS + Status.OK, 0) + self.removed_ok
+
+    @property
+    def removed_ok(self) -> int:
+        """Those of them whose unit is not in the input any more."""
+        return self.published.get(REMOVED + Status.OK, 0)
+
+    @property
+    def removed(self) -> int:
+        """Published rows, ok or not, whose unit is not in the input any more."""
+        return sum(n for fate, n in self.published.items() if fate.startswith(REMOVED))
 
     @property
     def total(self) -> int:
@@ -66,7 +95,43 @@ class WorkCounts:
         missing = sum(self.todo.values())
         if missing:
             said.append(f"{missing} rows that lack results of models")
+        if self.removed:
+            said.append(f"{self.removed} published rows whose input is gone")
         return f"{self.total} input units" + (f": {', '.join(said)}" if said else "")
+
+
+@dataclass(frozen=True)
+class Shrinking:
+    """What a run would take from a partition.
+
+    :param where: table and partition.
+    :param source: where the input is.
+    :param published: ok rows that are published now.
+    :param removed: those of them whose input is gone.
+    :param left: ok rows that would be published; None while it is not known.
+    :param empties: whether rows are published now, ok or not, and none would be.
+    """
+
+    where: str
+    source: str
+    published: int
+    removed: int
+    left: int | None
+    empties: bool
+
+    def check(self, max_shrink: float) -> None:
+        """Raise PartitionShrinksError when it is more than ``max_shrink``, a share of 0 to 1, or all."""
+        left = self.published - self.removed if self.left is None else self.left
+        lost = max(self.removed, self.published - left)
+        all_lost = self.empties or (self.published > 0 and self.left == 0)
+        if not all_lost and lost <= max_shrink * self.published:
+            return
+        gone = f"; the input of {self.removed} is not in {self.source} any more" if self.removed else ""
+        raise PartitionShrinksError(
+            f"{self.where} holds {self.published} ok rows, and would hold {left}{gone}. Nothing was "
+            f"published: a run may take at most {max_shrink:.0%} of the ok rows (max_shrink), and not all. "
+            "Mend the input; or, if this is meant, trigger the run with allow_shrink: true"
+        )
 
 
 def count_statuses(tables: StageTables) -> str:
@@ -185,12 +250,18 @@ def publish(tables: StageTables, order: Sequence[str]) -> str:
     :param order: the columns as the table has them, for the statement goes by place: one that was added to
         the table later stands last.
     """
-    return (
-        f"INSERT OVERWRITE TABLE {quote_name(tables.output)} PARTITION ({tables.partition.sql(', ')}) "
-        + " UNION ALL ".join(
-            f"SELECT {column_list(order)} FROM ({query}) {origin[0]}"
-            for origin, query in _origins(tables).items()
-        )
+    target = f"{quote_name(tables.output)} PARTITION ({tables.partition.sql(', ')})"
+    return f"INSERT OVERWRITE TABLE {target} {rows_to_be(tables, order)}"
+
+
+def rows_to_be(tables: StageTables, order: Sequence[str] | None = None) -> str:
+    """Return the query for the rows of the partition to be.
+
+    :param order: the columns, in an order other than the stage's own.
+    """
+    names = column_list(order) if order else tables.output_names()
+    return " UNION ALL ".join(
+        f"SELECT {names} FROM ({query}) {origin[0]}" for origin, query in _origins(tables).items()
     )
 
 
@@ -210,7 +281,7 @@ def _carried(tables: StageTables) -> str:
     sql = (
         f"SELECT {tables.output_names('o.')} FROM (SELECT {tables.output_names()}, "
         f"{tables.unit_key_sql()} AS drivepipe_key, {tables.row_key_sql()} AS drivepipe_row_key "
-        f"FROM {quote_name(tables.output)} WHERE {tables.partition_filter}) o "
+        f"FROM {tables.earlier_sql}) o "
         f"LEFT SEMI JOIN (SELECT {tables.unit_key_sql()} AS k "
         f"FROM {quote_name(tables.working.units)} WHERE {kept}) i ON o.drivepipe_key = i.k"
     )

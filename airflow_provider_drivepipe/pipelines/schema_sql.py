@@ -12,6 +12,7 @@ from airflow_provider_drivepipe.contracts import (
     Column,
     Stage,
 )
+from airflow_provider_drivepipe.pipelines.keeping import KEPT_DAYS
 from airflow_provider_drivepipe.pipelines.stage_sql import create_table
 from airflow_provider_drivepipe.scenario.plan import Plan, StagePlan
 from airflow_provider_drivepipe.scenario.queries import example_queries
@@ -71,6 +72,11 @@ def _statement(plan: Plan, task: StagePlan, columns: Columns | None) -> str:
         one_per_line=True,
     )
     head = f"-- {table.name}: written by task {task.task_id} ({', '.join(task.stages)})."
+    if task.models:
+        head += (
+            f"\n-- {table.name}__kept: the same columns and partitions, for {KEPT_DAYS} days. Made by the"
+            "\n-- task when rows leave a partition: what was paid for them comes back when their input does."
+        )
     if columns is not None:
         return f"{head}\n{sql};"
     return (

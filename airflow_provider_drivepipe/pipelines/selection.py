@@ -6,15 +6,17 @@ changes while the job runs changes nothing until the next run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Reason, Stage, Status
 from airflow_provider_drivepipe.pipelines.budget import BUDGET_MESSAGE, Budget
 from airflow_provider_drivepipe.pipelines.fingerprint import (
-    FRAMES_POSITION,
-    IDENTITY_POSITION,
-    LABEL_EMBEDDING_POSITION,
+    INPUT,
+    PART_NAMES,
+    RULES,
     Fingerprint,
+    fingerprint_sql,
+    part_sql,
 )
 from airflow_provider_drivepipe.pipelines.stage_sql import (
     column_list,
@@ -24,6 +26,8 @@ from airflow_provider_drivepipe.pipelines.stage_sql import (
 )
 from airflow_provider_drivepipe.pipelines.stage_tables import (
     NOT_TRIED,
+    REMOVED,
+    STAYS,
     TODO,
     WORK_COLUMN,
     WORKING_TABLE_LIFECYCLE_DAYS,
@@ -72,6 +76,24 @@ def count_work(table: str) -> str:
     return f"SELECT {work}, COUNT(*) FROM {quote_name(table)} GROUP BY {work}"
 
 
+def count_units(tables: StageTables) -> str:
+    """Return :func:`count_work` of the units, and the same for published rows.
+
+    These count as ``stays <status>``, or ``removed <status>`` where their unit is not in the input any more.
+    """
+    published = (
+        f"SELECT CONCAT(CASE WHEN u.k IS NULL THEN {quote_text(REMOVED)} ELSE {quote_text(STAYS)} END, "
+        f"o.`status`) AS fate FROM (SELECT `status`, {tables.unit_key_sql()} AS drivepipe_key "
+        f"FROM {quote_name(tables.output)} WHERE {tables.partition_filter}) o LEFT JOIN ("
+        f"SELECT DISTINCT {tables.unit_key_sql()} AS k FROM {quote_name(tables.working.units)}) u "
+        "ON o.drivepipe_key = u.k"
+    )
+    return (
+        f"{count_work(tables.working.units)} UNION ALL SELECT fate, COUNT(*) FROM ({published}) p "
+        "GROUP BY fate"
+    )
+
+
 def _insert(target: str, columns: Sequence[str], query: str) -> str:
     work = quote_name(WORK_COLUMN.name)
     return (
@@ -107,10 +129,6 @@ def _source(tables: StageTables, options: SelectionOptions) -> str:
         f"SUBSTR(MD5({tables.identity_sql()}), 1, 16) AS drivepipe_identity "
         f"FROM {quote_name(tables.source)} WHERE {tables.partition_filter}) r"
     )
-
-
-def _part(fingerprint: str, position: int) -> str:
-    return f"SPLIT_PART(COALESCE({fingerprint}, ''), '.', {position})"
 
 
 def _work(
@@ -177,7 +195,10 @@ def _status_values(tables: StageTables, attempt: str, fingerprint: str, options:
 
 def _fill_expanding_units(tables: StageTables, wanted: Fingerprint, options: SelectionOptions) -> str:
     published = "d.drivepipe_key IS NOT NULL AND d.skipped = 0"
-    content = f"CONCAT({quote_text(wanted.frames + '.')}, s.drivepipe_identity)"
+    hashes = {name: quote_text(hash_) for name, hash_ in wanted.hashes.items()}
+    content = _content(
+        {name: quote_text(wanted[name]) for name in _first_parts(tables)} | {INPUT: "s.drivepipe_identity"}
+    )
     same = f"d.content_min = d.content_max AND d.content_max = {content}"
     needs = {
         Reprocess.ALL: "TRUE",
@@ -193,8 +214,7 @@ def _fill_expanding_units(tables: StageTables, wanted: Fingerprint, options: Sel
     earlier = [f"drivepipe_earlier_{c}" for c in _STATUS] if tables.source_has_status else []
     sorted_units = (
         f"SELECT {column_list([*source_columns, *earlier], 's.')}, "
-        f"CONCAT({quote_text(wanted.prefix() + '.')}, s.drivepipe_identity, {quote_text(wanted.suffix())}) "
-        "AS drivepipe_wanted, "
+        f"{fingerprint_sql({**hashes, INPUT: 's.drivepipe_identity'})} AS drivepipe_wanted, "
         f"CASE WHEN {same} THEN d.attempt + 1 ELSE 1 END AS drivepipe_attempt, {work} "
         f"FROM ({_source(tables, options)}) s LEFT JOIN ({_published_units(tables)}) d "
         "ON s.drivepipe_key = d.drivepipe_key"
@@ -205,6 +225,15 @@ def _fill_expanding_units(tables: StageTables, wanted: Fingerprint, options: Sel
         f"FROM ({sorted_units}) u"
     )
     return _insert(tables.working.units, [*source_columns, *_STATUS], query)
+
+
+def _first_parts(tables: StageTables) -> tuple[str, str]:
+    """Names of the parts of a fingerprint that decide what the first stage makes of a unit."""
+    return PART_NAMES[tables.stages[0]], RULES
+
+
+def _content(hashes: Mapping[str, str]) -> str:
+    return "CONCAT({})".format(", '.', ".join(hashes.values()))
 
 
 def _published_units(tables: StageTables) -> str:
@@ -225,14 +254,13 @@ def _published_units(tables: StageTables) -> str:
             condition = f"({condition}) AND NOT ({tables.image_failed_sql()})"
         return f"CASE WHEN {condition} THEN 1 ELSE 0 END"
 
-    frames, identity = (_part("`fingerprint`", at) for at in (FRAMES_POSITION, IDENTITY_POSITION))
-    content = f"CONCAT({frames}, '.', {identity})"
+    content = _content({name: part_sql("`fingerprint`", name) for name in (*_first_parts(tables), INPUT)})
     return (
         "SELECT drivepipe_key, MAX(`attempt`) AS `attempt`, MIN(content) AS content_min, "
         "MAX(content) AS content_max, SUM(failed) AS failed, SUM(skipped) AS skipped FROM ("
         f"SELECT {tables.unit_key_sql()} AS drivepipe_key, `attempt`, {content} AS content, "
         f"{is_status(Status.FAILED)} AS failed, {is_status(Status.SKIPPED)} AS skipped "
-        f"FROM {quote_name(tables.output)} WHERE {tables.partition_filter}) p GROUP BY drivepipe_key"
+        f"FROM {tables.earlier_sql}) p GROUP BY drivepipe_key"
     )
 
 
@@ -244,27 +272,24 @@ def fill_rows(
     What a row has already, and is current, stays in it: only what is missing is asked for again. Rows beyond
     the budget stay as they are.
     """
-    label_embedding = quote_text(wanted.suffix()[1:])
-    needs = {
-        part: _needed(part, "o.", wanted, options, identity_current=None, label_embedding=label_embedding)
-        for part in tables.parts
-    }
-    needs = _with_labels_behind(needs)
+    hashes = {part: quote_text(wanted[part.name]) for part in tables.parts}
+    needs = _with_labels_behind({part: _needed(part, "o.", hashes, options) for part in tables.parts})
     flagged = (
         f"SELECT {tables.output_names('o.')}, "
         + ", ".join(f"CASE WHEN {need} THEN 1 ELSE 0 END AS {_flag(part)}" for part, need in needs.items())
-        + f" FROM {quote_name(tables.output)} o "
+        + f" FROM (SELECT {tables.output_names()} FROM {tables.earlier_sql}) o "
         f"LEFT SEMI JOIN (SELECT {tables.unit_key_sql()} AS drivepipe_key "
         f"FROM {quote_name(tables.working.units)} "
         f"WHERE {quote_name(WORK_COLUMN.name)} = {quote_text(Work.KEEP)}) k "
         f"ON {tables.unit_key_sql('o.')} = k.drivepipe_key "
-        f"WHERE {' AND '.join(f'o.{c}' for c in _filters(tables))} "
-        f"AND (o.`status` = {quote_text(Status.OK)} "
+        f"WHERE (o.`status` = {quote_text(Status.OK)} "
         f"OR (o.`status` IN ({quote_text(Status.FAILED)}, {quote_text(Status.SKIPPED)}) "
         f"AND o.`error_stage` <> {quote_text(tables.stages[0])}))"
     )
-    frames, identity = (_part("`fingerprint`", at) for at in (FRAMES_POSITION, IDENTITY_POSITION))
-    fingerprint = _next_fingerprint(tables, wanted, frames, identity, label_embedding)
+    kept = {name: part_sql("`fingerprint`", name) for name in (*_first_parts(tables), INPUT)}
+    if not wanted[RULES]:
+        del kept[RULES]
+    fingerprint = _next_fingerprint(kept, hashes)
     work = quote_name(WORK_COLUMN.name)
     needed = (
         f"SELECT {tables.output_names()}, {_flags(tables)}, {fingerprint} AS drivepipe_next, "
@@ -278,16 +303,12 @@ def fill_rows(
     return _insert(tables.working.rows, [c.name for c in tables.output_columns], query)
 
 
-def _filters(tables: StageTables) -> list[str]:
-    return [f"`{column}`={quote_text(value)}" for column, value in tables.partition.items()]
-
-
 # Rows that are within the budget: the first ones, in the order of their keys.
 
 
 def _with_running_totals(tables: StageTables, budget: Budget, rows: str, asked: str = "1") -> str:
     """``rows`` with the rows and the calls that they and all before them take; ``asked`` is 0 for none."""
-    calls = " + ".join(f"{_flag(part)} * {budget.calls_per_row[part.code]}" for part in tables.parts)
+    calls = " + ".join(f"{_flag(part)} * {budget.calls_per_row[part.name]}" for part in tables.parts)
     running = (
         f"OVER (ORDER BY {column_list(tables.row_key)} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
     )
@@ -306,7 +327,7 @@ def _beyond(budget: Budget) -> str:
 
 
 def _flag(part: ModelPart) -> str:
-    return f"drivepipe_need_{part.code}"
+    return f"drivepipe_need_{part.name}"
 
 
 def _flags(tables: StageTables) -> str:
@@ -321,29 +342,24 @@ def _missing(part: ModelPart, row: str) -> str:
 def _needed(
     part: ModelPart,
     row: str,
-    wanted: Fingerprint,
+    hashes: Mapping[ModelPart, str],
     options: SelectionOptions,
-    identity_current: str | None,
-    label_embedding: str,
+    identity_current: str | None = None,
 ) -> str:
     """Whether a published row needs a part again; NULL where there is no published row.
 
-    :param label_embedding: expression for the wanted hash of the label's embedding.
+    :param hashes: expressions for the wanted hashes.
     """
     fingerprint = f"{row}`fingerprint`"
     missing = _missing(part, row)
     if options.reprocess is Reprocess.FAILED:
         return missing
-    same = (
-        f"{_part(fingerprint, 2)} = {quote_text(wanted.label)} "
-        f"AND {_part(fingerprint, 3)} = {quote_text(wanted.embedding)} "
-        f"AND {_part(fingerprint, LABEL_EMBEDDING_POSITION)} = {label_embedding}"
-    )
+    current = [f"{part_sql(fingerprint, other.name)} = {hash_}" for other, hash_ in hashes.items()]
     if identity_current is not None:
-        same += f" AND {identity_current}"
+        current.append(identity_current)
+    same = " AND ".join(current)
     again = f"({row}`attempt` < {int(options.max_row_attempts)} OR NOT ({same}))"
-    hash_ = label_embedding if part.stage is Stage.LABEL_EMBEDDING else quote_text(wanted.at(part.position))
-    changed = f"{_part(fingerprint, part.position)} <> {hash_}"
+    changed = f"{part_sql(fingerprint, part.name)} <> {hashes[part]}"
     return f"({changed} OR ({missing} AND {again}))"
 
 
@@ -358,30 +374,22 @@ def _with_labels_behind(needs: dict[ModelPart, str]) -> dict[ModelPart, str]:
     }
 
 
-def _next_fingerprint(
-    tables: StageTables, wanted: Fingerprint, frames: str, identity: str, label_embedding: str
-) -> str:
-    """The fingerprint after the work: parts that are done again take the wanted hash, others keep theirs."""
-    pieces = [frames]
-    for position in (2, 3):
-        part = next((p for p in tables.parts if p.position == position), None)
-        hash_ = quote_text(wanted.at(position))
-        if part is None:
-            pieces.append(hash_)
-        else:
-            kept = _part("`fingerprint`", position)
-            pieces.append(f"CASE WHEN {_flag(part)} = 1 THEN {hash_} ELSE {kept} END")
-    pieces.append(identity)
-    last = next((p for p in tables.parts if p.position == LABEL_EMBEDDING_POSITION), None)
-    if last is not None:
-        kept = _part("`fingerprint`", last.position)
-        pieces.append(f"CASE WHEN {_flag(last)} = 1 THEN {label_embedding} ELSE {kept} END")
-    return "CONCAT({})".format(", '.', ".join(pieces))
+def _next_fingerprint(kept: Mapping[str, str], hashes: Mapping[ModelPart, str]) -> str:
+    """The fingerprint after the work: parts that are done again take the wanted hash, others keep theirs.
+
+    :param kept: expressions of what is no result of a model, the input's identity among them.
+    """
+    made = {
+        part.name: f"CASE WHEN {_flag(part)} = 1 THEN {hash_} ELSE {part_sql('`fingerprint`', part.name)} END"
+        for part, hash_ in hashes.items()
+    }
+    first = {name: hash_ for name, hash_ in kept.items() if name != INPUT}
+    return fingerprint_sql({**first, **made, INPUT: kept[INPUT]})
 
 
 def _todo_case(tables: StageTables, otherwise: str) -> str:
     codes = ", ".join(
-        f"CASE WHEN {_flag(part)} = 1 THEN {quote_text(part.code)} ELSE '' END" for part in tables.parts
+        f"CASE WHEN {_flag(part)} = 1 THEN {quote_text('-' + part.name)} ELSE '' END" for part in tables.parts
     )
     needed = " + ".join(_flag(part) for part in tables.parts)
     return f"CASE WHEN {needed} > 0 THEN CONCAT({quote_text(TODO)}, {codes}) ELSE {quote_text(otherwise)} END"
@@ -417,15 +425,15 @@ def _fill_row_units(
     work = quote_name(WORK_COLUMN.name)
     source_columns = [c.name for c in tables.source_columns]
     model_columns = [c for part in tables.parts for c in part.columns if c in _names(tables)]
-    current = f"{_part('d.`fingerprint`', IDENTITY_POSITION)} = s.drivepipe_identity"
+    current = f"{part_sql('d.`fingerprint`', INPUT)} = s.drivepipe_identity"
     any_missing = " OR ".join(_missing(part, "d.") for part in tables.parts)
-    label_embedding = _wanted_label_embedding(tables, wanted)
+    hashes = {part: _wanted_hash(tables, wanted, part) for part in tables.parts}
     needs = {}
     for part in tables.parts:
-        need = _needed(part, "d.", wanted, options, current, label_embedding)
+        need = _needed(part, "d.", hashes, options, current)
         same = current
         if part.stage is Stage.LABEL_EMBEDDING:
-            same = f"{current} AND {_part('d.`fingerprint`', LABEL_EMBEDDING_POSITION)} = {label_embedding}"
+            same = f"{current} AND {part_sql('d.`fingerprint`', part.name)} = {hashes[part]}"
         if options.reprocess is Reprocess.ALL:
             need = "TRUE"
         elif options.reprocess is Reprocess.FAILED:
@@ -444,7 +452,7 @@ def _fill_row_units(
         f"{', '.join(flags)} FROM ({_source(tables, options)}) s LEFT JOIN ("
         f"SELECT {tables.unit_key_sql()} AS drivepipe_key, "
         f"{column_list([*model_columns, 'status', 'error_stage', 'attempt', 'fingerprint'])} "
-        f"FROM {quote_name(tables.output)} WHERE {tables.partition_filter}) d "
+        f"FROM {tables.earlier_sql}) d "
         "ON s.drivepipe_key = d.drivepipe_key"
     )
     unpublished = f"s.drivepipe_status IS NULL OR s.drivepipe_status = {quote_text(Status.SKIPPED)}"
@@ -460,9 +468,7 @@ def _fill_row_units(
         name=sorted_as,
         foreign=tables.foreign_sql("s."),
     )
-    fingerprint = _next_fingerprint(
-        tables, wanted, quote_text(wanted.frames), "drivepipe_identity", label_embedding
-    )
+    fingerprint = _next_fingerprint({INPUT: "drivepipe_identity"}, hashes)
     decided = f"SELECT s.*, {fingerprint} AS drivepipe_next, {sort} FROM ({flagged}) s"
     if budget is not None:
         asked = f"drivepipe_asked LIKE '{TODO}%'"
@@ -485,14 +491,15 @@ def _fill_row_units(
     return _insert(tables.working.units, [*source_columns, *model_columns, *_STATUS], query)
 
 
-def _wanted_label_embedding(tables: StageTables, wanted: Fingerprint) -> str:
-    """The wanted hash of the label's embedding; of the text too where that is input.
+def _wanted_hash(tables: StageTables, wanted: Fingerprint, part: ModelPart) -> str:
+    """The wanted hash of a part; of a label's embedding with the label's text where that is input.
 
     The text is not part of the row's identity: another text leaves the embedding of the image as it is.
     """
-    if not tables.embeds_given_labels:
-        return quote_text(wanted.suffix()[1:])
-    return f"SUBSTR(MD5(CONCAT({quote_text(wanted.suffix())}, COALESCE(s.`label_text`, ''))), 1, 16)"
+    hash_ = quote_text(wanted[part.name])
+    if part.stage is Stage.LABEL_EMBEDDING and tables.embeds_given_labels:
+        return f"SUBSTR(MD5(CONCAT({hash_}, COALESCE(s.`label_text`, ''))), 1, 16)"
+    return hash_
 
 
 def _names(tables: StageTables) -> set[str]:

@@ -71,6 +71,11 @@ def create_table(
     return sql
 
 
+def add_columns(name: str, columns: Sequence[Column]) -> str:
+    """Return ``ALTER TABLE … ADD COLUMNS``."""
+    return f"ALTER TABLE {quote_name(name)} ADD COLUMNS ({', '.join(_definition(c) for c in columns)})"
+
+
 def drop_table(name: str) -> str:
     """Return ``DROP TABLE IF EXISTS``."""
     return f"DROP TABLE IF EXISTS {quote_name(name)}"

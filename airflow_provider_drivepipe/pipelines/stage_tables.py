@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -17,7 +18,7 @@ from airflow_provider_drivepipe.contracts import (
     Status,
 )
 from airflow_provider_drivepipe.exceptions import ConfigurationError
-from airflow_provider_drivepipe.pipelines.fingerprint import RULES_MARK
+from airflow_provider_drivepipe.pipelines.fingerprint import PART_NAMES, RULES, without_part_sql
 from airflow_provider_drivepipe.pipelines.stage_sql import (
     MAX_TABLE_NAME,
     column_list,
@@ -38,7 +39,7 @@ _MANY_IMAGES_OF_A_UNIT = (Stage.FRAME_EXTRACTION, Stage.KEYFRAME_EXPANSION)
 class Work(StrEnum):
     """What a run does with an input unit; the partitions of the units table.
 
-    Rows that need models have a partition ``todo_<codes>`` instead, see :class:`ModelPart`.
+    Rows that need models have a partition ``todo-<part>-<part>`` instead, see :class:`ModelPart`.
     """
 
     RUN = "run"
@@ -65,50 +66,50 @@ NOT_TRIED = (Work.SKIP, Work.BUDGET, Work.EARLIER, Work.FOREIGN)
 
 @dataclass(frozen=True)
 class ModelPart:
-    """One kind of paid result that a row holds: which columns, and where its hash is in the fingerprint."""
+    """One kind of paid result that a row holds, in which columns."""
 
     stage: Stage
-    code: str
-    position: int
     result_column: str
     columns: tuple[str, ...]
     token_columns: tuple[str, ...]
 
+    @property
+    def name(self) -> str:
+        """Its name in fingerprints and in the partitions of rows that lack it."""
+        return PART_NAMES[self.stage]
+
 
 LABEL_PART = ModelPart(
     Stage.LABEL,
-    "l",
-    2,
     "label_text",
     (*(c.name for c in LABEL_COLUMNS), RAW_RESPONSE_COLUMN.name),
     ("label_input_token", "label_output_token"),
 )
 IMAGE_EMBEDDING_PART = ModelPart(
     Stage.IMAGE_EMBEDDING,
-    "i",
-    3,
     "image_embedding",
     tuple(c.name for c in IMAGE_EMBEDDING_COLUMNS),
     ("image_embedding_total_token",),
 )
 LABEL_EMBEDDING_PART = ModelPart(
     Stage.LABEL_EMBEDDING,
-    "t",
-    5,
     "label_embedding",
     tuple(c.name for c in LABEL_EMBEDDING_COLUMNS),
     ("label_embedding_total_token",),
 )
 MODEL_PARTS = (LABEL_PART, IMAGE_EMBEDDING_PART, LABEL_EMBEDDING_PART)
 
-TODO = "todo_"
-"""Start of the partitions of rows that lack results of models; the codes of the parts follow."""
+STAYS, REMOVED = "stays ", "removed "
+"""Starts of what published rows are counted as; their status follows."""
+
+TODO = "todo"
+"""Start of the partitions of rows that lack results of models; the names of the parts follow."""
 
 
 def parts_of_todo(work: str) -> tuple[ModelPart, ...]:
-    """Return the parts that rows of a partition such as ``todo_li`` lack."""
-    codes = work.removeprefix(TODO)
-    return tuple(part for part in MODEL_PARTS if part.code in codes)
+    """Return the parts that rows of a partition such as ``todo-label-image_embedding`` lack."""
+    names = work.split("-")[1:]
+    return tuple(part for part in MODEL_PARTS if part.name in names)
 
 
 @dataclass(frozen=True)
@@ -162,17 +163,36 @@ class WorkingTables:
         return f"{self.prefix}{self.owner}_staging"
 
     @property
+    def earlier(self) -> str:
+        """What is there already, where rows that are kept elsewhere count as published."""
+        return f"{self.prefix}{self.owner}_earlier"
+
+    @property
     def lock(self) -> str:
         """Exists while a run owns the partition."""
         return f"{self.prefix}lock"
 
     def all(self) -> tuple[str, ...]:
         """Return the tables of this try."""
-        return (self.units, self.rows, self.staging)
+        return (self.units, self.rows, self.staging, self.earlier)
 
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]
+
+
+_OWNERS = ("video_path", "clip_id", "clip_dir")
+IMAGE_KEY = (*_OWNERS, "frame_idx", "image_id", "image_url")
+
+
+def image_key(names: Collection[str]) -> tuple[str, ...]:
+    """Return which columns tell the rows of a table of images apart.
+
+    A row of our own frames or keyframes has its place: the address says too which configuration made it.
+    """
+    key = tuple(c for c in IMAGE_KEY if c in names)
+    placed = {"frame_idx", "fingerprint"} <= set(names) and not set(key).isdisjoint(_OWNERS)
+    return tuple(c for c in key if c not in ("image_id", "image_url")) if placed else key
 
 
 @dataclass(frozen=True)
@@ -189,6 +209,7 @@ class StageTables:
     :param stages: what the task does, first to last.
     :param image_column: input column with the OSS URIs that go to models as they stand, None without one.
     :param image_roots: what such a URI starts with, one of them.
+    :param recalls: whether kept rows count as published in this run, see ``pipelines/keeping.py``.
     """
 
     source: str
@@ -205,6 +226,19 @@ class StageTables:
     source_has_status: bool = False
     image_column: str | None = None
     image_roots: tuple[str, ...] = ()
+    recalls: bool = False
+
+    @property
+    def kept(self) -> str:
+        """Table of rows that are in no partition, with what was paid for them."""
+        return f"{self.output}__kept"
+
+    @property
+    def earlier_sql(self) -> str:
+        """Return what follows ``FROM``, with a condition, to read the rows that are there already."""
+        if self.recalls:
+            return f"{quote_name(self.working.earlier)} WHERE 1 = 1"
+        return f"{quote_name(self.output)} WHERE {self.partition_filter}"
 
     @property
     def embeds_given_labels(self) -> bool:
@@ -279,7 +313,7 @@ class StageTables:
         columns = joined_text(self.identity)
         if "fingerprint" not in self.identity:
             return columns
-        return f"REGEXP_REPLACE({columns}, '{RULES_MARK}[0-9a-f]{{16}}', '')"
+        return without_part_sql(columns, RULES)
 
     def foreign_sql(self, prefix: str = "") -> str | None:
         """Return the condition that an input row's image is below none of the roots, None without images."""

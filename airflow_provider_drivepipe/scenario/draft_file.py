@@ -110,8 +110,8 @@ _SECTIONS = (
         {"schedule": '"30 2 * * *"', "timezone": "Asia/Shanghai"},
     ),
     _Section(
-        "When a task fails although it has published its partition.",
-        ("max_failure_rate", "min_rows"),
+        "When a task fails, before it publishes its partition or afterwards.",
+        ("max_failure_rate", "min_rows", "max_shrink", "allow_empty"),
         {"max_failure_rate": "0.1", "min_rows": "1"},
     ),
 )

@@ -171,7 +171,10 @@ class Scenario(BaseModel):
     sampling_rule: SamplingRule = Field(
         SamplingRule.AT_TIME, description="which frame stands for a time: at_time or nearest"
     )
-    frames_prefix: str = Field(_DEFAULT_FRAMES.frames_prefix, description="key prefix of the JPEGs")
+    frames_prefix: str | None = Field(
+        None,
+        description="key prefix of the JPEGs (default: scenario_name)",
+    )
     jpeg_quality: int = Field(_DEFAULT_FRAMES.jpeg_quality, ge=1, le=100, description="JPEG quality")
     ffmpeg_timeout_sec: int = Field(
         _DEFAULT_FRAMES.timeout_sec, ge=1, le=86_400, description="deadline per video in seconds"
@@ -239,8 +242,9 @@ class Scenario(BaseModel):
         PreparedImages.WRITE_BACK,
         description="write_back: to OSS; inline: to the models only; features: leave images as they are",
     )
-    prepared_prefix: str = Field(
-        _DEFAULT_IMAGES.prepared_prefix, description="key prefix of the prepared images"
+    prepared_prefix: str | None = Field(
+        None,
+        description="key prefix of the prepared images (default: <scenario_name>_prepared)",
     )
     image_longest_side: int | None = Field(
         None, ge=1, le=65_500, description="longest side of prepared images in pixels"
@@ -313,6 +317,10 @@ class Scenario(BaseModel):
     )
     max_failure_rate: float = Field(1.0, ge=0, le=1, description="largest tolerated share of failures")
     min_rows: int = Field(0, ge=0, description="fewest ok rows that are tolerated")
+    max_shrink: float = Field(
+        0.5, ge=0, le=1, description="largest share of its ok rows that a run may take from a partition"
+    )
+    allow_empty: bool = Field(False, description="whether a listing may find nothing")
 
     @field_validator("scenario_name")
     @classmethod
@@ -398,8 +406,8 @@ class Scenario(BaseModel):
 
     @field_validator("frames_prefix", "prepared_prefix")
     @classmethod
-    def _check_output_prefix(cls, value: str) -> str:
-        return check_key_path(value)
+    def _check_output_prefix(cls, value: str | None) -> str | None:
+        return None if value is None else check_key_path(value)
 
     @field_validator("clip_id_column", "clip_dir_column", "clip_start_column", "clip_end_column")
     @classmethod

@@ -68,8 +68,8 @@ class FrameOptions:
     sample_count: int | None = None
     """Frames per video, spread evenly."""
     sampling_rule: SamplingRule = SamplingRule.AT_TIME
-    frames_prefix: str = "frames"
-    """Key prefix of the JPEGs below the OSS root."""
+    frames_prefix: str = ""
+    """Key prefix of the JPEGs below the OSS root; empty: the output table's name."""
     jpeg_quality: int = 90
     timeout_sec: int = 120
     """Deadline per video, in seconds; enforced from outside the decoder."""
@@ -141,6 +141,8 @@ class PartitionOptions:
     key_format: str = "%Y%m%d"
     fixed_values: tuple[str, ...] = ()
     granularity: Granularity = Granularity.DAILY
+    default_lag: int | None = None
+    """A run that names no partition owns the one so many before its start; None: it fails."""
 
 
 @dataclass(frozen=True)
@@ -174,14 +176,19 @@ class StageOptions:
         )
 
     @property
-    def model_stages(self) -> tuple[Stage, ...]:
-        """The stages that call models, first to last."""
+    def models(self) -> dict[Stage, str]:
+        """The stages that call models, first to last, each with its model."""
         asked = (
             (Stage.LABEL, self.labels),
             (Stage.IMAGE_EMBEDDING, self.embedding),
             (Stage.LABEL_EMBEDDING, self.label_embedding),
         )
-        return tuple(stage for stage, options in asked if options is not None)
+        return {stage: options.model for stage, options in asked if options is not None}
+
+    @property
+    def model_stages(self) -> tuple[Stage, ...]:
+        """The stages that call models, first to last."""
+        return tuple(self.models)
 
 
 @dataclass(frozen=True)
@@ -212,11 +219,15 @@ class PriceOptions:
 
 @dataclass(frozen=True)
 class GateOptions:
-    """When a published partition still fails its task."""
+    """When a run fails its task: before it publishes, or although the partition is published."""
 
     max_failure_rate: float = 1.0
     """Largest tolerated share of failed input units, 0 to 1."""
     min_rows: int = 0
+    max_shrink: float = 0.5
+    """Largest share of a partition's ok rows that a run may take away, 0 to 1."""
+    allow_empty: bool = False
+    """Whether a listing may find nothing."""
 
 
 class ResizeFilter(StrEnum):
@@ -256,8 +267,8 @@ class ImageOptions:
     """Write the prepared image to OSS; else only its features are taken, and it stays where it is."""
     inline: bool = False
     """Instead of writing it, pass the prepared image on to the models within their requests."""
-    prepared_prefix: str = "prepared"
-    """Key prefix of the prepared images below the OSS root."""
+    prepared_prefix: str = ""
+    """Key prefix of the prepared images below the OSS root; empty: the output table's name."""
     max_pixels: int = 100_000_000
     """Larger images are refused before they are decoded."""
     max_bytes: int = 256 * 1024 * 1024

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from airflow_provider_drivepipe.scenario.options import Granularity
+from airflow_provider_drivepipe.scenario.options import Granularity, PartitionOptions
 from airflow_provider_drivepipe.scenario.partition_calendar import (
+    PartitionCalendar,
     default_key_format,
     find_zone,
     period_length,
@@ -16,6 +17,15 @@ from airflow_provider_drivepipe.scenario.partition_calendar import (
     unit_name,
 )
 
+_DIGITS = {
+    "Y": r"\d{4}",
+    "m": r"\d{2}",
+    "d": r"\d{2}",
+    "H": r"\d{2}",
+    "M": r"\d{2}",
+    "j": r"\d{3}",
+    "y": r"\d{2}",
+}
 _COLUMN = re.compile(r"[a-z_][a-z0-9_]*")
 _VALUE = re.compile(r"[A-Za-z0-9_.:+-]+")
 MAX_VALUE_LENGTH = 255
@@ -63,6 +73,29 @@ def parse_partition_key(key: str, key_format: str) -> datetime:
             f"give a value such as {example_key(key_format)}"
         )
     return local
+
+
+def key_pattern(key_format: str) -> str | None:
+    """Return a regular expression for keys, for forms; None for a format with parts that are no numbers."""
+    pattern = re.sub(r"%([a-zA-Z%])", lambda code: _DIGITS.get(code[1], "%"), _escaped(key_format))
+    return None if "%" in pattern else f"^({pattern})?$"
+
+
+def _escaped(key_format: str) -> str:
+    """Escape what regular expressions of Python and of browsers both want escaped."""
+    return re.sub(r"[.+]", r"\\\g<0>", key_format)
+
+
+def default_partition_value(run_after: datetime, options: PartitionOptions) -> str | None:
+    """Return the partition of a run that names none, None where such a run is refused.
+
+    ``run_after`` is the time from which the run may start: it stays the same in retries and Clears.
+    """
+    if options.default_lag is None:
+        return None
+    calendar = PartitionCalendar(options.granularity, find_zone(options.timezone))
+    period = calendar.earlier(calendar.period_of(run_after), options.default_lag)
+    return check_partition_value(period.strftime(options.key_format))
 
 
 def check_key_format(key_format: str, granularity: Granularity) -> str:
@@ -176,11 +209,12 @@ def resolve_partition_value(
     timezone: str,
     key_format: str,
     column: str = "ds",
+    default: str | None = None,
 ) -> str:
     """Return the value of the partition that a run owns.
 
     In this order: the run's partition key, which its timetable has checked; ``column`` in its conf, then in
-    its params, which must fit ``key_format``; its logical date in the scenario's time zone.
+    its params, which must fit ``key_format``; its logical date in the scenario's time zone; ``default``.
     Raises ValueError with a hint when there is none of them, or when one does not fit.
     """
     if partition_key:
@@ -197,6 +231,8 @@ def resolve_partition_value(
         return check_partition_value(value)
     if logical_date is not None:
         return check_partition_value(logical_date.astimezone(find_zone(timezone)).strftime(key_format))
+    if default is not None:
+        return default
     raise ValueError(
         f"this run has no partition: trigger it with a partition key, or with the parameter {column!r} "
         f'(for example {{"{column}": "{example_key(key_format)}"}}), or with a logical date'

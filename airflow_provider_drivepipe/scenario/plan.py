@@ -143,6 +143,7 @@ def plan(scenario: Scenario) -> Plan:
         key_format=scenario.key_format,
         fixed_values=tuple(scenario.partition_fixed.values()),
         granularity=scenario.partition_granularity,
+        default_lag=scenario.partition_lag,
     )
     selection = SelectionOptions(
         scenario.reprocess,
@@ -170,7 +171,9 @@ def _bucket(scenario: Scenario) -> str:
 
 
 def _gate(scenario: Scenario) -> GateOptions:
-    return GateOptions(scenario.max_failure_rate, scenario.min_rows)
+    return GateOptions(
+        scenario.max_failure_rate, scenario.min_rows, scenario.max_shrink, scenario.allow_empty
+    )
 
 
 def _manifest_task(scenario: Scenario) -> StagePlan:
@@ -340,7 +343,7 @@ def _frames(scenario: Scenario) -> FrameOptions:
         fps=fps,
         sample_count=scenario.frame_sample_count,
         sampling_rule=scenario.sampling_rule,
-        frames_prefix=scenario.frames_prefix,
+        frames_prefix=scenario.frames_prefix or scenario.scenario_name,
         jpeg_quality=scenario.jpeg_quality,
         timeout_sec=scenario.ffmpeg_timeout_sec,
         cpu=scenario.frame_cpu,
@@ -414,7 +417,7 @@ def _images(scenario: Scenario) -> ImageOptions:
         jpeg_quality=scenario.image_jpeg_quality,
         write_back=scenario.prepared_images is PreparedImages.WRITE_BACK,
         inline=scenario.prepared_images is PreparedImages.INLINE,
-        prepared_prefix=scenario.prepared_prefix,
+        prepared_prefix=scenario.prepared_prefix or f"{scenario.scenario_name}_prepared",
         max_pixels=scenario.image_max_pixels,
         max_bytes=scenario.image_max_bytes,
         timeout_sec=scenario.image_timeout_sec,

@@ -137,6 +137,8 @@ def combination_problems(values: Mapping[str, Any]) -> Iterator[Finding]:
             "label_columns",
             "needs the fields of a label_schema; for example label_schema: driving-scene/v1",
         )
+    if values.get("allow_empty") and shape and shape != "oss_prefix":
+        yield "allow_empty", f"has no effect with input_shape {shape}: it is for a listing, oss_prefix"
     yield from _useless_keys(values, shape, targets)
     yield from _image_problems(values, shape, targets)
     yield from _money_problems(values, targets)

@@ -22,12 +22,16 @@ class RunParams:
     :param limit: only the first so many input units of each task.
     :param frame_fps: frames per second.
     :param label_prompt: text of the prompt.
+    :param allow_shrink: partitions may lose any number of rows.
+    :param allow_empty: a listing may find nothing.
     """
 
     reprocess: Reprocess | None = None
     limit: int | None = None
     frame_fps: str | None = None
     label_prompt: str | None = None
+    allow_shrink: bool = False
+    allow_empty: bool = False
 
     @classmethod
     def read(cls, params: Mapping[str, Any]) -> RunParams:
@@ -40,6 +44,8 @@ class RunParams:
             "limit": _limit,
             "frame_fps": check_frame_rate,
             "label_prompt": _prompt,
+            "allow_shrink": _flag,
+            "allow_empty": _flag,
         }
         values, problems = {}, []
         for name, read in readers.items():
@@ -56,7 +62,7 @@ class RunParams:
 
     def to_json(self) -> dict[str, Any]:
         """Return what was given, for the report."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        return {name: value for name, value in asdict(self).items() if value not in (None, False)}
 
     def selection(self, scenario: SelectionOptions) -> SelectionOptions:
         """Return which units this run works on."""
@@ -86,6 +92,12 @@ def _reprocess(value: Any) -> Reprocess:
 def _limit(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_LIMIT:
         raise ValueError("a whole number from 1 up")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
     return value
 
 

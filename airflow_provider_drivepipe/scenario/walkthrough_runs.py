@@ -168,6 +168,9 @@ def _params(plan: Plan) -> Iterator[list[str]]:
         yield ["`frame_fps`", "frames per second: 2, 0.5 or 1/2", as_scenario]
     if any(task.labels for task in plan.tasks):
         yield ["`label_prompt`", "text of the prompt", as_scenario]
+    yield ["`allow_shrink`", "publish also where a partition would lose too many of its rows", "`false`"]
+    if any(task.manifest for task in plan.tasks):
+        yield ["`allow_empty`", "publish also when the listing finds nothing", as_scenario]
 
 
 def failures(scenario: Scenario, plan: Plan) -> str:
@@ -214,10 +217,14 @@ def _gate(scenario: Scenario) -> str:
         gates.append(f"more than {scenario.max_failure_rate * 100:g} % of what a stage tried failed")
     if scenario.min_rows:
         gates.append(f"fewer than {scenario.min_rows} rows are `ok`")
+    shrinks = (
+        f"One that would take more than {scenario.max_shrink * 100:g} % of a partition's `ok` rows, or all, "
+        "fails before it publishes, unless the run says `allow_shrink: true`."
+    )
     if not gates:
-        return "Failed rows never fail the task (`max_failure_rate: 1`)."
+        return f"Failed rows never fail the task (`max_failure_rate: 1`). {shrinks}"
     when = " or when ".join(gates)
-    return f"A task fails when {when}; it publishes first, so a Clear works only on what failed."
+    return f"A task fails when {when}; it publishes first, so a Clear works only on what failed. {shrinks}"
 
 
 def _stage_failures(task: StagePlan, stage: Stage) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maxcompute_local import lifecycle
+from airflow_provider_drivepipe.cli.local import connection_json
 from maxcompute_local.pytest_fixtures import (  # noqa: F401 - fixtures
     bucket,
     local_cloud,
@@ -22,5 +22,5 @@ def airflow_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> str:
     """Set the connection drivepipe_default to the local cloud and return its id."""
-    monkeypatch.setenv("AIRFLOW_CONN_DRIVEPIPE_DEFAULT", lifecycle.connection_json(local_cloud.settings))
+    monkeypatch.setenv("AIRFLOW_CONN_DRIVEPIPE_DEFAULT", connection_json(local_cloud.settings))
     return "drivepipe_default"

@@ -1,11 +1,14 @@
 """Caps on what a run may have from the models: calls are counted by the local cloud."""
 
+import logging
+
 import pytest
 
 from airflow_provider_drivepipe.contracts import Reason
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.scenario.options import (
     GateOptions,
+    ImageEmbeddingOptions,
     LabelOptions,
     PriceOptions,
     Reprocess,
@@ -17,6 +20,8 @@ from tests.integration.test_repair import VLM, Pipeline, fail, hook, pipeline, r
 __all__ = ["fail", "hook", "pipeline", "videos", "work"]
 
 FREE_TEXT = LabelOptions(model=VLM, prompt="Label this")
+OWN_TEXT = LabelOptions(model="local-scene-tagger", prompt="Label this")
+OWN_EMBEDDING = ImageEmbeddingOptions(model="local-image-descriptor", dimension=64)
 WITH_REPAIR = LabelOptions(model=VLM, prompt="Label this", label_schema="driving-scene/v1")
 
 
@@ -105,22 +110,32 @@ def check_spending(report, prices):
 
 
 def test_failed_rows_are_tried_within_the_budget_and_every_run_says_what_it_cost(
-    pipeline: Pipeline, hook, work, fail, local_cloud
+    pipeline: Pipeline, hook, work, local_cloud, caplog
 ):
-    fail("b_000")
+    local_cloud.control.models.script(OWN_TEXT.model, images=["b_000"], status=400)
     prices = PriceOptions("CNY", 1000, input=2.0, output=8.0, embedding=0.5)
-    run, operator = Run(), pipeline.single_job(labels=FREE_TEXT, prices=prices)
+    own = {"labels": OWN_TEXT, "embedding": OWN_EMBEDDING}
+    run, operator = Run(), pipeline.single_job(**own, prices=prices)
     report = run.execute(operator)
     check_spending(report, prices)
     assert run.xcom(operator, "return_value")["spending"] == report["spending"]
+    assert report["models"] == {"label": OWN_TEXT.model, "image_embedding": OWN_EMBEDDING.model}
     local_cloud.control.models.clear()
     with work() as repair:
-        report = Run(run_id="r2").execute(pipeline.single_job(labels=FREE_TEXT, **capped(max_calls=2)))
+        report = Run(run_id="r2").execute(pipeline.single_job(**own, **capped(max_calls=2)))
     assert repair.calls == (2, 0, 1)
     # The third label that failed stays failed and keeps its embedding: it is published, not skipped.
     assert balanced(report) == (4, 2, 0, 3)
     table = f"{pipeline.table}_o"
     assert rows(hook, table, "COUNT(*)", "image_embedding IS NULL AND frame_idx >= 0") == [[0]]
+
+    # The same prices say nothing of what stands in for the models that they are for.
+    with caplog.at_level(logging.INFO):
+        report = Run(run_id="r3").execute(pipeline.single_job(labels=FREE_TEXT, prices=prices))
+    assert report["tokens"]["output"] > 0
+    assert report["spending"]["cost"] is None
+    assert report["models"]["label"] == f"local stand-in for {VLM}"
+    assert f"label by local stand-in for {VLM}" in caplog.text
 
 
 def test_images_stop_at_the_budget_and_go_on_with_a_clear(pipeline: Pipeline, hook, work):

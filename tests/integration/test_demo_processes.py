@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg2
 import pytest
 
 from airflow_provider_drivepipe.cli.airflow_home import AirflowHome, find_dags
@@ -18,6 +22,7 @@ from airflow_provider_drivepipe.cli.child import child, signals_as_interrupts
 from airflow_provider_drivepipe.cli.components import Component
 from airflow_provider_drivepipe.cli.errors import CommandError
 from airflow_provider_drivepipe.cli.main import main
+from airflow_provider_drivepipe.cli.postgres import Postgres
 
 # Prints its own id and that of a child, then waits; STUBBORN also ignores SIGTERM.
 FAMILY = (
@@ -47,6 +52,24 @@ def test_child_takes_its_group_along_on_an_error() -> None:
         interrupted()
     psutil.wait_procs([psutil.Process(pid) for pid in alive(pids)], timeout=5)
     assert alive(pids) == []
+
+
+def test_child_hears_of_the_death_of_its_command(tmp_path: Path) -> None:
+    heard = tmp_path / "heard"
+    child_code = f"import sys; print(flush=True); sys.stdin.read(); open({str(heard)!r}, 'w').close()"
+    code = (
+        "import sys\n"
+        "from airflow_provider_drivepipe.cli.child import child\n"
+        f"with child([sys.executable, '-c', {child_code!r}]) as process:\n"
+        "    print(process.pid, process.stdout.readline(), flush=True)\n"
+        "    process.wait()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as command:
+        assert command.stdout is not None
+        pid = int(command.stdout.readline())
+        command.kill()
+    psutil.wait_procs([psutil.Process(each) for each in alive([pid])], timeout=20)
+    assert heard.exists()
 
 
 def test_child_that_begins_while_its_command_is_interrupted_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +141,15 @@ def test_airflow_environment_is_private_and_its_own(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("AIRFLOW_CONN_PRODUCTION", "secret")
     home = AirflowHome(tmp_path / "airflow", tmp_path / "dags", '{"conn_type": "drivepipe"}', api_port=1234)
     (tmp_path / "airflow").mkdir()
+    with pytest.raises(CommandError, match=r"PostgreSQL of .* does not run"):
+        home.environment()
+    with database(home.database):
+        check_environment(home)
+
+
+def check_environment(home: AirflowHome) -> None:
     environment = home.environment()
+    assert home.database.password in environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
     assert environment["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor"
     assert "AIRFLOW_CONN_PRODUCTION" not in environment
     assert environment["AIRFLOW_CONN_DRIVEPIPE_DEFAULT"] == '{"conn_type": "drivepipe"}'
@@ -128,7 +159,47 @@ def test_airflow_environment_is_private_and_its_own(tmp_path: Path, monkeypatch:
     assert environment == home.environment(), "secrets are made once"
     for name in ("secrets.json", "passwords.json"):
         assert stat.S_IMODE((home.path / name).stat().st_mode) == 0o600
-    assert len(set(home.secret_values())) == 4
+    assert len(set(home.secret_values())) == 5
+
+
+@contextmanager
+def database(server: Postgres) -> Iterator[Postgres]:
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def ask(server: Postgres, sql: str) -> list[tuple[Any, ...]]:
+    with closing(psycopg2.connect(server.url.replace("+psycopg2", ""))) as connection, connection:
+        cursor = connection.cursor()
+        cursor.execute(sql)
+        return cursor.fetchall() if cursor.description else []
+
+
+def test_database_is_private_and_survives_a_stop_and_a_kill(tmp_path: Path) -> None:
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    server = Postgres(private / "postgres")
+    with database(server):
+        port = server.url
+        server.start()
+        assert server.url == port, "starting it twice is no error"
+        ask(server, "CREATE TABLE kept AS SELECT 7 AS n")
+        wrong = server.url.replace("+psycopg2", "").replace(server.password, "guessed")
+        with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
+            psycopg2.connect(wrong)
+        listening = psutil.Process(json.loads((server.folder / "postgres.pid").read_text())["pid"])
+        assert {c.laddr.ip for c in listening.net_connections("all") if c.status == psutil.CONN_LISTEN} == {
+            "127.0.0.1"
+        }
+    assert not server.running
+    with database(server):
+        assert ask(server, "SELECT n FROM kept") == [(7,)]
+        os.kill(json.loads((server.folder / "postgres.pid").read_text())["pid"], signal.SIGKILL)
+    with database(server):
+        assert ask(server, "SELECT n FROM kept") == [(7,)]
 
 
 def test_dags_are_found_beside_the_package_and_missing_ones_named(
@@ -138,6 +209,9 @@ def test_dags_are_found_beside_the_package_and_missing_ones_named(
     assert (find_dags(None) / "scenarios" / "driving_demo.yaml").is_file()
     with pytest.raises(CommandError, match="nowhere"):
         find_dags(tmp_path / "nowhere")
+    assert find_dags(tmp_path) == tmp_path, "a folder of one's own needs no examples"
+    with pytest.raises(CommandError, match=r"with scenarios/driving_demo\.yaml: looked for"):
+        find_dags(tmp_path, "scenarios/driving_demo.yaml")
 
 
 def test_up_names_a_taken_port(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -118,7 +118,7 @@ def test_single_job_pays_for_the_frames_that_stay_only(hook, videos, table, loca
 
     again = Run().execute(single_job(videos, table))
     assert paid(local_cloud, before) == (3, 3)
-    assert (again["carried_over"], again["filtered_reasons"]) == (8, REASONS)
+    assert (again["carried_over"], again["filtered_reasons"]) == (3, REASONS)
 
 
 def test_in_two_tasks_other_thresholds_pay_for_frames_that_come_in_only(hook, videos, table, local_cloud):

@@ -114,7 +114,7 @@ def test_single_job_pays_for_the_keyframes_that_stay_only(hook, clips, table, pa
     for reprocess in (Reprocess.CHANGED, Reprocess.FAILED):
         again = run.execute(single_job(clips, table, selection=SelectionOptions(reprocess)), try_number=2)
         assert paid() == (0, 0)
-        assert (again["carried_over"], again["filtered_reasons"]) == (9, REASONS)
+        assert (again["carried_over"], again["filtered_reasons"]) == (4, REASONS)
         assert again["failures"] == FAILURES
 
     report = Run(run_id="other").execute(single_job(clips, table, WITHOUT_SHARPNESS))

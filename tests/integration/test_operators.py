@@ -5,6 +5,7 @@ import json
 import alibabacloud_oss_v2 as oss
 import pytest
 
+from airflow_provider_drivepipe.cli.local import connection_json
 from airflow_provider_drivepipe.contracts import FRAME_COLUMNS, MANIFEST_COLUMNS, STATUS_COLUMNS, video_id
 from airflow_provider_drivepipe.exceptions import (
     AuthenticationError,
@@ -28,7 +29,6 @@ from airflow_provider_drivepipe.scenario.options import (
     PartitionOptions,
     TableOptions,
 )
-from maxcompute_local import lifecycle
 from tests.integration.operator_context import Run
 from tests.unit.video_samples import write_video
 
@@ -104,6 +104,9 @@ def test_manifest_lists_videos_and_counts_the_rest_by_reason(hook, videos, table
     assert report["failures"] == {"manifest": {"empty_file": 1}}
     assert report["filtered_reasons"] == {"other_extension": 1}
     assert run.xcom(operator, "failure_counts") == {"manifest": 1}
+    [failed] = run.xcom(operator, "failures_sample")["inputs"]
+    assert failed["input"].endswith("/empty.mp4")
+    assert failed["reason"] == "empty_file"
     assert run.xcom(operator, "verdict") == "completed_with_failures"
     columns, partitions = hook.table_columns(f"{table}_m")
     assert ([c.name for c in columns], partitions) == ([c.name for c in MANIFEST_COLUMNS], ["ds"])
@@ -121,7 +124,7 @@ def test_too_many_unusable_videos_fail_the_manifest_once_it_is_published(hook, v
     Run().execute(manifest(videos, table, gate=GateOptions(max_failure_rate=0.2)))
 
 
-def test_single_job_rows_books_and_a_second_run_that_pays_nothing(hook, videos, table, local_cloud):
+def test_single_job_rows_books_and_a_second_run_that_pays_nothing(hook, videos, table, local_cloud, caplog):
     run = Run()
     run.execute(manifest(videos, table))
     operator = single_job(videos, table)
@@ -131,6 +134,12 @@ def test_single_job_rows_books_and_a_second_run_that_pays_nothing(hook, videos, 
     assert report["stages"]["label"] == {"rows_in": 5, "ok": 5, "failed": 0, "filtered": 0, "skipped": 0}
     assert (report["rows_in"], report["ok"], report["failed"]) == (7, 5, 2)
     assert run.xcom(operator, "failure_counts") == {"frame_extraction": 2, "label": 0, "image_embedding": 0}
+    sample = run.xcom(operator, "failures_sample")
+    assert [each["stage"] for each in sample["inputs"]] == 2 * ["frame_extraction"]
+    assert [[row[0], row[3]] for row in hook.execute_sql(sample["query"])] == [
+        [each["input"], each["reason"]] for each in sample["inputs"]
+    ]
+    assert all(each["input"] in caplog.text for each in sample["inputs"])
     assert "/logview/" in run.xcom(operator, "logview")
     columns = [c.name for c in hook.table_columns(f"{table}_o")[0]]
     assert columns[: len(FRAME_COLUMNS)] == [c.name for c in FRAME_COLUMNS]
@@ -216,7 +225,7 @@ def test_videos_gone_from_the_input_leave_the_partition(hook, videos, table, oss
 
 
 def test_empty_input_publishes_an_empty_partition(hook, bucket, table):
-    run = Run()
+    run = Run(params={"allow_empty": True})
     assert run.execute(manifest(bucket, table))["verdict"] == "empty_input"
     report = run.execute(single_job(bucket, table))
     assert (report["verdict"], report["rows_in"]) == ("empty_input", 0)
@@ -276,13 +285,25 @@ def test_run_without_a_partition_says_how_to_give_one(airflow_connection, videos
         Run(ds=None).execute(manifest(videos, table))
 
 
+def test_missing_connection_is_named_with_how_to_make_it(table):
+    operator = manifest("bucket", table, conn_id="not_made")
+    with pytest.raises(ConfigurationError, match=r"no connection 'not_made'.*Admin.*AIRFLOW_CONN_NOT_MADE"):
+        Run().execute(operator)
+
+
+def test_missing_bucket_is_named(hook, table):
+    with pytest.raises(ConfigurationError, match=r"bucket no-such-bucket: NoSuchBucket: "):
+        Run().execute(manifest("no-such-bucket", table))
+
+
 def test_wrong_secret_is_an_authentication_error_that_names_the_connection(local_cloud, monkeypatch, table):
-    connection = json.loads(lifecycle.connection_json(local_cloud.settings))
+    connection = json.loads(connection_json(local_cloud.settings))
     connection["password"] = "wrong-secret-value"
     monkeypatch.setenv("AIRFLOW_CONN_DRIVEPIPE_DEFAULT", json.dumps(connection))
     with pytest.raises(AuthenticationError, match=r"drivepipe_default.*127\.0\.0\.1") as caught:
         DrivepipeHook().execute_sql("SELECT 1")
     assert "wrong-secret-value" not in str(caught.value)
+    assert str(caught.value).count("SignatureNotMatch") == 1
     good, said = DrivepipeHook().test_connection()
     assert not good
     assert "MaxCompute: FAILED" in said

@@ -1,5 +1,7 @@
 """Runs of one partition again and again: who pays for what, counted by the local cloud."""
 
+import subprocess
+
 import alibabacloud_oss_v2 as oss
 import pytest
 from airflow.sdk.exceptions import AirflowRescheduleException
@@ -10,9 +12,11 @@ from airflow_provider_drivepipe.exceptions import (
     TransientError,
     UnbalancedBooksError,
 )
+from airflow_provider_drivepipe.hooks import partition_lock
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
 from airflow_provider_drivepipe.hooks.partition_lock import PartitionLock
+from airflow_provider_drivepipe.hooks.run_process import RunProcess
 from airflow_provider_drivepipe.hooks.sessions import SessionTags
 from airflow_provider_drivepipe.operators.frame_extract import MaxFrameFrameExtractOperator
 from airflow_provider_drivepipe.operators.label import AiFuncLabelOperator
@@ -384,12 +388,13 @@ def test_input_that_changes_while_the_job_runs_changes_nothing_until_the_next_ru
     report = Run().execute(operator)
     assert (report["ok"], report["failed"]) == (5, 1)
     with work() as following:
-        report = Run(run_id="r2").execute(pipeline.single_job(embedding=None))
+        report = Run(run_id="r2", params={"allow_shrink": True}).execute(pipeline.single_job(embedding=None))
     assert following.calls == (0, 0, 0)
-    assert (report["ok"], report["failed"]) == (2, 0)
+    assert (report["ok"], report["failed"], report["removed"]) == (2, 0, 4)
 
 
 def held_by(hook, table, run_id):
+    """Let another run hold the partition and have begun to work."""
     owner = SessionTags("other", run_id, "single", -1, 1)
     working = WorkingTables.of(f"{table}_o", PartitionSpec(("ds",), ("20261120",)), owner.text())
     PartitionLock(hook, working, owner).acquire(lambda _: True)
@@ -418,6 +423,42 @@ def test_partition_of_a_dead_run_is_taken_over_with_all_that_it_left(pipeline, h
     assert hook.list_tables(f"{pipeline.table}_o__") == []
     assert session not in {s.session_id for s in sessions.list_sessions()}
     assert hook.table_comment(working.lock) is None
+
+
+@pytest.fixture
+def process():
+    with subprocess.Popen(["sleep", "600"]) as process:
+        yield process
+        process.kill()
+
+
+def test_partition_of_a_run_without_scheduler_is_free_when_its_process_has_ended(
+    pipeline, hook, monkeypatch, process
+):
+    with monkeypatch.context() as tested:
+        tested.setattr(RunProcess, "of_this_run", lambda: RunProcess.of(process.pid))
+        held_by(hook, pipeline.table, "tested")
+    # Unknown here: it is of another Airflow.
+    with pytest.raises(AirflowRescheduleException):
+        Run().execute(pipeline.single_job())
+    monkeypatch.setitem(RunningTask.task_states, "other", {"tested": {"single": "running"}})
+    with pytest.raises(AirflowRescheduleException):
+        Run().execute(pipeline.single_job())
+    # What killed it wrote no other state.
+    process.kill()
+    process.wait()
+    assert Run().execute(pipeline.single_job(labels=None))["ok"] == 5
+
+
+def test_partition_held_by_another_airflow_is_waited_for_with_a_way_out(pipeline, hook, monkeypatch):
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(partition_lock, "installation", lambda: "https://airflow.example.com")
+        _, working = held_by(hook, pipeline.table, "there")
+    with pytest.raises(AirflowRescheduleException) as waits:
+        Run().execute(pipeline.single_job())
+    said = str(waits.value.__cause__)
+    assert "task single of DAG other, run there" in said
+    assert f"DROP TABLE {working.lock}" in said
 
 
 def test_publishing_that_fails_is_done_by_the_retry_without_paying_again(pipeline, hook, work, monkeypatch):

@@ -18,6 +18,7 @@ from airflow.models import import_all_models
 from airflow.models.base import Base
 from airflow.models.dag import DagModel
 from airflow.models.taskinstance import TaskInstance
+from maxframe.config import options as maxframe_options
 from maxframe.session import new_session
 from maxframe_client.session.task import MaxFrameInstanceCaller
 from odps import ODPS
@@ -25,10 +26,10 @@ from sqlalchemy import create_engine, update
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import sessionmaker
 
+from airflow_provider_drivepipe.cli.local import connection_json
 from airflow_provider_drivepipe.cli.main import main
 from airflow_provider_drivepipe.exceptions import TransientError
 from airflow_provider_drivepipe.hooks.maxframe import JobState, MaxFrameHook, SessionTags
-from maxcompute_local import lifecycle
 from maxcompute_local.odps import instance_api
 from maxcompute_local.server import LocalCloud
 
@@ -91,6 +92,25 @@ def test_tags_survive(airflow_connection: str, tags: SessionTags, changes: dict[
     assert found.started is not None
     assert abs(found.started - before) < timedelta(minutes=1)
     MaxFrameHook(airflow_connection).stop_session(session_id)
+
+
+def test_a_session_runs_in_the_inference_quota_of_its_connection(
+    airflow_connection: str, local_cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def quota_of(hook: MaxFrameHook) -> tuple[str | None, str | None]:
+        session_id = hook.open_session()
+        settings = json.loads(hook.odps.get_instance(session_id).tasks[0].properties["settings"])
+        hook.stop_session(session_id)
+        with hook.session_options():
+            built = maxframe_options.session.inference_quota_name
+        assert maxframe_options.session.inference_quota_name is None
+        return json.loads(settings["odps.maxframe.settings"]).get("session.inference_quota_name"), built
+
+    assert quota_of(MaxFrameHook(airflow_connection)) == (None, None)
+    connection = json.loads(connection_json(local_cloud.settings))
+    connection["extra"]["inference_quota"] = "models"
+    monkeypatch.setenv("AIRFLOW_CONN_DRIVEPIPE_DEFAULT", json.dumps(connection))
+    assert quota_of(MaxFrameHook(airflow_connection)) == ("models", "models")
 
 
 def test_job_identifiers_stand_beside_the_tags(hook: MaxFrameHook, tags: SessionTags) -> None:
@@ -203,14 +223,14 @@ def test_sessions_are_found_after_a_restart(tmp_path: Path, monkeypatch: pytest.
     variable = "AIRFLOW_CONN_DRIVEPIPE_DEFAULT"
     tags = SessionTags("driving", "manual__2026-11-20T00:00:00+00:00", "étape", 7, 2)
     try:
-        monkeypatch.setenv(variable, lifecycle.connection_json(cloud.settings))
+        monkeypatch.setenv(variable, connection_json(cloud.settings))
         before = MaxFrameHook()
         kept, stopped = before.open_session(tags), before.open_session(tags)
         foreign = new_session(before.odps, default=False).session_id
         before.stop_session(stopped)
         cloud.stop()
         cloud = LocalCloud(tmp_path, odps_port=0, oss_port=0).start()
-        monkeypatch.setenv(variable, lifecycle.connection_json(cloud.settings))
+        monkeypatch.setenv(variable, connection_json(cloud.settings))
         after = MaxFrameHook()
         assert [(s.session_id, s.tags) for s in after.list_sessions()] == [(kept, tags)]
         assert main(["sessions", "--all", "--stop", "--yes"]) == 0

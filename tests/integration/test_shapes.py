@@ -249,7 +249,7 @@ def test_oss_prefix_chained_into_prepared_frames_and_label_embeddings(hook, vide
     check_graphs(run, scenario, secrets)
     final = scenario.output_table
     [[url]] = rows_of(hook, final, "MAX(prepared_url)")
-    assert url.startswith(f"{hook.oss_root(videos)}/prepared/ds=20261120/")
+    assert url.startswith(f"{hook.oss_root(videos)}/{scenario.scenario_name}_prepared/ds=20261120/")
     assert rows_of(hook, final, "error_stage, error_type", "status = 'failed'") == [
         ["frame_extraction", "not_a_video"]
     ]

@@ -1,5 +1,7 @@
 """Hostile rows of a video and an image table on the local cloud: they fail, alone, and write nothing."""
 
+import re
+
 import alibabacloud_oss_v2 as oss
 import pytest
 
@@ -8,6 +10,7 @@ from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.operators.frame_extract import MaxFrameFrameExtractOperator
 from airflow_provider_drivepipe.operators.image_prepare import MaxFrameImagePrepareOperator
+from airflow_provider_drivepipe.pipelines.fingerprint import part_sql
 from airflow_provider_drivepipe.pipelines.stage_sql import quote_text
 from airflow_provider_drivepipe.scenario.options import (
     FrameOptions,
@@ -99,9 +102,12 @@ def test_videos(hook, objects, bucket, table):
     assert (report["rows_in"], report["ok"], report["failed"]) == (2 + len(bad), 2, len(bad))
     assert reasons(hook, table, "video_path") == {**dict.fromkeys(good, ""), **bad}
     ids = [video_id(path.removeprefix(f"{root}/")) for path in good]
+    part = part_sql("fingerprint", "frames")
+    [[hash_]] = hook.execute_sql(f"SELECT DISTINCT {part} FROM {table}_out WHERE ds='20261120'")
+    folder = f"{table}_out/ds=20261120/{hash_}"
     assert objects() - before == {
-        f"mine/frames/ds=20261120/{ids[0]}/caf\u00e9_0000.jpg",
-        f"mine/frames/ds=20261120/{ids[1]}/cafe\u0301_0000.jpg",
+        f"mine/{folder}/{ids[0]}/caf\u00e9_0000.jpg",
+        f"mine/{folder}/{ids[1]}/cafe\u0301_0000.jpg",
     }
     # Input columns that have names of our own do not decide where anything goes.
     written = hook.execute_sql(f"SELECT image_id FROM {table}_out WHERE ds='20261120' AND status='ok'")
@@ -119,7 +125,7 @@ def test_images(hook, objects, bucket, table):
     assert (report["ok"], report["failed"]) == (1, len(bad))
     assert reasons(hook, table, "image_url") == {f"{root}/mine/i.jpg": "", **bad}
     [new] = objects() - before
-    assert new.startswith("mine/prepared/ds=20261120/i_")
+    assert re.fullmatch(rf"mine/{table}_out/ds=20261120/[0-9a-f]{{16}}/i_.*", new)
 
 
 @pytest.mark.parametrize("prefix", ["a/../../mine-evil", "%2e%2e/other"])

@@ -18,6 +18,7 @@ import alibabacloud_oss_v2 as oss
 from odps import ODPS
 from PIL import Image
 
+from airflow_provider_drivepipe.cli.local import connection_json
 from maxcompute_local import lifecycle
 from maxcompute_local.clients import oss_client
 from maxcompute_local.settings import PROJECT
@@ -68,7 +69,7 @@ class Cloud:
     @property
     def connection(self) -> str:
         """Value of ``AIRFLOW_CONN_DRIVEPIPE_DEFAULT``; it has the secret key in it."""
-        return lifecycle.connection_json(self.settings)
+        return connection_json(self.settings)
 
     # Its life.
 
@@ -162,9 +163,10 @@ class Cloud:
         return Counter({status: int(count) for status, count in rows})
 
     def working_tables(self) -> list[str]:
-        """Return the selection and staging tables that are left."""
+        """Return the selection and staging tables that are left; rows that are kept stay where they are."""
         names: Iterable[str] = (table.name for table in self.odps.list_tables())
-        return [name for name in names if "__" in name or name.startswith("tmp_mf_")]
+        ours = (name for name in names if not name.endswith("__kept"))
+        return [name for name in ours if "__" in name or name.startswith("tmp_mf_")]
 
 
 def _jpeg(text: str) -> bytes:

@@ -1,4 +1,4 @@
-"""One Airflow on PostgreSQL and one local cloud for all system tests; half a minute to start."""
+"""One Airflow on PostgreSQL and one local cloud for all system tests of a process; half a minute to start."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.system.airflow_api import AirflowApi, Json
 from tests.system.airflow_cluster import AirflowCluster
 from tests.system.cloud import Cloud, JobOnDisk, Picture
 from tests.system.model_endpoint import ModelEndpoint
-from tests.system.postgres import PostgresServer
+from tests.system.nothing_left import assert_nothing_left
 from tests.system.watchdog import CLOUD, watched
 
 _DAGS = Path(__file__).with_name("dags")
@@ -82,13 +82,12 @@ def eventually(holds: Callable[[], bool], seconds: float = 60) -> None:
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     folder = tmp_path_factory.mktemp("system")
     model = ModelEndpoint()
-    with watched(folder) as database_folder:
-        database = PostgresServer(database_folder)
-        database.start()
+    with watched(folder):
         cloud = Cloud(folder / CLOUD, model.models_json())
-        cluster = AirflowCluster(folder, database, cloud.connection)
+        cluster = AirflowCluster(folder, cloud.connection)
         shutil.copytree(_DAGS, cluster.dags, dirs_exist_ok=True)
         cluster.prepare()
         cluster.start()
         yield System(cluster, cloud, model)
+        assert_nothing_left(cloud)
     model.close()

@@ -1,4 +1,4 @@
-"""The demo as a person runs it: complete, repeated, interrupted, and with the local cloud killed under it."""
+"""The demo as a person runs it: five times, interrupted, killed, and with the local cloud killed under it."""
 
 from __future__ import annotations
 
@@ -64,6 +64,15 @@ class Demo:
             time.sleep(0.01)
         os.kill(json.loads(new.pop().read_text())["pid"], signal.SIGSTOP)
 
+    def start_and_hold_job(self) -> subprocess.Popen[str]:
+        """Run the demo until it waits for a job that cannot end by itself."""
+        known = self.jobs()
+        process = self.start()
+        self.until(process, "submitted MaxFrame job")
+        self.hold_job(known)
+        self.until_logged("running trigger in line")
+        return process
+
     def left_over(self) -> list[list[str]]:
         """Return the command lines of processes that still work in the folders."""
         found = []
@@ -94,7 +103,7 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, output
 
 
-def test_interrupted_then_complete_then_repeated(demo: Demo) -> None:
+def test_interrupted_then_complete(demo: Demo) -> None:
     process = demo.start()
     demo.until(process, "drawing and encoding")
     os.kill(process.pid, signal.SIGTERM)
@@ -111,19 +120,13 @@ def test_interrupted_then_complete_then_repeated(demo: Demo) -> None:
     assert secret not in output
     assert demo.left_over() == []
 
-    code, output = finish(demo.start())
-    assert code == 0, output
-    assert "8 input units: 2 to do from the start, 6 kept" in output
 
-
-def test_interrupted_job_is_cancelled_in_a_cloud_that_stays(demo: Demo) -> None:
+def test_closed_terminal_cancels_the_job_in_a_cloud_that_stays(demo: Demo) -> None:
     lifecycle.up(demo.root)
-    known = demo.jobs()
-    process = demo.start()
-    demo.until(process, "submitted MaxFrame job")
-    demo.hold_job(known)
-    demo.until_logged("running trigger in line")
-    os.killpg(process.pid, signal.SIGINT)
+    process = demo.start_and_hold_job()
+    # The kernel and the shell both say that the terminal is gone.
+    os.killpg(process.pid, signal.SIGHUP)
+    os.killpg(process.pid, signal.SIGHUP)
     code, output = finish(process)
     assert code == 130, output
     assert lifecycle.running(demo.root) is not None
@@ -132,6 +135,23 @@ def test_interrupted_job_is_cancelled_in_a_cloud_that_stays(demo: Demo) -> None:
         assert catalog.execute(query).fetchone()[0] in ("CANCELLING", "CANCELLED")
     assert lifecycle.down(demo.root) is True
     assert demo.left_over() == []
+
+
+def test_killed_demo_is_taken_over_by_the_next(demo: Demo) -> None:
+    process = demo.start_and_hold_job()
+    of_demo = [
+        p for p in psutil.Process(process.pid).children(recursive=True) if "airflow_run" in str(p.cmdline())
+    ]
+    for each in (psutil.Process(process.pid), *of_demo):
+        each.kill()
+    finish(process)
+
+    code, output = finish(demo.start())
+    assert code == 0, output
+    assert "took the partition over from run" in output
+    assert "is being written" not in output
+    assert "8 input units: 2 to do from the start, 6 kept" in output
+    lifecycle.down(demo.root)
 
 
 def test_killed_cloud_is_named_and_the_same_command_completes(demo: Demo) -> None:
@@ -148,3 +168,10 @@ def test_killed_cloud_is_named_and_the_same_command_completes(demo: Demo) -> Non
 
     code, output = finish(demo.start())
     assert code == 0, output
+
+    # What failed three times is not tried again: no job, and no more said to be carried over than is ok.
+    for _ in range(2):
+        code, output = finish(demo.start())
+        assert code == 0, output
+        assert "8 input units: 8 kept" in output
+        assert "submitted MaxFrame job" not in output

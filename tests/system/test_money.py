@@ -210,9 +210,9 @@ def test_a_reader_sees_the_old_partition_or_the_new_one(system):
     system.ready(dag_id, {DS: rows})
     system.api.wait_run(dag_id, system.api.trigger(dag_id, partition_key=DS))
     seen, done = Counter(), threading.Event()
-    # The second part of the fingerprint tells prompts apart.
+    # The part of the label tells prompts apart.
     query = (
-        f"SELECT COUNT(*), COUNT(DISTINCT SPLIT_PART(fingerprint, '.', 2)) FROM {dag_id}_labels "
+        f"SELECT COUNT(*), COUNT(DISTINCT REGEXP_EXTRACT(fingerprint, 'label=([^;]*)')) FROM {dag_id}_labels "
         f"WHERE ds='{DS}'"
     )
 

@@ -38,3 +38,21 @@ def test_nothing_changed_runs_no_job_and_a_new_frame_rate_makes_all_frames_anew(
     assert run(system, fps=2) == (1, 10)
     assert system.cloud.working_tables() == []
     assert system.cloud.live_sessions() == []
+
+
+def test_a_slip_in_the_prefix_fails_before_anything_is_lost_and_an_empty_day_skips_the_rest(system):
+    system.cloud.videos("tally/videos", [2, 3])
+    run(system, fps=2)
+    system.cluster.write_dag(
+        "scenarios/tally.yaml", SCENARIO.format(fps=2).replace("/videos/", "/vidoes/"), [DAG]
+    )
+    slip = system.api.trigger(DAG, conf={"ds": DS})
+    system.api.wait_run(DAG, slip, state="failed")
+    assert "tally_manifest ds=20260501 holds 2 ok rows, and would hold 0" in system.api.log(
+        DAG, slip, "manifest", 1
+    )
+    assert system.cloud.statuses("tally_frames", DS) == {"ok": 10}
+    empty = system.api.trigger(DAG, conf={"ds": "20260502", "allow_empty": True})
+    system.api.wait_run(DAG, empty)
+    assert [system.api.task(DAG, empty, t)["state"] for t in ("manifest", "frames")] == ["success", "skipped"]
+    assert system.api.xcom(DAG, empty, "manifest")["verdict"] == "empty_input"

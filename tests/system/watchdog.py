@@ -6,32 +6,29 @@ the session's end does, also by SIGKILL; then it ends what is left of the proces
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from airflow_provider_drivepipe.cli.airflow_home import database_folder
+from airflow_provider_drivepipe.cli.postgres import Postgres
 from maxcompute_local import lifecycle
 from maxcompute_local.settings import LOCK_FILE
 from tests.system.component import Component
-from tests.system.postgres import stop_server
 
 RUN = "run"
 """Folder of the pid files and logs of Airflow's components."""
 CLOUD = "cloud"
 """Root of the local cloud."""
-DATABASE = "database"
-"""Link to PostgreSQL's folder, which lies where every account may walk."""
+AIRFLOW = "airflow"
+"""AIRFLOW_HOME, with the database in it."""
 
 
 @contextmanager
-def watched(folder: Path) -> Iterator[Path]:
-    """Start a watchdog over ``folder`` and yield the folder for PostgreSQL; on leaving end everything."""
-    database = Path(tempfile.mkdtemp(prefix="drivepipe-postgres-"))
-    (folder / DATABASE).symlink_to(database)
+def watched(folder: Path) -> Iterator[None]:
+    """Start a watchdog over ``folder``; on leaving end everything."""
     watchdog = subprocess.Popen(
         [sys.executable, "-m", __spec__.name, str(folder)],
         stdin=subprocess.PIPE,
@@ -39,7 +36,7 @@ def watched(folder: Path) -> Iterator[Path]:
         start_new_session=True,
     )
     try:
-        yield database
+        yield
     finally:
         # Here rather than in the watchdog, because only a parent can see its children off.
         end_all(folder)
@@ -49,14 +46,12 @@ def watched(folder: Path) -> Iterator[Path]:
 
 
 def end_all(folder: Path) -> None:
-    """End every process that works for ``folder``; logs stay, PostgreSQL's folder goes."""
+    """End every process that works for ``folder``; data and logs stay."""
     for pid_file in (folder / RUN).glob("*.pid"):
         Component(pid_file.stem, pid_file.parent).end()
     if (folder / CLOUD / LOCK_FILE).exists():
         lifecycle.down(folder / CLOUD)
-    database = (folder / DATABASE).resolve()
-    stop_server(database)
-    shutil.rmtree(database, ignore_errors=True)
+    Postgres(database_folder(folder / AIRFLOW)).stop()
 
 
 def main() -> None:

@@ -3,15 +3,19 @@
 import pytest
 
 from airflow_provider_drivepipe.contracts import FRAME_COLUMNS, STATUS_COLUMNS, Stage, StageCounts, Verdict
-from airflow_provider_drivepipe.exceptions import ConfigurationError, UnbalancedBooksError
+from airflow_provider_drivepipe.exceptions import (
+    ConfigurationError,
+    PartitionShrinksError,
+    UnbalancedBooksError,
+)
 from airflow_provider_drivepipe.pipelines.books import (
     MASKED_BY_IMAGE_EMBEDDING,
     MASKED_BY_LABEL,
     AuditRow,
     balance,
 )
-from airflow_provider_drivepipe.pipelines.publishing import WorkCounts, require_complete
-from airflow_provider_drivepipe.pipelines.stage_tables import StageTables, WorkingTables
+from airflow_provider_drivepipe.pipelines.publishing import Shrinking, WorkCounts, require_complete
+from airflow_provider_drivepipe.pipelines.stage_tables import StageTables, WorkingTables, image_key
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 
 STAGES = (Stage.FRAME_EXTRACTION, Stage.LABEL, Stage.IMAGE_EMBEDDING)
@@ -180,6 +184,13 @@ def test_unknown_status_does_not_vanish():
         books_of([group(status="odd")], 1)
 
 
+def test_carried_over_are_the_rows_that_are_ok_and_stay_not_those_that_failed_for_good():
+    gone = group("carried", "failed", "frame_extraction", "truncated", embedded=False, rows=2)
+    books = books_of([group("carried", rows=32), gone, group(rows=1)], 9)
+    assert books.carried_over == 32
+    assert (books.table.ok, books.table.failed) == (33, 2)
+
+
 def test_nothing_in_is_an_empty_input():
     assert books_of([], 0).verdict is Verdict.EMPTY_INPUT
 
@@ -201,7 +212,7 @@ def test_frames_that_failed_earlier_are_not_rows_of_the_label_stage():
     ],
 )
 def test_staging_must_hold_exactly_what_was_asked_for(staged):
-    counts = WorkCounts({"run": 2, "keep": 5}, {"todo_l": 1, "todo_li": 1})
+    counts = WorkCounts({"run": 2, "keep": 5}, {"todo-label": 1, "todo-label-image_embedding": 1})
     require_complete(tables(), counts, (10, 8, 2, 2, 2))
     with pytest.raises(UnbalancedBooksError, match="Nothing was published to o ds=20261120"):
         require_complete(tables(), counts, staged)
@@ -216,3 +227,54 @@ def test_working_tables_of_tries_differ_but_share_the_partitions_prefix():
     assert not any(name.startswith(one.prefix) for name in other.all())
     with pytest.raises(ConfigurationError, match="Use at most 97"):
         WorkingTables.of("x" * 98, DAY, "d")
+
+
+@pytest.mark.parametrize(
+    ("published", "removed", "left", "max_shrink", "fails"),
+    [
+        (26, 0, 26, 0.5, False),
+        (26, 13, None, 0.5, False),
+        (26, 14, None, 0.5, True),
+        (26, 14, 26, 0.5, True),
+        (26, 13, 13, 0.5, False),
+        (26, 0, 12, 0.5, True),
+        (26, 0, 25, 0.0, True),
+        (26, 26, None, 1.0, False),
+        (26, 26, 26, 1.0, False),
+        (26, 0, 0, 1.0, True),
+        (0, 0, 0, 0.5, False),
+    ],
+)
+def test_a_partition_loses_no_more_than_it_may(published, removed, left, max_shrink, fails):
+    shrinking = Shrinking("t ds=1", "m ds=1", published, removed, left, empties=False)
+    if not fails:
+        shrinking.check(max_shrink)
+        return
+    with pytest.raises(PartitionShrinksError, match=rf"t ds=1 holds {published} ok rows.*allow_shrink: true"):
+        shrinking.check(max_shrink)
+
+
+def test_rows_of_which_none_is_ok_are_not_replaced_by_nothing_either():
+    with pytest.raises(PartitionShrinksError):
+        Shrinking("t", "m", 0, 0, None, empties=True).check(1.0)
+
+
+def test_published_rows_are_counted_beside_what_is_to_be_done():
+    counts = WorkCounts.read([["run", 2], ["stays ok", 5], ["removed ok", 3], ["removed failed", 1]])
+    assert (counts.total, counts.published_ok, counts.removed_ok, counts.removed) == (2, 8, 3, 4)
+    assert "4 published rows whose input is gone" in counts.describe()
+
+
+@pytest.mark.parametrize(
+    ("names", "key"),
+    [
+        ("video_path frame_idx image_id image_url fingerprint", "video_path frame_idx"),
+        ("clip_id clip_dir frame_idx image_url fingerprint", "clip_id clip_dir frame_idx"),
+        ("video_path frame_idx image_url", "video_path frame_idx image_url"),
+        ("frame_idx image_url fingerprint", "frame_idx image_url"),
+        ("image_id image_url fingerprint", "image_id image_url"),
+        ("trip", ""),
+    ],
+)
+def test_rows_of_our_own_frames_are_told_apart_by_their_place(names, key):
+    assert image_key(names.split()) == tuple(key.split())

@@ -32,11 +32,13 @@ def test_drivepipe_connection_is_read_whole():
             oss_role_arn="acs:ram::1:role/r",
             model_project="m",
             quota_name="q",
+            inference_quota="iq",
             security_token="t",
         )
     )
     mc = settings.require_maxcompute()
     assert (mc.project, mc.region, mc.quota_name, mc.access_key.security_token) == ("p", "cn-x", "q", "t")
+    assert mc.inference_quota == "iq"
     oss = settings.require_oss()
     assert (oss.netloc, oss.region, oss.access_key.id) == ("oss-cn-x.aliyuncs.com", "cn-x", "ak")
     assert settings.require_role_arn() == "acs:ram::1:role/r"
@@ -138,6 +140,7 @@ def test_every_field_that_is_read_can_be_typed_in_the_form():
         "oss_role_arn",
         "model_project",
         "quota_name",
+        "inference_quota",
         "dpe_python_version",
     }
 

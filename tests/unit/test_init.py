@@ -127,20 +127,21 @@ def test_wrong_flags_write_nothing(folder, arguments, said, capsys):
 
 def test_an_interview_asks_again_and_follows_the_answers(folder, terminal, capsys):
     left = terminal(
-        *("Night Rain", "night_rain"),
         *("7", "oss_prefix"),
+        *("Not A Bucket", "my-bucket"),
+        "trips/{ds}/",
         *("99", "everything", "labeling,  embedding"),
+        *("", "an-embedder"),
+        *("Night Rain", "night_rain"),
         "yes",
         *("my table", ""),
-        *("Not A Bucket", "my-bucket"),
         "",
-        "",
-        "an-embedder",
-        "trips/{ds}/",
     )
     assert main([]) == 0
     assert left == []
     shown = capsys.readouterr().out
+    headings = ("Where are the videos", "What do you want of them", "Where shall it go")
+    assert sorted(headings, key=shown.index) == list(headings)
     assert "a number from 1 to" in shown
     assert "everything: none of these" in shown
     assert "with what it needs: manifest, frame-extraction, labeling, embedding" in shown
@@ -155,7 +156,7 @@ def test_an_interview_asks_again_and_follows_the_answers(folder, terminal, capsy
 
 @pytest.mark.parametrize("end", [EOFError(), KeyboardInterrupt()])
 def test_a_stopped_interview_writes_nothing(folder, terminal, end, capsys):
-    terminal("night_rain", "1", end)
+    terminal("1", "my-bucket", end)
     assert main([]) == 130
     assert list(folder.iterdir()) == []
     assert "nothing was written" in capsys.readouterr().err
@@ -163,7 +164,7 @@ def test_a_stopped_interview_writes_nothing(folder, terminal, end, capsys):
 
 def test_known_answers_are_not_asked(folder, terminal):
     (folder / "defaults.yaml").write_text("oss_bucket: ours\nvlm_model: m\n")
-    left = terminal("no", "", "", "")
+    left = terminal("", "no", "", "")
     values = {k: v for k, v in FULL.items() if k not in ("oss_bucket", "vlm_model")}
     assert main(settings(**values)) == 0
     assert left == []

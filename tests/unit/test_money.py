@@ -218,15 +218,15 @@ def test_caps_and_prices_need_models(problems):
     ("rows", "calls", "todo", "left"),
     [
         (10, None, {}, 10),
-        (10, None, {"todo_l": 4, "todo_li": 3}, 3),
-        (None, 10, {"todo_l": 2, "todo_i": 1}, 1),
-        (None, 10, {"todo_l": 9}, 0),
+        (10, None, {"todo-label": 4, "todo-label-image_embedding": 3}, 3),
+        (None, 10, {"todo-label": 2, "todo-image_embedding": 1}, 1),
+        (None, 10, {"todo-label": 9}, 0),
         (1, 100, {}, 1),
         (100, 2, {}, 0),
     ],
 )
 def test_rows_that_wait_take_their_part_of_the_budget_first(rows, calls, todo, left):
-    budget = Budget(rows, calls, {"l": 2, "i": 1})
+    budget = Budget(rows, calls, {"label": 2, "image_embedding": 1})
     assert budget.rows_left(todo, (LABEL_PART, IMAGE_EMBEDDING_PART)) == left
 
 

@@ -1,5 +1,6 @@
 """Partition values: decided in one place, safe everywhere."""
 
+import re
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -8,9 +9,12 @@ import sqlglot
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_drivepipe.scenario.options import Granularity, PartitionOptions
 from airflow_provider_drivepipe.scenario.partition import (
     PartitionSpec,
     check_partition_value,
+    default_partition_value,
+    key_pattern,
     parse_partition_key,
     resolve_partition_value,
 )
@@ -66,6 +70,35 @@ def test_hourly_values():
     assert resolve(logical_date=datetime(2026, 11, 19, 17, 40, tzinfo=UTC), **hourly) == "2026112001"
     with pytest.raises(ValueError, match="such as 2026112007"):
         resolve(conf={"ds": "20261120"}, **hourly)
+
+
+def test_a_run_that_names_nothing_owns_the_day_before_its_start_in_the_scenarios_zone():
+    shanghai = PartitionOptions(default_lag=1)
+    # 17:30 UTC is the next day in Shanghai.
+    assert default_partition_value(datetime(2026, 11, 20, 17, 30, tzinfo=UTC), shanghai) == "20261120"
+    assert default_partition_value(datetime(2026, 11, 20, 15, 30, tzinfo=UTC), shanghai) == "20261119"
+    hourly = PartitionOptions(default_lag=2, granularity=Granularity.HOURLY, key_format="%Y%m%d%H")
+    assert default_partition_value(datetime(2026, 11, 20, 17, 30, tzinfo=UTC), hourly) == "2026112023"
+    assert default_partition_value(datetime(2026, 11, 20, tzinfo=UTC), PartitionOptions()) is None
+    assert resolve(default="20261119") == "20261119"
+    assert resolve(default="20261119", params={"ds": "20260103"}) == "20260103"
+
+
+@pytest.mark.parametrize(
+    ("key_format", "good", "bad"),
+    [
+        ("%Y%m%d", ["20261120", ""], ["2026-11-20", "2026112", "x20261120"]),
+        ("%Y-%m-%d.%H", ["2026-11-20.07", ""], ["2026-11-20", "2026-11-20x07"]),
+    ],
+)
+def test_the_form_refuses_values_that_the_run_would_refuse(key_format, good, bad):
+    pattern = re.compile(key_pattern(key_format))
+    assert all(pattern.search(value) for value in good)
+    assert not any(pattern.search(value) for value in bad)
+
+
+def test_a_key_format_with_names_has_no_pattern():
+    assert key_pattern("%Y%b%d") is None
 
 
 def test_unknown_time_zone_is_named():

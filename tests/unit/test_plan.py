@@ -138,7 +138,7 @@ def test_plan_command_prints_tasks_tables_columns_models(capsys):
     ("name", "said"),
     [
         ("clip_labels", "clips    3 per clip; columns clip_id, clip_dir, start_ms, end_ms"),
-        ("image_features", "images   longest side 512, below image_features/"),
+        ("image_features", "images   longest side 512, below image_features_prepared/"),
         ("labeled_images", "model    text-embedding-v4 (label_embedding)"),
     ],
 )

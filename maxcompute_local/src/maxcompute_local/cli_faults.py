@@ -1,4 +1,4 @@
-"""``drivepipe local faults``: what is to go wrong in the local cloud that runs."""
+"""``maxcompute-local faults``: what is to go wrong in the local cloud that runs."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from maxcompute_local.models.script_rules import CALLS
 
 _USAGE = """\
 examples:
-  drivepipe local faults presets
-  drivepipe local faults add oss-flaky --rate 0.5
-  drivepipe local faults add --match 'odps.tunnel.*' --fault http --status 500 --count 3
-  drivepipe local faults answer qwen3-vl-plus --fail-first 9 --status 400
-  drivepipe local faults list
-  drivepipe local faults clear
+  %(prog)s presets
+  %(prog)s add oss-flaky --rate 0.5
+  %(prog)s add --match 'odps.tunnel.*' --fault http --status 500 --count 3
+  %(prog)s answer qwen3-vl-plus --fail-first 9 --status 400
+  %(prog)s list
+  %(prog)s clear
 
-Calls have the names that 'drivepipe local stats' prints. Faults end with the server."""
+Calls have the names that the command 'stats' prints. Faults end with the server."""
 
 
 def add_parser(parser: argparse.ArgumentParser, add_root: Callable[[argparse.ArgumentParser], None]) -> None:
-    """Give ``drivepipe local faults`` its actions; ``add_root`` adds the option of the root folder."""
+    """Give ``faults`` its actions; ``add_root`` adds the option of the root folder."""
     parser.epilog = _USAGE
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     actions = parser.add_subparsers(required=True, metavar="list|presets|add|answer|clear")
@@ -138,7 +138,7 @@ def _add(options: argparse.Namespace) -> int:
         number = faults.add_preset(options.preset, **given)
     else:
         number = faults.add(given.pop("match", ""), given.pop("fault", ""), **given)
-    print(f"fault {number} is in force; 'drivepipe local faults clear {number}' ends it")
+    print(f"fault {number} is in force; '{options.prog} faults clear {number}' ends it")
     return 0
 
 
@@ -158,7 +158,7 @@ def _answer(options: argparse.Namespace) -> int:
         body=options.body,
         delay=options.delay,
     )
-    print("the answer is prepared; 'drivepipe local faults clear' ends it")
+    print(f"the answer is prepared; '{options.prog} faults clear' ends it")
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -19,18 +18,13 @@ from maxcompute_local.rootlock import is_locked
 from maxcompute_local.settings import (
     HEALTH_PATH,
     LOG_FILE,
-    MODEL_PROJECT,
-    PROJECT,
-    REGION,
-    ROLE_ARN,
     STATS_PATH,
     ServerSettings,
     load_settings,
 )
 
-ROOT_VARIABLE = "DRIVEPIPE_LOCAL_ROOT"
-DEFAULT_ROOT = Path(".drivepipe") / "cloud"
-CONNECTION_VARIABLE = "AIRFLOW_CONN_DRIVEPIPE_DEFAULT"
+ROOT_VARIABLE = "MAXCOMPUTE_LOCAL_ROOT"
+DEFAULT_ROOT = Path(".maxcompute-local")
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
@@ -38,7 +32,7 @@ _POLL_SECONDS = 0.1
 
 
 def default_root() -> Path:
-    """Return ``$DRIVEPIPE_LOCAL_ROOT``, or ``.drivepipe/cloud`` below the current folder."""
+    """Return ``$MAXCOMPUTE_LOCAL_ROOT``, or ``.maxcompute-local`` below the current folder."""
     return Path(os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT).absolute()
 
 
@@ -73,12 +67,12 @@ def up(
             if asked not in (None, 0, have):
                 raise LocalCloudError(
                     f"the local cloud of {root} already runs with --{what}-port {have}, not {asked}. "
-                    f"Stop it first: drivepipe local down --root {root}"
+                    f"Stop it first: maxcompute-local down --root {root}"
                 )
         if worker_requirements:
             raise LocalCloudError(
                 f"the local cloud of {root} already runs; requirements of its workers are for a new one. "
-                f"Stop it first: drivepipe local down --root {root}"
+                f"Stop it first: maxcompute-local down --root {root}"
             )
         return Started(settings, already=True)
     # Here, where the user sees that it takes a while; the server finds it done.
@@ -142,35 +136,11 @@ def require_running(root: Path) -> ServerSettings:
     settings = running(root)
     if settings is None:
         raise LocalCloudError(
-            f"no local cloud runs on {root}. Start it: drivepipe local up --root {root}"
+            f"no local cloud runs on {root}. Start it: maxcompute-local up --root {root}"
             if not is_locked(root)
             else f"the local cloud of {root} does not answer; see {log_file(root)}"
         )
     return settings
-
-
-def connection_json(settings: ServerSettings) -> str:
-    """Return the Airflow connection to a local cloud, as ``AIRFLOW_CONN_…`` holds it.
-
-    It has the secret key in it: never log it.
-    """
-    return json.dumps(
-        {
-            "conn_type": "drivepipe",
-            "host": settings.odps_endpoint,
-            "login": settings.access_key_id,
-            "password": settings.access_key_secret,
-            "extra": {
-                "project": PROJECT,
-                "region": REGION,
-                "oss_endpoint": settings.oss_endpoint,
-                "oss_region": REGION,
-                "oss_role_arn": ROLE_ARN,
-                "model_project": MODEL_PROJECT,
-                "dpe_python_version": f"{sys.version_info.major}.{sys.version_info.minor}",
-            },
-        }
-    )
 
 
 def log_file(root: Path) -> Path:

@@ -27,7 +27,7 @@ class RootLock:
                 who = f" (process {settings.pid})" if settings and settings.pid else ""
                 raise RootInUseError(
                     f"{root} is in use by a running local cloud{who}. Use that one, stop it with "
-                    f"'drivepipe local down --root {root}', or choose another folder with --root"
+                    f"'maxcompute-local down --root {root}', or choose another folder with --root"
                 )
             time.sleep(0.02)
 

@@ -212,7 +212,7 @@ class LocalCloud:
     def _take_ports(self) -> tuple[socket.socket, socket.socket]:
         stored = load_settings(self.root)
         had = (stored.odps_port, stored.oss_port) if stored else (None, None)
-        restart = f"drivepipe local up --root {self.root}"
+        restart = f"maxcompute-local up --root {self.root}"
         odps = ports.choose(
             "MaxCompute", self._ports[0], had[0], self._preferred[0], f"{restart} --odps-port PORT"
         )
@@ -282,7 +282,7 @@ class _HttpServer:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT. Returns 0, or 1 when the server could not start or broke."""
-    parser = argparse.ArgumentParser(prog="drivepipe local server", description="Run the local cloud.")
+    parser = argparse.ArgumentParser(prog="maxcompute_local.server", description="Run the local cloud.")
     parser.add_argument("--root", type=Path, required=True, help="folder of all state")
     parser.add_argument("--odps-port", type=int, help="port of MaxCompute")
     parser.add_argument("--oss-port", type=int, help="port of OSS")

@@ -13,7 +13,7 @@ from maxcompute_local.errors import LocalCloudError
 HOST = "127.0.0.1"
 PROJECT = "local"
 REGION = "cn-local"
-ROLE_ARN = "acs:ram::0:role/drivepipe-local"
+ROLE_ARN = "acs:ram::0:role/maxcompute-local"
 MODEL_PROJECT = "bigdata_public_modelset"
 
 DEFAULT_ODPS_PORT = 8850
@@ -23,18 +23,18 @@ SETTINGS_FILE = "server.json"
 LOG_FILE = "server.log"
 LOCK_FILE = "server.lock"
 
-HEALTH_PATH = "/drivepipe/health"
-STATS_PATH = "/drivepipe/stats"
-FAULTS_PATH = "/drivepipe/faults"
-ENGINE_PATH = "/drivepipe/engine"
-MODEL_RULES_PATH = "/drivepipe/model-rules"
+HEALTH_PATH = "/maxcompute-local/health"
+STATS_PATH = "/maxcompute-local/stats"
+FAULTS_PATH = "/maxcompute-local/faults"
+ENGINE_PATH = "/maxcompute-local/engine"
+MODEL_RULES_PATH = "/maxcompute-local/model-rules"
 
 
 @dataclass(frozen=True)
 class ServerSettings:
     """Ports, keys and the process id of the server that ran last. Secrets do not show in ``repr``.
 
-    ``control_token`` is the bearer token of everything below ``/drivepipe/``.
+    ``control_token`` is the bearer token of everything below ``/maxcompute-local/``.
     """
 
     odps_port: int

@@ -1,4 +1,4 @@
-"""Counters of what the local cloud was asked to do, by kind; tests and `drivepipe local stats` read them.
+"""Counters of what the local cloud was asked to do, by kind; tests and `maxcompute-local stats` read them.
 
 They live in the server's memory: a restart begins at nothing.
 """

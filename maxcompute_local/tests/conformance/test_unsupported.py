@@ -81,6 +81,24 @@ class Unsupported:
         api = StorageApiClient(self.odps, self.odps.get_table(name))
         return api.create_write_session(TableBatchWriteRequest())
 
+    def storage_api_v2(self) -> object:
+        rest = StorageApiClient(self.odps, self.table).tunnel_rest
+        path = (
+            f"/api/storage/v2/projects/{self.odps.project}/schemas/default/tables/{self.table.name}/sessions"
+        )
+        return rest.post(rest.endpoint + path, data="{}")
+
+    def snappy(self) -> object:
+        # The SDK itself needs python-snappy for it, which may be missing.
+        session = TableTunnel(self.odps).create_upload_session(self.table.name)
+        resource = session._table.table_resource(client=session._client)
+        return session._client.put(
+            resource,
+            data=b"any",
+            params={"uploadid": session.id, "blockid": 0},
+            headers={"Content-Encoding": "x-snappy-framed"},
+        )
+
     def anonymous(self) -> object:
         return urllib.request.urlopen(f"{self.cloud.settings.oss_endpoint}/{self.bucket}/k")
 
@@ -110,12 +128,16 @@ class Unsupported:
                 split_options=SplitOptions.get_default_options(SplitOptions.SplitMode.BUCKET)
             ),
             "dynamic partitions in the storage API": self.dynamic_partitions,
+            "version 2 of the storage API": self.storage_api_v2,
+            "writing through the tunnel with snappy": self.snappy,
             "columns of the type `vector`": self.sql("CREATE TABLE nope (a vector(float, 3))"),
             "columns of the type `blob`": self.sql("CREATE TABLE nope (a blob)"),
             "tables with a primary key": self.sql("CREATE TABLE nope (a bigint NOT NULL, PRIMARY KEY (a))"),
             "transactional tables": self.sql(
                 "CREATE TABLE nope (a bigint) TBLPROPERTIES ('transactional'='true')"
             ),
+            "`CREATE TABLE … INTO n SHARDS`": self.sql("CREATE TABLE nope (a bigint) INTO 8 SHARDS"),
+            "a column with a `DEFAULT`": self.sql("CREATE TABLE nope (a bigint DEFAULT 5)"),
             "clustered tables": self.sql("CREATE TABLE nope (a bigint) CLUSTERED BY (a) INTO 8 BUCKETS"),
             "`AUTO PARTITIONED` tables": self.sql(
                 "CREATE TABLE nope (a datetime) AUTO PARTITIONED BY (TRUNC_TIME(a, 'day') AS d)"
@@ -164,6 +186,14 @@ class Unsupported:
                         bucket, lifecycle_configuration=oss.LifecycleConfiguration(rules=[])
                     )
                 )
+            ),
+            "`client.select_object`": lambda: client.select_object(
+                oss.SelectObjectRequest(
+                    bucket, "k", process="csv/select", select_request=oss.models.SelectRequest()
+                )
+            ),
+            "`client.list_multipart_uploads` with a delimiter": lambda: client.list_multipart_uploads(
+                oss.ListMultipartUploadsRequest(bucket, delimiter="/")
             ),
             "`client.describe_regions`": lambda: client.describe_regions(oss.DescribeRegionsRequest()),
             "anonymous requests": self.anonymous,

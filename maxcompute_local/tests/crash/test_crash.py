@@ -99,7 +99,7 @@ def _assert_no_litter(root: Path) -> None:
     assert there <= named, f"{len(there - named)} files that nobody names"
     assert {path.name for path in (root / "odps/results").iterdir()} == results
     assert running == (0,)
-    private = root / "oss/.drivepipe"
+    private = root / "oss/.maxcompute-local"
     assert list((private / "staging").iterdir()) == []
     with sqlite3.connect(private / "oss.sqlite") as metadata:
         assert metadata.execute("PRAGMA integrity_check").fetchone() == ("ok",)

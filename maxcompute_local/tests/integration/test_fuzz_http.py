@@ -60,7 +60,7 @@ QUERIES = (
 )  # fmt: skip
 NAMES = (
     "t", "..", ".", "...", "%2e%2e", "%2e%2e%2f%2e%2e", "..%2f..%2f..%2foutside", "%00", "a%00b", "%", "%zz", "%ff",
-    "%c0%ae%c0%ae", "a" * 300, "é", quote("é"), "%5c..%5c", ".drivepipe", ".drivepipe%2foss.sqlite", "a//b", "a/../b",
+    "%c0%ae%c0%ae", "a" * 300, "é", quote("é"), "%5c..%5c", ".maxcompute-local", ".maxcompute-local%2foss.sqlite", "a//b", "a/../b",
     "CON", "~", "$(id)", "`id`", "'", '"', "<x>", "a;b", "a?b", "a#b", "%0d%0aX-Injected:%201", "..;/", "fuzz-bucket",
 )  # fmt: skip
 ODPS_PATHS = (
@@ -68,8 +68,8 @@ ODPS_PATHS = (
     f"/projects/{PROJECT}/tables/t", f"/projects/{PROJECT}/instances", f"/projects/{PROJECT}/instances/%s",
     f"/projects/{PROJECT}/schemas", f"/projects/{PROJECT}/schemas/%s", "/projects/%s/tables/t", "/logview", "/tenants",
     f"/projects/{PROJECT}/authorization", f"/projects/{PROJECT}/tunnel", f"/projects/{PROJECT}/resources/%s",
-    "/api/catalog/v1alpha/projects/%s/schemas/default/models", "/drivepipe/health", "/drivepipe/faults",
-    "/drivepipe/model-rules", "/drivepipe/engine", "/models/v1/chat", "/models/v1/embed", "/%s", "*", "",
+    "/api/catalog/v1alpha/projects/%s/schemas/default/models", "/maxcompute-local/health", "/maxcompute-local/faults",
+    "/maxcompute-local/model-rules", "/maxcompute-local/engine", "/models/v1/chat", "/models/v1/embed", "/%s", "*", "",
     f"/projects/{PROJECT}/tables/t/preview", f"/projects/{PROJECT}/schemas/%s/tables/t",
 )  # fmt: skip
 OSS_PATHS = (
@@ -127,8 +127,8 @@ NEARLY_RIGHT = (
     "odps GET /projects/local/tables/t?downloadid={download}&data&rowrange={}&columns={}", "odps GET /projects/local/tables/t?data&linenum={}",
     "odps GET /projects/local/tables/t/preview?limit={}&columns={}", "odps GET /projects/local/tables/t?partitions&partition={}",
     "odps GET /projects/local/tables?name={}&marker={}", "odps POST /projects/local/authorization?sign_bearer_token",
-    "odps POST /projects/local/authorization", "odps POST /drivepipe/faults", "odps POST /drivepipe/model-rules",
-    "odps DELETE /drivepipe/faults?id={}", "odps POST /models/v1/chat", "odps POST /models/v1/embed", "odps POST /projects/local/schemas",
+    "odps POST /projects/local/authorization", "odps POST /maxcompute-local/faults", "odps POST /maxcompute-local/model-rules",
+    "odps DELETE /maxcompute-local/faults?id={}", "odps POST /models/v1/chat", "odps POST /models/v1/embed", "odps POST /projects/local/schemas",
     "odps GET /logview?p=local&i={instance}&token={}",
     "odps POST /api/storage/v1/projects/local/schemas/default/tables/t/sessions?session_type=batch_read",
     "odps POST /api/storage/v1/projects/local/schemas/default/tables/t/sessions?session_type=batch_write",
@@ -236,7 +236,7 @@ class Fuzzer:
 
     def _sign(self, is_oss: bool, method: str, target: str, headers: dict[str, str]) -> None:
         settings = self._settings
-        if target.startswith(("/drivepipe", "/models")):
+        if target.startswith(("/maxcompute-local", "/models")):
             headers["Authorization"] = f"Bearer {settings.control_token}"
             return
         try:
@@ -327,13 +327,13 @@ class Fuzzer:
                         [],
                         3,
                         {
-                            "model": "drivepipe-scene-tagger",
+                            "model": "local-scene-tagger",
                             "messages": choose.choice(("x", [], [{}], [{"role": 1}])),
                         },
                         {"model": {"a": 1}, "input": [{"type": "image", "data": "%%%"}], "kind": []},
                         {"id": "x"},
                         {
-                            "model": "drivepipe-image-descriptor",
+                            "model": "local-image-descriptor",
                             "kind": "multimodal",
                             "dimension": 10**30,
                             "input": [{"type": "image", "data": "AAAA"}],

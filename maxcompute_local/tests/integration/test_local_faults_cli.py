@@ -1,4 +1,4 @@
-"""``drivepipe local faults``."""
+"""``maxcompute-local faults``."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_presets_are_explained(faults: Command) -> None:
 def test_mistakes_are_named(faults: Command) -> None:
     assert faults("add", "nope")[::2] == (
         1,
-        f"drivepipe local: name: 'nope' is none of {', '.join(PRESETS)}\n",
+        f"maxcompute-local: name: 'nope' is none of {', '.join(PRESETS)}\n",
     )
     assert "match: expected" in faults("add", "--fault", "http")[2]
     assert "fault: '' is none of" in faults("add", "--match", "oss.*")[2]

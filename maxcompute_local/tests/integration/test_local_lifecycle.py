@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -15,8 +16,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from airflow.sdk import Connection
-from airflow_provider_drivepipe.hooks.connection import read_settings
 from odps import ODPS
 
 from maxcompute_local import lifecycle
@@ -48,7 +47,7 @@ def client(settings: ServerSettings) -> ODPS:
     )
 
 
-def drivepipe(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     code = main(arguments)
     captured = capsys.readouterr()
     return code, captured.out, captured.err
@@ -56,7 +55,7 @@ def drivepipe(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int,
 
 def test_commands_from_up_to_down(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     at = ("--root", str(root))
-    code, out, _ = drivepipe(capsys, "up", *at, "--odps-port", "0", "--oss-port", "0")
+    code, out, _ = run(capsys, "up", *at, "--odps-port", "0", "--oss-port", "0")
     settings = lifecycle.require_running(root)
     assert code == 0
     assert settings.odps_endpoint in out
@@ -64,54 +63,64 @@ def test_commands_from_up_to_down(root: Path, capsys: pytest.CaptureFixture[str]
     assert str(root / "server.log") in out
     assert settings.access_key_secret not in out
 
-    code, out, _ = drivepipe(capsys, "up", *at)
+    code, out, _ = run(capsys, "up", *at)
     assert code == 0
     assert "already" in out
     assert lifecycle.require_running(root) == settings
 
-    code, out, _ = drivepipe(capsys, "status", *at)
+    code, out, _ = run(capsys, "status", *at)
     assert (code, f"process {settings.pid}" in out) == (0, True)
 
     client(settings).create_table("counted", "n bigint")
-    code, out, _ = drivepipe(capsys, "stats", *at)
+    code, out, _ = run(capsys, "stats", *at)
     assert code == 0
     assert "odps.sql" in out
 
-    code, _, err = drivepipe(capsys, "up", *at, "--oss-port", str(settings.oss_port + 1))
+    code, _, err = run(capsys, "up", *at, "--oss-port", str(settings.oss_port + 1))
     assert code == 1
     assert "already runs" in err
 
-    code, out, _ = drivepipe(capsys, "down", *at)
+    code, out, _ = run(capsys, "down", *at)
     assert (code, out) == (0, "the local cloud is stopped\n")
     assert not psutil.pid_exists(settings.pid)
-    code, _, err = drivepipe(capsys, "status", *at)
+    code, _, err = run(capsys, "status", *at)
     assert code == 1
-    assert "local up --root" in err
-    assert drivepipe(capsys, "down", *at)[0] == 0
+    assert "maxcompute-local up --root" in err
+    assert run(capsys, "down", *at)[0] == 0
 
 
-def test_env_is_an_airflow_connection(root: Path) -> None:
+def test_env_is_what_the_sdks_read(root: Path) -> None:
     settings = up(root)
-    command = [
-        sys.executable,
-        "-m",
-        "airflow_provider_drivepipe.cli.main",
-        "local",
-        "env",
-        "--root",
-        str(root),
-    ]
-    export = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    shell = f'{export}\nprintf %s "$AIRFLOW_CONN_DRIVEPIPE_DEFAULT"'
-    value = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True).stdout
-    connection = Connection.from_json(value, conn_id="drivepipe_default")
-    read = read_settings(connection)
-    assert read.require_maxcompute().endpoint == settings.odps_endpoint
-    assert read.require_maxcompute().access_key.secret == settings.access_key_secret
-    assert read.require_oss().endpoint == settings.oss_endpoint
-    assert read.require_role_arn() == "acs:ram::0:role/drivepipe-local"
-    assert read.require_model_project() == "bigdata_public_modelset"
-    assert read.dpe_python_version == f"{sys.version_info.major}.{sys.version_info.minor}"
+    script = (
+        "import os, alibabacloud_oss_v2 as oss; from odps import ODPS\n"
+        "e = os.environ\n"
+        "odps = ODPS(e['ODPS_ACCESS_ID'], e['ODPS_ACCESS_KEY'], e['ODPS_PROJECT'], e['ODPS_ENDPOINT'])\n"
+        "odps.get_project().reload()\n"
+        "config = oss.config.load_default()\n"
+        "config.credentials_provider = oss.credentials.EnvironmentVariableCredentialsProvider()\n"
+        "config.region, config.endpoint = e['OSS_REGION'], e['OSS_ENDPOINT']\n"
+        "oss.Client(config).list_buckets(oss.ListBucketsRequest())\n"
+    )
+    env = shlex.join([sys.executable, "-m", "maxcompute_local.cli", "env", "--root", str(root)])
+    command = f'eval "$({env})" && {shlex.join([sys.executable, "-c", script])}'
+    subprocess.run(["sh", "-c", command], check=True)
+    said = subprocess.run(["sh", "-c", env], capture_output=True, text=True, check=True).stdout
+    assert settings.control_token not in said
+
+
+@pytest.mark.parametrize("prog", ["maxcompute-local", "other local"])
+def test_texts_name_the_command_that_was_typed(
+    root: Path, capsys: pytest.CaptureFixture[str], prog: str
+) -> None:
+    ports = ("--odps-port", "0", "--oss-port", "0")
+    more = {"OTHER": "its value"}
+    main(["up", *ports], prog, root, lambda _: more)
+    assert f'next:  eval "$({prog} env --root {root})"' in capsys.readouterr().out
+    main(["env"], prog, root, lambda _: more)
+    assert "export OTHER='its value'\n" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["faults", "--help"], prog, root)
+    assert f"{prog} faults add oss-flaky" in capsys.readouterr().out
 
 
 def test_killed_server_comes_back_on_its_ports_with_its_data(root: Path) -> None:
@@ -148,7 +157,7 @@ def test_port_in_use_is_named_and_nothing_is_left(root: Path, capsys: pytest.Cap
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        code, _, err = drivepipe(capsys, "up", "--root", str(root), "--odps-port", "0", "--oss-port", port)
+        code, _, err = run(capsys, "up", "--root", str(root), "--odps-port", "0", "--oss-port", port)
     assert code == 1
     assert f"port {port} of 127.0.0.1, wanted for OSS, is in use" in err
     assert "--oss-port PORT" in err
@@ -182,12 +191,12 @@ def test_health_and_stats_want_the_control_token(local_cloud: LocalCloud) -> Non
         with urllib.request.urlopen(request, timeout=5) as response:
             return json.load(response)
 
-    assert get("/drivepipe/health", local_cloud.settings.control_token) == {
+    assert get("/maxcompute-local/health", local_cloud.settings.control_token) == {
         "status": "ok",
         "pid": os.getpid(),
     }
-    assert isinstance(get("/drivepipe/stats", local_cloud.settings.control_token), dict)
-    for path in ("/drivepipe/health", "/drivepipe/stats"):
+    assert isinstance(get("/maxcompute-local/stats", local_cloud.settings.control_token), dict)
+    for path in ("/maxcompute-local/health", "/maxcompute-local/stats"):
         with pytest.raises(urllib.error.HTTPError) as refused:
             get(path, "wrong")
         refused.value.close()

@@ -12,6 +12,7 @@ from typing import Any
 import maxframe.dataframe as md
 import pandas as pd
 import pytest
+from maxframe.config import option_context
 from maxframe.learn.contrib.llm import ContentPart, ImageContentType
 from maxframe.learn.contrib.llm.models.managed import (
     ManagedMultiModalEmbeddingModel,
@@ -89,7 +90,6 @@ def run(stub: ModelStub, tmp_path: Path) -> Callable[[Any], pd.DataFrame]:
         job = Job("s", "d", str(tmp_path), "local", stub.url, TOKEN, "/", "http://127.0.0.1:1", "r", {})
         graph, _ = gen_submit_tileable_graph(None, [tileable.data], {})
         progress = Progress(job, [Step(type(node.op).__name__) for node in graph.topological_iter()])
-        model_adapters.check([node.op for node in graph])
         generated = execution.Generator(job, progress, Unheard(job)).generate(graph)
         variables = dict(generated.constants)
         exec(generated.code, variables)
@@ -292,11 +292,13 @@ def test_operator_that_the_engine_lacks_is_named(stub: ModelStub, run) -> None:
         run(md.Series(pd.Series([1, 2])))
 
 
-@pytest.mark.parametrize("quota", ["gu_quota_name", "inference_quota_name"])
-def test_quotas_are_refused(stub: ModelStub, run, quota: str) -> None:
+def test_quotas_have_no_effect(stub: ModelStub, run) -> None:
     frame = md.DataFrame(pd.DataFrame({"a": ["x"]}))
-    generated = ManagedTextGenLLM(name="writer").generate(
-        frame, prompt_template=[{"role": "user", "content": "hi"}], running_options={quota: "mine"}
-    )
-    with pytest.raises(ValueError, match=quota):
-        run(generated)
+    quotas = {"session.gu_quota_name": "gpus", "session.inference_quota_name": "models"}
+    with option_context(quotas):
+        generated = labelled(frame, [ContentPart.text("{a}")])
+    stub.answer = lambda *_: (200, {"choices": [{"message": {"content": "a"}}]})
+    assert generated.op.running_options["inference_quota_name"] == "models"
+    assert run(generated)["success"].tolist() == [True]
+    (request,) = stub.requests
+    assert not {"gu_quota_name", "inference_quota_name"} & request["running_options"].keys()

@@ -38,7 +38,7 @@ from maxcompute_local.server import LocalCloud
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
-ROLE = {"role_arn": "acs:ram::1:role/drivepipe"}
+ROLE = {"role_arn": "acs:ram::1:role/reader"}
 TASK_NAME = "AnonymousMaxFrameTask"
 
 
@@ -276,7 +276,10 @@ def test_end_of_the_dags_process_fails_it_with_the_exit_code(session, odps: ODPS
     assert "exit code 9" in info.error_info.error_messages[0]
 
 
-def test_log_options_and_operators_are_in_the_logview(session, odps: ODPS, numbers: str) -> None:
+def test_log_options_and_operators_are_in_the_logview(odps: ODPS, numbers: str) -> None:
+    session = new_session(odps, default=False)
+    odps.to_global()
+
     @with_running_options(engine="dpe", cpu=2, memory=4)
     def function(chunk):
         sys.stdout.write("<b>seen</b> in the log\n")
@@ -287,13 +290,21 @@ def test_log_options_and_operators_are_in_the_logview(session, odps: ODPS, numbe
     # pyodps keeps the host of the first cloud of this process.
     link = urlsplit(caller.get_logview_address(info.dag_id))._replace(netloc=urlsplit(odps.endpoint).netloc)
     page = requests.get(link.geturl(), timeout=10).text
+    assert f"<h1>MaxFrame job {info.dag_id}</h1>" in page
     assert "engine=DPE" in page
     assert "&lt;b&gt;seen&lt;/b&gt; in the log" in page
     assert "cpu=2, memory=4" in page
-    row = page[page.index("<td>DataFrameApplyChunk") :]
+    row = page[page.index("<td>function<br><small>DataFrameApplyChunk; ") :]
     assert '<td class="done">done</td><td class="number">10</td><td class="number">10</td>' in row
     assert '<td class="number">10 of 10</td>' in row
-    assert "SUCCEEDED" in page
+    assert '<span class="done">succeeded</span>' in page
+    assert "<td>read " in page
+
+    # A session ends by being stopped; that says nothing of its jobs.
+    caller.instance.stop()
+    page = requests.get(link.geturl(), timeout=10).text
+    assert page.index('<span class="done">succeeded</span>') < page.index("<h2>Session</h2>")
+    assert "Cancelled" not in page
 
 
 def test_mount_reads_and_writes_objects(

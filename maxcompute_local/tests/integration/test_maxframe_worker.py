@@ -35,7 +35,7 @@ from maxcompute_local.server import LocalCloud
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
-PACKAGE = "drivepipe_sample_package"
+PACKAGE = "sample_package_of_a_user"
 
 
 def add_wheel(folder: Path, version: str, needs: str, code: str = "") -> None:
@@ -332,11 +332,11 @@ class TestRequirements:
     def test_package_is_installed_once_for_many(self, session: Any, cloud: LocalCloud) -> None:
         @with_python_requirements(f"{PACKAGE}==1.0")
         def look(chunk):
-            import drivepipe_sample_package
+            import sample_package_of_a_user
 
             pip = [name for name in os.environ if name.startswith("PIP_")]
             return pd.DataFrame(
-                {"version": [drivepipe_sample_package.VERSION], "python": sys.prefix, "pip": str(pip)}
+                {"version": [sample_package_of_a_user.VERSION], "python": sys.prefix, "pip": str(pip)}
             )
 
         kinds = {"version": "str", "python": "str", "pip": "str"}
@@ -369,9 +369,9 @@ class TestRequirements:
 
         def look(chunk):
             import av  # noqa: F401  (installed here)
-            import drivepipe_sample_package
+            import sample_package_of_a_user
 
-            return pd.DataFrame({"version": [drivepipe_sample_package.VERSION]})
+            return pd.DataFrame({"version": [sample_package_of_a_user.VERSION]})
 
         other = LocalCloud(
             tmp_path / "other", odps_port=0, oss_port=0, worker_requirements=[f"{PACKAGE}==1.0", "av"]
@@ -399,7 +399,7 @@ class TestRequirements:
 
     def test_undeclared_package_is_missing_as_in_the_service(self, session: Any) -> None:
         def look(chunk):
-            import drivepipe_sample_package  # noqa: F401
+            import sample_package_of_a_user  # noqa: F401
 
         with pytest.raises(ModuleNotFoundError, match=PACKAGE):
             applied(look, rows=1).execute(session=session)
@@ -481,7 +481,9 @@ class TestLogView:
         dag = submit(session, grown.mf.apply_chunk(fail, batch_rows=2, dtypes=grown.dtypes, skip_infer=True))
         wait(attach(odps, session), dag.dag_id)
         page = page_of(odps, session, dag.dag_id)
-        first, second = page.split("<td>DataFrameApplyChunk")[1:]
+        first, second = page.split("<small>DataFrameApplyChunk")[1:]
+        assert "<td>grow<br>" in page
+        assert "<td>fail<br>" in page
         assert '<td class="number">2</td><td class="number">6</td><td class="number">2 of 2</td>' in first
         assert "growing &lt;i&gt;" in first
         assert "about to fail" not in first

@@ -104,7 +104,7 @@ def test_chat_answers_like_openai(server: Server) -> None:
     assert response.status_code == 200
     answer = response.json()
     assert set(answer) >= {"id", "object", "model", "choices", "usage"}
-    assert (answer["object"], answer["model"]) == ("chat.completion", "qwen3-vl-plus")
+    assert (answer["object"], answer["model"]) == ("chat.completion", "local stand-in for qwen3-vl-plus")
     (choice,) = answer["choices"]
     assert (choice["index"], choice["finish_reason"], choice["message"]["role"]) == (0, "stop", "assistant")
     assert '"abstain": true' in choice["message"]["content"]
@@ -125,6 +125,7 @@ def test_multimodal_embedding(server: Server) -> None:
     assert (first["index"], first["type"], len(first["embedding"])) == (0, "image", 64)
     assert (second["index"], second["type"], len(second["embedding"])) == (1, "text", 64)
     assert answer["usage"]["total_tokens"] > 0
+    assert answer["model"] == "local stand-in for qwen3-vl-embedding"
     assert answer["request_id"]
     assert server.stats.snapshot() == {
         "model.embed": 1,
@@ -138,7 +139,7 @@ def test_text_embedding(server: Server) -> None:
     texts = [{"type": "text", "text": text} for text in ("a wet road", "a dry road")]
     body = embed_body(model="text-embedding-v4", kind="text", input=texts, dimension=None)
     answer = server.post("embed", body).json()
-    assert (answer["object"], answer["model"]) == ("list", "text-embedding-v4")
+    assert (answer["object"], answer["model"]) == ("list", "local stand-in for text-embedding-v4")
     assert [(item["object"], item["index"], len(item["embedding"])) for item in answer["data"]] == [
         ("embedding", 0, 256),
         ("embedding", 1, 256),

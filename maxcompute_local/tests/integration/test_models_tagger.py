@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cache
 
 import cv2
@@ -80,7 +81,7 @@ def encoded(picture: np.ndarray) -> bytes:
 
 
 def chat(*parts: TextPart | ImagePart, **params: object) -> ChatRequest:
-    return ChatRequest("drivepipe-scene-tagger", (Message("user", parts),), params)
+    return ChatRequest("local-scene-tagger", (Message("user", parts),), params)
 
 
 def assert_fits_schema(label: dict) -> None:
@@ -176,6 +177,64 @@ def test_abstains_where_there_is_nothing_to_see(picture: np.ndarray) -> None:
     assert_fits_schema(label)
     assert label["abstain"]
     assert {label[key] for key in ENUM_SETS} == {"unknown"}
+
+
+def meadow() -> np.ndarray:
+    picture = np.full((360, 640, 3), (235, 190, 120), np.uint8)
+    picture[190:] = (60, 170, 80)
+    cv2.ellipse(picture, (200, 200), (220, 70), 0, 180, 360, (70, 150, 60), -1)
+    cv2.circle(picture, (540, 60), 35, (80, 230, 250), -1)
+    for x, y in np.random.default_rng(5).integers((0, 200), (640, 360), (60, 2)).tolist():
+        cv2.circle(picture, (x, y), 5, (180, 80, 220), -1)
+    return picture
+
+
+def texture() -> np.ndarray:
+    cells = np.random.default_rng(5).integers(0, 256, (45, 80, 3)).astype(np.uint8)
+    return cv2.resize(cells, (640, 360), interpolation=cv2.INTER_CUBIC)
+
+
+def checks() -> np.ndarray:
+    cells = (np.indices((360, 640)) // 40).sum(0) % 2 * 200 + 30
+    return cv2.merge([cells.astype(np.uint8)] * 3)
+
+
+def page() -> np.ndarray:
+    picture = np.full((360, 640, 3), 250, np.uint8)
+    for y in range(20, 350, 14):
+        cv2.putText(picture, "lorem ipsum dolor sit amet", (20, y), 0, 0.8, (20, 20, 20), 1)
+    return picture
+
+
+def face() -> np.ndarray:
+    picture = np.full((360, 640, 3), (180, 200, 220), np.uint8)
+    cv2.ellipse(picture, (320, 180), (110, 150), 0, 0, 360, (130, 160, 220), -1)
+    for x in (280, 360):
+        cv2.circle(picture, (x, 150), 12, (20, 20, 20), -1)
+    cv2.ellipse(picture, (320, 240), (40, 15), 0, 0, 180, (60, 60, 180), -1)
+    return picture
+
+
+def wall() -> np.ndarray:
+    noise = np.random.default_rng(6).normal(110, 9, (90, 160)).clip(0, 255).astype(np.uint8)
+    picture = cv2.merge([cv2.resize(noise, (640, 360), interpolation=cv2.INTER_CUBIC)] * 3)
+    picture[:, :40] = (60, 60, 60)
+    picture[:120] += 60
+    return picture
+
+
+@pytest.mark.parametrize("draw", [meadow, texture, checks, page, face, wall])
+def test_abstains_on_pictures_that_are_no_road(draw: Callable[[], np.ndarray]) -> None:
+    for picture in (draw(), cv2.GaussianBlur(draw(), (9, 9), 0)):
+        label = tag(jpeg_round_trip(picture))
+        assert_fits_schema(label)
+        assert label["abstain"]
+        assert {label[key] for key in ENUM_SETS} == {"unknown"}
+
+
+def test_says_that_it_is_a_stand_in() -> None:
+    assert tag(stills("day city")[0])["caption"].startswith("Local stand-in's view")
+    assert tag(meadow())["abstain_reason"].startswith("local stand-in: ")
 
 
 @pytest.mark.parametrize("size", [(1920, 1080), (320, 180), (400, 720)])

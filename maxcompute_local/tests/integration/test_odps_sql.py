@@ -486,7 +486,14 @@ def test_what_is_not_supported_is_named(rows: Sql, statement: str, named: str) -
 
 @pytest.mark.parametrize(
     "call",
-    ["HASH(a)", "READ_TEXT('x')", "GETENV('HOME')", "SHA2(a, 512)", "GET_JSON_OBJECT(a, a)", "MAX_BY(a, n)"],
+    [
+        "SOUNDEX(a)",
+        "READ_TEXT('x')",
+        "GETENV('HOME')",
+        "CLUSTER_SAMPLE(n)",
+        "GET_JSON_OBJECT(a, a)",
+        "HISTOGRAM(n)",
+    ],
 )
 def test_functions_that_would_mean_something_else_are_refused(rows: Sql, call: str) -> None:
     with pytest.raises(OdpsError, match="local cloud"):
@@ -519,7 +526,7 @@ def test_a_killed_writer_leaves_no_half_state(tmp_path: Path) -> None:
         [sys.executable, "-c", WRITER, str(tmp_path)],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        cwd=Path(__file__).parents[2],  # where `tests` are these
     )
     assert writer.stdout is not None
     last = [int(writer.stdout.readline()) for _ in range(5)][-1]

@@ -128,7 +128,7 @@ def test_keys_that_oss_refuses(cloud, key):
     assert failure(client.copy_object, copy).code == "InvalidObjectName"
     assert object_call(cloud, key, "POST", f"{quoted}?uploads")[:2] == (400, "InvalidObjectName")
     assert object_call(cloud, key, "POST", f"{quoted}?append&position=0")[:2] == (400, "InvalidObjectName")
-    assert {path.name for path in cloud.store.root.iterdir()} == {BUCKET, ".drivepipe"}
+    assert {path.name for path in cloud.store.root.iterdir()} == {BUCKET, ".maxcompute-local"}
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_keys_that_oss_refuses(cloud, key):
         "a//b",
         "a//",
         "a/..",
-        "../.drivepipe/oss.sqlite",
+        "../.maxcompute-local/oss.sqlite",
         "x" * 256,
         "名" * 86 + "/y",
     ],
@@ -162,17 +162,17 @@ def test_keys_that_no_path_can_stand_for(cloud, key):
     assert [(one.key, one.size) for one in listed.contents] == [(key, 7)]
     assert object_call(cloud, key, "DELETE", quoted)[0] == 204
     assert object_call(cloud, key, "GET", quoted)[:2] == (404, "NoSuchKey")
-    assert {path.name for path in cloud.store.root.iterdir()} == {BUCKET, ".drivepipe"}
+    assert {path.name for path in cloud.store.root.iterdir()} == {BUCKET, ".maxcompute-local"}
     assert {path.name for path in cloud.folder.iterdir()} == before
 
 
-@pytest.mark.parametrize("prefix", ["../", "../.drivepipe/", "/", "./", "a\0/", "x" * 300 + "/"])
+@pytest.mark.parametrize("prefix", ["../", "../.maxcompute-local/", "/", "./", "a\0/", "x" * 300 + "/"])
 def test_listing_does_not_leave_the_bucket(cloud, prefix):
     request = oss.ListObjectsV2Request(bucket=BUCKET, prefix=prefix)
     assert not cloud.client().list_objects_v2(request).contents
 
 
-@pytest.mark.parametrize("bucket", ["..", ".drivepipe", "UPPER", "a", "-ab", "a_b", "x" * 64])
+@pytest.mark.parametrize("bucket", ["..", ".maxcompute-local", "UPPER", "a", "-ab", "a_b", "x" * 64])
 def test_names_that_are_no_buckets(cloud, bucket):
     for method in ("GET", "PUT", "DELETE"):
         status, code, _ = signed(cloud, method, f"/{bucket}/", bucket=bucket)

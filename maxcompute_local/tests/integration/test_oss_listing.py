@@ -235,13 +235,13 @@ def test_metadata_survives_a_restart(tmp_path):
         client.put_object(oss.PutObjectRequest(bucket=BUCKET, key="k", body=b"x", metadata={"a": "1"}))
         request = oss.InitiateMultipartUploadRequest(bucket=BUCKET, key="m")
         upload_id = client.initiate_multipart_upload(request).upload_id
-    (tmp_path / ".drivepipe/staging/left-over").write_bytes(b"of a killed server")
+    (tmp_path / ".maxcompute-local/staging/left-over").write_bytes(b"of a killed server")
     with oss_cloud(tmp_path) as running:
         client = running.client()
         assert client.head_object(oss.HeadObjectRequest(bucket=BUCKET, key="k")).metadata == {"a": "1"}
         uploads = client.list_multipart_uploads(oss.ListMultipartUploadsRequest(bucket=BUCKET)).uploads
         assert [one.upload_id for one in uploads] == [upload_id]
-        assert list((tmp_path / ".drivepipe/staging").iterdir()) == []
+        assert list((tmp_path / ".maxcompute-local/staging").iterdir()) == []
 
 
 def test_every_request_is_counted_by_its_operation(cloud, client, bucket):

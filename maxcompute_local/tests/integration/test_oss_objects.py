@@ -186,7 +186,11 @@ def test_conditions(client):
         assert failure(get, client, "cond", **conditions).status_code == status
         assert failure(head, client, "cond", **conditions).status_code == status
     assert failure(head, client, "cond", if_match='"other"').code == "PreconditionFailed"
-    assert failure(get, client, "cond", if_none_match=etag).code == "NotModified"
+    for call in (get, head):
+        # oss2 makes a server error of a 304 with a code, and what it is of one without.
+        unchanged = failure(call, client, "cond", if_none_match=etag)
+        assert unchanged.code == "BadErrorResponse"
+        assert not {name for name in unchanged.headers if name.lower() in ("x-oss-err", "x-oss-ec")}
 
 
 def test_response_headers_can_be_overridden_but_not_injected(client):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import stat
 from pathlib import Path
@@ -11,7 +10,6 @@ import pytest
 
 from maxcompute_local import ports
 from maxcompute_local.errors import LocalCloudError, PortInUseError, RootInUseError
-from maxcompute_local.lifecycle import connection_json
 from maxcompute_local.rootlock import RootLock, is_locked
 from maxcompute_local.settings import ServerSettings, load_settings, save_settings
 
@@ -41,14 +39,6 @@ def test_unreadable_settings_name_the_file_and_no_secret(tmp_path: Path, text: s
         load_settings(tmp_path)
 
 
-def test_connection_has_all_that_the_hook_reads() -> None:
-    connection = json.loads(connection_json(SETTINGS))
-    assert connection["host"] == "http://127.0.0.1:8850/api"
-    assert (connection["login"], connection["password"]) == ("key-id", "key-secret")
-    assert connection["extra"]["oss_endpoint"] == "http://127.0.0.1:8851"
-    assert connection["extra"]["oss_role_arn"] == "acs:ram::0:role/drivepipe-local"
-
-
 @pytest.fixture
 def taken() -> socket.socket:
     with socket.socket() as sock:
@@ -59,14 +49,14 @@ def taken() -> socket.socket:
 
 def test_a_taken_port_that_was_asked_for_is_named(taken: socket.socket) -> None:
     port = taken.getsockname()[1]
-    with pytest.raises(PortInUseError, match=rf"port {port} .*OSS.*: drivepipe again") as caught:
-        ports.choose("OSS", port, None, 0, "drivepipe again")
+    with pytest.raises(PortInUseError, match=rf"port {port} .*OSS.*: up again") as caught:
+        ports.choose("OSS", port, None, 0, "up again")
     assert "old port" not in str(caught.value)
 
 
 def test_a_taken_port_of_an_earlier_run_is_not_replaced(taken: socket.socket) -> None:
     with pytest.raises(PortInUseError, match="keep the old port"):
-        ports.choose("OSS", None, taken.getsockname()[1], 0, "drivepipe again")
+        ports.choose("OSS", None, taken.getsockname()[1], 0, "up again")
 
 
 def test_a_taken_preferred_port_gives_way(taken: socket.socket) -> None:
@@ -80,7 +70,7 @@ def test_root_lock_excludes_and_ends(tmp_path: Path) -> None:
     save_settings(tmp_path, SETTINGS)
     lock = RootLock(tmp_path)
     assert is_locked(tmp_path)
-    with pytest.raises(RootInUseError, match=r"in use .*process 7.*local down"):
+    with pytest.raises(RootInUseError, match=r"in use .*process 7.*maxcompute-local down"):
         RootLock(tmp_path)
     lock.release()
     assert not is_locked(tmp_path)

@@ -200,7 +200,7 @@ class TestMounts:
     @pytest.fixture
     def oss_root(self, tmp_path: Path) -> Path:
         (tmp_path / "oss" / "fleet").mkdir(parents=True)
-        (tmp_path / "oss" / ".drivepipe").mkdir()
+        (tmp_path / "oss" / ".maxcompute-local").mkdir()
         return tmp_path / "oss"
 
     def resolve(self, oss_root: Path, options: Options) -> Mount:
@@ -224,7 +224,7 @@ class TestMounts:
             (Options("oss://fleet/raw"), ValueError, "endpoint 'fleet' is not that"),
             (Options("oss://127.0.0.1:8100"), FileNotFoundError, "no bucket ''"),
             (Options("oss://127.0.0.1:8100/trucks"), FileNotFoundError, "no bucket 'trucks'"),
-            (Options("oss://127.0.0.1:8100/.drivepipe"), FileNotFoundError, "no bucket"),
+            (Options("oss://127.0.0.1:8100/.maxcompute-local"), FileNotFoundError, "no bucket"),
             (Options("oss://127.0.0.1:8100/fleet/../x"), ValueError, "leaves the bucket"),
             (Options("oss://127.0.0.1:8100/fleet", mount_path="mnt"), ValueError, "absolute path"),
             (Options("oss://127.0.0.1:8100/fleet", mount_path="/"), ValueError, "absolute path"),
@@ -280,9 +280,9 @@ class TestMounts:
             fcntl.flock(held, fcntl.LOCK_UN)
 
         monkeypatch.setattr("maxcompute_local.maxframe.engine.mounts.time.sleep", release)
-        os.close(mounts.link(Mount(oss_root / ".drivepipe", tmp_path / "data")))
+        os.close(mounts.link(Mount(oss_root / ".maxcompute-local", tmp_path / "data")))
         assert waits == [True]
-        assert (tmp_path / "data").readlink() == oss_root / ".drivepipe"
+        assert (tmp_path / "data").readlink() == oss_root / ".maxcompute-local"
 
 
 class TestInterpreter:
@@ -292,7 +292,7 @@ class TestInterpreter:
 
     def test_guard_refuses_packages_that_a_dpe_worker_lacks(self) -> None:
         guard = absent.AbsentPackages()
-        for name in ("airflow", "airflow.sdk", "airflow_provider_drivepipe.contracts"):
+        for name in ("airflow", "airflow.sdk", "airflow_provider_any.contracts"):
             with pytest.raises(ImportError, match="register_pickle_by_value"):
                 guard.find_spec(name, None)
         assert guard.find_spec("airflow_like", None) is None

@@ -17,9 +17,9 @@ from maxcompute_local.models.scripted import ScriptedBackend
 from maxcompute_local.models.tagger import SceneTagger
 
 BUILTIN = {
-    "drivepipe-scene-tagger": ("MLLM", "image-text-to-text", SceneTagger),
-    "drivepipe-image-descriptor": ("MLLM", "multi-modal-embedding", ImageDescriptor),
-    "drivepipe-text-hasher": ("LLM", "sentence-embedding", TextHasher),
+    "local-scene-tagger": ("MLLM", "image-text-to-text", SceneTagger),
+    "local-image-descriptor": ("MLLM", "multi-modal-embedding", ImageDescriptor),
+    "local-text-hasher": ("LLM", "sentence-embedding", TextHasher),
     "qwen3-vl-plus": ("MLLM", "image-text-to-text", SceneTagger),
     "qwen3-vl-embedding": ("MLLM", "multi-modal-embedding", ImageDescriptor),
     "text-embedding-v4": ("LLM", "sentence-embedding", TextHasher),
@@ -43,7 +43,7 @@ def test_builtin_models_in_both_projects(project: str) -> None:
             "modelType": model_type,
             "sourceType": "REMOTE",
             "tasks": [task],
-            "options": {},
+            "options": {} if name.startswith("local-") else {"answeredBy": f"local stand-in for {name}"},
             "inferenceParameters": {},
             "path": "",
             "createTime": "0",
@@ -56,9 +56,7 @@ def test_builtin_models_in_both_projects(project: str) -> None:
 def test_card_of_a_stand_in_says_so(name: str) -> None:
     entry = ModelRegistry("demo").get_model("demo", "default", name)
     assert entry is not None
-    assert entry["description"].startswith(
-        f"STAND-IN, not {name}: the local cloud has no weights of that model."
-    )
+    assert entry["description"].startswith(f"A local stand-in for {name}: no weights of that model are here.")
 
 
 def test_other_projects_and_schemas_have_none() -> None:

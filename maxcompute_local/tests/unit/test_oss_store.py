@@ -469,7 +469,7 @@ def test_failed_write_leaves_the_old_object(oss, tmp_path):
     with pytest.raises(InterruptedError):
         interrupted_write()
     assert (tmp_path / "bucket/k").read_bytes() == b"old"
-    assert list((tmp_path / ".drivepipe/staging").iterdir()) == []
+    assert list((tmp_path / ".maxcompute-local/staging").iterdir()) == []
 
 
 def test_file_that_grows_while_it_is_hashed(oss, tmp_path, monkeypatch):

@@ -21,6 +21,13 @@ _STYLE = (
     ".done{color:#1a7f37}.running{color:#9a6700}.failed{color:#cf222e;font-weight:600}.waiting{color:#777}"
     "section.dag{border-top:2px solid #ccc;margin-top:2rem}small{color:#666}"
 )
+_CLASSES = {
+    DagStatus.RUNNING: "running",
+    DagStatus.SUCCEEDED: "done",
+    DagStatus.FAILED: "failed",
+    DagStatus.CANCELLING: "failed",
+    DagStatus.CANCELLED: "failed",
+}
 
 
 def unknown_session() -> str:
@@ -57,7 +64,6 @@ def _dag(dag: Dag) -> str:
     progress = read_json(dag.path(files.PROGRESS_FILE)) or {}
     fraction = 1.0 if dag.status is DagStatus.SUCCEEDED else progress.get("fraction", 0.0)
     facts = {
-        "Status": dag.status.name,
         "Progress": f"{fraction:.0%}",
         "Started": _moment(dag.started),
         "Ended": _moment(dag.ended) if dag.ended else "",
@@ -67,8 +73,10 @@ def _dag(dag: Dag) -> str:
         f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in facts.items() if value
     )
     operators = progress.get("operators") or []
+    status = f'<span class="{_CLASSES[dag.status]}">{dag.status.name.lower()}</span>'
     return (
-        f'<section class="dag" id="{escape(dag.id, quote=True)}"><h2>DAG {escape(dag.id)}</h2>'
+        f'<section class="dag" id="{escape(dag.id, quote=True)}">'
+        f"<h2>DAG {escape(dag.id)}: {status}</h2>"
         f"<table>{rows}</table>{_error(dag.error)}{_operators(dag, operators, progress.get('current', -1))}"
         f"{_log(_rest_of_log(dag, operators))}</section>"
     )
@@ -113,9 +121,9 @@ def _state(status: DagStatus, position: int, operator: Mapping[str, Any], curren
 
 
 def _operator(dag: Dag, position: int, operator: Mapping[str, Any], state: str) -> str:
-    name = escape(operator["name"])
-    resources = operator.get("resources")
-    title = f"{name}<br><small>{escape(resources)}</small>" if resources else name
+    name, title = operator["name"], operator.get("title")
+    details = "; ".join(filter(None, (name if title else "", operator.get("resources"))))
+    shown = escape(title or name) + (f"<br><small>{escape(details)}</small>" if details else "")
     chunks = operator.get("chunks")
     cells = (
         _number(operator.get("rows_in")),
@@ -125,13 +133,13 @@ def _operator(dag: Dag, position: int, operator: Mapping[str, Any], state: str) 
     )
     numbers = "".join(f'<td class="number">{cell}</td>' for cell in cells)
     kind = "failed" if state in ("failed", "cancelled") else state
-    row = f'<tr><td>{position + 1}</td><td>{title}</td><td class="{kind}">{state}</td>{numbers}</tr>'
+    row = f'<tr><td>{position + 1}</td><td>{shown}</td><td class="{kind}">{state}</td>{numbers}</tr>'
     output = _output(dag, operator)
     if not output:
         return row
-    shown = " open" if state in ("failed", "running") else ""
+    opened = " open" if state in ("failed", "running") else ""
     return (
-        f'{row}<tr><td></td><td colspan="6"><details{shown}><summary>Output</summary>'
+        f'{row}<tr><td></td><td colspan="6"><details{opened}><summary>Output</summary>'
         f"<pre>{escape(output)}</pre></details></td></tr>"
     )
 

@@ -33,8 +33,8 @@ class Worker:
 def prepare(requirements: Sequence[str] | None) -> Worker:
     """Return a worker that meets Python requirements, after building an environment for it where needed.
 
-    Environments are shared by all local clouds of a user: they lie in ``$XDG_CACHE_HOME/drivepipe``, by
-    default in ``~/.cache/drivepipe``. Those that were not used for 30 days are deleted.
+    Environments are shared by all local clouds of a user: they lie in ``$XDG_CACHE_HOME/maxcompute-local``,
+    by default in ``~/.cache/maxcompute-local``. Those that were not used for 30 days are deleted.
 
     :param requirements: None for :data:`PANDAS`; where that cannot be installed, the worker has the pandas
         of this installation, and a warning says so.
@@ -57,7 +57,7 @@ def _interpreter(wanted: Sequence[str]) -> Path:
         _, unmet = requirements_of.split(requirements_of.parse(wanted))
         if not unmet:
             return Path(sys.executable)
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "drivepipe")
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "maxcompute-local")
         folder.mkdir(parents=True, exist_ok=True)
         python = environments.interpreter(
             folder / "environments",

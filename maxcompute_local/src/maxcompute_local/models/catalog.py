@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,13 @@ class Model:
     card: str
     project: str | None = None
     """The one project that offers it; None for the public and the default project."""
+    stands_in: bool = False
+    """Whether something else answers in the place of the model of this name."""
+
+    @property
+    def label(self) -> str:
+        """What people are told that answers come from."""
+        return f"local stand-in for {self.name}" if self.stands_in else self.name
 
     def to_catalog(self) -> dict[str, Any]:
         """Return the entry that the model catalog serves."""
@@ -51,7 +58,7 @@ class Model:
             "sourceType": "REMOTE",
             "tasks": [str(self.task)],
             "description": self.card,
-            "options": {},
+            "options": {"answeredBy": self.label} if self.stands_in else {},
             "inferenceParameters": {},
             "path": "",
             "createTime": "0",
@@ -82,19 +89,25 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 def builtin_models() -> list[Model]:
     """Return the models that are always there, and stand-ins for real ones that scenarios name."""
-    models = [_builtin(f"drivepipe-{kind}", kind) for kind in _BUILTIN]
+    models = [_builtin(f"local-{kind}", kind) for kind in _BUILTIN]
     for name, kind in _STAND_INS.items():
-        card = (
-            f"STAND-IN, not {name}: the local cloud has no weights of that model. This name is answered by "
-            f"drivepipe-{kind}, so that a scenario that names {name} runs without a cloud. "
-        )
-        models.append(_builtin(name, kind, card))
+        models.append(_stand_in(name, kind))
     return models
 
 
-def _builtin(name: str, kind: str, card: str = "") -> Model:
-    task, backend, own_card = _BUILTIN[kind]
-    return Model(name, task, backend(), card + own_card)
+def _builtin(name: str, kind: str) -> Model:
+    task, backend, card = _BUILTIN[kind]
+    return Model(name, task, backend(), card)
+
+
+def _stand_in(name: str, kind: str, project: str | None = None) -> Model:
+    """Return a model of somebody else's name that a built-in one answers for."""
+    model = replace(_builtin(name, kind), project=project, stands_in=True)
+    card = (
+        f"A {model.label}: no weights of that model are here. local-{kind} answers, so that code that names "
+        f"{name} runs without a cloud. "
+    )
+    return replace(model, card=card + model.card)
 
 
 @dataclass(frozen=True)
@@ -250,6 +263,6 @@ def _model(entry: _Entry, environ: Mapping[str, str]) -> Model:
         backend = ScriptedBackend(Step.from_json(values) for values in entry.script or ())
         card = "Plays prepared answers; for tests."
     else:
-        _, factory, card = _BUILTIN[entry.backend.removeprefix("builtin:")]
-        backend = factory()
+        model = _stand_in(entry.name, entry.backend.removeprefix("builtin:"), entry.project)
+        return replace(model, card=entry.description or model.card)
     return Model(entry.name, task, backend, entry.description or card, entry.project)

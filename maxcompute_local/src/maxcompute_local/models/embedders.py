@@ -172,7 +172,7 @@ def _colour_histogram(small: Image) -> _Vector:
 def _signs(rows: int, columns: int) -> _Vector:
     """Return a fixed matrix of -1 and 1 (a random projection that is the same everywhere, forever)."""
     bits = np.frombuffer(
-        hashlib.shake_256(b"drivepipe-image-descriptor/1").digest(math.ceil(rows * columns / 8)), np.uint8
+        hashlib.shake_256(b"image-descriptor/1").digest(math.ceil(rows * columns / 8)), np.uint8
     )
     signs: _Vector = np.unpackbits(bits)[: rows * columns].reshape(rows, columns) * 2.0 - 1.0
     return signs

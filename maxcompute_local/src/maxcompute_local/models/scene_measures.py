@@ -51,6 +51,12 @@ class SceneMeasures:
     """Share of the picture's cells that hold such a line."""
     snow_cover: float
     """Share of bright colourless pixels in the lower half."""
+    ahead_colour: float
+    """Median difference between the strongest and the weakest channel right ahead, where the own lane is."""
+    ahead_contrast: float
+    """Standard deviation of the grey levels there."""
+    ahead_brightness: float
+    """Median grey level there."""
 
 
 def measure(picture: Image) -> SceneMeasures:
@@ -71,6 +77,8 @@ def measure(picture: Image) -> SceneMeasures:
     streaks, cells = _streaks(grey)
     haze, far_contrast = _distance_haze(picture, grey)
     below = slice(rows // 2, int(rows * 0.9))
+    ahead = slice(int(rows * 0.6), int(rows * 0.85)), slice(int(columns * 0.38), int(columns * 0.62))
+    colour = picture[ahead].max(axis=2).astype(np.int16) - picture[ahead].min(axis=2)
     return SceneMeasures(
         contrast=deviation,
         structure=float(coarse.std()) / (deviation + 1e-6),
@@ -89,6 +97,9 @@ def measure(picture: Image) -> SceneMeasures:
         streaks=streaks,
         streak_cells=cells,
         snow_cover=float(((saturation < 30) & (value > 185))[below].mean()),
+        ahead_colour=float(np.median(colour)),
+        ahead_contrast=float(grey[ahead].std()),
+        ahead_brightness=float(np.median(grey[ahead])),
     )
 
 

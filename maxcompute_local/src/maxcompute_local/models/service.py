@@ -132,7 +132,7 @@ class ModelService:
             "id": f"chatcmpl-{uuid.uuid4().hex}",
             "object": "chat.completion",
             "created": int(time.time()),
-            "model": model.name,
+            "model": model.label,
             "choices": [
                 {
                     "index": 0,
@@ -170,7 +170,7 @@ class ModelService:
                 for index, vector in enumerate(answer.vectors)
             ]
             usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-            return {"object": "list", "data": data, "model": model.name, "usage": usage}
+            return {"object": "list", "data": data, "model": model.label, "usage": usage}
         embeddings = [
             {
                 "index": index,
@@ -180,6 +180,7 @@ class ModelService:
             for index, (part, vector) in enumerate(zip(parts, answer.vectors, strict=True))
         ]
         return {
+            "model": model.label,
             "output": {"embeddings": embeddings},
             "usage": {"input_tokens": tokens, "total_tokens": tokens},
             "request_id": str(uuid.uuid4()),

@@ -23,13 +23,15 @@ from maxcompute_local.models.tokens import image_tokens, text_tokens
 CARD = (
     "Scene tagger of the local cloud. Classical image processing (brightness, colour, haze, streaks, line "
     "and lamp detection, OpenCV's HOG pedestrian detector); no neural network, no weights, no network. "
-    "Answers every request with a JSON object in the shape of driving-scene/v1 for the first picture of the "
-    "request, whatever the prompt says; the same picture always gets the same answer. "
+    "Answers every request with a JSON object of the same keys (weather, time_of_day, scene_type, "
+    "key_objects, caption, …) for the first picture of the request, whatever the prompt says; the same "
+    "picture always gets the same answer. "
     "Good for: trying a pipeline end to end, coarse time of day, rain streaks, fog. "
     "Weak: it sees no difference between cars, lorries and buses (all are 'car'), misses many vehicles and "
     "most people, and takes any road with outer lines and open surroundings for a highway. "
     "Cannot: read signs or traffic lights, tell what the own car does, find hazards, understand a prompt. "
-    "Answers 'unknown' where it cannot tell and abstains on pictures without content. "
+    "Answers 'unknown' where it cannot tell, and abstains where it sees no asphalt right ahead, or neither a "
+    "lane line nor a vehicle: on cartoons, indoor pictures, most photographs. "
     "Thresholds were set on drawn scenes; do not use it as ground truth. Token counts are estimates."
 )
 
@@ -82,11 +84,15 @@ def tag(picture: Image) -> dict[str, Any]:
         return _abstained("the picture is noise without structure")
     if measures.edges < 0.0005:
         return _abstained("the picture shows no objects, only a smooth gradient")
+    if not _shows_asphalt(measures):
+        return _abstained("no road surface where the own lane would be")
 
     time_of_day = _time_of_day(measures)
     weather = _weather(measures, time_of_day)
     lanes = find_lanes(picture)
     vehicles = find_vehicles(picture, lanes.horizon, _cues(time_of_day, weather))
+    if not lanes.lines and not vehicles:
+        return _abstained("neither a lane line nor a vehicle")
     people = [] if time_of_day == "night" else find_people(picture)
     label = {
         "weather": weather,
@@ -105,6 +111,11 @@ def tag(picture: Image) -> dict[str, Any]:
     label["risk_level"], label["risk_reasons"] = _risk(label, vehicles, people)
     label["caption"] = _caption(label, len(vehicles), len(people))
     return {key: label[key] for key in _KEYS}
+
+
+def _shows_asphalt(measures: SceneMeasures) -> bool:
+    """Return whether the ground right ahead is grey, even and not bright, as a road's is."""
+    return measures.ahead_colour < 18 and measures.ahead_contrast < 23 and measures.ahead_brightness < 150
 
 
 def _time_of_day(measures: SceneMeasures) -> str:
@@ -214,13 +225,13 @@ def _caption(label: dict[str, Any], vehicles: int, people: int) -> str:
     known = [label[key].replace("_", " ") for key in ("time_of_day", "weather") if label[key] != "unknown"]
     place = "road" if label["scene_type"] == "unknown" else label["scene_type"].replace("_", " ")
     scene = ", ".join([place, *known])
-    return f"View from a car: {scene}; vehicles found: {vehicles}, people found: {people}."
+    return f"Local stand-in's view from a car: {scene}; vehicles found: {vehicles}, people found: {people}."
 
 
 def _abstained(reason: str) -> dict[str, Any]:
     label: dict[str, Any] = dict.fromkeys(_KEYS, "unknown")
     label |= {"key_objects": [], "risk_reasons": [], "hazards": [], "caption": ""}
-    return label | {"abstain": True, "abstain_reason": reason}
+    return label | {"abstain": True, "abstain_reason": f"local stand-in: {reason}"}
 
 
 def _limited(content: str, input_tokens: int, max_tokens: object) -> ChatAnswer:

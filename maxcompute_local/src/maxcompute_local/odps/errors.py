@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 MAX_CLOCK_SKEW = timedelta(minutes=15)
 """How far the time of a signature may be from the server's."""
 
+_SOMEWHERE = "[1,1] "
+
 
 class OdpsError(Exception):
     """A failure that a client sees.
@@ -21,6 +23,13 @@ class OdpsError(Exception):
         self.code = code
         self.odps_code = odps_code
         self.message = message
+
+    def at(self, line: int, column: int) -> OdpsError:
+        """Return the error with its place in the statement, unless it has one that is more exact."""
+        if not self.message.startswith(_SOMEWHERE):
+            return self
+        message = f"[{line},{column}] {self.message.removeprefix(_SOMEWHERE)}"
+        return OdpsError(self.status, self.code, message, self.odps_code)
 
     @property
     def text(self) -> str:

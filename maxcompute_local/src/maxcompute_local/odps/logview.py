@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import PurePath
 
@@ -62,6 +62,8 @@ def page(
     if tokens.purpose(token) != logview_purpose(project, instance_id):
         return _page("LogView", "<p>This link is not valid, or no longer.</p>", 403)
     instance = instances.get(project, instance_id)
+    if instances.has_service(instance):
+        return _service_page(instances, instance, dag_id)
     facts = [
         ("Project", instance.project),
         ("Task", ", ".join(f"{task.name} ({task.type})" for task in instance.tasks)),
@@ -69,20 +71,35 @@ def page(
         ("Started", _time(instance.start_time)),
         ("Ended", _time(instance.end_time) if instance.end_time is not None else ""),
     ]
-    rows = "".join(f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in facts if value)
-    body = f"<table>{rows}</table>"
-    if instance.error is not None:
-        body += f"<h2>Error</h2><pre>{escape(instance.error)}</pre>"
-    body += _details(instances, instance, dag_id)
+    body = _table(facts) + _error(instance)
+    body += "".join(f"<h2>Query</h2><pre>{escape(task.query)}</pre>" for task in instance.tasks)
+    if instance.result_text:
+        body += f"<h2>Result</h2><pre>{escape(instance.result_text)}</pre>"
     return _page(f"Instance {instance.id}", body, 200)
 
 
-def _details(instances: Instances, instance: Instance, dag_id: str | None) -> str:
-    if instances.has_service(instance):
-        return instances.service(instance).logview(instance, dag_id)
-    queries = "".join(f"<h2>Query</h2><pre>{escape(task.query)}</pre>" for task in instance.tasks)
-    result = instance.result_text
-    return queries + (f"<h2>Result</h2><pre>{escape(result)}</pre>" if result else "")
+def _service_page(instances: Instances, instance: Instance, dag_id: str | None) -> Response:
+    """Return the page of a session: its jobs first, for a session ends by being stopped in any case."""
+    facts = [
+        ("Session", instance.id),
+        ("Project", instance.project),
+        ("Task", ", ".join(f"{task.name} ({task.type})" for task in instance.tasks)),
+        ("Opened", _time(instance.start_time)),
+        ("Closed", _time(instance.end_time) if instance.end_time is not None else "still open"),
+    ]
+    jobs = instances.service(instance).logview(instance, dag_id)
+    kinds = ", ".join(task.type for task in instance.tasks)
+    title = f"{kinds} job {dag_id}" if dag_id else f"{kinds} session {instance.id}"
+    return _page(title, f"{jobs}{_error(instance)}<h2>Session</h2>{_table(facts)}", 200)
+
+
+def _table(facts: Iterable[tuple[str, str]]) -> str:
+    rows = "".join(f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in facts if value)
+    return f"<table>{rows}</table>"
+
+
+def _error(instance: Instance) -> str:
+    return "" if instance.error is None else f"<h2>Error</h2><pre>{escape(instance.error)}</pre>"
 
 
 def _time(seconds: float) -> str:

@@ -88,7 +88,7 @@ class MultipartApi:
                 leaf("ETag", f'"{part.etag}"'),
                 leaf("LastModified", markup.timestamp(part.modified)),
             ),
-            {"x-oss-hash-crc64ecma": part.crc64},
+            checksum_headers(part.etag, part.crc64),
         )
 
     def _copy_content(self, request: OssRequest, upload: Upload, number: int) -> Part:
@@ -147,6 +147,8 @@ class MultipartApi:
 
     async def _list_uploads(self, request: OssRequest) -> Response:
         query = request.query
+        if query.get("delimiter"):
+            raise errors.not_implemented("the parameter 'delimiter' of ListMultipartUploads")
         limit = request.integer("max-uploads", _MAX_PAGE, 1, _MAX_PAGE)
         encode: markup.Encoder = markup.url_encoded if request.wants_url_encoding() else str
         after = _after(query.get("key-marker", ""), query.get("upload-id-marker", ""))

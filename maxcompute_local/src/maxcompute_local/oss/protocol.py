@@ -92,7 +92,7 @@ OPERATIONS = (
         "bucket",
         "GET",
         "uploads",
-        "prefix key-marker upload-id-marker max-uploads encoding-type",
+        "prefix delimiter key-marker upload-id-marker max-uploads encoding-type",
     ),
     _operation(
         "ListObjectsV2",

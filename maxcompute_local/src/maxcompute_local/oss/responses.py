@@ -69,7 +69,12 @@ def content_response(
 
 
 def error_response(error: OssError, method: str, request_id: str, host: str) -> Response:
-    """Return an error as OSS does: a document, which HEAD (and 304) carry in a header for want of a body."""
+    """Return an error as OSS does: a document, which HEAD carries in a header for want of a body.
+
+    304 carries none at all: clients know it by its status, and one with a code is another error to some.
+    """
+    if error.status == 304:
+        return Response(status_code=304, headers=error.headers)
     document = markup.document(
         node(
             "Error",
@@ -82,7 +87,7 @@ def error_response(error: OssError, method: str, request_id: str, host: str) -> 
         )
     )
     headers = {**error.headers, "x-oss-ec": _NO_ERROR_CLASS}
-    if method == "HEAD" or error.status == 304:
+    if method == "HEAD":
         headers["x-oss-err"] = base64.b64encode(document).decode()
         return Response(status_code=error.status, headers=headers)
     return Response(document, error.status, headers, media_type="application/xml")

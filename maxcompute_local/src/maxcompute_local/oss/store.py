@@ -79,7 +79,7 @@ class OpenObject:
 
 
 class OssStore:
-    """Objects as plain files ``<root>/<bucket>/<key>``; everything else below ``<root>/.drivepipe/``.
+    """Objects as plain files ``<root>/<bucket>/<key>``; everything else below ``<root>/.maxcompute-local/``.
 
     Files may come, change and go without this class, through a mount: a file whose size or modification time
     is not the recorded one is hashed again when it is next looked at, also by a listing. Only one OssStore
@@ -93,7 +93,7 @@ class OssStore:
     def __init__(self, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self.root = Path(os.path.realpath(root))
-        self.private = self.root / ".drivepipe"
+        self.private = self.root / ".maxcompute-local"
         self._staging = self.private / "staging"
         shutil.rmtree(self._staging, ignore_errors=True)  # what an interrupted server left
         self._staging.mkdir(parents=True)

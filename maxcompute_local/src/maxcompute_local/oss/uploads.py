@@ -1,4 +1,4 @@
-"""Multipart uploads: parts as files below ``<root>/.drivepipe/uploads``, in the end joined into an object."""
+"""Multipart uploads: parts are files below ``<root>/.maxcompute-local/uploads``, in the end one object."""
 
 from __future__ import annotations
 

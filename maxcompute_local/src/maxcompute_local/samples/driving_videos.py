@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 import av
@@ -34,6 +37,14 @@ class DemoVideo:
     def name(self) -> str:
         """File name without folders."""
         return self.key.rpartition("/")[2]
+
+    @property
+    def effort(self) -> float:
+        """How much there is to draw, in frames of a plain scene; lamps and rain cost more."""
+        if self.look is None:
+            return 0
+        lamps = self.look.light is not Light.DAY or self.look.weather is Weather.RAIN
+        return self.duration_sec * self.fps * (1.6 if lamps else 1.0)
 
 
 _DAY = "trips/2026-11-20"
@@ -82,48 +93,62 @@ DEMO_VIDEOS: tuple[DemoVideo, ...] = (
 )
 
 
-def write_demo_videos(folder: Path, processes: int | None = None) -> list[DemoVideo]:
-    """Draw and encode all demo videos below ``folder`` at their keys; existing files are replaced.
+def write_demo_videos(
+    folder: Path, processes: int | None = None, report: Callable[[float], None] | None = None
+) -> list[DemoVideo]:
+    """Draw and encode the demo videos that are not there yet, below ``folder`` at their keys.
 
-    Takes 15 to 20 seconds on two cores. ``processes`` defaults to the number of cores, at most four.
+    Takes 15 to 40 seconds on two cores.
+
+    :param processes: the number of cores if not given, at most four.
+    :param report: called in these processes with what was drawn since the last time, of
+        :attr:`DemoVideo.effort`.
     """
-    drawn = [video for video in DEMO_VIDEOS if video.look is not None]
+    drawn = missing_videos(folder)
     for video in DEMO_VIDEOS:
         (folder / video.key).parent.mkdir(parents=True, exist_ok=True)
-    workers = min(processes or min(os.cpu_count() or 1, 4), len(drawn))
+    workers = max(1, min(processes or min(os.cpu_count() or 1, 4), len(drawn)))
     # Spawned, not forked: OpenCV's threads do not survive a fork.
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         # The slow ones (lamps, rain) first, so that no process ends long after the others.
-        slow_first = sorted(drawn, key=_effort, reverse=True)
-        list(pool.map(write_video, [folder / video.key for video in slow_first], slow_first))
+        slow_first = sorted(drawn, key=lambda video: video.effort, reverse=True)
+        paths = [folder / video.key for video in slow_first]
+        list(pool.map(write_video, paths, slow_first, repeat(report)))
     _write_broken(folder)
     return list(DEMO_VIDEOS)
 
 
-def write_video(path: Path, video: DemoVideo) -> None:
-    """Draw and encode one video: H.264 in MP4, a key frame each second."""
+def missing_videos(folder: Path) -> list[DemoVideo]:
+    """Return the videos that are still to be drawn below ``folder``."""
+    return [video for video in DEMO_VIDEOS if video.look is not None and not (folder / video.key).exists()]
+
+
+def say_progress(effort: float) -> None:
+    """Tell a parent process on standard output what was drawn."""
+    sys.stdout.write(f"{effort}\n")
+    sys.stdout.flush()
+
+
+def write_video(path: Path, video: DemoVideo, report: Callable[[float], None] | None = None) -> None:
+    """Draw and encode one video: H.264 in MP4, a key frame each second; there when it is whole."""
     if video.look is None:
         raise ValueError(f"nothing to draw for {video.key}")
     cv2.setNumThreads(1)
     frames = round(video.duration_sec * video.fps)
-    with av.open(str(path), "w", format="mp4") as container:
+    unfinished = path.with_suffix(".part")
+    with av.open(str(unfinished), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=video.fps)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         stream.codec_context.gop_size = video.fps
         stream.codec_context.thread_count = 1
         stream.options = {"preset": "veryfast", "crf": "23"}
-        for picture in DrivingScene(video.look).frames(frames, video.fps):
+        for number, picture in enumerate(DrivingScene(video.look).frames(frames, video.fps), start=1):
             frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
             container.mux(stream.encode(frame))
+            if report is not None and number % video.fps == 0:
+                report(video.effort * video.fps / frames)
         container.mux(stream.encode())
-
-
-def _effort(video: DemoVideo) -> float:
-    look = video.look
-    if look is None:
-        return 0
-    lamps = look.light is not Light.DAY or look.weather is Weather.RAIN
-    return video.duration_sec * video.fps * (1.6 if lamps else 1.0)
+    unfinished.replace(path)
 
 
 def _write_broken(folder: Path) -> None:

@@ -21,10 +21,10 @@ SELECT SUM('1.5'), AVG('2'), SUM(1), SUM(1.5);
 --> 1.5 | 2.0 | 1 | 1.5
 
 SELECT SUM(member) FROM people;
---! ODPS-0130141 [1,1] Illegal implicit type cast - argument 1 of SUM: cannot convert BOOLEAN to DOUBLE
+--! ODPS-0130141 [1,8] Illegal implicit type cast - argument 1 of SUM: cannot convert BOOLEAN to DOUBLE
 
 SELECT MAX(member) FROM people;
---! ODPS-0130071 [1,1] Semantic analysis exception - function MAX: does not take BOOLEAN
+--! ODPS-0130071 [1,8] Semantic analysis exception - function MAX: does not take BOOLEAN
 
 SELECT SUM(name) FROM people;
 --! ODPS-0123091 Illegal type cast - in function cast, value 'ann' cannot be casted from String to Double
@@ -52,7 +52,7 @@ SELECT WM_CONCAT(',', name) FROM people WHERE false;
 --> NULL
 
 SELECT WM_CONCAT(name, ',') FROM people;
---! ODPS-0130071 [1,1] Semantic analysis exception - function WM_CONCAT: argument 1 must be a constant in the local cloud
+--! ODPS-0130071 [1,8] Semantic analysis exception - function WM_CONCAT: argument 1 must be a constant in the local cloud
 
 -- recalled: ANY_VALUE, COUNT_IF
 SELECT ANY_VALUE(n), COUNT_IF(n = 1) FROM (SELECT 1 AS n UNION ALL SELECT 1) t;
@@ -133,14 +133,14 @@ SELECT member, SUM(age) AS age FROM people GROUP BY member ORDER BY SUM(age);
 
 -- refused: names that mean a column and a result, other than alone in ORDER BY
 SELECT age % 2 AS age FROM people GROUP BY age HAVING age > 0;
---! ODPS-0130071 [1,1] Semantic analysis exception - age names a column and a result of the SELECT here
+--! ODPS-0130071 [1,55] Semantic analysis exception - age names a column and a result of the SELECT here
 
 SELECT -age AS age FROM people ORDER BY age + 1;
---! ODPS-0130071 [1,1] Semantic analysis exception - age names a column and a result of the SELECT here
+--! ODPS-0130071 [1,41] Semantic analysis exception - age names a column and a result of the SELECT here
 
 -- refused: DISTINCT in STDDEV and the like
 SELECT STDDEV(DISTINCT age) FROM people;
---! ODPS-0130071 [1,1] Semantic analysis exception - function STDDEV: takes no DISTINCT in the local cloud
+--! ODPS-0130071 [1,8] Semantic analysis exception - function STDDEV: takes no DISTINCT in the local cloud
 
 -- page: GROUPING SETS (CUBE, ROLLUP, GROUPING, GROUPING_ID)
 SELECT name, age, COUNT(*), GROUPING(name), GROUPING(age), GROUPING_ID(name, age) AS g FROM people GROUP BY name, age GROUPING SETS ((name, age), age, ()) ORDER BY g, name, age;
@@ -236,11 +236,92 @@ SELECT age FROM people GROUP BY name, ROLLUP(age) WITH CUBE;
 --! ODPS-0130161 [1,1] Parse exception - this form of GROUP BY is not supported by the local cloud
 
 SELECT age, GROUPING__ID FROM people GROUP BY ROLLUP(age);
---! ODPS-0130071 [1,1] Semantic analysis exception - column GROUPING__ID cannot be resolved
+--! ODPS-0130071 [1,13] Semantic analysis exception - column GROUPING__ID cannot be resolved
 
--- refused: approximate counts, FILTER
-SELECT APPROX_DISTINCT(age) FROM people;
---! ODPS-0130071 [1,1] Semantic analysis exception - function APPROX_DISTINCT is not supported by the local cloud
+-- page: MAX_BY, MIN_BY, ARG_MAX, ARG_MIN (rows whose compared value is NULL do not count)
+SELECT MAX_BY(name, age), MIN_BY(name, height), ARG_MAX(age, name), ARG_MIN(age, height), MAX_BY(height, born) FROM people;
+--: string, string, string, double, double
+--> 'ann' | NULL | 'ann' | 1.8 | 1.8
 
-SELECT COUNT(*) FILTER (WHERE age > 1) FROM people;
---! ODPS-0130161 [1,1] Parse exception - FILTER (COUNT(*) FILTER(WHERE age > 1)) is not supported by the local cloud
+SELECT member, MAX_BY(name, age) FROM people GROUP BY member ORDER BY member;
+--: boolean, string
+--> NULL | NULL
+--> false | 'bob'
+--> true | 'ann'
+
+SELECT MAX_BY(name, age), MIN_BY(NULL, age) FROM people WHERE false;
+--: string, string
+--> NULL | NULL
+
+SELECT MAX_BY(name) FROM people;
+--! ODPS-0130071 [1,8] Semantic analysis exception - function MAX_BY: takes 2 arguments in the local cloud, not 1
+
+-- refused: MAX_BY of values that compare only in part
+SELECT MAX_BY(who, marks) FROM orders;
+--! ODPS-0130071 [1,8] Semantic analysis exception - function MAX_BY: does not compare MAP<STRING,BIGINT> in the local cloud
+
+-- page: APPROX_DISTINCT (an estimate there, exact here; NULL does not count)
+SELECT APPROX_DISTINCT(age), APPROX_DISTINCT(name), APPROX_DISTINCT(NULL) FROM people;
+--: bigint, bigint, bigint
+--> 2 | 3 | 0
+
+-- page: PERCENTILE (counts places from 0, and interpolates)
+SELECT PERCENTILE(n, 0.3), PERCENTILE(n, ARRAY(0, 0.3, 0.5, 1)), PERCENTILE(n, 1) FROM VALUES (100), (200), (300), (NULL) t(n);
+--: double, array<double>, double
+--> 160.0 | [100.0, 160.0, 200.0, 300.0] | 300.0
+
+SELECT PERCENTILE(n, 0.3), PERCENTILE(n, ARRAY(0.3)), PERCENTILE_APPROX(n, 0.5) FROM VALUES (100), (200) t(n) WHERE n > 300;
+--: double, array<double>, double
+--> NULL | NULL | NULL
+
+SELECT PERCENTILE(n, 1.5) FROM VALUES (100) t(n);
+--! ODPS-0121095 Invalid arguments - a percentile must be between 0 and 1
+
+SELECT PERCENTILE(n, -0.5) FROM VALUES (100) t(n);
+--! ODPS-0121095 Invalid arguments - a percentile must be between 0 and 1
+
+SELECT PERCENTILE(n, NULL) FROM VALUES (100) t(n);
+--! ODPS-0121095 Invalid arguments - a percentile must be between 0 and 1
+
+SELECT PERCENTILE(n, 0.3) FROM VALUES ('a') t(n);
+--! ODPS-0123091 Illegal type cast - in function cast, value 'a' cannot be casted from String to Bigint
+
+-- page: PERCENTILE_APPROX (counts places from 1; exact while the column has fewer values than the precision)
+SELECT PERCENTILE_APPROX(n, 0.25), PERCENTILE_APPROX(n, 0.4), PERCENTILE_APPROX(n, 0.5), PERCENTILE_APPROX(n, 0.75), PERCENTILE_APPROX(n, ARRAY(0.1, 0.5), 1000) FROM VALUES (100), (200), (300), (400) t(n);
+--: double, double, double, double, array<double>
+--> 100.0 | 200.0 | 250.0 | 400.0 | [100.0, 250.0]
+
+SELECT n % 2, PERCENTILE(n, 0.5), PERCENTILE_APPROX(n, ARRAY(0.5)) FROM VALUES (1), (2), (3) t(n) GROUP BY n % 2 ORDER BY n % 2;
+--: bigint, double, array<double>
+--> 0 | 2.0 | [2.0]
+--> 1 | 2.0 | [1.0]
+
+-- refused: weights of PERCENTILE_APPROX
+SELECT PERCENTILE_APPROX(n, n, 0.5) FROM VALUES (100) t(n);
+--! ODPS-0130071 [1,8] Semantic analysis exception - function PERCENTILE_APPROX: takes no weight in the local cloud, and a precision that is a constant BIGINT
+
+-- recalled: BITWISE_AND_AGG, BITWISE_OR_AGG, BITWISE_XOR_AGG, BOOL_AND, BOOL_OR
+SELECT BITWISE_AND_AGG(n), BITWISE_OR_AGG(n), BITWISE_XOR_AGG(n), BOOL_AND(n > 1), BOOL_OR(n > 1) FROM VALUES (1), (3), (NULL) t(n);
+--: bigint, bigint, bigint, boolean, boolean
+--> 1 | 3 | 2 | false | true
+
+-- page: Aggregate functions (FILTER says which rows count)
+SELECT COUNT(*) FILTER (WHERE age > 25), COUNT(*), SUM(age) FILTER (WHERE age > 99), COLLECT_LIST(age) FILTER (WHERE age < 30), WM_CONCAT(DISTINCT ',', age) FILTER (WHERE age < 30), AVG(pay) FILTER (WHERE age > 26), MAX_BY(name, age) FILTER (WHERE age < 30 AND name IS NOT NULL) FROM people;
+--: bigint, bigint, bigint, array<bigint>, string, decimal(14,6), string
+--> 1 | 4 | NULL | [25, 25] | '25' | 10.500000BD | 'bob'
+
+SELECT name, COUNT(*) FILTER (WHERE age = 25) OVER (PARTITION BY member) FROM people ORDER BY name;
+--: string, bigint
+--> NULL | 1
+--> 'ann' | 1
+--> 'bob' | 1
+--> 'cid' | 0
+
+SELECT UPPER(name) FILTER (WHERE age > 1) FROM people;
+--! ODPS-0130071 [1,8] Semantic analysis exception - function UPPER takes no FILTER
+
+SELECT RANK() FILTER (WHERE age > 1) OVER (ORDER BY age) FROM people;
+--! ODPS-0130071 [1,8] Semantic analysis exception - function RANK takes no FILTER
+
+SELECT SUM(age) FILTER (WHERE name) FROM people;
+--! ODPS-0130141 [1,8] Illegal implicit type cast - FILTER: cannot convert STRING to BOOLEAN

@@ -68,10 +68,10 @@ SELECT CAST('inf' AS DOUBLE);
 --! ODPS-0123091 Illegal type cast - in function cast, value 'inf' cannot be casted from String to Double
 
 SELECT CAST(DATETIME '2015-10-01 00:00:00' AS BIGINT);
---! ODPS-0130141 [1,1] Illegal implicit type cast - CAST: cannot convert DATETIME to BIGINT
+--! ODPS-0130141 [1,22] Illegal implicit type cast - CAST: cannot convert DATETIME to BIGINT
 
 SELECT CAST(1 AS DATETIME);
---! ODPS-0130141 [1,1] Illegal implicit type cast - CAST: cannot convert BIGINT to DATETIME
+--! ODPS-0130141 [1,13] Illegal implicit type cast - CAST: cannot convert BIGINT to DATETIME
 
 SELECT CAST(true AS DATETIME);
 --! ODPS-0130141 [1,1] Illegal implicit type cast - CAST: cannot convert BOOLEAN to DATETIME
@@ -83,7 +83,7 @@ SELECT CAST('9223372036854775808' AS BIGINT);
 --! ODPS-0121095 Invalid arguments - Conversion Error: Type INT128 with value 9223372036854775808 can't be cast because the value is out of range for the destination type INT64
 
 SELECT CAST(ARRAY(1) AS STRING);
---! ODPS-0130141 [1,1] Illegal implicit type cast - CAST: cannot convert ARRAY<BIGINT> to STRING
+--! ODPS-0130141 [1,13] Illegal implicit type cast - CAST: cannot convert ARRAY<BIGINT> to STRING
 
 SELECT CAST('1' AS NOTYPE);
 --! ODPS-0130161 [1,25] Parse exception - Expected TYPE after CAST near 'NOTYPE'
@@ -141,7 +141,7 @@ SET odps.sql.type.system.odps2=true; SELECT CAST(0L AS TIMESTAMP), CAST(1 AS TIM
 --> 1970-01-01 08:00:00 | 1970-01-01 08:00:01 | 1970-01-01 07:59:59 | NULL
 
 SELECT CAST(1 AS TIMESTAMP);
---! ODPS-0130141 [1,1] Illegal implicit type cast - CAST: cannot convert BIGINT to TIMESTAMP
+--! ODPS-0130141 [1,13] Illegal implicit type cast - CAST: cannot convert BIGINT to TIMESTAMP
 
 -- recalled: MaxCompute V2.0 data type edition (CHAR(n) is filled up with blanks, which no comparison sees)
 CREATE TABLE chars (c CHAR(5), v VARCHAR(3)); INSERT INTO chars SELECT 'ab', 'x '; INSERT INTO chars SELECT CAST('ab   ' AS CHAR(7)), 'x'; SELECT c, v, c = 'ab', c = CAST('ab' AS CHAR(2)), c LIKE 'ab', c IN ('ab'), CONCAT(c, '|') FROM chars ORDER BY v;

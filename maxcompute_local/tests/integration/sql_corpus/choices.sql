@@ -16,10 +16,10 @@ SELECT COALESCE(1, 2.5), COALESCE(NULL, 1);
 
 -- refused: COALESCE and NVL of strings and numbers
 SELECT COALESCE(1, 'a');
---! ODPS-0130141 [1,1] Illegal implicit type cast - COALESCE: BIGINT and STRING have no common type
+--! ODPS-0130141 [1,8] Illegal implicit type cast - COALESCE: BIGINT and STRING have no common type
 
 SELECT NVL(1, 'a');
---! ODPS-0130141 [1,1] Illegal implicit type cast - NVL: BIGINT and STRING have no common type
+--! ODPS-0130141 [1,8] Illegal implicit type cast - NVL: BIGINT and STRING have no common type
 
 -- recalled: IF
 SELECT IF(100 = 200, 100, 200), IF(NULL, 1, 2), IF(true, 1, NULL), IF(false, 1, 'a'), IF(1 > 0, 1, 2.5);
@@ -47,10 +47,10 @@ SELECT LEAST(1, NULL);
 --> NULL
 
 SELECT GREATEST(true, false);
---! ODPS-0130071 [1,1] Semantic analysis exception - function GREATEST: takes numbers, strings and dates only
+--! ODPS-0130071 [1,8] Semantic analysis exception - function GREATEST: takes numbers, strings and dates only
 
 SELECT GREATEST(1, DATETIME '2025-09-01 00:00:00');
---! ODPS-0130141 [1,1] Illegal implicit type cast - GREATEST: BIGINT and DATETIME cannot be compared
+--! ODPS-0130141 [1,8] Illegal implicit type cast - GREATEST: BIGINT and DATETIME cannot be compared
 
 -- recalled: UUID, RAND
 SELECT LENGTH(UUID()), RAND() BETWEEN 0 AND 1, UUID() = UUID();
@@ -59,4 +59,26 @@ SELECT LENGTH(UUID()), RAND() BETWEEN 0 AND 1, UUID() = UUID();
 
 -- refused: RAND with a seed
 SELECT RAND(1);
---! ODPS-0130071 [1,1] Semantic analysis exception - function RAND: takes 0 arguments in the local cloud, not 1
+--! ODPS-0130071 [1,8] Semantic analysis exception - function RAND: takes 0 arguments in the local cloud, not 1
+
+-- unverified: TYPEOF, as in Spark
+SELECT TYPEOF(1), TYPEOF('a'), TYPEOF(1.5BD), TYPEOF(NULL), TYPEOF(ARRAY(1)), TYPEOF(MAP('a', 1.0));
+--: string, string, string, string, string, string
+--> 'bigint' | 'string' | 'decimal(2,1)' | 'void' | 'array<bigint>' | 'map<string,double>'
+
+SELECT TYPEOF(1, 2);
+--! ODPS-0130071 [1,8] Semantic analysis exception - function TYPEOF: takes 1 arguments in the local cloud, not 2
+
+-- page: HASH (NULL and '' count as 0)
+SELECT HASH(0, 2, 4), HASH(0, 'a'), HASH(0, NULL), HASH(0, '');
+--: bigint, bigint, bigint, bigint
+--> 66 | 97 | 0 | 0
+
+-- unverified: HASH of other values, as in Hive
+SELECT HASH(1.5), HASH(true), HASH('abc'), HASH(-1), HASH(123456789012), HASH('中');
+--: bigint, bigint, bigint, bigint, bigint, bigint
+--> 1073217536 | 1 | 96354 | 0 | -1097262584 | -29223
+
+-- refused: HASH of other types
+SELECT HASH(ARRAY(1));
+--! ODPS-0130071 [1,8] Semantic analysis exception - function HASH: does not take ARRAY<BIGINT> in the local cloud

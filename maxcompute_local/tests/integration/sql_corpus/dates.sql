@@ -12,13 +12,13 @@ SELECT DATEADD(DATE '2005-02-18', 1, 'mm'), DATEADD(DATE '2005-01-31', 1, 'month
 --> 2005-03-18 | 2005-02-28 | NULL | NULL
 
 SELECT DATEADD(DATETIME '2005-02-18 00:00:00', 1, 'century');
---! ODPS-0130071 [1,1] Semantic analysis exception - function DATEADD: does not know the unit 'century'
+--! ODPS-0130071 [1,8] Semantic analysis exception - function DATEADD: does not know the unit 'century'
 
 SELECT DATEADD('2005-02-18', 1, 'dd');
 --! ODPS-0123091 Illegal type cast - in function cast, value '2005-02-18' cannot be casted from String to Datetime
 
 SELECT DATEADD(20050218, 1, 'dd');
---! ODPS-0130141 [1,1] Illegal implicit type cast - argument 1 of DATEADD: cannot convert BIGINT to DATETIME
+--! ODPS-0130141 [1,8] Illegal implicit type cast - argument 1 of DATEADD: cannot convert BIGINT to DATETIME
 
 -- page: DATEDIFF (boundaries of the unit are counted)
 SELECT DATEDIFF(DATETIME '2006-01-01 00:00:00', DATETIME '2005-12-31 23:59:59', 'dd'), DATEDIFF(DATETIME '2006-01-01 00:00:00', DATETIME '2005-12-31 23:59:59', 'mm'), DATEDIFF(DATETIME '2006-01-01 00:00:00', DATETIME '2005-12-31 23:59:59', 'yyyy'), DATEDIFF(DATETIME '2006-01-01 00:00:00', DATETIME '2005-12-31 23:59:59', 'hh'), DATEDIFF(DATETIME '2006-01-01 00:00:00', DATETIME '2005-12-31 23:59:59', 'mi'), DATEDIFF(DATETIME '2006-01-01 00:00:00', DATETIME '2005-12-31 23:59:59', 'ss');
@@ -65,10 +65,10 @@ SELECT TO_DATE(20250112, 'yyyymmdd'), TO_DATE('2025-01-12 10:20:30.456', 'yyyy-m
 
 -- refused: formats that the page gives NULL for
 SELECT TO_DATE('1234-2234', 'yyyy-yyyy');
---! ODPS-0130071 [1,1] Semantic analysis exception - function TO_DATE: the format 'yyyy-yyyy' has yyyy twice
+--! ODPS-0130071 [1,8] Semantic analysis exception - function TO_DATE: the format 'yyyy-yyyy' has yyyy twice
 
 SELECT TO_DATE('12', 'mm');
---! ODPS-0130071 [1,1] Semantic analysis exception - function TO_DATE: the format 'mm' has no yyyy
+--! ODPS-0130071 [1,8] Semantic analysis exception - function TO_DATE: the format 'mm' has no yyyy
 
 -- page: TO_CHAR
 SELECT TO_CHAR(DATETIME '2025-03-05 14:30:00', 'yyyy-mm-dd'), TO_CHAR(DATETIME '2008-07-18 01:02:03', 'yyyymmddhhmiss'), TO_CHAR('2008-07-18 00:00:00', 'yyyy年mm月dd日'), TO_CHAR(DATE '2025-03-05', 'yyyymmdd'), TO_CHAR(DATETIME '2008-07-18 01:02:03.004', 'ss.ff3'), TO_CHAR(DATETIME '2008-07-18 01:02:03', '100%');
@@ -81,10 +81,10 @@ SELECT TO_CHAR(123), TO_CHAR(1.5), TO_CHAR(true), TO_CHAR(1.50BD), TO_CHAR(NULL)
 
 -- refused: formats with other letters
 SELECT TO_CHAR(DATETIME '2008-07-18 00:00:00', 'Alibaba yyyy-mm-dd');
---! ODPS-0130071 [1,1] Semantic analysis exception - function TO_CHAR: does not know the format 'Alibaba yyyy-mm-dd'
+--! ODPS-0130071 [1,8] Semantic analysis exception - function TO_CHAR: does not know the format 'Alibaba yyyy-mm-dd'
 
 SELECT TO_CHAR('abc');
---! ODPS-0130071 [1,1] Semantic analysis exception - function TO_CHAR: takes a number or BOOLEAN, or a date and a format, not STRING
+--! ODPS-0130071 [1,8] Semantic analysis exception - function TO_CHAR: takes a number or BOOLEAN, or a date and a format, not STRING
 
 -- page: DATE_FORMAT
 SELECT DATE_FORMAT(TIMESTAMP '2026-11-20 01:02:03', 'yyyy-MM-dd HH:mm:ss'), DATE_FORMAT(DATETIME '2026-11-20 01:02:03', 'yyyyMMdd');
@@ -93,10 +93,10 @@ SELECT DATE_FORMAT(TIMESTAMP '2026-11-20 01:02:03', 'yyyy-MM-dd HH:mm:ss'), DATE
 
 -- refused: letters of DATE_FORMAT with more than one meaning
 SELECT DATE_FORMAT(TIMESTAMP '2026-11-20 01:02:03', 'yyyy-MM-dd hh:mi:ss');
---! ODPS-0130071 [1,1] Semantic analysis exception - function DATE_FORMAT: does not know the format 'yyyy-MM-dd hh:mi:ss'
+--! ODPS-0130071 [1,8] Semantic analysis exception - function DATE_FORMAT: does not know the format 'yyyy-MM-dd hh:mi:ss'
 
 SELECT DATE_FORMAT(TIMESTAMP '2026-11-20 01:02:03', 'YYYY');
---! ODPS-0130071 [1,1] Semantic analysis exception - function DATE_FORMAT: does not know the format 'YYYY'
+--! ODPS-0130071 [1,8] Semantic analysis exception - function DATE_FORMAT: does not know the format 'YYYY'
 
 -- recalled: FROM_UNIXTIME, UNIX_TIMESTAMP
 SELECT FROM_UNIXTIME(123456789), FROM_UNIXTIME(0), UNIX_TIMESTAMP(DATETIME '2009-03-20 11:11:00'), UNIX_TIMESTAMP('2009-03-20 11:11:00'), UNIX_TIMESTAMP(DATETIME '1970-01-01 08:00:00');
@@ -170,3 +170,65 @@ SET odps.sql.timezone=America/New_York; SELECT CAST(FROM_UNIXTIME(0) AS STRING),
 SELECT CAST(FROM_UNIXTIME(0) AS STRING), CAST(born AS STRING) FROM people WHERE name = 'ann';
 --: string, string
 --> '1970-01-01 08:00:00' | '1996-05-01 08:30:00'
+
+-- recalled: MONTHS_BETWEEN (months of 31 days, whole ones between equal days and between last days)
+SELECT MONTHS_BETWEEN('1997-02-28 10:30:00', '1996-10-30'), MONTHS_BETWEEN('1996-10-30', '1997-02-28 10:30:00'), MONTHS_BETWEEN('1996-09-30', '1996-12-31'), MONTHS_BETWEEN(DATE '2021-11-29', DATETIME '2021-10-29 10:00:00'), MONTHS_BETWEEN(NULL, '2020-01-01');
+--: double, double, double, double, double
+--> 3.9495967741935485 | -3.9495967741935485 | -3.0 | 1.0 | NULL
+
+SELECT MONTHS_BETWEEN('x', '2020-01-01');
+--! ODPS-0123091 Illegal type cast - in function cast, value 'x' cannot be casted from String to Datetime
+
+SELECT MONTHS_BETWEEN(1, '2020-01-01');
+--! ODPS-0130141 [1,8] Illegal implicit type cast - argument 1 of MONTHS_BETWEEN: cannot convert BIGINT to DATETIME
+
+-- recalled: NEXT_DAY
+SELECT NEXT_DAY('2017-08-01', 'TU'), NEXT_DAY('2017-08-01 23:34:00', 'TUESDAY'), NEXT_DAY(DATETIME '2017-08-03 00:00:00', 'mon'), NEXT_DAY(NULL, 'MO');
+--: string, string, string, string
+--> '2017-08-08' | '2017-08-08' | '2017-08-07' | NULL
+
+SELECT NEXT_DAY('2017-08-01', 'someday');
+--! ODPS-0130071 [1,8] Semantic analysis exception - function NEXT_DAY: does not know the day 'someday'
+
+-- page: FROM_UTC_TIMESTAMP (a BIGINT is shifted by the session's time zone too)
+SELECT FROM_UTC_TIMESTAMP('1970-01-30 16:00:00', 'PST'), FROM_UTC_TIMESTAMP('1970-01-30', 'PST'), FROM_UTC_TIMESTAMP(DATETIME '1970-01-30 16:00:00', 'PST'), FROM_UTC_TIMESTAMP('nope', 'PST'), FROM_UTC_TIMESTAMP('1970-01-30', NULL);
+--: timestamp, timestamp, timestamp, timestamp, timestamp
+--> 1970-01-30 08:00:00 | 1970-01-29 16:00:00 | 1970-01-30 08:00:00 | NULL | NULL
+
+SELECT FROM_UTC_TIMESTAMP(0, 'Asia/Shanghai'), FROM_UTC_TIMESTAMP(1230000, 'Etc/GMT'), FROM_UTC_TIMESTAMP(-1230000, 'Etc/GMT');
+--: timestamp, timestamp, timestamp
+--> 1970-01-01 16:00:00 | 1970-01-01 08:20:30 | 1970-01-01 07:39:30
+
+SELECT FROM_UTC_TIMESTAMP(CAST(NULL AS STRING), 'PST');
+--! ODPS-0121095 Invalid arguments - FROM_UTC_TIMESTAMP of NULL
+
+SELECT FROM_UTC_TIMESTAMP('1970-01-30', 'Nowhere');
+--! ODPS-0121095 Invalid arguments - Not implemented Error: Unknown TimeZone 'Nowhere'!
+
+SELECT FROM_UTC_TIMESTAMP(1.5, 'PST');
+--! ODPS-0130071 [1,8] Semantic analysis exception - function FROM_UTC_TIMESTAMP: takes a BIGINT, STRING, DATETIME or TIMESTAMP, not DOUBLE
+
+-- unverified: dates and times plus an INTERVAL of one unit
+SELECT DATE '2020-01-31' + INTERVAL '1' MONTH, DATE '2020-01-31' + INTERVAL 1 DAY, DATETIME '2020-01-31 00:00:00' - INTERVAL '2' HOUR, DATE '2020-01-01' - INTERVAL '1' YEAR, TIMESTAMP '2020-01-31 00:00:00' + INTERVAL '-2' SECONDS, CAST(NULL AS DATE) + INTERVAL '1' DAY;
+--: date, date, datetime, date, timestamp, date
+--> 2020-02-29 | 2020-02-01 | 2020-01-30 22:00:00 | 2019-01-01 | 2020-01-30 23:59:58 | NULL
+
+-- refused: INTERVALs of several units, of hours with a DATE, of strings, and as values
+SELECT DATE '2020-01-31' + INTERVAL '1' HOUR;
+--! ODPS-0130071 [1,13] Semantic analysis exception - function DATEADD: of a DATE takes days and longer units only in the local cloud
+
+SELECT '2020-01-31' + INTERVAL '1' DAY;
+--! ODPS-0130071 [1,8] Semantic analysis exception - an INTERVAL moves a date or time, not STRING
+
+SELECT DATE '2020-01-31' + INTERVAL '1-2' YEAR TO MONTH;
+--! ODPS-0130161 [1,13] Parse exception - INTERVAL (INTERVAL '1-2' YEAR TO MONTH) is not supported by the local cloud
+
+SELECT INTERVAL '1' DAY;
+--! ODPS-0130161 [1,17] Parse exception - INTERVAL (INTERVAL '1' DAY) is not supported by the local cloud
+
+-- refused: hours as other databases write them
+SELECT TO_CHAR(GETDATE(), 'hh24:mi');
+--! ODPS-0130071 [1,8] Semantic analysis exception - function TO_CHAR: does not know the format 'hh24:mi'
+
+SELECT TO_DATE('2020-01-01 10', 'yyyy-mm-dd hh24');
+--! ODPS-0130071 [1,8] Semantic analysis exception - function TO_DATE: does not know the format 'yyyy-mm-dd hh24'

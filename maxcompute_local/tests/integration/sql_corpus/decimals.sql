@@ -59,4 +59,4 @@ SELECT CAST(99999999999999999999 AS DECIMAL(38,0)) * CAST(99999999999999999999 A
 
 -- refused: remainders of DECIMAL
 SELECT 1.5BD % 1;
---! ODPS-0130071 [1,1] Semantic analysis exception - operator % of DECIMAL is not supported by the local cloud
+--! ODPS-0130071 [1,16] Semantic analysis exception - operator % of DECIMAL is not supported by the local cloud

@@ -23,13 +23,13 @@ SELECT 1.5BD = 1.5, 1.5BD = '1.5', 2BD > 1;
 --> true | true | true
 
 SELECT true = 1;
---! ODPS-0130141 [1,1] Illegal implicit type cast - comparison: BOOLEAN and BIGINT cannot be compared
+--! ODPS-0130141 [1,15] Illegal implicit type cast - comparison: BOOLEAN and BIGINT cannot be compared
 
 SELECT true = 'true';
---! ODPS-0130141 [1,1] Illegal implicit type cast - comparison: BOOLEAN and STRING cannot be compared
+--! ODPS-0130141 [1,15] Illegal implicit type cast - comparison: BOOLEAN and STRING cannot be compared
 
 SELECT DATETIME '2026-11-20 00:00:00' = 20261120;
---! ODPS-0130141 [1,1] Illegal implicit type cast - comparison: DATETIME and BIGINT cannot be compared
+--! ODPS-0130141 [1,17] Illegal implicit type cast - comparison: DATETIME and BIGINT cannot be compared
 
 SELECT '1' + 1, '1' + '2', '6' / '3', 1 + 1.5;
 --: double, double, double, double
@@ -39,22 +39,22 @@ SELECT 'x' + 1;
 --! ODPS-0123091 Illegal type cast - in function cast, value 'x' cannot be casted from String to Double
 
 SELECT true + 1;
---! ODPS-0130141 [1,1] Illegal implicit type cast - operator +: cannot convert BOOLEAN to DOUBLE
+--! ODPS-0130141 [1,15] Illegal implicit type cast - operator +: cannot convert BOOLEAN to DOUBLE
 
 SELECT DATETIME '2026-11-20 00:00:00' + 1;
---! ODPS-0130141 [1,1] Illegal implicit type cast - operator +: cannot convert DATETIME to DOUBLE
+--! ODPS-0130141 [1,17] Illegal implicit type cast - operator +: cannot convert DATETIME to DOUBLE
 
 SELECT 1 AND true;
---! ODPS-0130141 [1,1] Illegal implicit type cast - AND: cannot convert BIGINT to BOOLEAN
+--! ODPS-0130141 [1,8] Illegal implicit type cast - AND: cannot convert BIGINT to BOOLEAN
 
 SELECT NOT 1;
---! ODPS-0130141 [1,1] Illegal implicit type cast - NOT: cannot convert BIGINT to BOOLEAN
+--! ODPS-0130141 [1,12] Illegal implicit type cast - NOT: cannot convert BIGINT to BOOLEAN
 
 SELECT 1 FROM people WHERE age;
 --! ODPS-0130141 [1,1] Illegal implicit type cast - WHERE: cannot convert BIGINT to BOOLEAN
 
 SELECT IF('true', 1, 2);
---! ODPS-0130141 [1,1] Illegal implicit type cast - argument 1 of IF: cannot convert STRING to BOOLEAN
+--! ODPS-0130141 [1,11] Illegal implicit type cast - argument 1 of IF: cannot convert STRING to BOOLEAN
 
 SELECT name FROM people WHERE age IN ('30', '25') ORDER BY name;
 --: string
@@ -75,10 +75,10 @@ SELECT CONCAT(1, 2.5, DATETIME '2026-11-20 00:00:00'), LENGTH(12345);
 --> '12.52026-11-20 00:00:00' | 5
 
 SELECT CONCAT(true, 'a');
---! ODPS-0130141 [1,1] Illegal implicit type cast - argument 1 of CONCAT: cannot convert BOOLEAN to STRING
+--! ODPS-0130141 [1,8] Illegal implicit type cast - argument 1 of CONCAT: cannot convert BOOLEAN to STRING
 
 SELECT 1 LIKE '1';
---! ODPS-0130141 [1,1] Illegal implicit type cast - LIKE takes strings only, not BIGINT
+--! ODPS-0130141 [1,8] Illegal implicit type cast - LIKE takes strings only, not BIGINT
 
 -- page: Rewrite incompatible SQL statements (pt.implicit.convertion.failed)
 CREATE TABLE srcpt (k STRING) PARTITIONED BY (pt STRING); INSERT INTO srcpt PARTITION (pt='pt1') VALUES ('a'); SELECT k FROM srcpt WHERE pt IN (1, 2);
@@ -94,7 +94,7 @@ SELECT CASE WHEN true THEN 1 ELSE 2.5 END, CASE WHEN false THEN 1 ELSE 'a' END, 
 --> 1.0 | 'a' | 1
 
 SELECT CASE WHEN true THEN true ELSE 1 END;
---! ODPS-0130141 [1,1] Illegal implicit type cast - CASE: BOOLEAN and BIGINT have no common type
+--! ODPS-0130141 [1,38] Illegal implicit type cast - CASE: BOOLEAN and BIGINT have no common type
 
 -- page: ODPS-0130241
 SELECT 1 AS a UNION ALL SELECT 'a';
@@ -121,7 +121,7 @@ SET odps.sql.type.system.odps2=true; INSERT INTO numbers SELECT 1.5, 1.0;
 --! ODPS-0130141 [1,1] Illegal implicit type cast - column n: cannot convert DOUBLE to BIGINT
 
 SET odps.sql.type.system.odps2=true; SELECT DATEADD('2026-11-20 00:00:00', 1, 'dd');
---! ODPS-0130141 [1,1] Illegal implicit type cast - argument 1 of DATEADD: cannot convert STRING to DATETIME
+--! ODPS-0130141 [1,8] Illegal implicit type cast - argument 1 of DATEADD: cannot convert STRING to DATETIME
 
 SET odps.sql.type.system.odps2=true; INSERT INTO numbers SELECT 7, '2.5'; SELECT * FROM numbers;
 --: bigint, double

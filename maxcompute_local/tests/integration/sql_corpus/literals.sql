@@ -64,7 +64,7 @@ SELECT X'616263';
 
 -- refused: intervals
 SELECT INTERVAL '1' DAY;
---! ODPS-0130161 [1,1] Parse exception - INTERVAL (INTERVAL '1' DAY) is not supported by the local cloud
+--! ODPS-0130161 [1,17] Parse exception - INTERVAL (INTERVAL '1' DAY) is not supported by the local cloud
 
 SELECT 1 AS a; SELECT 2 AS b;
 --: bigint

@@ -73,7 +73,7 @@ SELECT 5 & 3, 5 | 3, 5 ^ 3, ~5;
 --> 1 | 7 | 6 | -6
 
 SELECT 1.5 & 1;
---! ODPS-0130071 [1,1] Semantic analysis exception - bit operations take integers, not DOUBLE
+--! ODPS-0130071 [1,8] Semantic analysis exception - bit operations take integers, not DOUBLE
 
 SELECT 'a' || 'b', 'a' || 1, 'a' || NULL;
 --: string, string, string
@@ -89,14 +89,14 @@ SELECT 'a\nb' LIKE 'a_b', '' LIKE '', '' LIKE '%', 'a\\b' LIKE 'a\\\\b';
 --> true | true | true | true
 
 SELECT 'a' LIKE 'a\\';
---! ODPS-0130071 [1,1] Semantic analysis exception - the pattern of LIKE ends in a backslash
+--! ODPS-0130071 [1,8] Semantic analysis exception - the pattern of LIKE ends in a backslash
 
 SELECT 'abc' RLIKE '^a', 'abc' RLIKE 'b', 'abc' RLIKE '^b$', 'a1' RLIKE '\\d', 'a.c' RLIKE 'a\\.c', NULL RLIKE 'a', 'abc' NOT RLIKE 'z', 'x1' REGEXP '[[:digit:]]';
 --: boolean, boolean, boolean, boolean, boolean, boolean, boolean, boolean
 --> true | true | false | true | true | NULL | true | true
 
 SELECT 'abc' RLIKE '';
---! ODPS-0130071 [1,1] Semantic analysis exception - the pattern of RLIKE must not be empty
+--! ODPS-0130071 [1,8] Semantic analysis exception - the pattern of RLIKE must not be empty
 
 SELECT 'abc' RLIKE '(';
 --! ODPS-0121095 Invalid arguments - Invalid Input Error: missing ): (
@@ -105,3 +105,31 @@ SELECT 'abc' RLIKE '(';
 SELECT CASE WHEN NULL THEN 1 WHEN false THEN 2 END, CASE 2 WHEN 1 THEN 'a' WHEN 2 THEN 'b' END, CASE NULL WHEN NULL THEN 'n' ELSE 'e' END;
 --: bigint, string, string
 --> NULL | 'b' | 'e'
+
+-- page: Subqueries (IN and = of rows)
+SELECT id FROM orders WHERE (id, who) IN (SELECT 1, 'ann');
+--: bigint
+--> 1
+
+SELECT id FROM orders o WHERE (id, who) NOT IN (SELECT id, who FROM orders p WHERE p.id < 2) ORDER BY id;
+--: bigint
+--> 2
+--> 3
+
+SELECT (1, 2) IN ((1, 2), (3, 4)), (1, 2) NOT IN ((1, 3)), (1, '2') = (1, 2);
+--: boolean, boolean, boolean
+--> true | true | true
+
+SELECT id FROM orders WHERE (id, who) IN (SELECT 1);
+--! ODPS-0130071 [1,30] Semantic analysis exception - a row of 2 values is compared with one of 1
+
+SELECT (1, 2) IN (1, 2);
+--! ODPS-0130071 [1,9] Semantic analysis exception - a row is compared with a row
+
+SELECT (1, 2);
+--! ODPS-0130161 [1,9] Parse exception - TUPLE ((1, 2)) is not supported by the local cloud
+
+-- unverified: rows with NULL, as in every SQL
+SELECT (1, NULL) IN ((1, 2)), (1, NULL) IN ((2, 2)), (1, NULL) IN (SELECT id, who FROM orders), (9, NULL) IN (SELECT id, who FROM orders), (1, 'ann') IN (SELECT 1, NULL);
+--: boolean, boolean, boolean, boolean, boolean
+--> NULL | false | NULL | false | NULL

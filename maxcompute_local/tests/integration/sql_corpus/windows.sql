@@ -27,7 +27,10 @@ SELECT n, LAG(n) OVER (ORDER BY n), LEAD(n) OVER (ORDER BY n), LAG(n, 2) OVER (O
 --> 3 | 2 | NULL | 1 | 2 | -1
 
 SELECT n, LAG(n, -1) OVER (ORDER BY n) FROM VALUES (1) t(n);
---! ODPS-0130071 [1,1] Semantic analysis exception - function LAG: the offset must not be negative
+--! ODPS-0130071 [1,11] Semantic analysis exception - function LAG: the offset must be a BIGINT that is not negative
+
+SELECT LAG(age, true) OVER (ORDER BY age) FROM people;
+--! ODPS-0130071 [1,8] Semantic analysis exception - function LAG: the offset must be a BIGINT that is not negative
 
 -- recalled: FIRST_VALUE, LAST_VALUE, NTH_VALUE
 SELECT n, FIRST_VALUE(n) OVER (ORDER BY n), FIRST_VALUE(n, true) OVER (ORDER BY n), LAST_VALUE(n) OVER (ORDER BY n ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING), NTH_VALUE(n, 2) OVER (ORDER BY n ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) FROM VALUES (NULL), (2), (3) t(n) ORDER BY n;
@@ -84,13 +87,13 @@ SELECT k, n FROM VALUES ('a', 1), ('a', 2), ('b', 3) t(k, n) QUALIFY ROW_NUMBER(
 --> 'b' | 3
 
 SELECT ROW_NUMBER() FROM people;
---! ODPS-0130071 [1,1] Semantic analysis exception - function ROW_NUMBER needs OVER (...)
+--! ODPS-0130071 [1,8] Semantic analysis exception - function ROW_NUMBER needs OVER (...)
 
 SELECT UPPER(name) OVER () FROM people;
---! ODPS-0130071 [1,1] Semantic analysis exception - function UPPER takes no OVER (...)
+--! ODPS-0130071 [1,8] Semantic analysis exception - function UPPER takes no OVER (...)
 
 SELECT name FROM people WHERE ROW_NUMBER() OVER (ORDER BY name) = 1;
 --! ODPS-0130071 [1,1] Semantic analysis exception - Binder Error: WHERE clause cannot contain window functions!
 
 SELECT SUM(age) OVER nowhere FROM people;
---! ODPS-0130071 [1,1] Semantic analysis exception - window nowhere cannot be resolved
+--! ODPS-0130071 [1,8] Semantic analysis exception - window nowhere cannot be resolved

@@ -115,7 +115,7 @@ CREATE TABLE w4 LIKE w2; SELECT COUNT(*) FROM w4;
 --> 0
 
 DROP TABLE w4; DROP TABLE IF EXISTS w4; SELECT * FROM w4;
---! ODPS-0130131 [1,1] Table not found - table p.w4 cannot be resolved
+--! ODPS-0130131 [1,15] Table not found - table p.w4 cannot be resolved
 
 DROP TABLE w4;
 --! ODPS-0130131 [1,1] Table not found - table p.w4 cannot be resolved
@@ -168,7 +168,7 @@ CREATE VIEW v2 AS SELECT b FROM v1; WITH b AS (SELECT b FROM v2) SELECT * FROM b
 --> 'x'
 
 DROP VIEW v2; SELECT * FROM v2;
---! ODPS-0130131 [1,1] Table not found - table p.v2 cannot be resolved
+--! ODPS-0130131 [1,15] Table not found - table p.v2 cannot be resolved
 
 DROP TABLE v1;
 --! ODPS-0130071 [1,1] Semantic analysis exception - p.v1 is a view
@@ -247,7 +247,7 @@ ALTER TABLE pp DROP PARTITION (hh > 100);
 --! ODPS-0110061 The specified partition does not exist - hh > 100 of p.pp
 
 ALTER TABLE pp DROP PARTITION (n > 2);
---! ODPS-0130071 [1,1] Semantic analysis exception - column n cannot be resolved
+--! ODPS-0130071 [1,198] Semantic analysis exception - column n cannot be resolved
 
 ALTER TABLE people DROP IF EXISTS PARTITION (age < 1);
 --! ODPS-0123031 Partition exception - table p.people is not partitioned
@@ -265,7 +265,7 @@ ALTER TABLE pp DROP PARTITION (TO_DATE(ds, 'yyyymmdd') < DATETIME '2026-02-02 00
 --> nothing
 
 ALTER TABLE pp DROP IF EXISTS PARTITION (nope < 1);
---! ODPS-0130071 [1,1] Semantic analysis exception - column nope cannot be resolved
+--! ODPS-0130071 [1,145] Semantic analysis exception - column nope cannot be resolved
 
 -- recalled: SHOW TABLES LIKE, SHOW CREATE TABLE
 SHOW TABLES LIKE 'PEO*';
@@ -291,3 +291,16 @@ MERGE INTO w1 USING w3 ON w1.n = w3.a WHEN MATCHED THEN DELETE;
 -- recalled: INSERT INTO, INSERT OVERWRITE (a partitioned table needs PARTITION)
 INSERT INTO w2 SELECT 1, '4', 'z';
 --! ODPS-0130071 [1,1] Semantic analysis exception - p.w2 is partitioned, INSERT needs PARTITION (...)
+
+-- recalled: ALTER TABLE (lifecycle and small files, which change nothing here)
+ALTER TABLE days DISABLE LIFECYCLE;
+--> nothing
+
+ALTER TABLE days PARTITION (ds='20261119') ENABLE LIFECYCLE;
+--> nothing
+
+ALTER TABLE days PARTITION (ds='20261119') MERGE SMALLFILES;
+--> nothing
+
+ALTER TABLE days PARTITION (ds='nope') ENABLE LIFECYCLE;
+--! ODPS-0110061 The specified partition does not exist - ds=nope of p.days

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-ABSENT = frozenset({"airflow", "airflow_provider_drivepipe", "maxcompute_local"})
+ABSENT = re.compile(r"airflow|airflow_provider_\w+|maxcompute_local")
+"""Airflow, what is made for it, and the local cloud."""
 
 
 class AbsentPackages(MetaPathFinder):
@@ -22,7 +24,7 @@ class AbsentPackages(MetaPathFinder):
     ) -> ModuleSpec | None:
         """Raise ImportError for an absent package; leave all others to the next finder."""
         package = fullname.partition(".")[0]
-        if package not in ABSENT:
+        if not ABSENT.fullmatch(package):
             return None
         raise ImportError(
             f"cannot import {fullname!r}: a DPE worker does not have this package ({package}). "

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from maxframe.codegen.spe import dataframe as _stock  # noqa: F401  (stock adapters must be registered first)
 from maxframe.codegen.spe.core import SPEOperatorAdapter, register_op_adapter
@@ -15,9 +17,12 @@ from maxframe.codegen.spe.dataframe.datasource import (
     DataFrameReadODPSQueryAdapter,
     DataFrameReadODPSTableAdapter,
 )
+from maxframe.codegen.spe.dataframe.datastore import DataFrameToODPSTableAdapter
 from maxframe.codegen.spe.dataframe.misc import DataFrameApplyAdapter
+from maxframe.config import options
 from maxframe.dataframe.datasource.read_odps_query import DataFrameReadODPSQuery
 from maxframe.dataframe.datasource.read_odps_table import DataFrameReadODPSTable
+from maxframe.dataframe.datastore.to_odps import DataFrameToODPSTable
 from maxframe.dataframe.extensions import DataFrameApplyChunk
 from maxframe.dataframe.extensions.flatmap import DataFrameFlatMapOperator
 from maxframe.dataframe.extensions.rebalance import DataFrameRebalance
@@ -25,9 +30,10 @@ from maxframe.dataframe.indexing.set_axis import DataFrameSetAxis
 from maxframe.dataframe.indexing.setitem import DataFrameSetitem
 from maxframe.dataframe.misc.apply import DataFrameApply
 from maxframe.dataframe.misc.rechunk import DataFrameRechunk
+from maxframe.protocol import ResultInfo
 from maxframe.udf import MarkedFunction
 from maxframe.utils import build_temp_table_name
-from odps import ODPS
+from odps import ODPS, types
 
 from . import frames, operators
 from .chunks import map_chunks
@@ -48,6 +54,7 @@ def register() -> None:
     register_op_adapter(DataFrameApply)(ApplyAdapter)
     register_op_adapter(DataFrameReadODPSTable)(ReadTableAdapter)
     register_op_adapter(DataFrameReadODPSQuery)(ReadQueryAdapter)
+    register_op_adapter(DataFrameToODPSTable)(ToTableAdapter)
     register_op_adapter(DataFrameSetAxis)(SetAxisAdapter)
     register_op_adapter(DataFrameSetitem)(SetItemAdapter)
 
@@ -258,6 +265,61 @@ def read_query(query: str, rows: int | None) -> pd.DataFrame:
     with instance.open_reader(tunnel=True) as reader:
         result: pd.DataFrame = reader.to_pandas()
     return result.iloc[:rows]
+
+
+class ToTableAdapter(SPEOperatorAdapter):
+    """``to_odps_table``: the stock adapter makes the table before it looks at what it is to hold."""
+
+    def generate_code(self, op: Any, context: EngineContext) -> list[str]:
+        """Return the code of one operator."""
+        context.put_tileable_result_info(op.outputs[0], ResultInfo())
+        write = functools.partial(
+            DataFrameToODPSTableAdapter._write_as_table,
+            table_name=op.table_name,
+            partition_spec=op.partition_spec,
+            partition_columns=op.partition_columns,
+            index=op.index,
+            index_label=op.index_label,
+            overwrite=op.overwrite,
+            lifecycle=op.lifecycle or options.session.table_lifecycle,
+            table_properties=op.table_properties,
+        )
+        return call(context, op, functools.partial(write_table, write=write, name=op.table_name))
+
+
+def write_table(data: Any, *, write: Callable[[Any], None], name: str) -> None:
+    """Write a frame into a table; a table that was made for it goes when that fails."""
+    odps = ODPS.from_environments()
+    known = {}
+    if odps.exist_table(name):
+        known = {column.name: column.type for column in odps.get_table(name).table_schema.columns}
+    try:
+        write(_with_json(data, known))
+    except BaseException:
+        if not known:
+            odps.delete_table(name, if_exists=True)
+        raise
+
+
+def _with_json(data: Any, known: Mapping[str, Any]) -> Any:
+    """Return a frame with JSON in the place of lists and dicts that a string column is to hold.
+
+    :param known: types of the table's columns where it is there; a new one has strings for objects.
+    """
+    if not isinstance(data, pd.DataFrame):
+        return data
+    objects = {
+        name: data[name].map(_as_json)
+        for name, dtype in data.dtypes.items()
+        if dtype.kind == "O" and known.get(str(name).lower(), types.string) == types.string
+    }
+    return data.assign(**objects) if objects else data
+
+
+def _as_json(value: Any) -> Any:
+    if not isinstance(value, list | tuple | dict | np.ndarray):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=lambda item: item.tolist())
 
 
 class SetAxisAdapter(SPEOperatorAdapter):

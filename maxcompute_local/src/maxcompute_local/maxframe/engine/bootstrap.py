@@ -1,7 +1,8 @@
 """Start of the engine interpreter: ``python -I bootstrap.py host <control socket fd>``, or ``job <job fd>``.
 
 The latter runs one DAG in an environment of its own (see ``environments``).
-Leaves only the interpreter's own packages importable, then loads this directory as ``drivepipe_engine``.
+Leaves only the interpreter's own packages importable, then loads this directory as
+``maxcompute_local_engine``.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import sysconfig
 from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
 from pathlib import Path
 
-PACKAGE = "drivepipe_engine"
-BASE_FILE = "drivepipe-engine.pth"
+PACKAGE = "maxcompute_local_engine"
+BASE_FILE = "maxcompute-local-engine.pth"
 """In an environment's site-packages: the folders of the engine's own packages, one per line."""
 
 
@@ -34,7 +35,7 @@ def interpreter_paths(path: list[str]) -> list[str]:
 
 
 def load_package() -> None:
-    """Load this directory as the package ``drivepipe_engine``, without putting it on ``sys.path``."""
+    """Load this directory as the package ``maxcompute_local_engine``, without putting it on ``sys.path``."""
     directory = Path(__file__).resolve().parent
     spec = importlib.util.spec_from_file_location(
         PACKAGE, directory / "__init__.py", submodule_search_locations=[str(directory)]

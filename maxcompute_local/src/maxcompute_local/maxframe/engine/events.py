@@ -16,9 +16,9 @@ import requests
 
 from .job import Job
 
-logger = logging.getLogger("drivepipe")
+logger = logging.getLogger("maxcompute_local")
 
-PATH = "/drivepipe/engine"
+PATH = "/maxcompute-local/engine"
 _TIMEOUT_SECONDS = 10.0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ from maxframe.config.config import OptionError
 from maxframe.core import OBJECT_TYPE
 from maxframe.core.operator import Fetch
 from maxframe.dataframe.core import DATAFRAME_TYPE, INDEX_TYPE, SERIES_TYPE
+from maxframe.dataframe.datasource.read_odps_table import DataFrameReadODPSTable
+from maxframe.dataframe.datastore.to_odps import DataFrameToODPSTable
 from maxframe.io.odpsio import ODPSTableIO
 from maxframe.protocol import ConstantResultInfo, ODPSTableResultInfo, ResultInfo
 from maxframe.sperunner import SPEDagRunner
@@ -33,7 +36,7 @@ from .packages import visible
 from .progress import Progress, Step
 from .steps import Operator, Steps, compiled, named_errors
 
-logger = logging.getLogger("drivepipe")
+logger = logging.getLogger("maxcompute_local")
 
 _CUSTOM_CODE_WEIGHT = 10.0
 """Functions of the user and model calls take far longer than the engine's own operators."""
@@ -60,6 +63,7 @@ def execute(job: Job) -> dict[str, Any]:
 
     Whatever the DAG raises passes through.
     """
+    visible().admit(requirements.parse(job.requirements))
     graph = _read(job)
     ops = _operators(graph)
     progress = Progress(job, [_step(op) for op in ops])
@@ -69,12 +73,11 @@ def execute(job: Job) -> dict[str, Any]:
         raise RequirementsUnmet([str(requirement) for requirement in wanted])
     if found:
         logger.info("Python requirements: %s", ", ".join(found))
-    # Functions may hold modules of packages that only now are theirs.
-    visible().admit([*requirements.parse(job.requirements), *wanted])
-    graph = _read(job)
-    ops = _operators(graph)
+    if visible().admit(wanted):
+        # Functions may hold modules of packages that only now are theirs.
+        graph = _read(job)
+        ops = _operators(graph)
     deserializer.raise_unreadable(ops)
-    model_adapters.check(ops)
     mounts.mount_all(
         (mount for op in ops for mount in getattr(op, "fs_mount", None) or ()), job, warn=progress.warn
     )
@@ -210,7 +213,19 @@ def _step(op: Any) -> Step:
     resources = ", ".join(
         f"{name}={value}" for name, value in ({"engine": op.expect_engine} | asked).items() if value
     )
-    return Step(type(op).__name__, _CUSTOM_CODE_WEIGHT if heavy else 1.0, resources=resources)
+    return Step(type(op).__name__, _CUSTOM_CODE_WEIGHT if heavy else 1.0, _title(op), resources=resources)
+
+
+def _title(op: Any) -> str:
+    """Return what an operator does, for people; empty where its class says as much."""
+    if model_adapters.is_model_call(op):
+        return model_adapters.title(op)
+    function = operators.plain_function(getattr(op, "func", None))
+    if inspect.isfunction(function) and function.__name__ != "<lambda>":
+        return function.__name__
+    if isinstance(op, DataFrameReadODPSTable):
+        return f"read {op.table_name}"
+    return f"write {op.table_name}" if isinstance(op, DataFrameToODPSTable) else ""
 
 
 def _wanted(ops: Iterable[Any]) -> list[str]:

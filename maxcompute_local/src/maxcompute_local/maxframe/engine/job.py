@@ -84,12 +84,19 @@ def is_for_pip(name: str) -> bool:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace a JSON file atomically; readers see the old content or the new one."""
+    """Replace a JSON file atomically and durably; readers see the old content or the new one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with temporary.open("w", encoding="utf-8") as file:
-        json.dump(value, file)
+        file.write(json.dumps(value))
         file.flush()
         os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def write_passing_json(path: Path, value: Any) -> None:
+    """Replace a JSON file atomically. Cheap: a crash of the machine may take it, one of a process does not."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(value), encoding="utf-8")
     temporary.replace(path)
 
 

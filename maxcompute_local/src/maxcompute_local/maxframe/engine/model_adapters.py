@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable
 from typing import Any
 
 from maxframe.codegen.spe.core import SPEOperatorAdapter, register_op_adapter
@@ -23,6 +22,7 @@ from .context import EngineContext
 from .model_client import ModelClient
 
 _QUOTAS = ("gu_quota_name", "inference_quota_name")
+"""Running options that the SDK fills in from those of the session; there are no quotas here."""
 _FULL_NAME = re.compile(r"projects/(?P<project>[^/]+)/schemas/[^/]+/models/(?P<model>.+)")
 
 
@@ -38,16 +38,12 @@ def is_model_call(op: Any) -> bool:
     return isinstance(op, LLMTaskOperator)
 
 
-def check(operators: Iterable[Any]) -> None:
-    """Refuse, before anything is run, what the local cloud cannot do: ValueError."""
-    for op in operators:
-        options = (op.running_options or {}) if is_model_call(op) else {}
-        named = [name for name in _QUOTAS if options.get(name)]
-        if named:
-            raise ValueError(
-                f"running_options of {type(op).__name__} name a quota ({', '.join(named)}). Leave it out: "
-                "managed models run on the service's own, and the local cloud has no quotas"
-            )
+def title(op: Any) -> str:
+    """Return what an operator that calls a model does, for people."""
+    named = _FULL_NAME.fullmatch(op.model.name)
+    generates = isinstance(op, ManagedLLMTextGenOp | ManagedLLMMultiModalGenerationOp)
+    model = named["model"] if named else op.model.name
+    return f"{'generate' if generates else 'embed'}, asked of {model}"
 
 
 class ModelCallAdapter(SPEOperatorAdapter):

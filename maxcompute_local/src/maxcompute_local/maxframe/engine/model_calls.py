@@ -15,7 +15,7 @@ from .content import RowError, Storage, to_wire
 from .model_client import ModelClient
 from .templates import is_null, render
 
-logger = logging.getLogger("drivepipe")
+logger = logging.getLogger("maxcompute_local")
 
 CONCURRENT_REQUESTS = 8
 """Requests in flight at once, per operator."""
@@ -63,10 +63,14 @@ def run(
     frame = data.to_frame() if isinstance(data, pd.Series) else data
     columns = [str(column) for column in frame.columns]
 
+    names: list[str] = []
+
     def answer(values: tuple[Any, ...]) -> tuple[str, bool]:
         try:
             request = operation.request(call, dict(zip(columns, values, strict=True)), storage)
             raw = client.call(operation.path, request)
+            if not names:
+                names.append(_answered_by(raw, call.model))
             return operation.simple(json.loads(raw)) if call.simple_output else raw, True
         except RowError as error:
             return _error_text(error.code, error.message), False
@@ -81,13 +85,21 @@ def run(
             responses.append(response)
             successes.append(success)
             on_done(len(responses) / len(frame))
-    _log_outcome(call.model, responses, successes)
+    _log_outcome(names[0] if names else call.model, responses, successes)
     return pd.DataFrame(
         {
             "response": pd.Series(responses, index=frame.index, dtype="string"),
             "success": pd.Series(successes, index=frame.index, dtype=bool),
         }
     )
+
+
+def _answered_by(raw: str, model: str) -> str:
+    """Return who an answer says has given it, else the model that was asked."""
+    try:
+        return str(json.loads(raw).get("model") or model)
+    except (ValueError, AttributeError):
+        return model
 
 
 def _error_text(code: str, message: str) -> str:

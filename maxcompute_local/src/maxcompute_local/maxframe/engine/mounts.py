@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 from .job import LINKS_FILE, Job, read_json, write_json
 
-logger = logging.getLogger("drivepipe")
+logger = logging.getLogger("maxcompute_local")
 
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
@@ -207,7 +207,7 @@ def remove_links(job_directory: Path) -> None:
 
 
 def _lock_path(target: Path) -> Path:
-    return target.with_name(f".{target.name}.drivepipe-lock")
+    return target.with_name(f".{target.name}.maxcompute-local-lock")
 
 
 def _try_lock(fd: int, kind: int) -> bool:

@@ -55,8 +55,11 @@ class Packages:
         self._hidden: frozenset[str] = frozenset()
         self.admit(Requirement(name) for name in WORKER_PACKAGES)
 
-    def admit(self, requirements: Iterable[Requirement]) -> None:
-        """Let functions import what requirements name, and what those packages require themselves."""
+    def admit(self, requirements: Iterable[Requirement]) -> bool:
+        """Let functions import what requirements name, and what those packages require themselves.
+
+        Returns whether they can import more than before.
+        """
         waiting = [(requirement.name, frozenset(requirement.extras)) for requirement in requirements]
         seen = set()
         while waiting:
@@ -75,7 +78,8 @@ class Packages:
             ]
         admitted = (self._packages[name].modules for name in self._admitted | self._asked_for)
         everything = (package.modules for package in self._packages.values())
-        self._hidden = frozenset().union(*everything).difference(*admitted)
+        before, self._hidden = self._hidden, frozenset().union(*everything).difference(*admitted)
+        return self._hidden != before
 
     def package_of(self, module: str) -> str | None:
         """Return the package of a module that is installed but hidden; None for any other module."""

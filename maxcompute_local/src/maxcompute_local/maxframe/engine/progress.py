@@ -7,12 +7,12 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from .job import LOG_FILE, MESSAGES_FILE, PROGRESS_FILE, Job, write_json
+from .job import LOG_FILE, MESSAGES_FILE, PROGRESS_FILE, Job, write_passing_json
 
-logger = logging.getLogger("drivepipe")
+logger = logging.getLogger("maxcompute_local")
 
 _MIN_SECONDS_BETWEEN_WRITES = 0.1
 
@@ -27,11 +27,13 @@ _KEPT_OUTPUT_BYTES = 64 << 10
 class Step:
     """One operator of the DAG. ``weight`` is its share of the work, relative to the others.
 
-    ``log_begin`` and ``log_end`` are where its output lies in the log file, in bytes; times are seconds.
+    ``name`` is its class, ``title`` what it does, where that can be told. ``log_begin`` and ``log_end`` are
+    where its output lies in the log file, in bytes; times are seconds.
     """
 
     name: str
     weight: float = 1.0
+    title: str = ""
     started: float | None = None
     seconds: float | None = None
     rows_in: int | None = None
@@ -132,10 +134,10 @@ class Progress:
         self._fraction = fraction
         state: dict[str, Any] = {
             "fraction": min((done + running) / self._total, 1.0),
-            "operators": [asdict(step) for step in self._steps],
+            "operators": [vars(step) for step in self._steps],
             "current": self._current,
         }
-        write_json(self._job.path(PROGRESS_FILE), state)
+        write_passing_json(self._job.path(PROGRESS_FILE), state)
 
     def _log_size(self) -> int:
         sys.stdout.flush()

@@ -18,7 +18,7 @@ from maxcompute_local.odps.sql.convert import (
     quote_name,
     quote_text,
 )
-from maxcompute_local.odps.sql.expressions import Expressions, Subquery, direction
+from maxcompute_local.odps.sql.expressions import Expressions, Subquery, at_place, direction
 from maxcompute_local.odps.sql.functions import FUNCTIONS
 from maxcompute_local.odps.sql.functions.registry import Role
 from maxcompute_local.odps.sql.scope import Relation, Scope
@@ -424,14 +424,16 @@ class _Compiler:
         if own is not None:
             return self._add(scope, own[0], ((node.alias or node.name).lower(),), own[1])
         project, schema, name = self.session.resolve([part.name for part in node.parts], self.catalog)
-        table = self.catalog.table(project, schema, name)
+        try:
+            table = self.catalog.table(project, schema, name)
+        except errors.OdpsError as error:
+            raise at_place(error, node) from error
         relation = (node.alias.lower(),) if node.alias else tuple(p.name.lower() for p in node.parts)
         columns = [(c.name.lower(), self._column_kind(c)) for c in _all_columns(table)]
         return self._add(scope, quote_name(self._view(table)), relation, columns)
 
     def _column_kind(self, column: Column) -> str:
-        kind = kinds.canonical(column.type)
-        return kind if self.session.odps2 else kinds.widened(kind)
+        return self.session.conversions.visible(kinds.canonical(column.type))
 
     def _view(self, table: Table) -> str:
         view = self._names.get(table.id)
@@ -504,12 +506,16 @@ class _Compiler:
         if function is None or function.role is not Role.TABLE:
             raise errors.semantic_error(f"{call.name or call.sql()} makes no rows for a LATERAL VIEW")
         name = call.name.upper()
-        value = function.translate(self._expressions(scope, common).call(name, call.expressions))
+        try:
+            value = function.translate(self._expressions(scope, common).call(name, call.expressions))
+        except errors.OdpsError as error:
+            raise at_place(error, call) from error
         rows, columns = _rows_of(name, value)
         alias = lateral.args.get("alias")
         names = [c.name.lower() for c in alias.args.get("columns") or ()] if alias is not None else []
         if names and len(names) != len(columns):
-            raise errors.semantic_error(f"{name} makes {len(columns)} columns, not {len(names)}")
+            wrong = errors.semantic_error(f"{name} makes {len(columns)} columns, not {len(names)}")
+            raise at_place(wrong, call)
         named = [
             (new, kind) for new, (_, kind) in zip(names or [c for c, _ in columns], columns, strict=True)
         ]
@@ -641,6 +647,10 @@ def _rows_of(name: str, value: Typed) -> tuple[str, list[tuple[str, str]]]:
         members = kinds.fields(kind)
         items = ", ".join(f"v.{field} AS {field}" for field, _ in members)
         return f"SELECT {items} FROM (SELECT {sql} AS v)", members
+    if name in ("INLINE", "STACK"):
+        members = kinds.fields(kinds.element(kind))
+        items = ", ".join(f"v.{quote_name(field)} AS c{i}" for i, (field, _) in enumerate(members))
+        return f"SELECT {items} FROM (SELECT unnest({sql}) AS v)", members
     if kinds.is_map(kind):
         key, inner = kinds.key_and_value(kind)
         columns = [("key", key), ("value", inner)]

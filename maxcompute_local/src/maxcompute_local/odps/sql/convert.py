@@ -73,6 +73,10 @@ class Conversions:
     odps2: bool
     strict: bool
 
+    def visible(self, kind: str) -> str:
+        """Return a type as the session knows it: without the 2.0 types, INT is BIGINT."""
+        return kind if self.odps2 else kinds.widened(kind)
+
     def cast(self, value: Typed, target: str, attempt: bool = False) -> Typed:
         """Return ``CAST(value AS target)``; an error for a pair of types that MaxCompute does not convert."""
         source = value.kind

@@ -205,6 +205,8 @@ class Ddl:
             self.catalog.change_definition(table, owner=cursor.string())
         elif cursor.accept("CHANGE"):
             self._change_column(cursor, table)
+        elif self._housekeeping(cursor):
+            pass
         elif cursor.accept("TOUCH"):
             self.catalog.touch(table, _partitions(cursor, table))
         else:
@@ -256,6 +258,9 @@ class Ddl:
 
     def _rename_partition(self, cursor: Cursor, table: Table) -> None:
         (old,) = _partitions(cursor, table)
+        if self._housekeeping(cursor):
+            self.catalog.partition(table, old)
+            return
         cursor.expect("RENAME", "TO")
         (new,) = _partitions(cursor, table)
         # The values are part of the files' paths, so the files are linked under the new ones.
@@ -267,6 +272,14 @@ class Ddl:
         except BaseException:
             self.storage.remove(file.path for file in files)
             raise
+
+    def _housekeeping(self, cursor: Cursor) -> bool:
+        """Read what changes nothing here, where no lifecycle ends and files are stored as it suits."""
+        return (
+            cursor.accept("ENABLE", "LIFECYCLE")
+            or cursor.accept("DISABLE", "LIFECYCLE")
+            or cursor.accept("MERGE", "SMALLFILES")
+        )
 
     def _change_column(self, cursor: Cursor, table: Table) -> None:
         cursor.expect("COLUMN")

@@ -6,11 +6,14 @@ from sqlglot import exp
 from sqlglot.dialects.hive import Hive
 from sqlglot.errors import ParseError, SqlglotError, TokenError
 from sqlglot.parsers.hive import HiveParser
-from sqlglot.tokens import Token
+from sqlglot.tokens import Token, TokenType
 
 from maxcompute_local.odps import errors
 
-_FUNCTION_PARSERS = ("CAST", "EXTRACT")
+_FUNCTION_PARSERS = ("CAST", "EXTRACT", "TRIM")
+_TRIMS = {"BOTH": "TRIM", "LEADING": "LTRIM", "TRAILING": "RTRIM"}
+# Before anything else, BOTH and the like are names of columns.
+_BEHIND_A_TRIM = (TokenType.STRING, TokenType.VAR, TokenType.IDENTIFIER, TokenType.NULL, TokenType.FROM)
 
 
 class MaxComputeParser(HiveParser):
@@ -39,6 +42,21 @@ class MaxComputeParser(HiveParser):
             with_collation=with_collation,
         )
         return parsed
+
+    def _parse_trim(self) -> exp.Expr:
+        """Read ``TRIM(s)``, ``TRIM(s, x)`` and ``TRIM([BOTH | LEADING | TRAILING] [x] FROM s)``."""
+        written = self._tokens[self._index - 2]
+        is_word = self._next is not None and self._next.token_type in _BEHIND_A_TRIM
+        word = self._curr.text.upper() if is_word else ""
+        name = _TRIMS.get(word, "TRIM")
+        if word in _TRIMS:
+            self._advance()
+        arguments = [] if self._curr.token_type == TokenType.FROM else self._parse_csv(self._parse_bitwise)
+        if self._match(TokenType.FROM) and len(arguments) < 2:
+            arguments.insert(0, self._parse_bitwise())
+        elif word in _TRIMS:
+            self.raise_error(f"{word} needs FROM")
+        return self.expression(exp.Anonymous(this=name, expressions=arguments).update_positions(written))
 
 
 class MaxCompute(Hive):

@@ -233,6 +233,8 @@ def _translate(error: duckdb.Error) -> errors.OdpsError:
     own = re.search(r"(ODPS-\d{7}):(.*)", first_line)
     if own is not None:
         return errors.OdpsError(400, "InvalidArgument", own[2], own[1])
+    if "Unknown TimeZone" in first_line:
+        return errors.OdpsError(400, "InvalidArgument", f"Invalid arguments - {first_line}", "ODPS-0121095")
     if "GROUPING child" in first_line or "GROUPING statement" in first_line:
         return errors.semantic_error("GROUPING takes columns of GROUP BY only")
     ungrouped = "must appear in the GROUP BY clause" in first_line

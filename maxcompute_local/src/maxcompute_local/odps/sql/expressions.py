@@ -17,13 +17,16 @@ from maxcompute_local.odps.sql.convert import (
     Conversions,
     Typed,
     duck_cast,
+    quote_name,
     quote_text,
     string,
+    whole,
 )
 from maxcompute_local.odps.sql.functions import FUNCTIONS
 from maxcompute_local.odps.sql.functions.aggregates import ROWS_BY_DEFAULT
+from maxcompute_local.odps.sql.functions.nested import OVER_ELEMENTS
 from maxcompute_local.odps.sql.functions.registry import Call, Role
-from maxcompute_local.odps.sql.scope import Scope, struct_field
+from maxcompute_local.odps.sql.scope import Relation, Scope, struct_field
 
 _MAX_BIGINT = 2**63 - 1
 _MAX_INT = 2**31 - 1
@@ -42,6 +45,7 @@ _BIT_OPERATIONS: dict[type[exp.Expr], str] = {
     exp.BitwiseOr: "({} | {})",
     exp.BitwiseXor: "xor({}, {})",
 }
+_INTERVALS = {"YEAR": "year", "MONTH": "month", "DAY": "day", "HOUR": "hour", "MINUTE": "mi", "SECOND": "ss"}
 _SIDES = {"UNBOUNDED", "CURRENT ROW"}
 
 
@@ -74,7 +78,13 @@ class Expressions:
     _in_aggregate: bool = False
 
     def typed(self, node: exp.Expr) -> Typed:
-        """Return the translation; an error naming what is not supported."""
+        """Return the translation; an error naming what is not supported, and where it stands."""
+        try:
+            return self._translated(node)
+        except errors.OdpsError as error:
+            raise at_place(error, node) from error
+
+    def _translated(self, node: exp.Expr) -> Typed:
         comparison = _COMPARISONS.get(type(node))
         if comparison is not None:
             return self._compare(node, comparison)
@@ -149,6 +159,8 @@ class Expressions:
         return Typed(f"(-{value.sql})", value.kind, constant)
 
     def _arithmetic(self, node: exp.Expr) -> Typed:
+        if isinstance(node, exp.Add | exp.Sub) and isinstance(node.expression, exp.Interval):
+            return self._moved(node)
         sign = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Mod: "%"}[type(node)]
         left, right = self._numbers([node.this, node.expression], f"operator {sign}")
         kind = kinds.widest_number([left.kind, right.kind])
@@ -158,6 +170,14 @@ class Expressions:
         if sign == "%":
             return Typed(f"({left.sql} % nullif({right.sql}, 0))", kind)
         return Typed(f"({left.sql} {sign} {right.sql})", kind)
+
+    def _moved(self, node: exp.Expr) -> Typed:
+        """Return a date or time plus or minus an INTERVAL of one unit."""
+        value, (count, unit) = self.typed(node.this), _interval(node.expression)
+        if value.kind not in kinds.MOMENTS:
+            raise errors.semantic_error(f"an INTERVAL moves a date or time, not {value.name}")
+        step = whole(-count if isinstance(node, exp.Sub) else count)
+        return FUNCTIONS["DATEADD"].translate(Call("DATEADD", [value, step, string(unit)], self.conversions))
 
     def _exact(self, sign: str, left: Typed, right: Typed) -> Typed:
         (p1, s1), (p2, s2) = kinds.decimal_size(left.kind), kinds.decimal_size(right.kind)
@@ -224,6 +244,8 @@ class Expressions:
     # Conditions
 
     def _compare(self, node: exp.Expr, sign: str) -> Typed:
+        if isinstance(node.this, exp.Tuple) and isinstance(node.expression, exp.Tuple) and sign == "=":
+            return Typed(self._same_row(node.this, self._row(node.expression)), "boolean")
         left, right = self._compared([node.this, node.expression])
         return Typed(f"({left} {sign} {right})", "boolean")
 
@@ -258,11 +280,37 @@ class Expressions:
             return self._in_query(node.this, query)
         if not node.expressions:
             raise errors.parse_error("IN needs a list or a query")
+        if isinstance(node.this, exp.Tuple):
+            rows = (self._row(row) for row in node.expressions)
+            return Typed(f"({' OR '.join(self._same_row(node.this, row) for row in rows)})", "boolean")
         value, *listed = self._compared([node.this, *node.expressions])
         return Typed(f"({value} IN ({', '.join(listed)}))", "boolean")
 
+    def _row(self, node: exp.Expr) -> list[Typed]:
+        """Return the values of ``(a, b)``."""
+        if not isinstance(node, exp.Tuple):
+            raise errors.semantic_error("a row is compared with a row")
+        return [self.typed(item) for item in node.expressions]
+
+    def _same_row(self, node: exp.Expr, other: Sequence[Typed]) -> str:
+        """Return the condition that two rows are the same, unknown where NULLs leave it open."""
+        values = self._row(node)
+        if len(values) != len(other):
+            raise errors.semantic_error(f"a row of {len(values)} values is compared with one of {len(other)}")
+        pairs = (self.conversions.compared(pair, "IN") for pair in zip(values, other, strict=True))
+        return f"({' AND '.join(f'{left.sql} = {right.sql}' for left, right in pairs)})"
+
     def _in_query(self, node: exp.Expr, query: exp.Expr) -> Typed:
         found = self.subquery(query, self.scope)
+        if isinstance(node, exp.Tuple):
+            row = [Typed(f"q.c{i}", kind) for i, (_, kind) in enumerate(found.columns)]
+            same, exists = self._same_row(node, row), f"EXISTS (SELECT 1 FROM ({found.sql}) AS q WHERE"
+            # Only a row with a NULL, there or here, leaves the answer open, so few are compared in full.
+            has_null = (" OR ".join(f"{v.sql} IS NULL" for v in side) for side in (row, self._row(node)))
+            unknown = " OR ".join(f"{exists} ({some}) AND {same} IS NULL)" for some in has_null)
+            return Typed(
+                f"CASE WHEN {exists} {same}) THEN true WHEN {unknown} THEN NULL ELSE false END", "boolean"
+            )
         if len(found.columns) != 1:
             raise errors.semantic_error("the query of IN must have one column")
         value, item = self.conversions.compared([self.typed(node), Typed("q.c0", found.columns[0][1])], "IN")
@@ -334,8 +382,7 @@ class Expressions:
             text = "datetime"
         if isinstance(node, exp.DataType) and node.this == exp.DType.TIMESTAMPNTZ:
             text = "timestamp_ntz"
-        kind = kinds.canonical(text.replace(": ", ":"))
-        return kind if self.conversions.odps2 else kinds.widened(kind)
+        return self.conversions.visible(kinds.canonical(text.replace(": ", ":")))
 
     def _element(self, node: exp.Expr) -> Typed:
         if len(node.expressions) != 1 or node.args.get("offset"):
@@ -368,7 +415,12 @@ class Expressions:
         return self._call(name, node.expressions)
 
     def _call(
-        self, name: str, arguments: Sequence[exp.Expr], over: str | None = None, order: str = ""
+        self,
+        name: str,
+        arguments: Sequence[exp.Expr],
+        over: str | None = None,
+        order: str = "",
+        where: str = "",
     ) -> Typed:
         if name == "MAX_PT":
             if len(arguments) != 1 or not arguments[0].is_string:
@@ -385,10 +437,14 @@ class Expressions:
             raise errors.semantic_error(f"function {name} takes no OVER (...)")
         if function.role is not Role.AGGREGATE and order:
             raise errors.semantic_error(f"function {name} takes no WITHIN GROUP")
+        if function.role is not Role.AGGREGATE and where:
+            raise errors.semantic_error(f"function {name} takes no FILTER")
         inner = replace(self, _in_aggregate=True) if function.role is Role.AGGREGATE else self
-        return function.translate(inner.call(name, arguments, over or "", order))
+        return function.translate(inner.call(name, arguments, over or "", order, where))
 
-    def call(self, name: str, arguments: Sequence[exp.Expr], over: str = "", order: str = "") -> Call:
+    def call(
+        self, name: str, arguments: Sequence[exp.Expr], over: str = "", order: str = "", where: str = ""
+    ) -> Call:
         """Return a call with translated arguments."""
         distinct = len(arguments) == 1 and isinstance(arguments[0], exp.Distinct)
         if distinct:
@@ -396,8 +452,35 @@ class Expressions:
             if FUNCTIONS[name].role is not Role.AGGREGATE:
                 raise errors.semantic_error(f"function {name} takes no DISTINCT")
         if name == "COUNT" and len(arguments) == 1 and isinstance(arguments[0], exp.Star):
-            return Call(name, [Typed("*", "bigint", "*")], self.conversions, over=over)
-        return Call(name, [self.typed(a) for a in arguments], self.conversions, distinct, over, order)
+            return Call(name, [Typed("*", "bigint", "*")], self.conversions, over=over, where=where)
+        values: list[Typed] = []
+        for argument in arguments:
+            if isinstance(argument, exp.Lambda) and name in OVER_ELEMENTS:
+                values.append(self._lambda(argument, values))
+            elif isinstance(argument, exp.Interval) and name == "SEQUENCE":
+                count, unit = _interval(argument)
+                values.append(Typed(unit, kinds.INTERVAL, str(count)))
+            else:
+                values.append(self.typed(argument))
+        return Call(name, values, self.conversions, distinct, over, order, where)
+
+    def _lambda(self, node: exp.Expr, before: Sequence[Typed]) -> Typed:
+        """Return ``x -> x + 1`` over the elements of the ARRAY before it."""
+        if len(before) != 1 or not kinds.is_array(before[0].kind) or len(node.expressions) != 1:
+            raise errors.parse_error(f"{_describe(node)} is not supported here by the local cloud")
+        parameter = node.expressions[0].name.lower()
+        # No name that the translation of a function uses.
+        variable = quote_name(f"l_{parameter}")
+        column = (parameter, Typed(variable, kinds.element(before[0].kind)))
+        scope = Scope(self.scope, [Relation((), [column])])
+        body = replace(self, scope=scope).typed(node.this)
+        return Typed(f"lambda {variable}: {body.sql}", kinds.lambda_of(body.kind))
+
+    def _name(self, node: exp.Expr) -> Typed:
+        return self.scope.resolve([node.name])
+
+    def _transform(self, node: exp.Expr) -> Typed:
+        return self._call("TRANSFORM", [node.this, node.expression])
 
     def _ordered_group(self, node: exp.Expr) -> Typed:
         call = node.this
@@ -405,12 +488,27 @@ class Expressions:
             raise errors.parse_error("WITHIN GROUP is supported for WM_CONCAT and COLLECT_LIST only")
         return self._call(call.name.upper(), call.expressions, order=f" {self._order(node.expression)}")
 
+    def _filtered(self, node: exp.Expr) -> Typed:
+        call, where = self._call_and_filter(node)
+        return self._call(call.name.upper(), call.expressions, where=where)
+
     def _window(self, node: exp.Expr) -> Typed:
-        call = node.this
+        call, where = self._call_and_filter(node.this)
+        name = call.name.upper()
+        over = f" OVER ({self._window_definition(node, name)})"
+        return self._call(name, call.expressions, over=over, where=where)
+
+    def _call_and_filter(self, node: exp.Expr) -> tuple[exp.Expr, str]:
+        """Return the call of an aggregate and the FILTER (WHERE ...) behind it, or nothing."""
+        where = ""
+        call = node
+        if isinstance(node, exp.Filter):
+            call = node.this
+            condition = replace(self, _in_aggregate=True).condition(node.expression.this, "FILTER")
+            where = f" FILTER (WHERE {condition})"
         if not isinstance(call, exp.Anonymous):
             raise errors.parse_error(f"{_describe(node)} is not supported by the local cloud")
-        name = call.name.upper()
-        return self._call(name, call.expressions, over=f" OVER ({self._window_definition(node, name)})")
+        return call, where
 
     def _window_definition(self, node: exp.Expr, function: str) -> str:
         named = node.args.get("alias")
@@ -453,6 +551,24 @@ class Expressions:
         return f"{found.constant} {way}"
 
 
+def _interval(node: exp.Expr) -> tuple[int, str]:
+    """Return number and unit of an INTERVAL."""
+    unit = _INTERVALS.get(node.text("unit").upper().removesuffix("S"))
+    if unit is None or not re.fullmatch(r"-?\d+", node.this.name):
+        raise errors.parse_error(f"{_describe(node)} is not supported by the local cloud")
+    return int(node.this.name), unit
+
+
+def at_place(error: errors.OdpsError, node: exp.Expr) -> errors.OdpsError:
+    """Return an error with the place of the first word of a part of the statement."""
+    places = [part.meta for part in node.walk() if "line" in part.meta]
+    if not places:
+        return error
+    first = min(places, key=lambda meta: meta["start"])
+    # The parser notes the column of a word's last character.
+    return error.at(first["line"], first["col"] - (first["end"] - first["start"]))
+
+
 def direction(sql: str, ordered: exp.Expr) -> str:
     """Return an item of ORDER BY. NULL is the smallest value unless NULLS FIRST or LAST is written."""
     descending = bool(ordered.args.get("desc"))
@@ -481,6 +597,8 @@ _RULES: dict[type[exp.Expr], Callable[[Expressions, exp.Expr], Typed]] = {
     exp.DPipe: Expressions._join_texts,
     exp.Exists: Expressions._exists,
     exp.Extract: Expressions._extract,
+    exp.Filter: Expressions._filtered,
+    exp.Identifier: Expressions._name,
     exp.If: Expressions._if,
     exp.In: Expressions._in,
     exp.IntDiv: Expressions._whole_divide,
@@ -498,6 +616,7 @@ _RULES: dict[type[exp.Expr], Callable[[Expressions, exp.Expr], Typed]] = {
     exp.Select: Expressions._scalar_query,
     exp.Sub: Expressions._arithmetic,
     exp.Subquery: Expressions._scalar_query,
+    exp.Transform: Expressions._transform,
     exp.Window: Expressions._window,
     exp.WithinGroup: Expressions._ordered_group,
 }

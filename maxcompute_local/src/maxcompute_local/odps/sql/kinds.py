@@ -12,6 +12,8 @@ from maxcompute_local.odps.types import MAX_DECIMAL_DIGITS, odps_type
 
 VOID = "void"
 """The type of a bare NULL; it becomes any other."""
+INTERVAL = "interval"
+"""The type of an INTERVAL, which only the step of a SEQUENCE has."""
 MAX_DECIMAL_SCALE = 18
 DEFAULT_DECIMAL = f"decimal({MAX_DECIMAL_DIGITS},{MAX_DECIMAL_SCALE})"
 
@@ -109,6 +111,11 @@ def struct_of(members: Iterable[tuple[str, str]]) -> str:
     return f"struct<{','.join(f'{name}:{kind}' for name, kind in members)}>"
 
 
+def lambda_of(kind: str) -> str:
+    """Return the type of ``x -> ...``, which only arguments of functions have."""
+    return f"lambda<{kind}>"
+
+
 def element(kind: str) -> str:
     """Return the element type of an ARRAY."""
     return kind[len("array<") : -1]
@@ -116,13 +123,13 @@ def element(kind: str) -> str:
 
 def key_and_value(kind: str) -> tuple[str, str]:
     """Return key and value type of a MAP."""
-    key, value = _split(kind[len("map<") : -1])
+    key, value = split(kind[len("map<") : -1])
     return key, value
 
 
 def fields(kind: str) -> list[tuple[str, str]]:
     """Return names and types of a STRUCT's fields."""
-    pairs = (part.split(":", 1) for part in _split(kind[len("struct<") : -1]))
+    pairs = (part.split(":", 1) for part in split(kind[len("struct<") : -1]))
     return [(name, inner) for name, inner in pairs]
 
 
@@ -145,7 +152,8 @@ def widest_number(kinds: Sequence[str]) -> str:
     return max(kinds, key=INTEGERS.index)
 
 
-def _split(text: str) -> list[str]:
+def split(text: str) -> list[str]:
+    """Return the parts of a type's inner text between its own commas."""
     parts, depth, start = [], 0, 0
     for i, character in enumerate(text):
         depth += {"<": 1, "(": 1, ">": -1, ")": -1}.get(character, 0)

@@ -36,7 +36,7 @@ def split_statements(text: str) -> Iterator[str]:
             yield from _statement(parts)
             parts = []
         elif piece.startswith(("--", "/*")):
-            parts.append(" ")
+            parts.append("\n" * piece.count("\n") or " ")
         else:
             parts.append(_plain_literal(piece) if piece[0] in "'\"" else piece)
     parts.append(text[end:])

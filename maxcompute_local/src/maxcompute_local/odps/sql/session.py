@@ -10,6 +10,7 @@ from maxcompute_local.odps.catalog import DEFAULT_SCHEMA, Catalog
 from maxcompute_local.odps.sql.convert import Conversions
 
 _OTHER_DIALECTS = ("odps.sql.hive.compatible", "odps.sql.bigquery.compatible")
+_DUPLICATE_KEYS = "odps.sql.map.key.dedup.policy"
 _STRICT = ("odps.sql.udf.strict.mode", "odps.function.strictmode")
 
 
@@ -37,6 +38,10 @@ class Session:
 
     def check(self) -> None:
         """Raise an error for a setting that makes SQL mean what the local cloud does not know."""
+        if self.settings.get(_DUPLICATE_KEYS, "last_win") != "last_win":
+            raise errors.semantic_error(
+                f"{_DUPLICATE_KEYS} other than last_win is not supported by the local cloud"
+            )
         for name in _OTHER_DIALECTS:
             if self.flag(name, False):
                 raise errors.semantic_error(f"{name}=true is not supported by the local cloud")

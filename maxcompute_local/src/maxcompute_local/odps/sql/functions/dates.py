@@ -20,6 +20,13 @@ _UNITS = {
     "ss": "second",
     "ff3": "millisecond",
 }
+_WEEKDAYS = {
+    word: i
+    for i, name in enumerate(
+        ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"), start=1
+    )
+    for word in (name, name[:3], name[:2])
+}
 _DAY_UNITS = ("year", "quarter", "month", "week", "day")
 _FORMAT = {"yyyy": "%Y", "mm": "%m", "dd": "%d", "hh": "%H", "mi": "%M", "ss": "%S", "ff3": "%g"}
 _JAVA_FORMAT = {"yyyy": "%Y", "MM": "%m", "dd": "%d", "HH": "%H", "mm": "%M", "ss": "%S", "SSS": "%g"}
@@ -55,6 +62,13 @@ def _loose(call: Call, i: int) -> Typed:
         whole = f"CASE WHEN length({text}) = 10 THEN {text} || ' 00:00:00' ELSE {text} END"
         return call.convert.cast(Typed(whole, "string"), "datetime")
     return _moment(call, i)
+
+
+def _tried(call: Call, i: int) -> str:
+    """Return a string that is a date or time as a DATETIME; NULL for any other."""
+    text = call.text(i)
+    whole = f"CASE WHEN length({text}) = 10 THEN {text} || ' 00:00:00' ELSE {text} END"
+    return call.convert.cast(Typed(whole, "string"), "datetime", attempt=True).sql
 
 
 def _unit(call: Call, i: int, known: tuple[str, ...] | None = None) -> str:
@@ -160,6 +174,59 @@ def _add_months(call: Call) -> Typed:
     return Typed(f"CAST(CAST({_as_date(_loose(call, 0))} + {step} AS DATE) AS VARCHAR)", "string")
 
 
+@declare("MONTHS_BETWEEN", 2, 2)
+def _months_between(call: Call) -> Typed:
+    """Count months of 31 days; whole ones between equal days and between the last days of months."""
+    later, earlier = (f"CAST({_plain(_loose(call, i))} AS TIMESTAMP)" for i in (0, 1))
+    return Typed(f"mc_months({later}, {earlier})", "double")
+
+
+@declare("NEXT_DAY", 2, 2)
+def _next_day(call: Call) -> Typed:
+    day = _WEEKDAYS.get(call.constant(1).lower())
+    if day is None:
+        raise call.refusal(f"does not know the day {call.constant(1)!r}")
+    return Typed(f"CAST(mc_next_day({_as_date(_loose(call, 0))}, {day}) AS VARCHAR)", "string")
+
+
+@declare("FROM_UTC_TIMESTAMP", 2, 2)
+def _from_utc_timestamp(call: Call) -> Typed:
+    """Show a wall clock of the session, taken for one in UTC, in another zone."""
+    value = call.args[0]
+    if value.kind in kinds.INTEGERS:
+        wall = f"CAST(to_timestamp({call.bigint(0)} / 1000.0) AS TIMESTAMP)"
+    elif kinds.is_text(value.kind):
+        wall = f"CAST({_tried(call, 0)} AS TIMESTAMP)"
+    elif value.kind in ("datetime", "timestamp", "timestamp_ntz"):
+        wall = f"CAST({_plain(value)} AS TIMESTAMP)"
+    else:
+        raise call.refusal(f"takes a BIGINT, STRING, DATETIME or TIMESTAMP, not {value.name}")
+    missing = "error('ODPS-0121095:Invalid arguments - FROM_UTC_TIMESTAMP of NULL')"
+    moved = f"timezone({call.text(1)}, timezone('UTC', {wall}))"
+    found = f"CASE WHEN {value.sql} IS NULL THEN {missing} ELSE {moved} END"
+    return call.convert.cast(Typed(duck_cast(found, "timestamp_ntz"), "timestamp_ntz"), "timestamp")
+
+
+def sequence(call: Call) -> Typed:
+    """Return the dates or times from one to another, both included, by an INTERVAL or else by days."""
+    first, last = call.convert.unified(call.args[:2], call.name)
+    if first.kind not in kinds.MOMENTS or (call.has(2) and call.args[2].kind != kinds.INTERVAL):
+        raise call.refusal("takes two dates or times and an INTERVAL")
+    if call.has(2) and call.constant(2) == "0":
+        raise call.refusal("the INTERVAL must not be 0")
+    unit = _UNITS[call.args[2].sql] if call.has(2) else "day"
+    if first.kind == "date" and unit not in _DAY_UNITS:
+        raise call.refusal("of DATEs takes days and longer units only in the local cloud")
+    start, end = _plain(first), _plain(last)
+    count = call.constant(2) if call.has(2) else f"CASE WHEN {start} <= {end} THEN 1 ELSE -1 END"
+    # A count of units between two times may be one too many, where the last step goes beyond the end.
+    steps = f"mc_steps(date_diff('{unit}', {start}, {end}), {start} <= {end}, {count})"
+    moved = f"list_transform({steps}, lambda n: {start} + to_{unit}s(CAST(n AS INTEGER)))"
+    within = f"list_filter({moved}, lambda v: v BETWEEN least({start}, {end}) AND greatest({start}, {end}))"
+    kind = kinds.array_of(first.kind)
+    return Typed(duck_cast(f"CASE WHEN {start} <= {end} OR {start} >= {end} THEN {within} END", kind), kind)
+
+
 @declare("TO_DATE", 1, 2)
 def _to_date(call: Call) -> Typed:
     """Read a date: without a format a DATE, with one a DATETIME; NULL for a text that does not fit."""
@@ -187,6 +254,8 @@ def _isdate(call: Call) -> Typed:
 
 def _read_format(call: Call, text: str) -> tuple[str, list[str]]:
     """Return the regular expression of a format and its parts in order."""
+    if re.search("hh(12|24)", text, re.IGNORECASE):
+        raise call.refusal(f"does not know the format {text!r}")
     parts: list[str] = []
     pattern, end = "", 0
     for match in re.finditer("|".join(_PARSED), text, re.IGNORECASE):
@@ -212,7 +281,7 @@ def _strftime_format(call: Call, text: str, known: dict[str, str], flags: re.Reg
 
 
 def _literal(call: Call, whole: str, piece: str) -> str:
-    if re.search(r"[A-Za-z']", piece.replace("T", "")):
+    if re.search(r"[A-Za-z']|^(12|24)", piece.replace("T", "")):
         raise call.refusal(f"does not know the format {whole!r}")
     return piece.replace("%", "%%")
 

@@ -28,7 +28,8 @@ class Role(StrEnum):
 class Call:
     """A call of a function with translated arguments.
 
-    ``over`` is the window in DuckDB's SQL or empty, ``order`` the ORDER BY of WITHIN GROUP or empty.
+    ``over`` is the window in DuckDB's SQL or empty, ``order`` the ORDER BY of WITHIN GROUP or empty, and
+    ``where`` the FILTER of an aggregate or empty.
     """
 
     name: str
@@ -37,6 +38,12 @@ class Call:
     distinct: bool = False
     over: str = ""
     order: str = ""
+    where: str = ""
+
+    @property
+    def tail(self) -> str:
+        """Return what stands behind an aggregate: its FILTER and its window."""
+        return self.where + self.over
 
     def has(self, i: int) -> bool:
         """Return whether argument ``i`` was given."""
@@ -79,6 +86,25 @@ class Call:
         if not kinds.is_array(self.args[i].kind):
             raise self.refusal(f"argument {i + 1} must be an ARRAY, not {self.args[i].name}")
         return self.args[i]
+
+    def body(self, i: int) -> str:
+        """Return the type that an argument like ``x -> x + 1`` gives."""
+        kind = self.args[i].kind
+        if not kind.startswith("lambda<"):
+            raise self.refusal(f"argument {i + 1} must be a function like x -> x + 1, not {kind.upper()}")
+        return kind[len("lambda<") : -1]
+
+    def arrays(self) -> list[Typed]:
+        """Return all arguments, ARRAYs of the same type; a NULL among them is one too."""
+        known = [self.array(i).kind for i, a in enumerate(self.args) if a.kind != kinds.VOID]
+        if not known:
+            raise self.refusal("takes ARRAYs, not only NULL")
+        element = self.convert.common_kind([kinds.element(kind) for kind in known], with_text=False)
+        if element is None:
+            raise self.refusal(
+                f"takes ARRAYs of one type, not {' and '.join(k.upper() for k in dict.fromkeys(known))}"
+            )
+        return [self.convert.cast(a, kinds.array_of(element)) for a in self.args]
 
     def map(self, i: int) -> Typed:
         """Return an argument that must be a MAP."""
@@ -135,7 +161,7 @@ def define(
             for i, kind in enumerate(types[: len(call.args)])
         ]
         chosen = templates[len(call.args) - (len(types) - optional)] if optional else templates[0]
-        filled = re.sub(r"\{(\w+)\}", lambda m: call.over if m[1] == "over" else values[int(m[1])], chosen)
+        filled = re.sub(r"\{(\w+)\}", lambda m: call.tail if m[1] == "over" else values[int(m[1])], chosen)
         return Typed(duck_cast(filled, result), result)
 
     declare(names, len(types) - optional, len(types), role)(build)

@@ -3,11 +3,37 @@
 from __future__ import annotations
 
 from maxcompute_local.odps.sql import kinds
-from maxcompute_local.odps.sql.convert import Typed
+from maxcompute_local.odps.sql.convert import Typed, duck_cast, string
 from maxcompute_local.odps.sql.functions.registry import MANY, Call, declare, define
 
 define("UUID", "", "string", "uuid()")
 define("RAND", "", "double", "random()")
+
+
+@declare("TYPEOF", 1, 1)
+def _typeof(call: Call) -> Typed:
+    return string(call.args[0].kind)
+
+
+@declare("HASH", 1, MANY)
+def _hash(call: Call) -> Typed:
+    """Return Hive's hash; NULL counts as 0."""
+    hashes = ", ".join(f"coalesce({_hash_of(call, value)}, 0)" for value in call.args)
+    return Typed(f"py_hash_all([{hashes}])", "bigint")
+
+
+def _hash_of(call: Call, value: Typed) -> str:
+    if value.kind == kinds.VOID:
+        return "NULL"
+    if value.kind in kinds.INTEGERS:
+        return f"py_hash_whole({duck_cast(value.sql, 'bigint')})"
+    if value.kind == "boolean":
+        return f"CAST({value.sql} AS BIGINT)"
+    if value.kind == "double":
+        return f"py_hash_double({value.sql})"
+    if kinds.is_text(value.kind):
+        return f"py_hash_text({value.sql})"
+    raise call.refusal(f"does not take {value.name} in the local cloud")
 
 
 @declare("COALESCE NVL", 1, MANY)

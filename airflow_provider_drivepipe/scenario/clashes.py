@@ -1,0 +1,49 @@
+"""What two scenarios must not share: a name, a table that both write, a folder of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from airflow_provider_drivepipe.scenario.loading import Problem, ScenarioError
+from airflow_provider_drivepipe.scenario.model import Scenario
+from airflow_provider_drivepipe.scenario.plan import StageKind, plan
+
+
+class Clashes:
+    """Scenario files seen so far, each with what it writes."""
+
+    def __init__(self) -> None:
+        self._owners: dict[tuple[object, ...], Path] = {}
+
+    def check(self, path: Path, scenario: Scenario) -> None:
+        """Raise ScenarioError when a file seen before writes what this one writes; else remember it."""
+        claims = list(_claims(scenario))
+        problems = [
+            Problem(str(path), 1, key, f"{self._owners[claim]} {said}")
+            for key, claim, said in claims
+            if self._owners.get(claim, path) != path
+        ]
+        if problems:
+            raise ScenarioError(problems)
+        self._owners.update({claim: path for _, claim, _ in claims})
+
+
+def _claims(scenario: Scenario) -> Iterator[tuple[str, tuple[object, ...], str]]:
+    """Yield key, what it claims, and what to say of another file that claims it."""
+    yield "scenario_name", ("name", scenario.scenario_name), "has the same scenario_name; choose another"
+    partition = (scenario.partition_col, *sorted(scenario.partition_fixed.items()))
+    for task in plan(scenario).tasks:
+        key = "video_input_table" if task.kind is StageKind.MANIFEST else "output_table"
+        table = task.output_table.name
+        said = f"writes table {table} too; name another, for each run replaces the other's partition"
+        yield key, ("table", scenario.conn_id, table, partition), said
+        folders = {
+            "frames_prefix": task.frames and task.frames.frames_prefix,
+            "prepared_prefix": task.images and task.images.write_back and task.images.prepared_prefix,
+        }
+        for key, prefix in folders.items():
+            if prefix and task.oss:
+                root = task.oss.root or task.oss.bucket
+                said = f"writes pictures below {prefix}/ of {root} too; choose another prefix"
+                yield key, ("folder", root, prefix, partition), said
