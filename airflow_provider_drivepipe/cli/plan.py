@@ -13,6 +13,7 @@ from airflow_provider_drivepipe.cli.errors import CommandError
 from airflow_provider_drivepipe.exceptions import DrivepipeError
 from airflow_provider_drivepipe.scenario.describe import plan_heading, plan_text
 from airflow_provider_drivepipe.scenario.estimate import (
+    OR_MEASURE,
     Estimate,
     Figure,
     Figures,
@@ -21,8 +22,8 @@ from airflow_provider_drivepipe.scenario.estimate import (
     estimate,
 )
 from airflow_provider_drivepipe.scenario.estimate_text import estimate_text
-from airflow_provider_drivepipe.scenario.loading import ScenarioError, load_scenario
-from airflow_provider_drivepipe.scenario.partition import check_partition_value
+from airflow_provider_drivepipe.scenario.loading import ScenarioError, load_scenario, scenario_files
+from airflow_provider_drivepipe.scenario.partition import parse_partition_key
 from airflow_provider_drivepipe.scenario.plan import Plan, plan
 
 _FIGURES = {
@@ -55,14 +56,17 @@ def main(arguments: Sequence[str]) -> int:
         figures.add_argument(*names, dest=name.replace("-", "_"), type=_figure, metavar="N", help=meaning)
     parser.add_argument("--json", action="store_true", help="print the plan as JSON")
     options = parser.parse_args(arguments)
+    if options.file.is_dir():
+        files = ", ".join(file.name for file in scenario_files(options.file)) or "none"
+        parser.error(f"{options.file} is a folder: name one of its scenario files ({files})")
     if options.measure and not options.partition:
         parser.error("--measure needs --partition: which one is to be counted?")
     given = _given(options)
     asks = options.estimate or options.measure or given != Figures()
     try:
-        if options.partition:
-            check_partition_value(options.partition)
         steps = plan(load_scenario(options.file))
+        if options.partition:
+            parse_partition_key(options.partition, steps.partition.key_format)
     except (ScenarioError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -107,4 +111,17 @@ def _estimate(steps: Plan, options: argparse.Namespace, given: Figures) -> Estim
         from airflow_provider_drivepipe.cli.plan_facts import measured
 
         given = given.over(measured(steps, options.partition))
+        return _estimate_measured(steps, options, given)
     return estimate(steps, given)
+
+
+def _estimate_measured(steps: Plan, options: argparse.Namespace, given: Figures) -> Estimate:
+    from airflow_provider_drivepipe.cli.plan_facts import not_measured
+
+    try:
+        return estimate(steps, given)
+    except NotEnoughKnown as error:
+        question = str(error).removesuffix(OR_MEASURE)
+        raise CommandError(
+            f"{question}. --measure does not tell: {not_measured(steps, options.partition, given)}"
+        ) from error

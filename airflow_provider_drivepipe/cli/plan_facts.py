@@ -37,13 +37,27 @@ def measured(plan: Plan, value: str) -> Figures:
     last = next((task for task in plan.tasks if task.models), None)
     if first is None:
         return Figures()
-    partition = PartitionSpec(plan.partition.columns, (value, *plan.partition.fixed_values))
+    if plan.models:
+        hook.require_models(list(plan.models.values()))
+    partition = _partition(plan, value)
     published = Figures() if last is None else _published(hook, plan, last)
     input_rows = _count(hook, first.source, partition)
     if not input_rows:
         return published
     note = f"{first.source} {partition.path()}"
     return Figures(units=Figure(input_rows, Source.MEASURED, note)).over(published)
+
+
+def not_measured(plan: Plan, value: str, known: Figures) -> str:
+    """Return what is not there to be measured."""
+    first = next(task for task in plan.tasks if task.kind is not StageKind.MANIFEST)
+    if known.units is None:
+        return f"{first.source} has no rows in {_partition(plan, value).path()}, or is not there"
+    return f"{plan.tasks[-1].output_table.name} has no published partition that says what a row takes"
+
+
+def _partition(plan: Plan, value: str) -> PartitionSpec:
+    return PartitionSpec(plan.partition.columns, (value, *plan.partition.fixed_values))
 
 
 def _count(hook: MaxFrameHook, table: str, partition: PartitionSpec) -> int:

@@ -5,10 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from airflow_provider_drivepipe.cli.errors import CommandError
+from airflow_provider_drivepipe.exceptions import DrivepipeError
 from airflow_provider_drivepipe.scenario.clashes import Clashes
 from airflow_provider_drivepipe.scenario.loading import ScenarioError, load_scenario, scenario_files
+from airflow_provider_drivepipe.scenario.model import Scenario
+from airflow_provider_drivepipe.scenario.plan import plan
+
+if TYPE_CHECKING:
+    from airflow_provider_drivepipe.cli.online import OnlineLookup
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -17,7 +26,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "files", nargs="+", type=Path, metavar="FILE", help="scenario file, or folder of them"
     )
+    parser.add_argument(
+        "--online",
+        action="store_true",
+        help="look up bucket, tables, models and role, too, through each scenario's Airflow connection",
+    )
     options = parser.parse_args(arguments)
+    lookup = _lookup() if options.online else None
     bad = 0
     clashes = Clashes()
     for path in _expand(options.files):
@@ -28,10 +43,29 @@ def main(arguments: Sequence[str]) -> int:
             bad += len(error.problems)
             print(error, file=sys.stderr)
         else:
-            print(f"{path}: ok, DAG {scenario.dag_id}")
+            wrong = _look_up(lookup, scenario) if lookup else []
+            bad += len(wrong)
+            for text in wrong:
+                print(f"{path}: {text}", file=sys.stderr)
+            if not wrong:
+                print(f"{path}: ok, DAG {scenario.dag_id}")
     if bad:
         print(f"{bad} problem{'s' if bad > 1 else ''}", file=sys.stderr)
     return 1 if bad else 0
+
+
+def _lookup() -> OnlineLookup:
+    with redirect_stdout(sys.stderr):
+        # Airflow's log goes where stdout is when Airflow is imported; what this command prints is to be read.
+        from airflow_provider_drivepipe.cli.online import OnlineLookup
+    return OnlineLookup()
+
+
+def _look_up(lookup: OnlineLookup, scenario: Scenario) -> list[str]:
+    try:
+        return lookup.problems(plan(scenario))
+    except (CommandError, DrivepipeError) as error:
+        return [str(error)]
 
 
 def _expand(paths: Sequence[Path]) -> list[Path]:

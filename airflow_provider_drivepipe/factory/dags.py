@@ -79,6 +79,7 @@ def _common(steps: Plan, step: StagePlan) -> dict[str, Any]:
         "output_table": step.output_table,
         "gate": step.gate,
         "conn_id": steps.conn_id,
+        "later_models": steps.models_behind(step),
         "outlets": [table_asset(step.output_table.name)],
     }
 

@@ -170,26 +170,6 @@ def test_text(outcomes: Sequence[Outcome], conn_id: str) -> tuple[bool, str]:
     return all(o.state is not State.FAILED for o in outcomes), text
 
 
-def look_up_models(hook: MaxFrameHook, names: Sequence[str]) -> None:
-    """Look up models in the connection's model project; raise ConfigurationError naming those it lacks."""
-    from odps.errors import NoSuchObject
-
-    project = hook.settings.require_model_project()
-    missing = []
-    with hook.errors(), hook.catalog():
-        for name in names:
-            try:
-                hook.odps.get_model(name, project).reload()
-            except NoSuchObject:
-                missing.append(name)
-        if missing:
-            known = sorted(model.name for model in hook.odps.list_models(project))
-            raise ConfigurationError(
-                f"model project {project} has no model {', '.join(missing)}; "
-                f"it has {', '.join(known[:20]) or 'none'}{', …' if len(known) > 20 else ''}"
-            )
-
-
 # MaxCompute.
 
 
@@ -361,7 +341,7 @@ def _models(site: Site) -> str:
             names = [model.name for model in site.hook.odps.list_models(project)][:1]
         if not names:
             raise ConfigurationError(f"project {project} shows no models")
-    look_up_models(site.hook, names)
+    site.hook.require_models(names)
     return f"{project} has {', '.join(names) or 'no model that is asked for'}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 
 _AGENT = "AlibabaCloud-Agent-Skills/alibabacloud-maxframe-video-frame-pipeline"
+
+_NAMED_MODELS = 20
 
 
 def user_agent(run_identity: str) -> str:
@@ -139,6 +141,25 @@ class DrivepipeHook(BaseHook):
             schema = self.odps.get_table(table).table_schema
             columns = [Column(c.name, str(c.type).lower(), c.comment or "") for c in schema.simple_columns]
             return columns, [c.name for c in schema.partitions]
+
+    def require_models(self, names: Sequence[str]) -> None:
+        """Look models up in the connection's model project; raise ConfigurationError naming those it lacks."""
+        from odps.errors import NoSuchObject
+
+        project = self.settings.require_model_project()
+        missing = []
+        with self.errors(), self.catalog():
+            for name in dict.fromkeys(names):
+                try:
+                    self.odps.get_model(name, project).reload()
+                except NoSuchObject:
+                    missing.append(name)
+            if missing:
+                known = sorted(model.name for model in self.odps.list_models(project))
+                raise ConfigurationError(
+                    f"model project {project} has no model {', '.join(missing)}; it has "
+                    f"{', '.join(known[:_NAMED_MODELS]) or 'none'}{', …' if len(known) > _NAMED_MODELS else ''}"
+                )
 
     def table_comment(self, table: str) -> str | None:
         """Return a table's comment, None when there is no such table."""

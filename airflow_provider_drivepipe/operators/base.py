@@ -130,6 +130,8 @@ class MaxFrameStageOperator(BaseOperator):
     :param poll_interval: seconds between looks at the job.
     :param max_unreachable: seconds without an answer after which the task fails with a TransientError; the
         job goes on, and the next try attaches to it.
+    :param later_models: models that tasks behind this one call, looked up before anything is done: a wrong
+        name is not to be found out after this task's work is paid.
     """
 
     template_fields: Sequence[str] = ("source_table", "partition_spec")
@@ -152,6 +154,7 @@ class MaxFrameStageOperator(BaseOperator):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_interval: float = 5.0,
         max_unreachable: float = 60.0,
+        later_models: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**with_retry_policy(kwargs))
@@ -168,6 +171,7 @@ class MaxFrameStageOperator(BaseOperator):
         self.deferrable = deferrable
         self.poll_interval = poll_interval
         self.max_unreachable = max_unreachable
+        self.later_models = later_models
         self._hook: MaxFrameHook | None = None
         self._run: StageRun | None = None
         self._record: JobRecord | None = None
@@ -334,6 +338,8 @@ class MaxFrameStageOperator(BaseOperator):
             hook.stop_sessions(lambda tags: same_task(tags, dead))
 
     def _start(self, context: Context, hook: MaxFrameHook, run: StageRun) -> dict[str, Any]:
+        if self.later_models:
+            hook.require_models(self.later_models)
         self._take_partition(context, hook, run)
         hook.stop_sessions(lambda tags: self._is_left_over(context, run.owner, tags))
         try:

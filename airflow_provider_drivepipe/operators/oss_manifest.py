@@ -62,6 +62,7 @@ class OssManifestOperator(BaseOperator):
     :param options: bucket, prefix and extensions. ``{<partition column>}`` in the prefix becomes the
         partition's value, so that ``trips/{ds}/`` lists one day.
     :param output_table: manifest table; created when it is missing.
+    :param later_models: models that tasks behind this one call, looked up before anything is done.
     """
 
     template_fields: Sequence[str] = ("partition_spec",)
@@ -78,6 +79,7 @@ class OssManifestOperator(BaseOperator):
         gate: GateOptions | None = None,
         conn_id: str = DrivepipeHook.default_conn_name,
         oss_conn_id: str | None = None,
+        later_models: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**with_retry_policy(kwargs))
@@ -89,6 +91,7 @@ class OssManifestOperator(BaseOperator):
         self.gate = gate or GateOptions()
         self.conn_id = conn_id
         self.oss_conn_id = oss_conn_id
+        self.later_models = later_models
 
     def execute(self, context: Context) -> dict[str, Any]:
         """List, stage, publish, report."""
@@ -97,6 +100,8 @@ class OssManifestOperator(BaseOperator):
         hook = DrivepipeHook(self.conn_id, self.oss_conn_id, run_identity=f"{ti.dag_id}/{ti.run_id}")
         partition = partition_spec_from_context(context, self.partition)
         params = run_params(context)
+        if self.later_models:
+            hook.require_models(self.later_models)
         owner = tags_of(context)
         working = WorkingTables.of(self.output_table.name, partition, owner.text())
         counts = Counter[str]()

@@ -19,7 +19,7 @@ _IMAGE_TOKENS = 1200
 """Of a picture of 1280 by 720 pixels, at one token per 28 by 28 pixels."""
 _ANSWER_TOKENS = 200
 _CHARACTERS_PER_TOKEN = 4
-_OR_MEASURE = "; or --partition VALUE --measure, which counts the input and looks at what is published"
+OR_MEASURE = "; or --partition VALUE --measure, which counts the input and looks at what is published"
 
 
 class Source(StrEnum):
@@ -141,10 +141,10 @@ def _rows(task: StagePlan, known: Figures) -> Figure:
             frames = math.ceil(Fraction(str(known.hours.value)) * 3600 * Fraction(task.frames.fps))
             return Figure(frames, Source.FOLLOWS, f"hours at {task.frames.fps} frames per second")
         if per_unit is None:
-            raise NotEnoughKnown("how many hours of video? Say --hours H or --frames N" + _OR_MEASURE)
+            raise NotEnoughKnown("how many hours of video? Say --hours H or --frames N" + OR_MEASURE)
         return per_unit
     if known.units is None:
-        raise NotEnoughKnown("how large is the input? Say --rows N or --frames N" + _OR_MEASURE)
+        raise NotEnoughKnown("how large is the input? Say --rows N or --frames N" + OR_MEASURE)
     if task.frames is not None and task.frames.sample_count is not None:
         frames = round(known.units.value) * task.frames.sample_count
         return Figure(frames, Source.FOLLOWS, f"{task.frames.sample_count} frames per video")
@@ -154,7 +154,7 @@ def _rows(task: StagePlan, known: Figures) -> Figure:
         keyframes = round(known.units.value) * task.keyframes.count
         return Figure(keyframes, Source.FOLLOWS, f"at most {task.keyframes.count} keyframes per clip")
     if per_unit is None:
-        raise NotEnoughKnown("how many keyframes? Say --frames N" + _OR_MEASURE)
+        raise NotEnoughKnown("how many keyframes? Say --frames N" + OR_MEASURE)
     return per_unit
 
 

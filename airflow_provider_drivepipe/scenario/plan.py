@@ -121,6 +121,11 @@ class Plan:
         """The models that all tasks call, by stage."""
         return {stage: model for task in self.tasks for stage, model in task.models.items()}
 
+    def models_behind(self, task: StagePlan) -> tuple[str, ...]:
+        """Return the models that the tasks behind one call."""
+        behind = self.tasks[self.tasks.index(task) + 1 :]
+        return tuple(dict.fromkeys(model for later in behind for model in later.models.values()))
+
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON-serialisable values."""
         return asdict(self)

@@ -112,10 +112,9 @@ def test_a_wrong_secret_of_oss_alone_is_seen(connect: Any, local_cloud: LocalClo
 @pytest.mark.parametrize(
     ("calls", "failed", "mend"),
     [
-        ("odps.sql.create_table", {"table"}, "GRANT CreateTable"),
+        ("odps.sql.create", {"table"}, "GRANT CreateTable"),
         ("oss.PutObject", {"OSS write"}, "oss:PutObject"),
         ("maxframe.create_session", {"session"}, "MaxFrame"),
-        ("model.embed", {"embed"}, "AI functions"),
     ],
 )
 def test_what_is_forbidden_fails_and_the_rest_goes_on(
@@ -134,10 +133,13 @@ def test_what_is_forbidden_fails_and_the_rest_goes_on(
     assert left_behind(hook, bucket) == []
 
 
-def test_a_role_that_cannot_be_assumed_is_seen(connect: Any, bucket: str) -> None:
+def test_jobs_that_fail_are_told_apart(connect: Any, bucket: str, faults: Any) -> None:
     hook = connect(oss_role_arn="no-role")
+    faults.add("model.embed", "forbidden")
     found = outcomes_of(hook, bucket)
-    assert states(found, State.FAILED) == {"role"}
+    assert states(found, State.FAILED) == {"role", "embed"}
+    assert states(found, State.NOT_CHECKED) == set()
+    assert "InvalidApiKey" in found["embed"].said
     assert "cannot assume the role" in found["role"].said
     assert "odps.aliyuncs.com" in found["role"].check.mend
 
@@ -169,10 +171,7 @@ def test_doctor_fails_when_a_check_does(
     assert "OSS write     ok" in said
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_doctor_leaves_nothing(
-    airflow_connection: str, bucket: str, tmp_path: Path, stop: signal.Signals
-) -> None:
+def test_an_interrupted_doctor_leaves_nothing(airflow_connection: str, bucket: str, tmp_path: Path) -> None:
     hook = MaxFrameHook(airflow_connection)
     command = [sys.executable, "-m", "airflow_provider_drivepipe.cli.main", "doctor", "--bucket", bucket]
     log = tmp_path / "log"
@@ -191,7 +190,7 @@ def test_an_interrupted_doctor_leaves_nothing(
                 assert process.poll() is None, log.read_text("utf-8")
                 time.sleep(0.1)
             assert left_behind(hook, bucket)
-            process.send_signal(stop)
+            process.send_signal(signal.SIGINT)
             assert process.wait(120) == 130, log.read_text("utf-8")
         finally:
             process.kill()

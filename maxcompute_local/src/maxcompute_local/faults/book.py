@@ -13,7 +13,7 @@ from maxcompute_local.faults import current
 from maxcompute_local.faults.refusals import refusal
 from maxcompute_local.faults.rules import Fault, FaultKind
 
-_BEHIND_CALLS = (FaultKind.HTTP, FaultKind.DISK_FULL)
+_BEHIND_CALLS = (FaultKind.HTTP, FaultKind.FORBIDDEN, FaultKind.DISK_FULL)
 _ON_ANSWER = (FaultKind.LATENCY, FaultKind.DROP, FaultKind.RESET, FaultKind.TRUNCATE, FaultKind.DRIP)
 
 
