@@ -20,7 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "walkthrough": ("walkthrough:main", "write what people need to know of a scenario"),
     "schema": ("schema:main", "write the tables of a scenario as SQL"),
     "examples": ("examples:main", "copy the example scenarios and DAGs"),
-    "local": ("local:main", "the local cloud: up, status, env, stats, faults, down"),
+    "local": ("local:main", "the local cloud: up, status, env, upload, stats, faults, down"),
     "doctor": ("doctor:main", "try everything that a scenario will need of a connection"),
     "query": ("query:main", "run one SQL statement and print what it gives"),
     "frames": (
