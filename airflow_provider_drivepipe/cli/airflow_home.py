@@ -60,6 +60,10 @@ class AirflowHome:
         """Folder of task logs."""
         return self.path / "logs"
 
+    def task_log(self, dag_id: str, run_id: str, task_id: str) -> Path:
+        """Return the file of the log of a task's first try, in Airflow's own layout."""
+        return self.logs / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task_id}" / "attempt=1.log"
+
     def prepare(self) -> None:
         """Make the folder and its secrets, and start its database. Raises CommandError when that fails."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
