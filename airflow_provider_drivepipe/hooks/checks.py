@@ -220,7 +220,7 @@ def _bucket(site: Site) -> str:
     settings = site.hook.oss_settings.oss
     if settings is None:
         raise NotChecked("the connection has no OSS endpoint")
-    with oss_errors(site.hook.oss_settings.conn_id, settings.endpoint):
+    with oss_errors(site.hook.oss_settings.conn_id, settings.endpoint, site.bucket):
         if site.bucket is not None:
             site.hook.oss.list_objects_v2(oss.ListObjectsV2Request(bucket=site.bucket, max_keys=1))
             return f"bucket {site.bucket} can be listed"
@@ -262,7 +262,8 @@ def _delete(site: Site, key: str) -> None:
 
 
 def _oss_errors(site: Site) -> AbstractContextManager[None]:
-    return oss_errors(site.hook.oss_settings.conn_id, site.hook.oss_settings.require_oss().endpoint)
+    settings = site.hook.oss_settings
+    return oss_errors(settings.conn_id, settings.require_oss().endpoint, site.bucket)
 
 
 def _copy(site: Site) -> str:

@@ -143,7 +143,10 @@ class DrivepipeHook(BaseHook):
             return columns, [c.name for c in schema.partitions]
 
     def require_models(self, names: Sequence[str]) -> None:
-        """Raise ConfigurationError when the connection's model project lacks one of the models."""
+        """Look models up in the connection's model project; name those it lacks.
+
+        Raises ConfigurationError when it lacks one.
+        """
         from odps.errors import NoSuchObject
 
         project = self.settings.require_model_project()
@@ -156,10 +159,10 @@ class DrivepipeHook(BaseHook):
                     missing.append(name)
             if missing:
                 known = sorted(model.name for model in self.odps.list_models(project))
-                named = [*known[:_NAMED_MODELS], *(["…"] if len(known) > _NAMED_MODELS else [])]
+                more = ", …" if len(known) > _NAMED_MODELS else ""
                 raise ConfigurationError(
-                    f"model project {project} has no model {', '.join(missing)}; "
-                    f"it has {', '.join(named) or 'none'}"
+                    f"model project {project} has no model {', '.join(missing)}; it has "
+                    f"{', '.join(known[:_NAMED_MODELS]) or 'none'}{more}"
                 )
 
     def table_comment(self, table: str) -> str | None:

@@ -14,11 +14,16 @@ from typing import Any
 import alibabacloud_oss_v2 as oss
 import pytest
 
+from airflow_provider_drivepipe.cli.local import connection_json
 from airflow_provider_drivepipe.cli.main import main
+from airflow_provider_drivepipe.exceptions import ConfigurationError
+from airflow_provider_drivepipe.factory import build_dag
 from airflow_provider_drivepipe.hooks.checks import CHECKS, NAME, Outcome, Site, State, run_checks
 from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
-from maxcompute_local import lifecycle
+from airflow_provider_drivepipe.scenario.loading import load_scenario
 from maxcompute_local.server import LocalCloud
+from maxcompute_local.settings import ROLE_ARN
+from tests.integration.operator_context import Run
 
 MODELS = {"label": "qwen3-vl-plus", "image_embedding": "qwen3-vl-embedding"}
 
@@ -34,7 +39,7 @@ def connect(local_cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch):
     """Return a function that sets the connection to the local cloud, with changes, and gives its hook."""
 
     def connect(password: str | None = None, **extra: str | None) -> MaxFrameHook:
-        values = json.loads(lifecycle.connection_json(local_cloud.settings))
+        values = json.loads(connection_json(local_cloud.settings))
         values["password"] = password or values["password"]
         values["extra"].update(extra)
         monkeypatch.setenv("AIRFLOW_CONN_DRIVEPIPE_DEFAULT", json.dumps(values))
@@ -82,7 +87,7 @@ def test_the_form_says_what_it_did_not_try(connect: Any, bucket: str) -> None:
     hook = connect()
     good, said = hook.test_connection()
     assert good, said
-    assert "role: ok, acs:ram::0:role/drivepipe-local mounts oss://" in said
+    assert f"role: ok, {ROLE_ARN} mounts oss://" in said
     left = "OSS write, DPE function, frame engine, generate, embed"
     assert f"not checked here, but by 'drivepipe doctor': {left}" in said
     assert left_behind(hook) == []
@@ -149,7 +154,7 @@ def test_a_missing_model_is_named_with_those_that_are_there(connect: Any, bucket
     chosen = [check for check in CHECKS if check.name in ("project", "models")]
     *_, outcome = run_checks(site, chosen)
     assert outcome.state is State.FAILED
-    assert "has no model qwen3-vl-plsu; it has drivepipe-" in outcome.said
+    assert "has no model qwen3-vl-plsu; it has local-" in outcome.said
 
 
 def test_no_bucket_is_written_to_unasked(connect: Any, bucket: str, oss_client: oss.Client) -> None:
@@ -196,3 +201,74 @@ def test_an_interrupted_doctor_leaves_nothing(airflow_connection: str, bucket: s
             process.kill()
             process.wait()
     assert left_behind(hook, bucket) == []
+
+
+# Scenarios looked up before anything runs.
+
+
+def scenario_file(folder: Path, bucket: str, **more: str) -> Path:
+    name = f"s_{bucket.replace('-', '_')}"
+    values = {
+        "scenario_name": name,
+        "input_shape": "oss_prefix",
+        "targets": "[manifest, frame-extraction, labeling]",
+        "video_input_table": f"{name}_manifest",
+        "output_table": f"{name}_labels",
+        "oss_bucket": bucket,
+        "oss_prefix": "v/{ds}/",
+        "vlm_model": "qwen3-vl-plus",
+        **more,
+    }
+    path = folder / f"{name}.yaml"
+    path.write_text("".join(f"{key}: {value}\n" for key, value in values.items()), "utf-8")
+    return path
+
+
+def test_validate_online_looks_up_what_a_scenario_names(
+    airflow_connection: str, bucket: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = scenario_file(tmp_path, bucket)
+    assert main(["validate", "--online", str(good)]) == 0
+    assert f"{good}: ok" in capsys.readouterr().out
+    assert left_behind(MaxFrameHook(airflow_connection), bucket) == []
+    bad = scenario_file(tmp_path, f"{bucket}-none", vlm_model="qwen3-vl-plsu")
+    assert main(["validate", str(bad)]) == 0
+    capsys.readouterr()
+    assert main(["validate", "--online", str(bad)]) == 1
+    said = capsys.readouterr().err
+    assert "OSS: connection 'drivepipe_default'" in said
+    assert f"{bucket}-none" in said
+    assert "role: not checked, needs OSS" in said
+    assert "has no model qwen3-vl-plsu; it has" in said
+    table = tmp_path / "images.yaml"
+    table.write_text(
+        "scenario_name: images\ninput_shape: image_table\nsource_table: no_such_table\n"
+        "output_table: no_such_labels\ntargets: [labeling]\nvlm_model: qwen3-vl-plus\n",
+        "utf-8",
+    )
+    assert main(["validate", "--online", str(table)]) == 1
+    assert "tables: there is no table no_such_table to read" in capsys.readouterr().err
+
+
+def test_plan_measure_says_what_is_not_there_and_looks_up_models(
+    airflow_connection: str, bucket: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = scenario_file(tmp_path, bucket)
+    measure = ["plan", str(path), "--measure", "--partition", "20261120"]
+    assert main(measure) == 1
+    said = capsys.readouterr().err
+    assert "has no rows in ds=20261120, or is not there" in said
+    assert "or --partition VALUE --measure" not in said
+    scenario_file(tmp_path, bucket, vlm_model="qwen3-vl-plsu")
+    assert main(measure) == 1
+    assert "has no model qwen3-vl-plsu" in capsys.readouterr().err
+
+
+def test_a_wrong_model_fails_before_the_manifest_is_listed(
+    airflow_connection: str, bucket: str, tmp_path: Path
+) -> None:
+    dag = build_dag(load_scenario(scenario_file(tmp_path, bucket, vlm_model="qwen3-vl-plsu")))
+    manifest = dag.get_task("manifest")
+    with pytest.raises(ConfigurationError, match="has no model qwen3-vl-plsu; it has"):
+        Run().execute(manifest)
+    assert MaxFrameHook(airflow_connection).table_comment(manifest.output_table.name) is None

@@ -1,6 +1,7 @@
 """plan(scenario): tasks, tables, columns, models."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -15,12 +16,14 @@ from airflow_provider_drivepipe.contracts import (
 from airflow_provider_drivepipe.factory import build_dag
 from airflow_provider_drivepipe.pipelines.schema_sql import table_columns
 from airflow_provider_drivepipe.scenario.describe import plan_text
+from airflow_provider_drivepipe.scenario.loading import load_scenario
 from airflow_provider_drivepipe.scenario.model import Scenario
 from airflow_provider_drivepipe.scenario.options import DEFAULT_QUALITY, FrameFilter, QualityOptions
 from airflow_provider_drivepipe.scenario.plan import StageKind, plan
 from airflow_provider_drivepipe.scenario.rules import combination_problems
 from airflow_provider_drivepipe.scenario.walkthrough import walkthrough
 
+SCENARIOS = Path(__file__).parents[2] / "dags" / "scenarios"
 COMMON = {"scenario_name": "s", "oss_bucket": "my-bucket"}
 
 
@@ -131,7 +134,7 @@ def test_plan_command_prints_tasks_tables_columns_models(capsys):
         "video_labels",
     ]
     assert plan_command(["dags/scenarios/driving_demo.yaml", "--partition", "../x"]) == 1
-    assert "not allowed" in capsys.readouterr().err
+    assert "does not fit the key format" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -284,3 +287,23 @@ def test_plan_and_walkthrough_name_rules_and_thresholds():
     text = walkthrough(asked, plan(asked))
     assert "| `max_frozen_change` | `0.2` |" in text
     assert "Frames that are `frozen` are `filtered` rows" in text
+
+
+def test_plan_command_refuses_a_partition_that_no_run_accepts(capsys):
+    file = SCENARIOS / "driving_demo.yaml"
+    assert plan_command([str(file), "--partition", "2026-11-20"]) == 1
+    said = capsys.readouterr().err
+    assert "'2026-11-20' does not fit the key format '%Y%m%d': give a value such as 20261120" in said
+
+
+def test_plan_command_asks_for_a_file_of_a_folder(capsys):
+    with pytest.raises(SystemExit):
+        plan_command([str(SCENARIOS)])
+    assert "is a folder: name one of its scenario files (clip_labels.yaml, " in capsys.readouterr().err
+
+
+def test_the_first_task_knows_the_models_of_those_behind_it():
+    steps = plan(load_scenario(SCENARIOS / "driving_split.yaml"))
+    frames, labels = steps.tasks[-2:]
+    assert steps.models_behind(frames) == tuple(labels.models.values())
+    assert steps.models_behind(labels) == ()
