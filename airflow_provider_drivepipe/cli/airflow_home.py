@@ -28,7 +28,7 @@ _SECRETS_FILE = "secrets.json"
 _PASSWORDS_FILE = "passwords.json"
 _MIGRATED_FILE = "migrated"
 _MIGRATION_LOG = "migrate.log"
-_LOCAL_SETTINGS = '''"""What every task imports is loaded once: the scheduler's task processes are forked from it."""
+_LOCAL_SETTINGS = '''"""Loads what every task imports once: task processes are forked from the scheduler."""
 
 import sys
 
