@@ -302,6 +302,12 @@ def test_wrong_secret_is_an_authentication_error_that_names_the_connection(local
     assert "OSS: FAILED" in said
 
 
+def test_local_connection_has_no_value_that_airflow_warns_of_in_each_log(local_cloud):
+    extra = json.loads(lifecycle.connection_json(local_cloud.settings))["extra"]
+    # "Skipping masking for a secret as it's too short (<5 chars)"
+    assert min(map(len, extra.values())) >= 5
+
+
 def test_connection_test_says_what_works(hook):
     good, said = hook.test_connection()
     assert good, said
