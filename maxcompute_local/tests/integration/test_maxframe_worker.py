@@ -504,7 +504,11 @@ class TestLogView:
 
             made.__name__ = f"makes_{count}"
             return source.mf.apply_chunk(
-                made, dtypes=pd.Series({"n": "int64"}), output_type="dataframe", skip_infer=True
+                made,
+                batch_rows=1000,
+                dtypes=pd.Series({"n": "int64"}),
+                output_type="dataframe",
+                skip_infer=True,
             )
 
         pieces = [makes(count, makes(count + 20, rows[rows["n"] == count])) for count in range(3, 9)]
