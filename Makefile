@@ -33,7 +33,7 @@ $(INSTALLED): pyproject.toml maxcompute_local/pyproject.toml constraints.txt
 		"On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@echo "Installing into $(VENV); the first time this takes a few minutes."
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	@$(BIN)/python -m pip install $$(test -t 1 || echo --quiet) --disable-pip-version-check -c constraints.txt -e ./maxcompute_local -e ".[local,dev]"
+	@$(BIN)/python -m pip install $$(test -t 2 || echo --quiet) --disable-pip-version-check -c constraints.txt -e ./maxcompute_local -e ".[local,dev]"
 	@$(BIN)/python -c "from maxcompute_local.maxframe import workers; workers.prepare(None)"
 	@touch $@
 

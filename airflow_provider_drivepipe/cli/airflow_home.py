@@ -28,6 +28,16 @@ _SECRETS_FILE = "secrets.json"
 _PASSWORDS_FILE = "passwords.json"
 _MIGRATED_FILE = "migrated"
 _MIGRATION_LOG = "migrate.log"
+_LOCAL_SETTINGS = '''"""Loads what every task imports once: task processes are forked from the scheduler."""
+
+import sys
+
+if "scheduler" in sys.argv:
+    import alibabacloud_oss_v2
+    import maxframe.dataframe
+    import maxframe_client
+    import odps
+'''
 _LOGGING_CONFIG = "airflow_provider_drivepipe.cli.airflow_logging.LOGGING_CONFIG"
 
 
@@ -60,10 +70,15 @@ class AirflowHome:
         """Folder of task logs."""
         return self.path / "logs"
 
+    def task_log(self, dag_id: str, run_id: str, task_id: str) -> Path:
+        """Return the file of the log of a task's first try, in Airflow's own layout."""
+        return self.logs / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task_id}" / "attempt=1.log"
+
     def prepare(self) -> None:
         """Make the folder and its secrets, and start its database. Raises CommandError when that fails."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._secrets()
+        write_local_settings(self.path)
         self.database.start()
         # In the folder of the data, with which it comes and goes.
         stamp = self.database.folder / _MIGRATED_FILE
@@ -148,6 +163,13 @@ class AirflowHome:
 def database_folder(home: Path) -> Path:
     """Return the folder of an Airflow's database."""
     return home / "postgres"
+
+
+def write_local_settings(home: Path) -> None:
+    """Have a scheduler of this ``AIRFLOW_HOME`` load what its tasks import."""
+    folder = home / "config"
+    folder.mkdir(exist_ok=True)
+    (folder / "airflow_local_settings.py").write_text(_LOCAL_SETTINGS, "utf-8")
 
 
 def find_dags(given: Path | None, file: str = "") -> Path:

@@ -17,12 +17,15 @@ _TASK_FAILED = ("Task failed with exception", "[DAG TEST] Error running task")
 class Progress:
     """Reads a run's log line by line.
 
-    ``failure`` is the message of the last task that failed; ``messages`` are all messages of our own code.
+    ``failure`` is the message of the last task that failed; ``messages`` are all messages of our own code;
+    ``of_tasks`` are the lines of each task.
     """
 
     def __init__(self) -> None:
         self.failure: str | None = None
         self.messages: list[str] = []
+        self.of_tasks: dict[str, list[str]] = {}
+        self._task = ""
         self._tries: dict[str, int] = {}
 
     def read(self, line: str) -> str | None:
@@ -35,6 +38,9 @@ class Progress:
             return None
         event = str(entry.get("event", ""))
         starting = _STARTING.match(event)
+        self._task = starting[1] if starting else self._task
+        if self._task:
+            self.of_tasks.setdefault(self._task, []).append(line)
         if starting:
             return self._heading(starting[1])
         if event.startswith(_TASK_FAILED):

@@ -38,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for task in dag.tasks:
         # Someone is waiting: say at once what is wrong, they decide when to try again.
         task.retries = 0
+        # A triggerer of the same Airflow would take up the trigger, and cancel the job when it is gone.
+        if hasattr(task, "deferrable"):
+            task.deferrable = False
     _fail_dead_runs(options.dag_id)
     _cancel_jobs_on_interrupt()
     threading.Thread(target=_interrupt_without_parent, daemon=True).start()

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_drivepipe.contracts import (
     OssUri,
@@ -18,7 +18,9 @@ from airflow_provider_drivepipe.contracts import (
     image_id,
     video_id,
 )
-from maxcompute_local.samples.driving_videos import DemoVideo
+
+if TYPE_CHECKING:
+    from maxcompute_local.samples.driving_videos import DemoVideo
 
 MANIFEST_TASK = "manifest"
 LABELS_TASK = "video_labels"

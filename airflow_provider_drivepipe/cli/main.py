@@ -20,7 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "walkthrough": ("walkthrough:main", "write what people need to know of a scenario"),
     "schema": ("schema:main", "write the tables of a scenario as SQL"),
     "examples": ("examples:main", "copy the example scenarios and DAGs"),
-    "local": ("local:main", "the local cloud: up, status, env, stats, faults, down"),
+    "local": ("local:main", "the local cloud: up, status, env, upload, stats, faults, down"),
     "doctor": ("doctor:main", "try everything that a scenario will need of a connection"),
     "query": ("query:main", "run one SQL statement and print what it gives"),
     "frames": (
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command not in COMMANDS:
         print(f"drivepipe: no command {command!r}\n\n{usage()}", file=sys.stderr)
         return 2
-    if command in NEED_LOCAL_CLOUD and importlib.util.find_spec("maxcompute_local") is None:
+    if command in NEED_LOCAL_CLOUD and not _has_local_cloud():
         print(
             f"drivepipe {command}: this needs the local cloud, which is not installed:\n"
             "    pip install 'airflow-provider-drivepipe[local]'",
@@ -69,6 +69,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     return code
+
+
+def _has_local_cloud() -> bool:
+    """Return whether the package is there; a checkout has a mere folder of that name, without an origin."""
+    found = importlib.util.find_spec("maxcompute_local")
+    return found is not None and found.origin is not None
 
 
 def usage() -> str:

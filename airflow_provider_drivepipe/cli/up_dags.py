@@ -89,8 +89,8 @@ class UpDags:
         """Return the table that a scenario starts from when it is not there."""
         from odps import ODPS
 
-        table = plan.tasks[0].source
-        if not table:
+        first = plan.tasks[0]
+        if first.manifest is not None:
             return None
         odps = ODPS(
             self.cloud.access_key_id,
@@ -99,7 +99,7 @@ class UpDags:
             endpoint=self.cloud.odps_endpoint,
             overwrite_global=False,
         )
-        return None if odps.exist_table(table) else table
+        return None if odps.exist_table(first.source) else first.source
 
     def _fail_dead_runs(self, dag_id: str) -> None:
         """End what a demo that was killed has left: the scheduler would go on with it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlparse
@@ -12,8 +12,6 @@ from airflow_provider_drivepipe.exceptions import ConfigurationError
 CONN_TYPE = "drivepipe"
 DEFAULT_DPE_PYTHON = "3.11"
 """Python minor version of DPE's stock image."""
-_SECRETS = ("security_token", "oss_access_key_secret", "access_key_secret")
-"""Values of the extra field that no log may show."""
 
 
 class AirflowConnection(Protocol):
@@ -24,7 +22,10 @@ class AirflowConnection(Protocol):
     host: str | None
     login: str | None
     password: str | None
-    extra: str | None
+
+    @property
+    def extra_dejson(self) -> dict[str, Any]:
+        """The extra field as a dict."""
 
 
 @dataclass(frozen=True)
@@ -134,26 +135,12 @@ def read_settings(conn: AirflowConnection) -> DrivepipeSettings:
         raise ConfigurationError(
             f"connection {conn.conn_id!r} has type {conn.conn_type!r}; expected one of {', '.join(readers)}"
         )
-    return reader(conn, _extra(conn))
+    return reader(conn, _unprefixed(conn.extra_dejson))
 
 
-def _extra(conn: AirflowConnection) -> dict[str, Any]:
-    """Return the extra field without empty values and the ``extra__<type>__`` prefix of old forms.
-
-    Has its secrets masked in logs. Airflow's ``extra_dejson`` would have all values masked, and warn in each
-    task's log of the Python version, which is too short for a secret.
-    """
-    from airflow.sdk.log import mask_secret
-
-    try:
-        given = json.loads(conn.extra or "{}")
-    except ValueError:
-        given = None
-    if not isinstance(given, dict):
-        raise ConfigurationError(f"connection {conn.conn_id!r}: its extra field is not a JSON object")
-    extra = {k.rsplit("__", 1)[-1]: v for k, v in given.items() if v not in (None, "")}
-    mask_secret({name: extra[name] for name in _SECRETS if name in extra})
-    return extra
+def _unprefixed(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop empty values and the ``extra__<type>__`` prefix that old connection forms stored."""
+    return {k.rsplit("__", 1)[-1]: v for k, v in extra.items() if v not in (None, "")}
 
 
 def _missing(conn_id: str, **fields: object) -> None:
@@ -185,7 +172,7 @@ def _read_drivepipe(conn: AirflowConnection, extra: dict[str, Any]) -> Drivepipe
             _missing(conn.conn_id, oss_access_key_secret=extra.get("oss_access_key_secret"))
             oss_key = AccessKey(extra["oss_access_key_id"], extra["oss_access_key_secret"])
         oss = OssSettings(extra["oss_endpoint"], str(region), oss_key, extra.get("oss_role_arn"))
-    version = str(extra.get("dpe_python_version", DEFAULT_DPE_PYTHON))
+    version = str(extra.get("dpe_python_version", DEFAULT_DPE_PYTHON)).removeprefix("python")
     return DrivepipeSettings(conn.conn_id, maxcompute, oss, extra.get("model_project"), version)
 
 

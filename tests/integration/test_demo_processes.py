@@ -210,7 +210,7 @@ def test_dags_are_found_beside_the_package_and_missing_ones_named(
     with pytest.raises(CommandError, match="nowhere"):
         find_dags(tmp_path / "nowhere")
     assert find_dags(tmp_path) == tmp_path, "a folder of one's own needs no examples"
-    with pytest.raises(CommandError, match=r"with scenarios/driving_demo\.yaml: looked for"):
+    with pytest.raises(CommandError, match=r"has no scenarios/driving_demo\.yaml"):
         find_dags(tmp_path, "scenarios/driving_demo.yaml")
 
 

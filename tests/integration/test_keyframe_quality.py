@@ -172,7 +172,9 @@ def test_without_rules_broken_images_are_not_noticed_and_measures_need_their_col
         Run().execute(keyframes(clips, table))
     added = ", ".join(f"{c.name} {c.type}" for c in FRAME_QUALITY_COLUMNS)
     hook.execute_sql(f"ALTER TABLE {table}_k ADD COLUMNS ({added})")
-    assert Run().execute(keyframes(clips, table))["filtered_reasons"] == REASONS
+    # The rules leave out more than half of what is published.
+    allowed = Run(params={"allow_shrink": True})
+    assert allowed.execute(keyframes(clips, table))["filtered_reasons"] == REASONS
     dark = rows(hook, f"{table}_k", "status, error_type, brightness < 10, car", "image_id = 'frame9'")
     assert dark == [["filtered", "too_dark", True, "x"]]
 

@@ -304,13 +304,9 @@ def test_wrong_secret_is_an_authentication_error_that_names_the_connection(local
         DrivepipeHook().execute_sql("SELECT 1")
     assert "wrong-secret-value" not in str(caught.value)
     assert str(caught.value).count("SignatureNotMatch") == 1
-    good, said = DrivepipeHook().test_connection()
-    assert not good
-    assert "MaxCompute: FAILED" in said
-    assert "OSS: FAILED" in said
 
 
-def test_connection_test_says_what_works(hook):
-    good, said = hook.test_connection()
-    assert good, said
-    assert all(f"{part}: ok" in said for part in ("MaxCompute", "models", "OSS", "OSS role", "Python"))
+def test_local_connection_has_no_value_that_airflow_warns_of_in_each_log(local_cloud):
+    extra = json.loads(connection_json(local_cloud.settings))["extra"]
+    # "Skipping masking for a secret as it's too short (<5 chars)"
+    assert min(map(len, extra.values())) >= 5

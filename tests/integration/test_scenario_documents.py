@@ -15,6 +15,7 @@ from tests.integration.test_repair import VLM, Pipeline, hook, pipeline, videos
 
 __all__ = ["hook", "pipeline", "videos"]
 
+EMPTY = {"allow_empty": True, "allow_shrink": True}
 FREE_TEXT = LabelOptions(model=VLM, prompt="Label this")
 
 
@@ -73,11 +74,11 @@ def test_schema_sql_makes_the_tables_that_the_operators_make(
 
     # The input is empty, so that no job runs; a table that does not fit would be refused.
     for task in tasks:
-        Run().execute(task)
+        Run(params=EMPTY).execute(task)
     for name in tables:
         hook.execute_sql(f"DROP TABLE {name}")
     for task in tasks:
-        Run(run_id="r2").execute(task)
+        Run(run_id="r2", params=EMPTY).execute(task)
     assert {name: shape(hook, name) for name in tables} == from_file
 
 

@@ -464,7 +464,7 @@ def test_image_table_prepared_images_are_embedded(hook, bucket, images, table, s
     root = hook.oss_root(bucket)
     rows = rows_of(hook, scenario.output_table, "image_id, width, height, prepared_url", "width IS NOT NULL")
     assert sorted(row[:3] for row in rows) == [["0", 640, 400], ["1", 320, 200], ["2", 400, 640]]
-    assert all(row[3].startswith(f"{root}/image_features/ds=20261120/") for row in rows)
+    assert all(row[3].startswith(f"{root}/{table}_prepared/ds=20261120/") for row in rows)
 
     report = run.execute(scenario, try_number=2)["image_labels"]
     assert calls() == (0, 1)

@@ -156,3 +156,8 @@ def test_provider_info_names_modules_that_exist():
     for link in info["extra-links"]:
         module, _, name = link.rpartition(".")
         assert hasattr(importlib.import_module(module), name)
+
+
+@pytest.mark.parametrize("given", ["3.12", "python3.12"])
+def test_python_version_is_read_with_and_without_its_name(given):
+    assert read_settings(drivepipe(dpe_python_version=given)).dpe_python_version == "3.12"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import maxframe.dataframe as md
+import numpy as np
 import pandas as pd
 import pytest
 from maxframe.core import ExecutableTuple
@@ -127,3 +128,44 @@ def test_query_whose_columns_the_client_does_not_know(session: Any) -> None:
     frame = md.read_odps_query(query, skip_schema=True).execute(session=session).fetch(session=session)
     expected = pd.DataFrame({"n": [1, 2], "special: name": [2, 3]})
     pd.testing.assert_frame_equal(frame, expected, check_dtype=False)
+
+
+def listed(frame: Any, values: list[Any]) -> Any:
+    """Return lazy rows with an object column of Python values beside an integer one."""
+
+    def make(chunk: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame({"n": chunk["n"], "v": pd.Series(values, dtype=object)})
+
+    return frame.mf.apply_chunk(
+        make, batch_rows=9, output_type="dataframe", dtypes={"n": "int64", "v": "object"}, skip_infer=True
+    )
+
+
+def test_lists_become_json_in_a_string_column_and_stay_lists_in_an_array(
+    session: Any, odps_client: ODPS, table: str
+) -> None:
+    values = [[1.5, 2], None, {"é": np.arange(2)}]
+    frame = listed(md.DataFrame(FRAME[["n"]].head(3)), values)
+    arrays = f"{table}_a"
+    odps_client.execute_sql(f"CREATE TABLE {arrays} (n BIGINT, v ARRAY<DOUBLE>)")
+    lists = listed(md.DataFrame(FRAME[["n"]].head(3)), [[1.5, 2.0], None, []])
+    ExecutableTuple(
+        [md.to_odps_table(frame, table, index=False), md.to_odps_table(lists, arrays, index=False)]
+    ).execute(session=session)
+    texts = [row["v"] for row in odps_client.get_table(table).open_reader()]
+    assert texts == ["[1.5, 2]", None, '{"é": [0, 1]}']
+    assert [row["v"] for row in odps_client.get_table(arrays).open_reader()] == [[1.5, 2.0], None, []]
+
+
+def test_a_failed_write_leaves_no_table_and_what_was_there(
+    session: Any, odps_client: ODPS, table: str
+) -> None:
+    frame = listed(md.DataFrame(FRAME[["n"]].head(3)), [1, "a", b"\xff"])
+    with pytest.raises(Exception, match="v"):
+        md.to_odps_table(frame, table, index=False).execute(session=session)
+    assert not odps_client.exist_table(table)
+    odps_client.create_table(table, "n bigint, v string")
+    odps_client.write_table(table, [[7, "kept"]])
+    with pytest.raises(Exception, match="v"):
+        md.to_odps_table(frame, table, index=False).execute(session=session)
+    assert [list(row.values) for row in odps_client.get_table(table).open_reader()] == [[7, "kept"]]

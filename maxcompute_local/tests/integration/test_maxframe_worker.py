@@ -493,6 +493,32 @@ class TestLogView:
         assert "no lanes" in page
         assert "<i>" not in page
 
+    def test_names_stand_beside_their_own_numbers(self, session: Any, odps: ODPS) -> None:
+        """Also in a graph with branches, whose order only the SDK's code generator knows."""
+
+        rows = md.DataFrame(pd.DataFrame({"n": range(9)}))
+
+        def makes(count: int, source: Any) -> Any:
+            def made(chunk):
+                return pd.DataFrame({"n": range(count)})
+
+            made.__name__ = f"makes_{count}"
+            return source.mf.apply_chunk(
+                made,
+                batch_rows=1000,
+                dtypes=pd.Series({"n": "int64"}),
+                output_type="dataframe",
+                skip_infer=True,
+            )
+
+        pieces = [makes(count, makes(count + 20, rows[rows["n"] == count])) for count in range(3, 9)]
+        dag = submit(session, md.concat([pieces[0], md.concat(pieces[1:])]))
+        wait(attach(odps, session), dag.dag_id)
+        page = page_of(odps, session, dag.dag_id)
+        for count in range(3, 9):
+            row = page.partition(f"<td>makes_{count}<br>")[2].partition("</tr>")[0]
+            assert f'<td class="number">{count}</td>' in row
+
     def test_page_is_for_those_with_its_token_alone(self, session: Any, odps: ODPS) -> None:
         dag = submit(session, applied(lambda chunk: chunk))
         address = address_of(odps, session, dag.dag_id)

@@ -63,6 +63,26 @@ def test_whole_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             av.open(str(path))
 
 
+def test_an_interrupted_drawing_goes_on_with_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    short = [DemoVideo(f"{name}/front.mp4", "day", 1.0, look=SHORT.look) for name in "ab"]
+    broken = [video for video in DEMO_VIDEOS if video.look is None]
+    monkeypatch.setattr(demo_videos, "DEMO_VIDEOS", (*short, *broken))
+    kept, missing = (tmp_path / video.key for video in short)
+    kept.parent.mkdir()
+    write_video(kept, short[0])
+    before = kept.stat().st_mtime_ns
+    missing.parent.mkdir()
+    missing.with_suffix(".part").write_bytes(b"half a video")
+    assert demo_videos.missing_videos(tmp_path) == [short[1]]
+    write_demo_videos(tmp_path, processes=1, report=demo_videos.say_progress)
+    assert kept.stat().st_mtime_ns == before
+    assert demo_videos.missing_videos(tmp_path) == []
+    assert list(tmp_path.rglob("*.part")) == []
+    assert sum(map(float, capfd.readouterr().out.split())) == short[1].effort
+
+
 def test_encoding(tmp_path: Path) -> None:
     path = tmp_path / "video.mp4"
     write_video(path, SHORT)

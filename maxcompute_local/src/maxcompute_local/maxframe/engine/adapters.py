@@ -308,12 +308,11 @@ def _with_json(data: Any, known: Mapping[str, Any]) -> Any:
     """
     if not isinstance(data, pd.DataFrame):
         return data
-    objects = {
-        name: data[name].map(_as_json)
-        for name, dtype in data.dtypes.items()
-        if dtype.kind == "O" and known.get(str(name).lower(), types.string) == types.string
-    }
-    return data.assign(**objects) if objects else data
+    changed = data.copy(deep=False)
+    for name, dtype in data.dtypes.items():
+        if dtype.kind == "O" and known.get(str(name).lower(), types.string) == types.string:
+            changed[name] = data[name].map(_as_json)
+    return changed
 
 
 def _as_json(value: Any) -> Any:

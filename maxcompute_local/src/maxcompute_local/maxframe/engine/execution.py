@@ -151,6 +151,7 @@ class _StepAdapter(SPEOperatorAdapter):
                 Limits.of(op, context.job.settings) if apart else None,
             )
         )
+        context.progress.place(number, _step(op))
         return [f"run_step({number}, locals())"]
 
 

@@ -94,7 +94,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_passing_json(path: Path, value: Any) -> None:
-    """Replace a JSON file atomically. Cheap: a crash of the machine may take it, one of a process does not."""
+    """Replace a JSON file atomically. It is cheap: the file may not outlive a crash of the machine."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(json.dumps(value), encoding="utf-8")
     temporary.replace(path)

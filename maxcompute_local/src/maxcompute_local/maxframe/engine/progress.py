@@ -67,7 +67,7 @@ class Progress:
 
     def __init__(self, job: Job, steps: Sequence[Step]) -> None:
         self._job = job
-        self._steps = steps
+        self._steps = list(steps)
         self._total = sum(step.weight for step in steps) or 1.0
         self._current = -1
         self._messages = Messages(job)
@@ -78,6 +78,10 @@ class Progress:
     def step(self) -> Step:
         """The running operator."""
         return self._steps[self._current]
+
+    def place(self, number: int, step: Step) -> None:
+        """Say which operator is the one of this number: the order is known when the code is there."""
+        self._steps[number] = step
 
     def next_step(self) -> str:
         """Note that the next operator begins; return its name."""
