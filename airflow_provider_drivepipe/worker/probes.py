@@ -31,7 +31,7 @@ def look_into(folder: str) -> str:
     """Return how many entries of a mounted folder are seen, at most a few."""
     with os.scandir(folder) as entries:
         seen = sum(1 for _ in zip(entries, range(10), strict=False))
-    return f"{seen if seen < 10 else '10 or more'} entries seen"
+    return f"entries seen: {seen if seen < 10 else '10 or more'}"
 
 
 def read_and_write(source: str, target: str) -> str:
