@@ -122,7 +122,7 @@ def test_interrupted_job_is_cancelled_in_a_cloud_that_stays(demo: Demo) -> None:
     process = demo.start()
     demo.until(process, "submitted MaxFrame job")
     demo.hold_job(known)
-    demo.until_logged("running trigger in line")
+    demo.until_logged("LogView: ")
     os.killpg(process.pid, signal.SIGINT)
     code, output = finish(process)
     assert code == 130, output

@@ -1,4 +1,4 @@
-"""A run with failed inputs says so in its notes, which Airflow's grid marks; also one of 'airflow dags test'."""
+"""A run with failed inputs says so in its notes, which the grid marks; also one of 'airflow dags test'."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow.sdk import DAG, task
 with DAG("noted") as dag:
     @task
     def fails(**context):
-        failed = {"input": "oss://host/bucket/a.mp4", "stage": "s", "reason": "truncated", "message": "cut off"}
+        failed = {"input": "oss://h/b/a.mp4", "stage": "s", "reason": "truncated", "message": "cut off"}
         value = {"summary": "1 failed: s truncated 1", "inputs": [failed], "query": "SELECT 1"}
         context["ti"].xcom_push(key="failures_sample", value=value)
     fails()
