@@ -59,14 +59,25 @@ def on_dag_run_failed(dag_run: Any) -> None:
 
 def _note_failures(dag_run: Any) -> None:
     """Write what failed into the notes of a run and its tasks; what a person wrote there stays."""
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.models.xcom import XComModel
-    from sqlalchemy import select
     from sqlalchemy.orm import object_session
 
     session = object_session(dag_run)
-    if session is None:
+    if session is not None:
+        _write_notes(dag_run, session)
         return
+    # 'airflow dags test' hands over a run that belongs to no session.
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        _write_notes(session.get_one(DagRun, dag_run.id), session)
+
+
+def _write_notes(dag_run: Any, session: Any) -> None:
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.models.xcom import XComModel
+    from sqlalchemy import select
+
     of_run = {"dag_id": dag_run.dag_id, "run_id": dag_run.run_id}
     found = session.scalars(select(XComModel).filter_by(key=XCOM_KEY, **of_run))
     samples = {(each.task_id, each.map_index): XComModel.deserialize_value(each) for each in found}

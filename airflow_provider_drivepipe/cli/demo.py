@@ -161,9 +161,9 @@ class _Demo:
         outcome = json.loads(result.read_text("utf-8"))
         for task, lines in progress.of_tasks.items():
             # Where Airflow's UI looks for it: a run in this process writes no logs of tasks.
-            shown_log = airflow.task_log(steps.dag_id, outcome["run_id"], task)
-            shown_log.parent.mkdir(parents=True, exist_ok=True)
-            shown_log.write_text("".join(lines), "utf-8")
+            task_log = airflow.task_log(steps.dag_id, outcome["run_id"], task)
+            task_log.parent.mkdir(parents=True, exist_ok=True)
+            task_log.write_text("".join(lines), "utf-8")
         return _Run(outcome, progress.messages, log)
 
     def _run_command(self, steps: Plan, result: Path) -> list[str]:
