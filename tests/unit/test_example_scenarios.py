@@ -128,7 +128,7 @@ def test_no_model_endpoint_bucket_project_quota_or_credential_is_written_into_th
     names = [model.name for model in builtin_models()]
     assert "qwen3-vl-plus" in names
     others = ("aliyuncs", "dashscope", "drivepipe-demo", "127.0.0.1", "gu_quota_name", "inference_quota_name")
-    hints = ("the service odps.aliyuncs.com", f'(Alibaba Cloud\'s own: "\n        "{PUBLIC_PROJECT})')
+    hints = ("the service odps.aliyuncs.com", f"(Alibaba Cloud's own: {PUBLIC_PROJECT})")
     for path in RUN_BY_OPERATORS:
         code = text_of(path)
         if path.name == "checks.py":  # says what to grant to whom
