@@ -131,6 +131,10 @@ def test_no_model_endpoint_bucket_project_quota_or_credential_is_written_into_th
     hints = ("the service odps.aliyuncs.com", f"(Alibaba Cloud's own: {PUBLIC_PROJECT})")
     for path in RUN_BY_OPERATORS:
         code = text_of(path)
+        if (
+            path.name == "maxframe.py" and path.parent.name == "hooks"
+        ):  # the one place that sets sessions' options
+            code = code.replace("options.session.inference_quota_name", "")
         if path.name == "checks.py":  # says what to grant to whom
             for hint in hints:
                 assert hint in code
@@ -147,7 +151,7 @@ def test_models_are_loaded_with_read_odps_model_only():
         assert not re.search(r"import (openai|dashscope|requests|httpx|urllib|aiohttp|http)\b", code), path
         assert "urlopen" not in tokens, path
         assert not any(token.startswith("Managed") for token in tokens), path
-        if path.parent.name != "pipelines" or path.name not in ("models.py", "probes.py"):
+        if path.name != "models.py" or path.parent.name != "pipelines":
             assert not tokens & {"read_odps_model", "generate", "embed"}, path
 
 
