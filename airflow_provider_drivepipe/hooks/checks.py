@@ -368,7 +368,7 @@ def _generate(site: Site) -> str:
     from airflow_provider_drivepipe.pipelines import probes
 
     model = _model_of(site, Stage.LABEL)
-    response = _run(site, lambda rows: probes.answer_about(rows, _picture(site), model, _access(site)))
+    response = _run(site, lambda rows: probes.answer(rows, _picture(site), model, _access(site)))
     return f"{model} answers {answer_text(response)[:_SHOWN]!r}"
 
 
@@ -377,7 +377,7 @@ def _embed(site: Site) -> str:
 
     model = _model_of(site, Stage.IMAGE_EMBEDDING)
     vector = embedding_vector(
-        _run(site, lambda rows: probes.vector_of(rows, _picture(site), model, _access(site)))
+        _run(site, lambda rows: probes.vector(rows, _picture(site), model, _access(site)))
     )
     if not isinstance(vector, list):
         raise RemoteJobError(f"{vector.reason}: {vector.message}")

@@ -57,7 +57,7 @@ def use_frame_engine(rows: Any) -> Any:
     return _in_worker(rows, frame_engine, requirements=(PYAV_REQUIREMENT, PILLOW_REQUIREMENT))
 
 
-def answer_about(rows: Any, picture: str, model: str, access: ModelAccess) -> Any:
+def answer(rows: Any, picture: str, model: str, access: ModelAccess) -> Any:
     """Return lazy rows with a model's answer about a picture.
 
     :param picture: its OSS URI.
@@ -68,7 +68,7 @@ def answer_about(rows: Any, picture: str, model: str, access: ModelAccess) -> An
     return answers.rename(columns={"label_response": RESPONSE, "label_success": SUCCESS})
 
 
-def vector_of(rows: Any, picture: str, model: str, access: ModelAccess) -> Any:
+def vector(rows: Any, picture: str, model: str, access: ModelAccess) -> Any:
     """Return lazy rows with a model's embedding of a picture."""
     answers = embed_images(rows.assign(image_url=picture), ImageEmbeddingOptions(model), access)
     return answers.rename(columns={"embedding_response": RESPONSE, "embedding_success": SUCCESS})

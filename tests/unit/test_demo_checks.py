@@ -13,7 +13,7 @@ import pytest
 
 from airflow_provider_drivepipe.cli.airflow_log import Progress
 from airflow_provider_drivepipe.cli.demo_checks import Expected, Found, problems
-from airflow_provider_drivepipe.cli.demo_report import sample, stage_table, totals
+from airflow_provider_drivepipe.cli.demo_report import models, sample, stage_table, totals
 from airflow_provider_drivepipe.contracts import OssUri, Reason, image_id, video_id
 from maxcompute_local.samples.driving_videos import DemoVideo
 
@@ -191,3 +191,10 @@ def test_progress_shows_our_messages_and_keeps_the_failure() -> None:
     ]
     assert progress.failure == "TransientError: connection 'c' cannot be reached"
     assert "LogView: http://x" in progress.messages
+
+
+def test_summary_names_what_answered() -> None:
+    found = good()
+    report = found.xcoms["video_labels"]["return_value"]
+    report["models"] = {"label": "local stand-in for m"}
+    assert models(found) == "  label: local stand-in for m"
