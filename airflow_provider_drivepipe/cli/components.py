@@ -11,8 +11,6 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # ships no types
 
-from maxcompute_local.processes import end_processes
-
 _STOP_SECONDS = 20.0
 _LEFTOVER_SECONDS = 2.0
 
@@ -60,6 +58,8 @@ class Component:
 
     def stop(self) -> bool:
         """End the process and its whole session; return whether there was anything to end."""
+        from maxcompute_local.processes import end_processes
+
         record = self._record()
         if record is None:
             return False

@@ -70,7 +70,7 @@ class Demo:
         process = self.start()
         self.until(process, "submitted MaxFrame job")
         self.hold_job(known)
-        self.until_logged("running trigger in line")
+        self.until_logged("LogView: ")
         return process
 
     def left_over(self) -> list[list[str]]:
