@@ -37,7 +37,7 @@ def fill(odps_client, table, *ids, region="east"):
 def sensor(table, **arguments):
     if "partition" not in arguments:
         arguments.setdefault("partition_spec", "ds=20261120,region=east")
-    return OdpsPartitionSensor(task_id="wait", table=table, **arguments)
+    return OdpsPartitionSensor(task_id="wait", table=table, **{"deferrable": True, **arguments})
 
 
 def deferred(operator):
