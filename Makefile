@@ -48,16 +48,16 @@ down: $(INSTALLED)  ## stop what 'make up' started
 
 test: $(INSTALLED)  ## unit and integration tests; no network beyond loopback
 	@$(PYTEST) $(PARALLEL) tests/unit tests/integration $(ARGS)
-	@$(PYTEST) $(PARALLEL) maxcompute_local/tests/unit maxcompute_local/tests/integration $(ARGS)
+	@cd maxcompute_local && ../$(PYTEST) $(PARALLEL) tests/unit tests/integration $(ARGS)
 
 test-conformance: $(INSTALLED)  ## the local cloud through the SDKs, with maxframe's own tests
-	@$(PYTEST) -n auto --dist worksteal maxcompute_local/tests/conformance $(ARGS)
+	@cd maxcompute_local && ../$(PYTEST) -n auto --dist worksteal tests/conformance $(ARGS)
 
 test-system: $(INSTALLED)  ## tests with a whole Airflow
 	@$(PYTEST) tests/system $(ARGS)
 
 test-crash: $(INSTALLED)  ## kill the local cloud under load for CRASH_SECONDS (default 600), then check every answer
-	@$(PYTEST) -s maxcompute_local/tests/crash $(ARGS)
+	@cd maxcompute_local && ../$(PYTEST) -s tests/crash $(ARGS)
 
 lint: $(INSTALLED)  ## ruff, format check, mypy
 	@$(BIN)/ruff check $(SOURCES)

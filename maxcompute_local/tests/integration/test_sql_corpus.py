@@ -131,6 +131,12 @@ def test_case(corpus: Corpus, case: Case) -> None:
     assert tuple(rows) == case.expected, case.source
 
 
+def test_an_insert_that_fails_leaves_the_table_as_it_was(corpus: Corpus) -> None:
+    corpus.run("INSERT OVERWRITE TABLE numbers SELECT 12, 3.5D;")
+    assert corpus.run("INSERT INTO numbers SELECT 'x', 1;")[0].startswith("--! ODPS-0123091")
+    assert corpus.run("SELECT * FROM numbers;")[1:] == ["--> 12 | 3.5"]
+
+
 def test_every_function_has_a_case_that_succeeds() -> None:
     called = " ".join(case.script.upper() for case in CASES if not case.fails)
     assert sorted(name for name in FUNCTIONS if not re.search(rf"\b{name}\s*\(", called)) == []

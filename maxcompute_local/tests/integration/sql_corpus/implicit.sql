@@ -114,7 +114,7 @@ SELECT NULL AS a UNION ALL SELECT 'x' ORDER BY a;
 --> 'x'
 
 -- page: MaxCompute V2.0 data type edition (implicit conversions that are off)
-CREATE TABLE numbers (n BIGINT, d DOUBLE); SET odps.sql.type.system.odps2=true; INSERT INTO numbers SELECT '1', 1.0;
+SET odps.sql.type.system.odps2=true; INSERT INTO numbers SELECT '1', 1.0;
 --! ODPS-0130141 [1,1] Illegal implicit type cast - column n: cannot convert STRING to BIGINT
 
 SET odps.sql.type.system.odps2=true; INSERT INTO numbers SELECT 1.5, 1.0;
@@ -123,7 +123,7 @@ SET odps.sql.type.system.odps2=true; INSERT INTO numbers SELECT 1.5, 1.0;
 SET odps.sql.type.system.odps2=true; SELECT DATEADD('2026-11-20 00:00:00', 1, 'dd');
 --! ODPS-0130141 [1,8] Illegal implicit type cast - argument 1 of DATEADD: cannot convert STRING to DATETIME
 
-SET odps.sql.type.system.odps2=true; INSERT INTO numbers SELECT 7, '2.5'; SELECT * FROM numbers;
+SET odps.sql.type.system.odps2=true; INSERT OVERWRITE TABLE numbers SELECT 7, '2.5'; SELECT * FROM numbers;
 --: bigint, double
 --> 7 | 2.5
 
@@ -140,7 +140,3 @@ INSERT INTO numbers SELECT true, 1;
 
 INSERT INTO numbers SELECT DATETIME '2026-11-20 00:00:00', 1;
 --! ODPS-0130141 [1,1] Illegal implicit type cast - column n: cannot convert DATETIME to BIGINT
-
-SELECT * FROM numbers;
---: bigint, double
---> 12 | 3.5

@@ -124,8 +124,16 @@ class Progress:
             end = log.read(_KEPT_OUTPUT_BYTES)
             # All who print append, so they go on behind the new end.
             log.truncate(kept)
+        text = f"\n[… {(size - kept - len(end)) >> 20} MiB of output left out …]\n".encode() + end
         with self._job.path(LOG_FILE).open("ab") as log:
-            log.write(f"\n[… {(size - kept - len(end)) >> 20} MiB of output left out …]\n".encode() + end)
+            log.write(text)
+        with self._job.path(LOG_FILE).open("r+b") as log:
+            log.seek(kept)
+            meanwhile, found, _ = log.read().partition(text)
+            if meanwhile and found:
+                # Printed between truncating and appending: it belongs behind.
+                log.seek(kept)
+                log.write(text + meanwhile)
 
     def warn(self, text: str) -> None:
         """Show a warning to the client, and log it; the same text once only."""
