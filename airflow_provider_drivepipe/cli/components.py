@@ -11,6 +11,9 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # ships no types
 
+COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+"""The processes of an Airflow, as ``up`` starts them."""
+
 _STOP_SECONDS = 20.0
 _LEFTOVER_SECONDS = 2.0
 

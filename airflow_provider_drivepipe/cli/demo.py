@@ -22,6 +22,7 @@ from airflow_provider_drivepipe.cli.activity import activity
 from airflow_provider_drivepipe.cli.airflow_home import AirflowHome, database_folder, find_dags
 from airflow_provider_drivepipe.cli.airflow_log import Progress
 from airflow_provider_drivepipe.cli.child import child, signals_as_interrupts
+from airflow_provider_drivepipe.cli.components import COMPONENTS, Component
 from airflow_provider_drivepipe.cli.demo_data import upload_demo_videos
 from airflow_provider_drivepipe.cli.errors import CommandError
 from airflow_provider_drivepipe.cli.folders import add_folders
@@ -54,22 +55,29 @@ def main(arguments: Sequence[str]) -> int:
     )
     add_folders(parser)
     options = parser.parse_args(arguments)
-    root = options.root.absolute()
-    database = Postgres(database_folder(options.home.absolute()))
+    root, home = options.root.absolute(), options.home.absolute()
     with signals_as_interrupts():
-        was_running, had_database = is_locked(root), database.running
+        was_running = is_locked(root)
         try:
-            with _only_demo(options.home.absolute()):
+            with _only_demo(home), _database_of(home):
                 dags = find_dags(options.dags, f"scenarios/{SCENARIO_FILE}")
-                return _Demo(root, options.home.absolute(), dags).run()
+                return _Demo(root, home, dags).run()
         except (CommandError, LocalCloudError) as error:
             print(f"\ndrivepipe demo: {error}", file=sys.stderr)
             return 1
         finally:
-            if not had_database:
-                database.stop()
             if not was_running:
                 lifecycle.down(root)
+
+
+@contextmanager
+def _database_of(home: Path) -> Iterator[None]:
+    """Stop Airflow's database in the end, a killed demo's too, unless ``up`` serves this home."""
+    try:
+        yield
+    finally:
+        if all(Component(name, home / "run").note() is None for name in COMPONENTS):
+            Postgres(database_folder(home)).stop()
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from airflow_provider_drivepipe.cli.airflow_home import (
     find_dags,
 )
 from airflow_provider_drivepipe.cli.child import signals_as_interrupts
-from airflow_provider_drivepipe.cli.components import Component
+from airflow_provider_drivepipe.cli.components import COMPONENTS, Component
 from airflow_provider_drivepipe.cli.demo import SCENARIO_FILE
 from airflow_provider_drivepipe.cli.demo_data import upload_demo_videos
 from airflow_provider_drivepipe.cli.errors import CommandError
@@ -36,7 +36,6 @@ from maxcompute_local import lifecycle
 from maxcompute_local.clients import oss_client
 from maxcompute_local.errors import LocalCloudError
 
-COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 DEMO_BUCKET = "drivepipe-demo"
 
 _HEALTHY_SECONDS = 180.0
