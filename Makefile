@@ -50,13 +50,13 @@ test: $(INSTALLED)  ## unit and integration tests; no network beyond loopback
 	@$(PYTEST) $(PARALLEL) tests/unit tests/integration $(ARGS)
 	@cd maxcompute_local && ../$(PYTEST) $(PARALLEL) tests/unit tests/integration $(ARGS)
 
-test-conformance: $(INSTALLED)  ## the local cloud through the SDKs, with maxframe's own tests
+test-conformance: $(INSTALLED)  ## the local cloud through the SDKs: scripts, tutorials, maxframe's own tests
 	@cd maxcompute_local && ../$(PYTEST) -n auto --dist worksteal tests/conformance $(ARGS)
 
 test-system: $(INSTALLED)  ## tests with a whole Airflow
 	@$(PYTEST) tests/system $(ARGS)
 
-test-crash: $(INSTALLED)  ## kill the local cloud under load for CRASH_SECONDS (default 600), then check every answer
+test-crash: $(INSTALLED)  ## kill the local cloud at bad moments, and under load for CRASH_SECONDS (default 600)
 	@cd maxcompute_local && ../$(PYTEST) -s tests/crash $(ARGS)
 
 lint: $(INSTALLED)  ## ruff, format check, mypy
