@@ -6,6 +6,7 @@ Imports nothing of ours, so that operators, workers and the local cloud can all 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -22,18 +23,6 @@ class Status(StrEnum):
     FAILED = "failed"
     FILTERED = "filtered"
     SKIPPED = "skipped"
-
-
-class Stage(StrEnum):
-    """A step of the pipeline, as named in ``error_stage``, reports and XCom."""
-
-    MANIFEST = "manifest"
-    FRAME_EXTRACTION = "frame_extraction"
-    KEYFRAME_EXPANSION = "keyframe_expansion"
-    IMAGE_PREPARATION = "image_preparation"
-    LABEL = "label"
-    IMAGE_EMBEDDING = "image_embedding"
-    LABEL_EMBEDDING = "label_embedding"
 
 
 class Reason(StrEnum):
@@ -67,6 +56,7 @@ class Reason(StrEnum):
     SCHEMA_VIOLATION = "schema_violation"
     DIMENSION_MISMATCH = "dimension_mismatch"
     NO_LABEL = "no_label"
+    EMPTY_INPUT = "empty_input"
     LIMIT = "limit"
     BUDGET = "budget"
     NO_CLIP_ID = "no_clip_id"
@@ -152,24 +142,18 @@ IMAGE_COLUMNS: tuple[Column, ...] = (
     Column("prepared_url", "string", "full OSS URI of the prepared image"),
 )
 
-LABEL_COLUMNS: tuple[Column, ...] = (
-    Column("label_text", "string", "the model's answer, a JSON object when a label schema is set"),
-    Column("label_json_valid", "boolean", "whether label_text parses and fits the label schema"),
-    Column("label_input_token", "bigint", "prompt tokens, 0 where the response has none"),
-    Column("label_output_token", "bigint", "completion tokens, 0 where the response has none"),
-)
+_OWNERS = ("video_path", "clip_id", "clip_dir")
+IMAGE_KEY = (*_OWNERS, "frame_idx", "image_id", "image_url")
 
-RAW_RESPONSE_COLUMN = Column("label_response", "string", "the model's raw response")
 
-IMAGE_EMBEDDING_COLUMNS: tuple[Column, ...] = (
-    Column("image_embedding", "string", "JSON array of floats"),
-    Column("image_embedding_total_token", "bigint", "tokens billed for the image embedding"),
-)
+def image_key(names: Collection[str]) -> tuple[str, ...]:
+    """Return which columns tell the rows of a table of images apart.
 
-LABEL_EMBEDDING_COLUMNS: tuple[Column, ...] = (
-    Column("label_embedding", "string", "JSON array of floats"),
-    Column("label_embedding_total_token", "bigint", "tokens billed for the label embedding"),
-)
+    A row of our own frames or keyframes has its place: the address says too which configuration made it.
+    """
+    key = tuple(c for c in IMAGE_KEY if c in names)
+    placed = {"frame_idx", "fingerprint"} <= set(names) and not set(key).isdisjoint(_OWNERS)
+    return tuple(c for c in key if c not in ("image_id", "image_url")) if placed else key
 
 
 def video_id(object_key: str) -> str:
@@ -247,7 +231,7 @@ class Spending:
 
 @dataclass(frozen=True)
 class StageCounts:
-    """The books of one stage in its input units: ``rows_in = ok + failed + filtered + skipped``."""
+    """The counts of one stage in its input units: ``rows_in = ok + failed + filtered + skipped``."""
 
     rows_in: int = 0
     ok: int = 0
@@ -264,7 +248,7 @@ class StageCounts:
 class StageReport:
     """What a task says of one partition; goes to XCom as JSON (``return_value``).
 
-    ``stages`` holds the books of every stage that the task ran, each in its own input units; the counts
+    ``stages`` holds the counts of every stage that the task ran, each in its own input units; the counts
     at the top are those of the rows of the table (of the objects listed, for a manifest).
     """
 
@@ -287,10 +271,10 @@ class StageReport:
     skipped_reasons: dict[str, int] = field(default_factory=dict)
     params: dict[str, Any] = field(default_factory=dict)
     tokens: Tokens = field(default_factory=Tokens)
-    label_normalised: int = 0
-    """Values put right in the labels of the rows that the task worked on."""
-    prompt: dict[str, Any] | None = None
-    """With what pictures were labelled: name, version, text and hash of the prompt, and the label schema."""
+    normalised: int = 0
+    """Values put right in the answers for the rows that the task worked on."""
+    prompts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By stage, with what models were asked: name, version, text and hash of the prompt, and the schema."""
     models: dict[str, str] = field(default_factory=dict)
     """What the answers of each stage come from: a model, or what the model catalog says stands in for it."""
     spending: Spending | None = None

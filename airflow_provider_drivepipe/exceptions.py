@@ -51,5 +51,5 @@ class EmptyInputError(DrivepipeError):
     """There is nothing to work on, and the scenario does not say that this may be; nothing was published."""
 
 
-class UnbalancedBooksError(DrivepipeError):
+class UnbalancedCountsError(DrivepipeError):
     """Rows went missing or were counted twice between input and output; nothing was published."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.listeners import hookimpl
 
-from airflow_provider_drivepipe.pipelines.failures import XCOM_KEY, is_our_note, run_note, task_note
+from airflow_provider_drivepipe.lifecycle.failures import XCOM_KEY, is_our_note, run_note, task_note
 
 if TYPE_CHECKING:
     from airflow_provider_drivepipe.triggers.maxframe import MaxFrameJobTrigger

@@ -38,7 +38,7 @@ def write_week(**context):
     from airflow_provider_drivepipe.exceptions import ConfigurationError
     from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
     from airflow_provider_drivepipe.operators.partition import partition_spec_from_context
-    from airflow_provider_drivepipe.pipelines.stage_sql import (
+    from airflow_provider_drivepipe.sql import (
         column_list,
         create_table,
         quote_name,

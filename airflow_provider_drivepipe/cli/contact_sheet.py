@@ -17,7 +17,7 @@ from typing import Any
 
 from airflow_provider_drivepipe.contracts import OssUri, Status
 from airflow_provider_drivepipe.exceptions import DrivepipeError
-from airflow_provider_drivepipe.pipelines.stage_sql import column_list, quote_name, quote_text
+from airflow_provider_drivepipe.sql import column_list, quote_name, quote_text
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 
 Query = Callable[[str], Sequence[Sequence[Any]]]

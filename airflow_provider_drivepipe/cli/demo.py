@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_drivepipe.cli.demo_checks import Expected, Found
     from airflow_provider_drivepipe.contracts import OssUri
-    from airflow_provider_drivepipe.scenario.plan import Plan, StagePlan
+    from airflow_provider_drivepipe.scenario.plan import Plan, TaskPlan
     from maxcompute_local.samples.driving_videos import DemoVideo
 
 SCENARIO_FILE = "driving_demo.yaml"
@@ -112,7 +112,7 @@ class _Demo:
 
     def run(self) -> int:
         from airflow_provider_drivepipe.scenario.loading import load_scenario
-        from airflow_provider_drivepipe.scenario.plan import plan
+        from airflow_provider_drivepipe.pipelines.driving.plan import plan
 
         steps = plan(load_scenario(self.dags / "scenarios" / SCENARIO_FILE))
         settings = self._start_cloud()
@@ -298,7 +298,7 @@ class _Demo:
         print(f"\n{time.monotonic() - self.started:4.0f} s  {text}", flush=True)
 
 
-def _rows(settings: ServerSettings, step: StagePlan, partition: str) -> list[dict[str, Any]]:
+def _rows(settings: ServerSettings, step: TaskPlan, partition: str) -> list[dict[str, Any]]:
     table = _odps(settings).get_table(step.output_table.name)
     names = [column.name for column in table.table_schema.simple_columns]
     with table.open_reader(partition=partition) as reader:

@@ -11,19 +11,23 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_drivepipe.contracts import (
     OssUri,
     Reason,
-    Stage,
     StageCounts,
     Status,
     Verdict,
     image_id,
     video_id,
 )
+from airflow_provider_drivepipe.pipelines.driving.frames import FrameExtraction
+from airflow_provider_drivepipe.pipelines.driving.manifest import Manifest
+from airflow_provider_drivepipe.pipelines.driving.models import IMAGE_EMBEDDING, LABEL
 
 if TYPE_CHECKING:
     from maxcompute_local.samples.driving_videos import DemoVideo
 
 MANIFEST_TASK = "manifest"
 LABELS_TASK = "video_labels"
+STAGES = (Manifest.name, FrameExtraction.name, LABEL, IMAGE_EMBEDDING)
+"""Of both tasks, in order."""
 
 Row = Mapping[str, Any]
 
@@ -113,7 +117,7 @@ def _manifest(expected: Expected, found: Found) -> Iterable[str]:
         yield "manifest: a video is listed twice"
     empty = sum(video.expected_error == Reason.EMPTY_FILE for video in expected.videos)
     failures = found.report(MANIFEST_TASK).get("failures")
-    wanted = {str(Stage.MANIFEST): {str(Reason.EMPTY_FILE): empty}}
+    wanted = {Manifest.name: {str(Reason.EMPTY_FILE): empty}}
     if failures != wanted:
         yield f"manifest: failures are {failures}, not {wanted}"
 
@@ -149,7 +153,7 @@ def _good_video(expected: Expected, video: DemoVideo, rows: Sequence[Row]) -> It
 
 
 def _broken_video(video: DemoVideo, rows: Sequence[Row]) -> Iterable[str]:
-    want = [(-1, str(Status.FAILED), str(Stage.FRAME_EXTRACTION), str(video.expected_error))]
+    want = [(-1, str(Status.FAILED), FrameExtraction.name, str(video.expected_error))]
     have = [(r["frame_idx"], r["status"], r["error_stage"], r["error_type"]) for r in rows]
     if have != want:
         yield f"{video.key}: rows {have}, not {want}"
@@ -196,9 +200,9 @@ def _books(expected: Expected, found: Found) -> Iterable[str]:
     frames = sum(len(expected.frame_times(video)) for video in expected.videos)
     listed = len(expected.listed)
     want = {
-        Stage.FRAME_EXTRACTION: StageCounts(listed, listed - len(broken), len(broken)),
-        Stage.LABEL: StageCounts(frames, frames),
-        Stage.IMAGE_EMBEDDING: StageCounts(frames, frames),
+        FrameExtraction.name: StageCounts(listed, listed - len(broken), len(broken)),
+        LABEL: StageCounts(frames, frames),
+        IMAGE_EMBEDDING: StageCounts(frames, frames),
     }
     stages = report.get("stages") or {}
     for stage, counts in want.items():
@@ -208,13 +212,13 @@ def _books(expected: Expected, found: Found) -> Iterable[str]:
     reasons: dict[str, int] = {}
     for video in broken:
         reasons[str(video.expected_error)] = reasons.get(str(video.expected_error), 0) + 1
-    if report.get("failures") != {str(Stage.FRAME_EXTRACTION): reasons}:
+    if report.get("failures") != {FrameExtraction.name: reasons}:
         yield f"report of {LABELS_TASK}: failures are {report.get('failures')}, not {reasons}"
     for task in (MANIFEST_TASK, LABELS_TASK):
         if found.xcoms.get(task, {}).get("verdict") != Verdict.COMPLETED_WITH_FAILURES:
             yield f"XCom 'verdict' of {task} is {found.xcoms.get(task, {}).get('verdict')}"
     failed = found.xcoms.get(LABELS_TASK, {}).get("failure_counts")
-    if failed != {str(stage): counts.failed for stage, counts in want.items()}:
+    if failed != {stage: counts.failed for stage, counts in want.items()}:
         yield f"XCom 'failure_counts' of {LABELS_TASK} is {failed}"
     tokens = report.get("tokens") or {}
     paid = bool(tokens.get("input") and tokens.get("output") and tokens.get("embedding"))

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_drivepipe.cli.demo_checks import LABELS_TASK, MANIFEST_TASK, Found, Row
+from airflow_provider_drivepipe.cli.demo_checks import LABELS_TASK, MANIFEST_TASK, STAGES, Found, Row
 from airflow_provider_drivepipe.cli.text_table import table
-from airflow_provider_drivepipe.contracts import OssUri, Stage
+from airflow_provider_drivepipe.contracts import OssUri
 
 _CAPTION_WIDTH = 48
 
@@ -21,7 +21,7 @@ def stage_table(found: Found) -> str:
         failures = report.get("failures") or {}
         # PostgreSQL keeps JSON objects in an order of its own.
         counted = report.get("stages") or {}
-        for stage in filter(counted.__contains__, Stage):
+        for stage in filter(counted.__contains__, STAGES):
             counts = counted[stage]
             reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(failures.get(stage, {}).items()))
             numbers = [str(counts[name]) for name in ("rows_in", "ok", "failed", "filtered", "skipped")]

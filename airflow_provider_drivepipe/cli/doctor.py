@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_drivepipe.cli.child import signals_as_interrupts
 from airflow_provider_drivepipe.cli.errors import CommandError
-from airflow_provider_drivepipe.contracts import Stage
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.scenario.loading import ScenarioError, load_scenario
-from airflow_provider_drivepipe.scenario.plan import plan
+from airflow_provider_drivepipe.pipelines.driving.models import IMAGE_EMBEDDING, LABEL
+from airflow_provider_drivepipe.pipelines.driving.plan import plan
 
 if TYPE_CHECKING:
     from airflow_provider_drivepipe.hooks.checks import Outcome, Site
 
 _CONN_ID = "drivepipe_default"
-_MODELS: Mapping[str, str] = {Stage.LABEL: "qwen3-vl-plus", Stage.IMAGE_EMBEDDING: "qwen3-vl-embedding"}
+_MODELS: Mapping[str, str] = {LABEL: "qwen3-vl-plus", IMAGE_EMBEDDING: "qwen3-vl-embedding"}
 """What is called where no scenario says."""
 
 

@@ -29,7 +29,7 @@ class OnlineLookup:
     def problems(self, plan: Plan) -> list[str]:
         """Return what is wrong and what could not be looked up. Raises CommandError without a connection."""
         hook = CommandHook(plan.conn_id, run_identity="drivepipe validate")
-        names = _OF_MOUNT if any(task.oss for task in plan.tasks) else _OF_BUCKET if plan.bucket else _OF_ALL
+        names = _names(plan)
         place = (plan.conn_id, plan.bucket, names)
         connection = self._seen.get(place)
         if connection is None:
@@ -53,6 +53,12 @@ class OnlineLookup:
                 print(f"NOT REMOVED: {what}", file=sys.stderr)
 
 
+def _names(plan: Plan) -> tuple[str, ...]:
+    if any(stage.mounts for task in plan.tasks for stage in task.stages):
+        return _OF_MOUNT
+    return _OF_BUCKET if plan.bucket else _OF_ALL
+
+
 def _own_checks(plan: Plan) -> list[Check]:
     tables = Check("tables", lambda site: _tables(site, plan), "")
     return [tables, replace(_MODELS, needs=())] if plan.models else [tables]
@@ -62,7 +68,7 @@ def _tables(site: Site, plan: Plan) -> str:
     """Look at the input table, and at output tables that are there already."""
     first = plan.tasks[0]
     wrong = []
-    if first.manifest is None:
+    if not first.is_listing:
         columns = (
             None if site.hook.table_comment(first.source) is None else _partition_columns(site, first.source)
         )

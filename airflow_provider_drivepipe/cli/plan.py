@@ -11,8 +11,8 @@ from pathlib import Path
 
 from airflow_provider_drivepipe.cli.errors import CommandError
 from airflow_provider_drivepipe.exceptions import DrivepipeError
-from airflow_provider_drivepipe.scenario.describe import plan_heading, plan_text
-from airflow_provider_drivepipe.scenario.estimate import (
+from airflow_provider_drivepipe.documents.plan_text import plan_heading, plan_text
+from airflow_provider_drivepipe.documents.estimate import (
     OR_MEASURE,
     Estimate,
     Figure,
@@ -21,10 +21,11 @@ from airflow_provider_drivepipe.scenario.estimate import (
     Source,
     estimate,
 )
-from airflow_provider_drivepipe.scenario.estimate_text import estimate_text
+from airflow_provider_drivepipe.documents.estimate_text import estimate_text
 from airflow_provider_drivepipe.scenario.loading import ScenarioError, load_scenario, scenario_files
 from airflow_provider_drivepipe.scenario.partition import parse_partition_key
-from airflow_provider_drivepipe.scenario.plan import Plan, plan
+from airflow_provider_drivepipe.pipelines.driving.plan import plan
+from airflow_provider_drivepipe.scenario.plan import Plan
 
 _FIGURES = {
     "rows": "rows of the input partition: videos, clips or images",

@@ -6,23 +6,15 @@ import sys
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
-from airflow_provider_drivepipe.contracts import Reason, Stage, Status
-from airflow_provider_drivepipe.pipelines.spending import count_frames, read_spending
-from airflow_provider_drivepipe.pipelines.stage_sql import joined_text, quote_name, quote_text
-from airflow_provider_drivepipe.scenario.estimate import Figure, Figures, Source
+from airflow_provider_drivepipe.contracts import Reason, Status
+from airflow_provider_drivepipe.lifecycle.spending import count_frames, read_spending
+from airflow_provider_drivepipe.sql import joined_text, quote_name, quote_text
+from airflow_provider_drivepipe.documents.estimate import Figure, Figures, Source
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
-from airflow_provider_drivepipe.scenario.plan import Plan, StageKind, StagePlan
+from airflow_provider_drivepipe.scenario.plan import Plan, TaskPlan
 
 if TYPE_CHECKING:
     from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
-
-_TOKENS = {
-    "input_tokens": ("label_input_token",),
-    "output_tokens": ("label_output_token",),
-    "embedding_tokens": ("image_embedding_total_token", "label_embedding_total_token"),
-}
-_UNITS = ("video_path", "clip_id", "clip_dir")
-
 
 def measured(plan: Plan, value: str) -> Figures:
     """Return what can be counted in the input partition, and in the newest published partition.
@@ -33,7 +25,7 @@ def measured(plan: Plan, value: str) -> Figures:
         # Airflow's log goes where stdout is when Airflow is imported; what this command prints is to be read.
         from airflow_provider_drivepipe.cli.command_hook import CommandHook
     hook = CommandHook(plan.conn_id, run_identity="drivepipe plan")
-    first = next((task for task in plan.tasks if task.kind is not StageKind.MANIFEST), None)
+    first = next((task for task in plan.tasks if not task.is_listing), None)
     last = next((task for task in plan.tasks if task.models), None)
     if first is None:
         return Figures()
@@ -50,7 +42,7 @@ def measured(plan: Plan, value: str) -> Figures:
 
 def not_measured(plan: Plan, value: str, known: Figures) -> str:
     """Return what is not there to be measured."""
-    first = next(task for task in plan.tasks if task.kind is not StageKind.MANIFEST)
+    first = next(task for task in plan.tasks if not task.is_listing)
     if known.units is None:
         return f"{first.source} has no rows in {_partition(plan, value).path()}, or is not there"
     return f"{plan.tasks[-1].output_table.name} has no published partition that says what a row takes"
@@ -68,7 +60,7 @@ def _count(hook: MaxFrameHook, table: str, partition: PartitionSpec) -> int:
     return int(hook.execute_sql(f"SELECT COUNT(*) FROM {quote_name(table)} WHERE {where}")[0][0])
 
 
-def _published(hook: MaxFrameHook, plan: Plan, task: StagePlan) -> Figures:
+def _published(hook: MaxFrameHook, plan: Plan, task: TaskPlan) -> Figures:
     """Return what the newest partition of a task's table took that models have worked on."""
     table = task.output_table.name
     partition = _newest_partition(hook, plan, table)
@@ -77,19 +69,25 @@ def _published(hook: MaxFrameHook, plan: Plan, task: StagePlan) -> Figures:
     columns = {c.name for c in hook.table_columns(table)[0]}
     rows = f"(SELECT * FROM {quote_name(table)} WHERE {partition.sql(' AND ')})"
     note = f"{table} {partition.path()}"
-    asked, hours = read_spending(hook.execute_sql(count_frames(rows, columns, _model_stages(task)))[0])
+    parts = [stage.part() for stage in task.row_stages]
+    paid = [part.stage for part in parts if part.calls]
+    asked, hours = read_spending(hook.execute_sql(count_frames(rows, columns, paid))[0])
     if not asked:
         return Figures()
 
     def figure(number: float | None) -> Figure | None:
         return None if number is None else Figure(float(f"{number:.6g}"), Source.MEASURED, note)
 
+    kinds: dict[str, list[str]] = {}
+    for part in parts:
+        for column, kind in part.tokens.items():
+            kinds.setdefault(f"{kind}_tokens", []).append(column)
     tokens = {
         name: figure(sum(map(float, hook.execute_sql(_mean_of(there, rows))[0])))
-        for name, all_columns in _TOKENS.items()
+        for name, all_columns in kinds.items()
         if (there := [c for c in all_columns if c in columns])
     }
-    owners = [name for name in _UNITS if name in columns]
+    owners = [name for name in IMAGE_OWNERS if name in columns]
     if not owners:
         return Figures(**tokens)
     made, units = hook.execute_sql(_made(owners, rows))[0]
@@ -109,10 +107,6 @@ def _newest_partition(hook: MaxFrameHook, plan: Plan, table: str) -> PartitionSp
     fixed = plan.partition.fixed_values
     ours = [s for s in specs if s.columns == plan.partition.columns and s.values[1:] == fixed]
     return max(ours, key=lambda spec: spec.values[0], default=None)
-
-
-def _model_stages(task: StagePlan) -> list[Stage]:
-    return [stage for stage in task.stages if stage in task.models]
 
 
 def _mean_of(columns: list[str], rows: str) -> str:

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from airflow_provider_drivepipe.scenario.drafting import (
+from airflow_provider_drivepipe.documents.drafting import (
     Draft,
     can_split,
     conventional,
@@ -22,7 +22,7 @@ from airflow_provider_drivepipe.scenario.drafting import (
 )
 from airflow_provider_drivepipe.scenario.model import InputShape, Scenario, Target
 from airflow_provider_drivepipe.scenario.rules import EXAMPLES
-from airflow_provider_drivepipe.scenario.stage_guide import INPUT_SHAPES, TARGETS
+from airflow_provider_drivepipe.pipelines.driving.guide import INPUT_SHAPES, TARGETS
 
 _WIDTH = 80
 _WHERE_TO = ("scenario_name", "video_input_table", "output_table", "output_tables")

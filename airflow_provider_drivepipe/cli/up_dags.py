@@ -142,7 +142,7 @@ def request(
 
 def _plans(dags: Path) -> Iterator[Plan]:
     """Yield the plans of the scenario files below a folder; what is wrong with others, Airflow says."""
-    from airflow_provider_drivepipe.scenario.plan import plan
+    from airflow_provider_drivepipe.pipelines.driving.plan import plan
 
     for folder in sorted({file.parent for pattern in ("*.yaml", "*.yml") for file in dags.rglob(pattern)}):
         for file in scenario_files(folder):

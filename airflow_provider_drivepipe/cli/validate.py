@@ -14,7 +14,7 @@ from airflow_provider_drivepipe.exceptions import DrivepipeError
 from airflow_provider_drivepipe.scenario.clashes import Clashes
 from airflow_provider_drivepipe.scenario.loading import ScenarioError, load_scenario, scenario_files
 from airflow_provider_drivepipe.scenario.model import Scenario
-from airflow_provider_drivepipe.scenario.plan import plan
+from airflow_provider_drivepipe.pipelines.driving.plan import plan
 
 if TYPE_CHECKING:
     from airflow_provider_drivepipe.cli.online import OnlineLookup

@@ -30,7 +30,7 @@ def trigger_form(plan: Plan, partition_value: str | None) -> dict[str, Param]:
             pattern=pattern or ".*",
         )
     }
-    if any(not task.manifest for task in plan.tasks):
+    if not all(task.is_listing for task in plan.tasks):
         form["reprocess"] = Param(
             str(plan.selection.reprocess),
             type="string",
@@ -58,28 +58,18 @@ def trigger_form(plan: Plan, partition_value: str | None) -> dict[str, Param]:
             "go. What was paid for them is kept for 30 days"
         ),
     )
-    if any(task.manifest for task in plan.tasks):
+    if any(task.is_listing for task in plan.tasks):
         form["allow_empty"] = Param(
             False,
             type="boolean",
             title="The listing may be empty",
             description="for this run: publish an empty manifest when no video is found",
         )
-    if any(task.frames for task in plan.tasks):
-        form["frame_fps"] = Param(
-            None,
-            type=["null", "string"],
-            pattern=r"^\s*\d+(\.\d+)?(\s*/\s*\d+(\.\d+)?)?\s*$",
-            title="Frames per second",
-            description="for this run: 2, 0.5 or 1/2. Empty: as the scenario says",
-        )
-    if any(task.labels for task in plan.tasks):
-        form["label_prompt"] = Param(
-            None,
-            type=["null", "string"],
-            format="multiline",
-            title="Prompt",
-            description="for this run. Empty: as the scenario says",
+    for param in plan.run_params.values():
+        shape = {"pattern": param.pattern} if param.pattern else {}
+        shape |= {"format": "multiline"} if param.multiline else {}
+        form[param.name] = Param(
+            None, type=["null", "string"], title=param.title, description=param.description, **shape
         )
     return form
 

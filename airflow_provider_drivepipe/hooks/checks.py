@@ -16,22 +16,22 @@ from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_drivepipe.contracts import Column, Stage
+from airflow_provider_drivepipe.contracts import Column
 from airflow_provider_drivepipe.exceptions import ConfigurationError, DrivepipeError, RemoteJobError
 from airflow_provider_drivepipe.hooks.drivepipe import check_python
 from airflow_provider_drivepipe.hooks.errors import oss_errors
 from airflow_provider_drivepipe.hooks.sessions import SessionTags
-from airflow_provider_drivepipe.pipelines.stage_sql import create_table, drop_table
-from airflow_provider_drivepipe.scenario.options import OssOptions
+from airflow_provider_drivepipe.sql import create_table, drop_table
+from airflow_provider_drivepipe.worker.answer_rows import succeeded
 from airflow_provider_drivepipe.worker.answers import Response, answer_text, call_failure, embedding_vector
-from airflow_provider_drivepipe.worker.label_rows import succeeded
 
 if TYPE_CHECKING:
     from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
-    from airflow_provider_drivepipe.pipelines.context import ModelAccess
+    from airflow_provider_drivepipe.stages.graph import ModelAccess
 
 NAME = "drivepipe_doctor"
 """What the names of everything that checks make begin with, and the DAG id in the tags of their session."""
+_MOUNT_PATH = "/mnt/drivepipe"
 _TABLE_DAYS = 1
 _INPUT = (Column("name", "string"),)
 _RESULT = (Column("response", "string"), Column("success", "boolean"))
@@ -283,8 +283,8 @@ def _run(site: Site, graph: Callable[[Any], Any]) -> Response:
     """Run a job over the scratch table; return the response of its one row, or raise RemoteJobError."""
     import maxframe.dataframe as md
 
-    from airflow_provider_drivepipe.pipelines.context import graph_building
     from airflow_provider_drivepipe.pipelines.probes import into_table
+    from airflow_provider_drivepipe.stages.graph import graph_building
 
     with site.hook.errors(), graph_building(site.hook.odps):
         rows = md.read_odps_table(site.input, odps_entry=site.hook.odps)
@@ -310,13 +310,13 @@ def _function(site: Site) -> str:
 
 def _mount(site: Site) -> str:
     from airflow_provider_drivepipe.pipelines import probes
-    from airflow_provider_drivepipe.pipelines.context import MountOptions
+    from airflow_provider_drivepipe.stages.worker_call import MountOptions
 
     settings = site.hook.oss_settings.require_oss()
     if not settings.role_arn:
         raise NotChecked("the connection has no oss_role_arn")
     root = site.hook.oss_root(site.bucket or "")
-    mount = MountOptions(str(root), OssOptions("").mount_path, settings.role_arn)
+    mount = MountOptions(str(root), _MOUNT_PATH, settings.role_arn)
     copy = (site.object, _copy(site)) if site.has_object else None
     said = _run(site, lambda rows: probes.use_mount(rows, mount, copy)).text
     return f"{settings.role_arn} mounts {root}: {said}"
@@ -347,17 +347,17 @@ def _models(site: Site) -> str:
 
 
 def _access(site: Site) -> ModelAccess:
-    from airflow_provider_drivepipe.pipelines.context import ModelAccess
+    from airflow_provider_drivepipe.stages.graph import ModelAccess
 
     key = site.hook.oss_settings.require_oss().access_key
-    return ModelAccess(site.hook.settings.require_model_project(), key.id, key.secret)
+    return ModelAccess(site.hook.settings.require_model_project(), key)
 
 
 def _picture(site: Site) -> str:
     return f"{site.hook.oss_root(site.bucket or '')}/{site.object}"
 
 
-def _model_of(site: Site, stage: Stage) -> str:
+def _model_of(site: Site, stage: str) -> str:
     model = (site.models or {}).get(stage)
     if model is None:
         raise NotChecked(f"no model is named for stage {stage}")
@@ -367,7 +367,7 @@ def _model_of(site: Site, stage: Stage) -> str:
 def _generate(site: Site) -> str:
     from airflow_provider_drivepipe.pipelines import probes
 
-    model = _model_of(site, Stage.LABEL)
+    model = _model_of(site, "label")
     response = _run(site, lambda rows: probes.answer(rows, _picture(site), model, _access(site)))
     return f"{model} answers {answer_text(response)[:_SHOWN]!r}"
 
@@ -375,7 +375,7 @@ def _generate(site: Site) -> str:
 def _embed(site: Site) -> str:
     from airflow_provider_drivepipe.pipelines import probes
 
-    model = _model_of(site, Stage.IMAGE_EMBEDDING)
+    model = _model_of(site, "image_embedding")
     vector = embedding_vector(
         _run(site, lambda rows: probes.vector(rows, _picture(site), model, _access(site)))
     )

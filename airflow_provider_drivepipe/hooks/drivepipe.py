@@ -16,7 +16,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow_provider_drivepipe import __version__
 from airflow_provider_drivepipe.contracts import Column, OssUri
 from airflow_provider_drivepipe.exceptions import ConfigurationError
-from airflow_provider_drivepipe.hooks.connection import CONN_TYPE, DrivepipeSettings, read_settings
+from airflow_provider_drivepipe.hooks.connection import CONN_TYPE, AccessKey, DrivepipeSettings, read_settings
 from airflow_provider_drivepipe.hooks.errors import maxcompute_errors
 
 if TYPE_CHECKING:
@@ -127,6 +127,22 @@ class DrivepipeHook(BaseHook):
     def oss_root(self, bucket: str, root: str | None = None) -> OssUri:
         """Return the root of all inputs and outputs: ``root`` if given, else the whole bucket."""
         return OssUri.parse(root) if root else OssUri(self.oss_settings.require_oss().netloc, bucket)
+
+    def role_arn(self) -> str:
+        """Return the RAM role with which workers mount OSS; raise ConfigurationError without one."""
+        return self.oss_settings.require_role_arn()
+
+    def model_project(self) -> str:
+        """Return the project that holds the models; raise ConfigurationError without one."""
+        return self.settings.require_model_project()
+
+    def oss_key(self) -> AccessKey:
+        """Return the key pair of OSS; raise ConfigurationError without one."""
+        return self.oss_settings.require_oss().access_key
+
+    def image_places(self) -> tuple[str, ...]:
+        """Return the endpoints of OSS at which the key pair can read images."""
+        return self.oss_settings.require_oss().netlocs
 
     def errors(self) -> AbstractContextManager[None]:
         """Return a context in which the SDKs' errors become ours, naming the connection and the endpoint."""

@@ -9,7 +9,7 @@ it takes over and removes what the owner left. Whether it is alive Airflow says;
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -20,8 +20,8 @@ from airflow_provider_drivepipe.contracts import Column
 from airflow_provider_drivepipe.exceptions import ConfigurationError, PartitionBusyError, RemoteJobError
 from airflow_provider_drivepipe.hooks.run_process import RunProcess
 from airflow_provider_drivepipe.hooks.sessions import SessionTags, installation
-from airflow_provider_drivepipe.pipelines.stage_sql import create_table, drop_table, quote_name, quote_text
-from airflow_provider_drivepipe.pipelines.stage_tables import WORKING_TABLE_LIFECYCLE_DAYS, WorkingTables
+from airflow_provider_drivepipe.sql import create_table, drop_table, quote_name, quote_text
+from airflow_provider_drivepipe.lifecycle.tables import WORKING_TABLE_LIFECYCLE_DAYS, WorkingTables
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -184,16 +184,13 @@ class PartitionLock:
         if holder is not None and holder.task == self._owner:
             self._hook.execute_sql(drop_table(self._working.lock))
 
-    def drop_leftovers(self) -> list[str]:
-        """Drop working tables of other tries and runs of the partition; return their names.
+    def leftovers(self) -> list[str]:
+        """Return the working tables of other tries and runs of the partition.
 
-        Only the holder of the lock may do this.
+        Only the holder of the lock may touch them.
         """
         keep = {*self._working.all(), self._working.lock}
-        found = [name for name in self._hook.list_tables(self._working.prefix) if name not in keep]
-        for name in found:
-            self._hook.execute_sql(drop_table(name))
-        return found
+        return [name for name in self._hook.list_tables(self._working.prefix) if name not in keep]
 
     def _create(self) -> bool:
         sql = create_table(
@@ -216,19 +213,21 @@ class PartitionLock:
         return Holder(self._owner, installation(), RunProcess.of_this_run()).comment()
 
 
-def drop_working_tables(hook: DrivepipeHook, working: WorkingTables) -> None:
-    """Drop the working tables of a try; those that are gone already are no error."""
-    for table in working.all():
+def drop_tables(hook: DrivepipeHook, tables: Sequence[str]) -> None:
+    """Drop working tables that earlier tries and runs left."""
+    for table in tables:
         hook.execute_sql(drop_table(table))
+    if tables:
+        hook.log.info("dropped what earlier tries and runs left: %s", ", ".join(tables))
 
 
 def take_partition(
     context: Context, hook: DrivepipeHook, working: WorkingTables, owner: SessionTags
-) -> SessionTags | None:
+) -> tuple[SessionTags | None, list[str]]:
     """Own the partition, or wait for it without a worker slot and without using up a retry.
 
-    Removes working tables that other tries and runs left. Returns the dead task instance that the partition
-    was taken over from, if any. Raises AirflowRescheduleException while another task holds the partition.
+    Returns the dead task instance that it was taken over from, if any, and the working tables that other tries
+    and runs left. Raises AirflowRescheduleException while another task holds the partition.
     """
     lock = PartitionLock(hook, working, owner)
     try:
@@ -244,13 +243,17 @@ def take_partition(
             dead.task_id,
             dead.try_number,
         )
-    leftovers = lock.drop_leftovers()
-    if leftovers:
-        hook.log.info("dropped what earlier tries and runs left: %s", ", ".join(leftovers))
-    return dead
+    return dead, lock.leftovers()
 
 
-def leave_partition(hook: DrivepipeHook, working: WorkingTables, owner: SessionTags) -> None:
-    """Drop a try's working tables and give its lock back."""
-    drop_working_tables(hook, working)
+def leave_partition(
+    hook: DrivepipeHook, working: WorkingTables, owner: SessionTags, drop: bool = True
+) -> None:
+    """Drop a try's working tables, those that are gone already too, and give its lock back.
+
+    :param drop: False leaves the tables to the next run of the partition.
+    """
+    if drop:
+        for table in working.all():
+            hook.execute_sql(drop_table(table))
     PartitionLock(hook, working, owner).release()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from airflow_provider_drivepipe.exceptions import ConfigurationError, QuotaError, TransientError
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
-from airflow_provider_drivepipe.pipelines.stage_sql import quote_name
+from airflow_provider_drivepipe.sql import quote_name
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from airflow.sdk import BaseOperatorLink
 from airflow.sdk.execution_time.xcom import XCom
@@ -10,7 +10,15 @@ from airflow.sdk.execution_time.xcom import XCom
 if TYPE_CHECKING:
     from airflow.sdk.types import TaskInstanceKey
 
-    from airflow_provider_drivepipe.operators.base import MaxFrameStageOperator
+
+class HasLogView(Protocol):
+    """An operator with a job."""
+
+    logview: str | None
+
+    @property
+    def has_job(self) -> bool:
+        """Whether this process has submitted a job or goes on with one."""
 
 
 class LogViewLink(BaseOperatorLink):
@@ -23,7 +31,7 @@ class LogViewLink(BaseOperatorLink):
         """XCom key that holds the address; pushed before the task waits."""
         return "logview"
 
-    def get_link(self, operator: MaxFrameStageOperator, *, ti_key: TaskInstanceKey) -> str:  # type: ignore[override]  # used with these operators only
+    def get_link(self, operator: HasLogView, *, ti_key: TaskInstanceKey) -> str:  # type: ignore[override]  # used with these operators only
         """Return the address, or an empty string for a task that has no job.
 
         Airflow asks in the task's own process when the task has ended. An XCom that is not there would be an

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_drivepipe.hooks.maxframe import Job
@@ -11,7 +13,15 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 RECORD_KEY = "maxframe_job"
-REPROCESSED_KEY = "reprocessed"
+
+
+class RunMark(StrEnum):
+    """What a run remembers of its earlier tries."""
+
+    REPROCESSED = "reprocessed"
+    """It has published with ``reprocess: all``; its retries only repair what failed."""
+    KEPT_WAVES = "kept_waves"
+    """It ended early and kept what it had made; with ``reprocess: all`` the next try goes on from there."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +29,10 @@ class JobRecord:
     """A job, the try that submitted it, and whether it is finished with.
 
     :param dag_id: empty between the start of the session and the submission.
-    :param started: seconds since the epoch.
+    :param started: when the first wave began, in seconds since the epoch.
     :param working: owner part of the working tables' names, see ``WorkingTables``.
+    :param wave: which job of the run it is, from 0.
+    :param waves: how many there are.
     """
 
     session_id: str
@@ -28,12 +40,24 @@ class JobRecord:
     try_number: int
     started: float
     working: str
+    wave: int = 0
+    waves: int = 1
     done: bool = False
 
     @property
     def job(self) -> Job:
         """Identity of the job."""
         return Job(self.session_id, self.dag_id)
+
+    def progress(self) -> str:
+        """Return which wave it is and how long the others may take, as the rest of a sentence."""
+        if self.waves == 1:
+            return ""
+        text = f", wave {self.wave + 1} of {self.waves}"
+        if self.wave:
+            left = (time.time() - self.started) / self.wave * (self.waves - self.wave)
+            text += f"; about {max(1, round(left / 60))} minutes left"
+        return text
 
 
 def load_record(context: Context) -> JobRecord | None:
@@ -47,11 +71,11 @@ def store_record(context: Context, record: JobRecord, done: bool = False) -> Non
     context["task_state_store"].set(RECORD_KEY, {**asdict(record), "done": done})
 
 
-def is_reprocessed(context: Context) -> bool:
-    """Whether this run has published with ``reprocess: all``; its retries only repair what failed."""
-    return bool(context["task_state_store"].get(REPROCESSED_KEY))
+def has_mark(context: Context, mark: RunMark) -> bool:
+    """Whether an earlier try of the run, or this one, has set a mark."""
+    return bool(context["task_state_store"].get(str(mark)))
 
 
-def mark_reprocessed(context: Context) -> None:
-    """Remember that this run has published with ``reprocess: all``."""
-    context["task_state_store"].set(REPROCESSED_KEY, True)
+def set_mark(context: Context, mark: RunMark) -> None:
+    """Remember something for later tries of the run."""
+    context["task_state_store"].set(str(mark), True)

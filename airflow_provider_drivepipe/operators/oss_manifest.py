@@ -5,17 +5,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-
-from airflow_provider_drivepipe.assets import publish_asset_events
+from airflow_provider_drivepipe import sql
 from airflow_provider_drivepipe.contracts import (
     MANIFEST_COLUMNS,
     OssUri,
     Reason,
-    Stage,
     StageCounts,
     StageReport,
     Verdict,
@@ -23,98 +20,88 @@ from airflow_provider_drivepipe.contracts import (
 from airflow_provider_drivepipe.exceptions import ConfigurationError, DataGateError, EmptyInputError
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.hooks.errors import oss_errors
-from airflow_provider_drivepipe.hooks.partition_lock import leave_partition, tags_of, take_partition
-from airflow_provider_drivepipe.operators.partition import (
-    PARTITION_SPEC_TEMPLATE,
-    partition_spec_from_context,
-    run_params,
+from airflow_provider_drivepipe.hooks.partition_lock import (
+    drop_tables,
+    leave_partition,
+    tags_of,
+    take_partition,
 )
-from airflow_provider_drivepipe.operators.report import push_report, skip_downstream
-from airflow_provider_drivepipe.operators.retry import with_retry_policy
-from airflow_provider_drivepipe.pipelines import stage_sql
-from airflow_provider_drivepipe.pipelines.failures import SHOWN, FailedInput, FailureSample
-from airflow_provider_drivepipe.pipelines.manifest import LeftOut, manifest_row
-from airflow_provider_drivepipe.pipelines.publishing import Shrinking
-from airflow_provider_drivepipe.pipelines.stage_tables import WORKING_TABLE_LIFECYCLE_DAYS, WorkingTables
-from airflow_provider_drivepipe.scenario.options import (
-    GateOptions,
-    ManifestOptions,
-    PartitionOptions,
-    TableOptions,
-)
+from airflow_provider_drivepipe.lifecycle.failures import SHOWN, FailedInput, FailureSample
+from airflow_provider_drivepipe.lifecycle.publishing import Shrinking
+from airflow_provider_drivepipe.lifecycle.tables import WORKING_TABLE_LIFECYCLE_DAYS, WorkingTables
+from airflow_provider_drivepipe.operators.base import PartitionOperator, take
+from airflow_provider_drivepipe.operators.report import skip_downstream
+from airflow_provider_drivepipe.pipelines.driving.manifest import LeftOut, Manifest, manifest_row
+from airflow_provider_drivepipe.pipelines.driving.options import ManifestOptions
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
+from airflow_provider_drivepipe.scenario.run_params import RunParams, read_params
+from airflow_provider_drivepipe.stages.stage import Stage
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_drivepipe.scenario.run_params import RunParams
-
 _BATCH = 5000
 
 
-class OssManifestOperator(BaseOperator):
+class OssManifestOperator(PartitionOperator):
     """Writes one partition of the manifest: a row per video object below the prefix.
 
     Objects that are no videos (other extensions, folder markers) are left out as ``filtered``; videos of
     zero bytes are left out as ``failed`` with ``empty_file``. Both are counted by reason. The partition is
     replaced in one statement, unless it would lose too many of its videos, or the listing finds none.
+    Arguments beside these are the fields of :class:`ManifestOptions` (``bucket``, ``video_extensions``) and
+    those of :class:`PartitionOperator`.
 
-    :param options: bucket, prefix and extensions. ``{<partition column>}`` in the prefix becomes the
-        partition's value, so that ``trips/{ds}/`` lists one day.
-    :param output_table: manifest table; created when it is missing.
-    :param later_models: models that tasks behind this one call, looked up before anything is done.
+    :param prefix: key prefix to list, as a template. ``{<partition column>}`` becomes the partition's value
+        too, so that ``trips/{ds}/`` lists one day.
+    :param stages: the listing, instead of all of these.
     """
 
-    template_fields: Sequence[str] = ("partition_spec",)
+    template_fields: Sequence[str] = (*PartitionOperator.template_fields, "prefix")
     ui_color = "#d0e0e3"
-    stage_name: str = str(Stage.MANIFEST)
+    stage_name = Manifest.name
 
     def __init__(
-        self,
-        *,
-        scenario: str,
-        partition: PartitionOptions,
-        options: ManifestOptions,
-        output_table: TableOptions,
-        gate: GateOptions | None = None,
-        conn_id: str = DrivepipeHook.default_conn_name,
-        oss_conn_id: str | None = None,
-        later_models: Sequence[str] = (),
-        **kwargs: Any,
+        self, *, prefix: str | None = None, stages: Sequence[Stage] = (), **kwargs: Any
     ) -> None:
-        super().__init__(**with_retry_policy(kwargs))
-        self.scenario = scenario
-        self.partition = partition
-        self.partition_spec = PARTITION_SPEC_TEMPLATE
-        self.options = options
-        self.output_table = output_table
-        self.gate = gate or GateOptions()
-        self.conn_id = conn_id
-        self.oss_conn_id = oss_conn_id
-        self.later_models = later_models
+        options = take(ManifestOptions, kwargs)
+        super().__init__(**kwargs)
+        given = next((stage for stage in stages if isinstance(stage, Manifest)), None)
+        self.listing = given or Manifest(ManifestOptions(**options, prefix=prefix or ""))
+        self.prefix = prefix
+
+    @property
+    def options(self) -> ManifestOptions:
+        """Bucket, prefix and extensions, with the prefix as its template has become."""
+        options = self.listing.options
+        return options if self.prefix is None else replace(options, prefix=self.prefix)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """List, stage, publish, report."""
         started = time.time()
         ti = context["ti"]
         hook = DrivepipeHook(self.conn_id, self.oss_conn_id, run_identity=f"{ti.dag_id}/{ti.run_id}")
-        partition = partition_spec_from_context(context, self.partition)
-        params = run_params(context)
+        partition = self.owned_partition(context)
+        try:
+            params, _ = read_params(context["params"])
+        except ValueError as error:
+            raise ConfigurationError(f"this run's params do not fit: {error}") from error
         if self.later_models:
             hook.require_models(self.later_models)
         owner = tags_of(context)
-        working = WorkingTables.of(self.output_table.name, partition, owner.text())
+        working = WorkingTables.of(self.output_table, partition, owner.text())
         counts = Counter[str]()
         failed: list[FailedInput] = []
-        take_partition(context, hook, working, owner)
+        _, left = take_partition(context, hook, working, owner)
+        drop_tables(hook, left)
         try:
             self._stage(hook, partition, working.staging, counts, failed)
             removed = self._publish(hook, partition, working.staging, counts, params)
         finally:
             leave_partition(hook, working, owner)
-        report = self._report(partition, counts, removed, time.time() - started)
-        push_report(context, report, FailureSample(report.failures, tuple(failed)) if failed else None)
-        publish_asset_events(context, self.outlets, report.to_json(), partition)
+        report = self._report(context, partition, counts, removed, time.time() - started)
+        sample = FailureSample(report.failures, tuple(failed)) if failed else None
+        self.publish_report(context, report, sample, partition)
         self._check_gate(report)
         skip_downstream(self, report, params)
         return report.to_json()
@@ -132,7 +119,7 @@ class OssManifestOperator(BaseOperator):
         Counts the objects by what became of them, and keeps the first that failed.
         """
         hook.execute_sql(
-            stage_sql.create_table(
+            sql.create_table(
                 staging, MANIFEST_COLUMNS, lifecycle_days=WORKING_TABLE_LIFECYCLE_DAYS, if_not_exists=False
             )
         )
@@ -189,21 +176,21 @@ class OssManifestOperator(BaseOperator):
     ) -> int:
         """Replace the partition unless it would lose too much; return how many videos it lost."""
         hook.execute_sql(
-            stage_sql.create_table(
-                self.output_table.name,
+            sql.create_table(
+                self.output_table,
                 MANIFEST_COLUMNS,
-                tuple(self.partition.columns),
-                self.output_table.lifecycle_days,
+                partition.columns,
+                self.lifecycle_days,
             )
         )
-        have = {c.name for c in hook.table_columns(self.output_table.name)[0]}
+        have = {c.name for c in hook.table_columns(self.output_table)[0]}
         want = {c.name for c in MANIFEST_COLUMNS}
         if have != want:
             raise ConfigurationError(
-                f"table {self.output_table.name} is not a manifest table: it lacks columns "
+                f"table {self.output_table} is not a manifest table: it lacks columns "
                 f"({', '.join(sorted(want - have))}) and has others ({', '.join(sorted(have - want))})"
             )
-        table, staged = stage_sql.quote_name(self.output_table.name), stage_sql.quote_name(staging)
+        table, staged = sql.quote_name(self.output_table), sql.quote_name(staging)
         [[published, gone]] = hook.execute_sql(
             "SELECT COUNT(*), SUM(CASE WHEN s.`video_path` IS NULL THEN 1 ELSE 0 END) FROM ("
             f"SELECT `video_path` FROM {table} WHERE {partition.sql(' AND ')}) p LEFT JOIN "
@@ -211,7 +198,7 @@ class OssManifestOperator(BaseOperator):
         )
         removed = int(gone or 0)
         self._check(partition, params, int(published), removed, counts)
-        columns = stage_sql.column_list([c.name for c in MANIFEST_COLUMNS])
+        columns = sql.column_list([c.name for c in MANIFEST_COLUMNS])
         hook.execute_sql(
             f"INSERT OVERWRITE TABLE {table} PARTITION ({partition.sql(', ')}) SELECT {columns} FROM {staged}"
         )
@@ -233,7 +220,7 @@ class OssManifestOperator(BaseOperator):
     ) -> None:
         """Raise before a slip in the prefix takes a published partition away."""
         place = f"oss://{self.options.bucket}/{self._prefix(partition)}"
-        where = f"{self.output_table.name} {partition.path()}"
+        where = f"{self.output_table} {partition.path()}"
         if not params.allow_shrink:
             empties = published > 0 and not counts["ok"]
             Shrinking(where, place, published, removed, counts["ok"], empties).check(self.gate.max_shrink)
@@ -246,35 +233,35 @@ class OssManifestOperator(BaseOperator):
             )
 
     def _report(
-        self, partition: PartitionSpec, counts: Counter[str], removed: int, seconds: float
+        self, context: Context, partition: PartitionSpec, counts: Counter[str], removed: int, seconds: float
     ) -> StageReport:
         failed = counts[Reason.EMPTY_FILE]
-        books = StageCounts(counts.total(), counts["ok"], failed, counts.total() - counts["ok"] - failed)
+        total = StageCounts(counts.total(), counts["ok"], failed, counts.total() - counts["ok"] - failed)
         if _found_nothing(counts):
             verdict = Verdict.EMPTY_INPUT
         else:
             verdict = Verdict.COMPLETED_WITH_FAILURES if failed else Verdict.COMPLETED
         self.log.info(
-            "%d objects: %d videos%s", books.rows_in, books.ok, _left_out(counts) or ", none left out"
+            "%d objects: %d videos%s", total.rows_in, total.ok, _left_out(counts) or ", none left out"
         )
         return StageReport(
-            scenario=self.scenario,
+            scenario=self.scenario or context["ti"].dag_id,
             stage=self.stage_name,
-            table=self.output_table.name,
+            table=self.output_table,
             partition=partition.path(),
             verdict=verdict,
-            rows_in=books.rows_in,
-            ok=books.ok,
-            failed=books.failed,
-            filtered=books.filtered,
-            skipped=books.skipped,
+            rows_in=total.rows_in,
+            ok=total.ok,
+            failed=total.failed,
+            filtered=total.filtered,
+            skipped=total.skipped,
             carried_over=0,
             removed=removed,
             failures={self.stage_name: {str(Reason.EMPTY_FILE): failed}} if failed else {},
             filtered_reasons={
                 reason: n for reason, n in sorted(counts.items()) if reason not in ("ok", Reason.EMPTY_FILE)
             },
-            stages={self.stage_name: asdict(books)},
+            stages={self.stage_name: asdict(total)},
             seconds=round(seconds, 3),
         )
 

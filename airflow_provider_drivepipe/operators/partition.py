@@ -1,4 +1,4 @@
-"""The one place where an Airflow run's partition and params are read."""
+"""The one place where an Airflow run's partition is read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from airflow_provider_drivepipe.scenario.partition import (
     default_partition_value,
     resolve_partition_value,
 )
-from airflow_provider_drivepipe.scenario.run_params import RunParams
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -47,9 +46,9 @@ def partition_spec_from_context(context: Context, options: PartitionOptions) -> 
         raise ConfigurationError(str(error)) from error
 
 
-def run_params(context: Context) -> RunParams:
-    """Return the params of the run. Raises ConfigurationError when they do not fit."""
+def read_partition_spec(text: str) -> PartitionSpec:
+    """Return the partition that a rendered template names; raise ConfigurationError when it is none."""
     try:
-        return RunParams.read(context["params"])
+        return PartitionSpec.parse(text)
     except ValueError as error:
-        raise ConfigurationError(f"this run's params do not fit: {error}") from error
+        raise ConfigurationError(str(error)) from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk.exceptions import DownstreamTasksSkipped
 
 from airflow_provider_drivepipe.contracts import Reason, StageReport, Verdict
-from airflow_provider_drivepipe.pipelines.failures import XCOM_KEY, FailureSample
+from airflow_provider_drivepipe.lifecycle.failures import XCOM_KEY, FailureSample
 from airflow_provider_drivepipe.scenario.prices import spending_text
 
 if TYPE_CHECKING:

@@ -16,13 +16,13 @@ from airflow_provider_drivepipe.exceptions import (
     PartitionShrinksError,
     QuotaError,
     TransientError,
-    UnbalancedBooksError,
+    UnbalancedCountsError,
 )
 
 _USELESS = {
     ConfigurationError: "a retry cannot mend the scenario, the connection or a table",
     AuthenticationError: "a retry cannot mend the access key or the role",
-    UnbalancedBooksError: "rows went missing; look before anything is paid again",
+    UnbalancedCountsError: "rows went missing; look before anything is paid again",
     PartitionShrinksError: "the input lost rows, or the run may say allow_shrink",
     EmptyInputError: "the place is empty, or the scenario may say allow_empty",
     DataGateError: "the partition is published; Clear the task to work on the failed rows again",

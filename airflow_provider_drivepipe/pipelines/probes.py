@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import cloudpickle
 import maxframe.dataframe as md
-from maxframe.udf import with_fs_mount, with_python_requirements, with_running_options
 
-from airflow_provider_drivepipe import worker
-from airflow_provider_drivepipe.pipelines.context import (
+from airflow_provider_drivepipe.stages.generate import Image, Text
+from airflow_provider_drivepipe.stages.graph import ModelAccess
+from airflow_provider_drivepipe.stages.model_calls import embed, generate
+from airflow_provider_drivepipe.stages.worker_call import (
     PILLOW_REQUIREMENT,
     PYAV_REQUIREMENT,
-    ModelAccess,
     MountOptions,
-    declared_dtypes,
+    WorkerCall,
 )
-from airflow_provider_drivepipe.pipelines.models import embed_images, generate_labels
-from airflow_provider_drivepipe.scenario.options import ImageEmbeddingOptions, LabelOptions
 from airflow_provider_drivepipe.worker.probes import (
     RESPONSE,
     SUCCESS,
@@ -28,8 +25,6 @@ from airflow_provider_drivepipe.worker.probes import (
     read_and_write,
     report,
 )
-
-cloudpickle.register_pickle_by_value(worker)
 
 _PROMPT = "Answer with one word: which colour is this picture?"
 _MAX_TOKENS = 16
@@ -62,16 +57,13 @@ def answer(rows: Any, picture: str, model: str, access: ModelAccess) -> Any:
 
     :param picture: its OSS URI.
     """
-    answers = generate_labels(
-        rows.assign(image_url=picture), LabelOptions(model, _PROMPT, max_tokens=_MAX_TOKENS), access
-    )
-    return answers.rename(columns={"label_response": RESPONSE, "label_success": SUCCESS})
+    content = (Image("image_url"), Text(_PROMPT))
+    return generate(rows.assign(image_url=picture), model, content, _MAX_TOKENS, access)
 
 
 def vector(rows: Any, picture: str, model: str, access: ModelAccess) -> Any:
     """Return lazy rows with a model's embedding of a picture."""
-    answers = embed_images(rows.assign(image_url=picture), ImageEmbeddingOptions(model), access)
-    return answers.rename(columns={"embedding_response": RESPONSE, "embedding_success": SUCCESS})
+    return embed(rows.assign(image_url=picture), model, Image("image_url"), None, access)
 
 
 def _in_worker(
@@ -83,19 +75,8 @@ def _in_worker(
     def report_chunk(chunk: Any) -> Any:
         return report(chunk, probe)
 
-    function = with_running_options(engine="dpe", cpu=1, memory=2)(report_chunk)
-    if requirements:
-        function = with_python_requirements(*requirements)(function)
-    if mount is not None:
-        function = with_fs_mount(mount.root, mount.path, storage_options={"role_arn": mount.role_arn})(
-            function
-        )
-    return rows.mf.apply_chunk(
-        function,
-        output_type="dataframe",
-        dtypes=declared_dtypes({RESPONSE: "object", SUCCESS: "bool"}),
-        skip_infer=True,
-    )
+    call = WorkerCall(memory_gb=2, requirements=requirements, mount=mount)
+    return call.rows(rows, report_chunk, {RESPONSE: "object", SUCCESS: "bool"})
 
 
 def into_table(rows: Any, table: str) -> Any:

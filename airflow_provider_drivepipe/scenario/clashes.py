@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from airflow_provider_drivepipe.pipelines.driving.frames import FrameExtraction
+from airflow_provider_drivepipe.pipelines.driving.images import ImagePreparation
+from airflow_provider_drivepipe.pipelines.driving.plan import plan
 from airflow_provider_drivepipe.scenario.loading import Problem, ScenarioError
 from airflow_provider_drivepipe.scenario.model import Scenario
-from airflow_provider_drivepipe.scenario.plan import StageKind, plan
 
 
 class Clashes:
@@ -34,16 +36,17 @@ def _claims(scenario: Scenario) -> Iterator[tuple[str, tuple[object, ...], str]]
     yield "scenario_name", ("name", scenario.scenario_name), "has the same scenario_name; choose another"
     partition = (scenario.partition_col, *sorted(scenario.partition_fixed.items()))
     for task in plan(scenario).tasks:
-        key = "video_input_table" if task.kind is StageKind.MANIFEST else "output_table"
+        key = "video_input_table" if task.is_listing else "output_table"
         table = task.output_table.name
         said = f"writes table {table} too; name another, for each run replaces the other's partition"
         yield key, ("table", scenario.conn_id, table, partition), said
-        folders = {
-            "frames_prefix": task.frames and task.frames.frames_prefix,
-            "prepared_prefix": task.images and task.images.write_back and task.images.prepared_prefix,
-        }
-        for key, prefix in folders.items():
-            if prefix and task.oss:
-                root = task.oss.root or task.oss.bucket
-                said = f"writes pictures below {prefix}/ of {root} too; choose another prefix"
-                yield key, ("folder", root, prefix, partition), said
+        frames, images = task.find(FrameExtraction), task.find(ImagePreparation)
+        folders = []
+        if frames:
+            folders.append(("frames_prefix", frames.oss, frames.frames.frames_prefix))
+        if images and images.images.write_back:
+            folders.append(("prepared_prefix", images.oss, images.images.prepared_prefix))
+        for key, oss, prefix in folders:
+            root = oss.root or oss.bucket
+            said = f"writes pictures below {prefix}/ of {root} too; choose another prefix"
+            yield key, ("folder", root, prefix, partition), said

@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from airflow_provider_drivepipe.scenario.fill_in import open_field
-from airflow_provider_drivepipe.scenario.label_schemas import read_label_schema
+from airflow_provider_drivepipe.stages.answer_schemas import read_answer_schema
 from airflow_provider_drivepipe.scenario.messages import shown, value_problems
 from airflow_provider_drivepipe.scenario.model import Scenario
 from airflow_provider_drivepipe.scenario.rules import (
@@ -161,7 +161,7 @@ def _resolve_files(entries: dict[str, _Entry], folder: Path, problems: list[Prob
             text = _text_below(folder, file)
             if key == "label_schema":
                 # Checked here, so that a message does not quote the whole file.
-                text = read_label_schema(text)
+                text = read_answer_schema(text)
         except ValueError as error:
             problems.append(Problem(entry.file, entry.line, key, f"{name}: {error}"))
             del entries[key]

@@ -10,24 +10,26 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from airflow_provider_drivepipe.scenario.frame_rate import check_frame_rate
+from airflow_provider_drivepipe.pipelines.driving.frame_rate import check_frame_rate
 from airflow_provider_drivepipe.scenario.key_path import check_endpoint, check_key_path
-from airflow_provider_drivepipe.scenario.label_schemas import label_fields, load_label_schema
-from airflow_provider_drivepipe.scenario.options import (
+from airflow_provider_drivepipe.stages.answer_schemas import answer_fields, load_answer_schema
+from airflow_provider_drivepipe.stages.generate import Generate
+from airflow_provider_drivepipe.pipelines.driving.options import (
     FrameFilter,
     FrameOptions,
-    Granularity,
     ImageOptions,
     KeyframeOptions,
-    LabelOptions,
     ManifestOptions,
-    PartitionOptions,
     PreparedImages,
-    Reprocess,
     ResizeFilter,
     SamplingRule,
-    SelectionOptions,
     TimestampUnit,
+)
+from airflow_provider_drivepipe.scenario.options import (
+    Granularity,
+    PartitionOptions,
+    Reprocess,
+    SelectionOptions,
 )
 from airflow_provider_drivepipe.scenario.partition import (
     check_key_format,
@@ -35,7 +37,7 @@ from airflow_provider_drivepipe.scenario.partition import (
     parse_partition_key,
 )
 from airflow_provider_drivepipe.scenario.partition_calendar import default_key_format
-from airflow_provider_drivepipe.scenario.prompts import prompt_styles
+from airflow_provider_drivepipe.stages.prompts import prompt_styles
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 _TABLE = re.compile(r"([a-z_][a-z0-9_]*\.)?[a-z_][a-z0-9_]*")
@@ -282,7 +284,7 @@ class Scenario(BaseModel):
         False, description="also a column label_<field> for every property of the label schema"
     )
     repair_rounds: int = Field(
-        LabelOptions.repair_rounds,
+        Generate.repair_rounds,
         ge=0,
         le=3,
         description="how often the model is asked again for an answer that does not fit the label schema",
@@ -453,7 +455,7 @@ class Scenario(BaseModel):
     @classmethod
     def _check_label_schema(cls, value: str | None) -> str | None:
         if value is not None:
-            load_label_schema(value)
+            load_answer_schema(value)
         return value
 
     @field_validator("label_columns")
@@ -461,7 +463,7 @@ class Scenario(BaseModel):
     def _check_label_columns(cls, value: bool, info: ValidationInfo) -> bool:
         schema = info.data.get("label_schema")
         if value and schema:
-            label_fields(schema)
+            answer_fields(schema, "label")
         return value
 
     @field_validator("label_prompt_style")

@@ -1,24 +1,11 @@
-"""What the stages of a plan need to know, as frozen data for the plan, the operators and the pipelines."""
+"""What every task needs to know beside its stages, as frozen data for plans, operators and the life cycle."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
-from airflow_provider_drivepipe.contracts import Column, Stage
-
-
-class SamplingRule(StrEnum):
-    """Which frame stands for a sample time.
-
-    ``AT_TIME``: the frame on screen at the time (largest presentation time not after it).
-    ``NEAREST``: what ``ffmpeg -vf fps=`` picks, the last frame before the middle of the sample's interval.
-    """
-
-    AT_TIME = "at_time"
-    NEAREST = "nearest"
+from airflow_provider_drivepipe.contracts import Column
 
 
 class Granularity(StrEnum):
@@ -38,97 +25,6 @@ class Reprocess(StrEnum):
     CHANGED = "changed"
     FAILED = "failed"
     ALL = "all"
-
-
-@dataclass(frozen=True)
-class ManifestOptions:
-    """Which objects of a bucket are videos."""
-
-    bucket: str
-    prefix: str = ""
-    video_extensions: tuple[str, ...] = (
-        ".mp4",
-        ".mov",
-        ".avi",
-        ".mkv",
-        ".m4v",
-        ".ts",
-        ".webm",
-        ".h264",
-        ".h265",
-    )
-
-
-@dataclass(frozen=True)
-class FrameOptions:
-    """How videos become frames. Exactly one of ``fps`` and ``sample_count`` is set."""
-
-    fps: str | None = "1"
-    """Frames per second, an integer, a decimal or a fraction such as ``1/2``."""
-    sample_count: int | None = None
-    """Frames per video, spread evenly."""
-    sampling_rule: SamplingRule = SamplingRule.AT_TIME
-    frames_prefix: str = ""
-    """Key prefix of the JPEGs below the OSS root; empty: the output table's name."""
-    jpeg_quality: int = 90
-    timeout_sec: int = 120
-    """Deadline per video, in seconds; enforced from outside the decoder."""
-    cpu: int = 1
-    memory_gb: int = 4
-    batch_rows: int = 4
-    """Videos per ``apply_chunk`` call."""
-
-
-@dataclass(frozen=True)
-class LabelOptions:
-    """How a vision-language model labels an image."""
-
-    model: str
-    prompt: str
-    prompt_name: str = "inline"
-    """For people: ``<name>/<version>`` of a prompt that has both."""
-    label_schema: str | None = None
-    """Name of a built-in label schema, or a schema's JSON; the answer must then be an object that fits it."""
-    max_tokens: int = 1024
-    keep_raw_response: bool = False
-    repair_rounds: int = 1
-    """How often the model is asked again for an answer that is no JSON or does not fit the schema."""
-    label_columns: bool = False
-    """Whether each property of the label gets a column of its own too."""
-
-    @property
-    def prompt_version(self) -> str:
-        """The version in the prompt's name, empty when there is none."""
-        version = self.prompt_name.rpartition("/")[2]
-        return version if re.fullmatch(r"v[0-9]+", version) else ""
-
-
-@dataclass(frozen=True)
-class ImageEmbeddingOptions:
-    """How a multi-modal model embeds an image."""
-
-    model: str
-    dimension: int | None = None
-    """Length of the vector; None leaves it to the model."""
-
-
-@dataclass(frozen=True)
-class LabelEmbeddingOptions:
-    """How a text model embeds the text of a label."""
-
-    model: str
-    dimension: int | None = None
-    """Length of the vector; None leaves it to the model."""
-
-
-@dataclass(frozen=True)
-class OssOptions:
-    """Where videos and frames live. ``root`` None means the bucket of the connection's endpoint."""
-
-    bucket: str
-    root: str | None = None
-    """Full URI ``oss://<endpoint>/<bucket>[/<prefix>]`` that holds inputs and outputs."""
-    mount_path: str = "/mnt/drivepipe"
 
 
 @dataclass(frozen=True)
@@ -156,42 +52,6 @@ class TableOptions:
 
 
 @dataclass(frozen=True)
-class StageOptions:
-    """What a stage does with its input; None for what it does not do."""
-
-    frames: FrameOptions | None = None
-    labels: LabelOptions | None = None
-    embedding: ImageEmbeddingOptions | None = None
-    images: ImageOptions | None = None
-    quality: QualityOptions | None = None
-    """Which frames or keyframes are left out before a model sees them."""
-    label_embedding: LabelEmbeddingOptions | None = None
-
-    def only(self, stages: Collection[Stage]) -> StageOptions:
-        """Return the options of some model stages alone."""
-        return StageOptions(
-            labels=self.labels if Stage.LABEL in stages else None,
-            embedding=self.embedding if Stage.IMAGE_EMBEDDING in stages else None,
-            label_embedding=self.label_embedding if Stage.LABEL_EMBEDDING in stages else None,
-        )
-
-    @property
-    def models(self) -> dict[Stage, str]:
-        """The stages that call models, first to last, each with its model."""
-        asked = (
-            (Stage.LABEL, self.labels),
-            (Stage.IMAGE_EMBEDDING, self.embedding),
-            (Stage.LABEL_EMBEDDING, self.label_embedding),
-        )
-        return {stage: options.model for stage, options in asked if options is not None}
-
-    @property
-    def model_stages(self) -> tuple[Stage, ...]:
-        """The stages that call models, first to last."""
-        return tuple(self.models)
-
-
-@dataclass(frozen=True)
 class SelectionOptions:
     """Which input units a run works on. Decides what is done, never what comes out of it."""
 
@@ -204,6 +64,9 @@ class SelectionOptions:
     """Most rows that a run sends to models; those beyond are skipped until a later run."""
     max_calls: int | None = None
     """Most calls of models that a run makes, repair rounds included."""
+    rows_per_job: int | None = None
+    """Most input rows that one job works on; None leaves it to the stage. A run has as many jobs as it takes,
+    and what ends a job early loses no more than that job."""
 
 
 @dataclass(frozen=True)
@@ -228,144 +91,3 @@ class GateOptions:
     """Largest share of a partition's ok rows that a run may take away, 0 to 1."""
     allow_empty: bool = False
     """Whether a listing may find nothing."""
-
-
-class ResizeFilter(StrEnum):
-    """How pixels are combined when an image gets another size."""
-
-    NEAREST = "nearest"
-    BILINEAR = "bilinear"
-    BICUBIC = "bicubic"
-    LANCZOS = "lanczos"
-
-
-class PreparedImages(StrEnum):
-    """What becomes of prepared images.
-
-    ``WRITE_BACK``: they are written to OSS, and models read them there. ``INLINE``: models get them within
-    their requests, and nothing is written. ``FEATURES``: only features are taken; models get the original.
-    """
-
-    WRITE_BACK = "write_back"
-    INLINE = "inline"
-    FEATURES = "features"
-
-
-@dataclass(frozen=True)
-class ImageOptions:
-    """How images are prepared; ``longest_side`` or ``exact_size`` or neither, which keeps the size."""
-
-    longest_side: int | None = None
-    """Longest side in pixels; the aspect ratio is kept, and smaller images do not grow unless ``enlarge``."""
-    exact_size: tuple[int, int] | None = None
-    """Width and height in pixels, whatever the aspect ratio was."""
-    enlarge: bool = False
-    """Whether images with sides shorter than ``longest_side`` grow to it."""
-    resize_filter: ResizeFilter = ResizeFilter.LANCZOS
-    jpeg_quality: int = 85
-    write_back: bool = True
-    """Write the prepared image to OSS; else only its features are taken, and it stays where it is."""
-    inline: bool = False
-    """Instead of writing it, pass the prepared image on to the models within their requests."""
-    prepared_prefix: str = ""
-    """Key prefix of the prepared images below the OSS root; empty: the output table's name."""
-    max_pixels: int = 100_000_000
-    """Larger images are refused before they are decoded."""
-    max_bytes: int = 256 * 1024 * 1024
-    """Larger files are refused before they are read."""
-    timeout_sec: int = 60
-    """Deadline per image, in seconds; enforced from outside the decoder."""
-    cpu: int = 1
-    memory_gb: int = 4
-    batch_rows: int = 256
-    """Images per ``apply_chunk`` call."""
-
-
-class FrameFilter(StrEnum):
-    """A rule that leaves frames out; equals the reason that it gives."""
-
-    TOO_DARK = "too_dark"
-    TOO_BLURRED = "too_blurred"
-    FROZEN = "frozen"
-    NEAR_DUPLICATE = "near_duplicate"
-
-
-@dataclass(frozen=True)
-class QualityOptions:
-    """Which frames are not worth a model call. None switches a rule off; measures are written either way.
-
-    The first rule that refuses a frame gives its reason, in the order of the fields.
-    """
-
-    min_brightness: float | None = None
-    """Mean luma, 0 to 255, below which a frame is ``too_dark``."""
-    min_sharpness: float | None = None
-    """Variance of the Laplacian below which a frame is ``too_blurred``."""
-    max_frozen_change: float | None = None
-    """Mean luma difference to the frame before, 0 to 255, up to which a frame is ``frozen``."""
-    near_duplicate_distance: int | None = None
-    """Bits, 0 to 64, by which the perceptual hash of a ``near_duplicate`` differs at most from the last
-    frame that was kept."""
-
-    def rules(self) -> dict[str, FrameFilter]:
-        """Return the rules that are on, by the name of their threshold."""
-        return {name: rule for name, rule in FRAME_FILTERS.items() if getattr(self, name) is not None}
-
-
-FRAME_FILTERS = {
-    "min_brightness": FrameFilter.TOO_DARK,
-    "min_sharpness": FrameFilter.TOO_BLURRED,
-    "max_frozen_change": FrameFilter.FROZEN,
-    "near_duplicate_distance": FrameFilter.NEAR_DUPLICATE,
-}
-"""The threshold of each rule: field of :class:`QualityOptions`, and key of a scenario."""
-
-DEFAULT_QUALITY = QualityOptions(
-    min_brightness=10.0, min_sharpness=10.0, max_frozen_change=0.2, near_duplicate_distance=4
-)
-"""Thresholds of rules that are asked for by name: careful ones, which leave real night and fog in."""
-
-
-class TimestampUnit(StrEnum):
-    """Unit of the numbers in a clip's file of timestamps.
-
-    ``AUTO`` tells the unit of epoch times by their size, and refuses numbers of which it cannot be told.
-    """
-
-    AUTO = "auto"
-    SECONDS = "s"
-    MILLISECONDS = "ms"
-    MICROSECONDS = "us"
-    NANOSECONDS = "ns"
-
-
-@dataclass(frozen=True)
-class KeyframeOptions:
-    """Which images of a clip's directory are its keyframes; all, or by one of ``count`` and ``stride``."""
-
-    count: int | None = None
-    """Keyframes per clip, spread evenly, the first and the last image included."""
-    stride: int | None = None
-    """Every so many-th image, from the first."""
-    clip_id_column: str = "clip_id"
-    clip_dir_column: str = "clip_dir"
-    """Holds a full OSS URI below the OSS root, or a path relative to it."""
-    start_column: str | None = "start_ms"
-    end_column: str | None = "end_ms"
-    """Time range in milliseconds, start included, end not; NULL is open. Default ones may be absent."""
-    image_extensions: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".webp")
-    timestamp_unit: TimestampUnit = TimestampUnit.AUTO
-    max_files: int = 200_000
-    """A directory with more entries fails its clip."""
-    timeout_sec: int = 120
-    """Deadline per clip, in seconds; measuring its keyframes not counted."""
-    cpu: int = 1
-    memory_gb: int = 4
-    batch_rows: int = 8
-    """Clips per ``apply_chunk`` call."""
-    max_pixels: int = ImageOptions.max_pixels
-    """Where keyframes are measured, larger ones fail before they are decoded."""
-    max_bytes: int = ImageOptions.max_bytes
-    """Where keyframes are measured, larger files fail before they are read."""
-    image_timeout_sec: int = ImageOptions.timeout_sec
-    """Where keyframes are measured, the deadline per image, in seconds."""

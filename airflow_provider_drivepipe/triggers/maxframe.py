@@ -14,7 +14,7 @@ from airflow_provider_drivepipe.exceptions import DrivepipeError, TransientError
 from airflow_provider_drivepipe.hooks.maxframe import Job, JobState, JobStatus, MaxFrameHook
 from airflow_provider_drivepipe.hooks.partition_lock import leave_partition
 from airflow_provider_drivepipe.hooks.sessions import SessionTags
-from airflow_provider_drivepipe.pipelines.stage_tables import WorkingTables
+from airflow_provider_drivepipe.lifecycle.tables import WorkingTables
 
 TIMED_OUT = "timed_out"
 """State of the event when the job was still running at the deadline."""
@@ -35,6 +35,7 @@ class MaxFrameJobTrigger(BaseTrigger):
     :param deadline: when to stop waiting, in seconds since the epoch.
     :param working: the working tables of the try, as values of :class:`WorkingTables`.
     :param owner: the task instance that waits, as values of :class:`SessionTags`.
+    :param has_ended_waves: whether earlier jobs of the try have ended: what they made stays for the next run.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class MaxFrameJobTrigger(BaseTrigger):
         deadline: float | None,
         working: dict[str, str],
         owner: dict[str, Any],
+        has_ended_waves: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's base class has no types
         self.conn_id = conn_id
@@ -60,6 +62,7 @@ class MaxFrameJobTrigger(BaseTrigger):
         self.deadline = deadline
         self.working = WorkingTables(**working)
         self.owner = SessionTags(**owner)
+        self.has_ended_waves = has_ended_waves
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments; ids only, never credentials."""
@@ -76,6 +79,7 @@ class MaxFrameJobTrigger(BaseTrigger):
                 "deadline": self.deadline,
                 "working": asdict(self.working),
                 "owner": asdict(self.owner),
+                "has_ended_waves": self.has_ended_waves,
             },
         )
 
@@ -108,15 +112,15 @@ class MaxFrameJobTrigger(BaseTrigger):
             await asyncio.sleep(self.poll_interval)
 
     async def on_kill(self) -> None:
-        """Cancel the job, stop its session, drop its tables: the task was cleared, or failed by hand."""
+        """Cancel the job, stop its session, leave the partition: the task was cleared, or failed by hand."""
         self.log.info("cancelling MaxFrame job %s of session %s", self.job.dag_id, self.job.session_id)
         await asyncio.to_thread(self.abandon)
 
     def abandon(self) -> None:
-        """Cancel the job, stop its session, drop the try's tables. Raises DrivepipeError."""
+        """Cancel the job, stop its session, leave the partition. Raises DrivepipeError."""
         hook = self._hook()
         hook.cancel(self.job)
-        leave_partition(hook, self.working, self.owner)
+        leave_partition(hook, self.working, self.owner, drop=not self.has_ended_waves)
 
     def _hook(self) -> MaxFrameHook:
         return MaxFrameHook(self.conn_id, run_identity=self.run_identity)

@@ -1,1 +1,1 @@
-"""Functions that run inside DPE workers; shipped by value, so they import nothing of ours."""
+"""Functions that run inside DPE workers; shipped by value, and of ours they import only ``contracts``."""

@@ -12,16 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_drivepipe.contracts import MAX_ERROR_MESSAGE, Reason
 from airflow_provider_drivepipe.worker.label_parse import encodable
 
-MAX_ERROR_MESSAGE = 512
 _SHOWN = 200
+_TOO_MANY_TOKENS = 1 << 40
+"""No call takes so many; a sum of them would not fit into a column."""
 _OPENING = 400
 """How much of an answer is looked at: who declines does so at once."""
 _SCRUBBED = 8 * MAX_ERROR_MESSAGE
 """Most characters of a message that are looked at: it may be a whole response."""
 
-_NO_PICTURE = (
+_NO_PICTURE = re.compile(
     r"(please|kindly) (first )?(provide|upload|attach|share|send)( me)?( with)? (the|an|your|a)( \w+){0,2} "
     r"(image|picture|photo|frame)|"
     r"(could|can|would) you (please )?(provide|upload|attach|share|send)( me)? (the|an|your|a)( \w+){0,2} "
@@ -35,9 +37,10 @@ _NO_PICTURE = (
     r"(load|open|display)(ed)?\b|"
     r"请\s*您?(先|重新)?(提供|上传|发送|附上|分享)(一[张幅]|该|您的|相关|清晰的|需?要\w{0,8}的)?(图|照片|画面)|"
     r"(没有|未|没)(能)?(看到|收到|提供|上传|附上)(任何|您的)?(图片|图像|照片)(?![中里内上下左右前后])|"
-    r"(图片|图像|照片)(未|没有?|无法|不能)(被?提供|上传|收到|附上|加载|打开|显示)"
+    r"(图片|图像|照片)(未|没有?|无法|不能)(被?提供|上传|收到|附上|加载|打开|显示)",
+    re.IGNORECASE,
 )
-_DECLINES = (
+_DECLINES = re.compile(
     r"\bi('| a)m (very |so |truly )?(sorry|unable)|"
     r"\bi (can(no|')t|am not able to|won't|will not|must decline to) "
     r"(help|assist|see|view|label|analy|comply|process|provide|identify|describe|access|open|do that)|"
@@ -47,10 +50,9 @@ _DECLINES = (
     r"(无法|不能|不便)(直接)?(查看|识别|看到|处理|加载|打开|读取|分析|回答|描述|打标|标注|访问).{0,10}(图片|图像|照片|请求|问题|附件)|"
     r"看不到(任何|您的|这[张幅])?(图片|图像|照片)|"
     r"作为(一个|一名)?\s?(ai|人工智能|语言模型|大模型)|"
-    r"(抱歉|对不起|很遗憾)[,，。\s]*(我|这个问题|该请求|您的请求)"
+    r"(抱歉|对不起|很遗憾)[,，。\s]*(我|这个问题|该请求|您的请求)",
+    re.IGNORECASE,
 )
-_REFUSAL = re.compile(f"{_DECLINES}|{_NO_PICTURE}", re.IGNORECASE)
-_ASKS_FOR_PICTURE = re.compile(_NO_PICTURE, re.IGNORECASE)
 _URL_QUERY = re.compile(r"((?:https?|oss)://[^\s\"'<>?]*)\?[^\s\"'<>]*")
 _URL_USER = re.compile(r"(://)[^\s/@\"']+@")
 _SECRET = re.compile(
@@ -71,7 +73,7 @@ _TIMEOUT = re.compile(r"(?i)time_?out|timed out|deadline exceeded|\b(408|504)\b"
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a model's answer could not be used: a typed reason of the contracts, and a text for people."""
+    """Why a model's answer could not be used: a typed reason, and a text for people."""
 
     reason: str
     message: str
@@ -110,7 +112,7 @@ class Response:
         """Return the first count under ``usage`` that is there, 0 where none is."""
         for name in names:
             count = self.at("usage", name)
-            if isinstance(count, int) and not isinstance(count, bool) and count > 0:
+            if isinstance(count, int) and not isinstance(count, bool) and 0 < count < _TOO_MANY_TOKENS:
                 return count
         return 0
 
@@ -128,14 +130,14 @@ def call_failure(response: Response) -> Failure:
     code, message = _error_parts(response)
     shown = ": ".join(part for part in (code, message) if part)
     for pattern, reason in (
-        (_RATE_LIMITED, "rate_limited"),
-        (_BAD_IMAGE, "image_decode_error"),
-        (_BLOCKED, "content_blocked"),
-        (_TIMEOUT, "timeout"),
+        (_RATE_LIMITED, Reason.RATE_LIMITED),
+        (_BAD_IMAGE, Reason.IMAGE_DECODE_ERROR),
+        (_BLOCKED, Reason.CONTENT_BLOCKED),
+        (_TIMEOUT, Reason.TIMEOUT),
     ):
         if pattern.search(shown):
             return Failure(reason, shown)
-    return Failure("model_error", shown or "the model call failed without a message")
+    return Failure(Reason.MODEL_ERROR, shown or "the model call failed without a message")
 
 
 def _error_parts(response: Response) -> tuple[str, str]:
@@ -154,7 +156,7 @@ def _error_parts(response: Response) -> tuple[str, str]:
 
 def not_an_object(response: Response) -> Failure:
     """Return why a response of a successful call cannot be read."""
-    return Failure("model_error", f"the response is not a JSON object: {response.text[:_SHOWN]}")
+    return Failure(Reason.MODEL_ERROR, f"the response is not a JSON object: {response.text[:_SHOWN]}")
 
 
 def answer_text(response: Response) -> str:
@@ -175,17 +177,18 @@ def no_answer(response: Response) -> Failure:
     """Return why a response holds no text."""
     refusal = response.at("choices", 0, "message", "refusal")
     if isinstance(refusal, str) and refusal.strip():
-        return Failure("refusal", refusal)
+        return Failure(Reason.REFUSAL, refusal)
     if was_blocked(response):
-        return Failure("content_blocked", "the model service withheld the answer")
+        return Failure(Reason.CONTENT_BLOCKED, "the model service withheld the answer")
     if response.at("error") is not None:
         return call_failure(response)
-    return Failure("empty_response", "the model answered nothing")
+    return Failure(Reason.EMPTY_RESPONSE, "the model answered nothing")
 
 
-def is_refusal(answer: str) -> bool:
-    """Return whether an answer starts by declining, or by asking for the image."""
-    return _REFUSAL.search(_opening(answer)) is not None
+def is_refusal(answer: str, sees: bool) -> bool:
+    """Return whether an answer starts by declining, or by asking for the image that the model ``sees``."""
+    opening = _opening(answer)
+    return bool(_DECLINES.search(opening) or (sees and _NO_PICTURE.search(opening)))
 
 
 def asks_for_picture(label: Mapping[str, Any]) -> bool:
@@ -194,13 +197,13 @@ def asks_for_picture(label: Mapping[str, Any]) -> bool:
     A label that abstains says so itself, and is one.
     """
     return label.get("abstain") is not True and any(
-        isinstance(text, str) and _ASKS_FOR_PICTURE.search(_opening(text)) for text in label.values()
+        isinstance(text, str) and _NO_PICTURE.search(_opening(text)) for text in label.values()
     )
 
 
-def declines(answer: Mapping[str, Any]) -> bool:
+def declines(answer: Mapping[str, Any], sees: bool) -> bool:
     """Return whether one of the texts of a JSON object declines, as in ``{"error": "I cannot see ..."}``."""
-    return any(isinstance(text, str) and is_refusal(text) for text in answer.values())
+    return any(isinstance(text, str) and is_refusal(text, sees) for text in answer.values())
 
 
 def _opening(text: str) -> str:
@@ -225,9 +228,9 @@ def embedding_vector(response: Response) -> list[float] | Failure:
     if not vector:
         if response.at("error") is not None:
             return call_failure(response)
-        return Failure("empty_response", "the model returned no embedding")
+        return Failure(Reason.EMPTY_RESPONSE, "the model returned no embedding")
     if not isinstance(vector, list) or not all(_is_finite_number(value) for value in vector):
-        return Failure("model_error", "the embedding holds values that are not finite numbers")
+        return Failure(Reason.MODEL_ERROR, "the embedding holds values that are not finite numbers")
     return vector
 
 

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 
+from airflow_provider_drivepipe.contracts import Reason
 from airflow_provider_drivepipe.worker.errors import VideoError
 from airflow_provider_drivepipe.worker.paths import MAX_KEY_BYTES, inside, key_below_root
 
@@ -18,13 +19,13 @@ SIDECAR_NAMES = ("timestamps.txt", "timestamps.csv", "timestamps.json")
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 _NUMBERS = re.compile(r"([0-9]+)")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-_SAID = {
-    "path_outside_root": "the clip's directory is not below the declared OSS root",
-    "path_traversal": (
+_SAID: dict[str, str] = {
+    Reason.PATH_OUTSIDE_ROOT: "the clip's directory is not below the declared OSS root",
+    Reason.PATH_TRAVERSAL: (
         "the clip's directory has empty, '.' or '..' segments, or control characters, "
         "as it is written or after decoding"
     ),
-    "not_found": f"there is no such directory: OSS keys have {MAX_KEY_BYTES} bytes",
+    Reason.NOT_FOUND: f"there is no such directory: OSS keys have {MAX_KEY_BYTES} bytes",
 }
 
 
@@ -59,10 +60,10 @@ def clip_key(clip_dir: object, oss_root: str) -> str:
     first = path.partition("/")[0]
     if path.startswith("oss://"):
         if not path.startswith(root + "/"):
-            raise VideoError("path_outside_root", _SAID["path_outside_root"])
+            raise VideoError(Reason.PATH_OUTSIDE_ROOT, _SAID[Reason.PATH_OUTSIDE_ROOT])
         path = path[len(root) + 1 :]
     elif not first or first.endswith(":"):
-        raise VideoError("path_outside_root", _SAID["path_outside_root"])
+        raise VideoError(Reason.PATH_OUTSIDE_ROOT, _SAID[Reason.PATH_OUTSIDE_ROOT])
     try:
         key_below_root(f"{root}/{path}", root)
     except VideoError as error:
@@ -81,8 +82,8 @@ def list_clip(mount: pathlib.Path, key: str, extensions: tuple[str, ...], max_fi
         return _list(mount, inside(mount, *key.split("/")), extensions, max_files)
     except OSError as error:
         if error.errno in _ABSENT:
-            raise VideoError("not_found", "there is no such directory") from error
-        raise VideoError("access_denied", f"the directory cannot be read: {error.strerror}") from error
+            raise VideoError(Reason.NOT_FOUND, "there is no such directory") from error
+        raise VideoError(Reason.ACCESS_DENIED, f"the directory cannot be read: {error.strerror}") from error
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
@@ -111,7 +112,7 @@ def _list(
     with os.scandir(folder) as entries:
         for number, entry in enumerate(entries, 1):
             if number > max_files:
-                raise VideoError("too_many_files", f"the directory holds more than {max_files} files")
+                raise VideoError(Reason.TOO_MANY_FILES, f"the directory holds more than {max_files} files")
             kind = _kind(entry, mount, extensions)
             if kind == "sidecar":
                 found.sidecars.append(entry.name)
@@ -133,7 +134,7 @@ def _kind(entry: os.DirEntry[str], mount: pathlib.Path, extensions: tuple[str, .
         return "hidden"
     is_link = entry.is_symlink()
     if is_link and _leads_out(entry, mount):
-        raise VideoError("path_traversal", "a link in the clip's directory leads outside the OSS root")
+        raise VideoError(Reason.PATH_TRAVERSAL, "a link in the clip's directory leads outside the OSS root")
     if lower in SIDECAR_NAMES and (is_link or entry.is_file(follow_symlinks=False)):
         return "sidecar"
     if entry.is_dir(follow_symlinks=False):

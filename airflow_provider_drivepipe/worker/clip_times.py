@@ -28,6 +28,7 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, NoReturn
 
+from airflow_provider_drivepipe.contracts import Reason
 from airflow_provider_drivepipe.worker.errors import VideoError
 
 MAX_SIDECAR_BYTES = 32 << 20
@@ -98,7 +99,7 @@ def times_in_names(names: Sequence[str]) -> dict[str, int]:
 
 
 def _invalid(message: str) -> VideoError:
-    return VideoError("invalid_timestamps", message)
+    return VideoError(Reason.INVALID_TIMESTAMPS, message)
 
 
 def _read(path: pathlib.Path) -> str:

@@ -11,4 +11,5 @@ class VideoError(Exception):
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
-        self.reason = reason
+        # Tables take a plain text.
+        self.reason = str(reason)

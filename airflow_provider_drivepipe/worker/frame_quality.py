@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from airflow_provider_drivepipe.contracts import FRAME_QUALITY_COLUMNS, Reason, Status
 from airflow_provider_drivepipe.worker.phash import hamming_distance, perceptual_hash
 
-MEASURE_NAMES = ("brightness", "sharpness", "frame_change", "phash")
+MEASURE_NAMES = tuple(column.name for column in FRAME_QUALITY_COLUMNS)
 
 _SHARPNESS_SIDE = 512
 _THUMBNAIL = (64, 36)
@@ -131,30 +132,30 @@ def _measures(frame: FrameMeasures) -> dict[str, Any]:
 def _left_out(frame: FrameMeasures, reason: str, stage: str) -> dict[str, str]:
     change = "none" if frame.frame_change is None else f"{frame.frame_change:g}"
     return {
-        "status": "filtered",
+        "status": str(Status.FILTERED),
         "error_stage": stage,
-        "error_type": reason,
+        "error_type": str(reason),
         "error_msg": f"brightness {frame.brightness:g}, sharpness {frame.sharpness:g}, change {change}",
     }
 
 
 def _reason(frame: FrameMeasures, kept: str | None, rules: QualityRules) -> str | None:
     if rules.min_brightness is not None and frame.brightness < rules.min_brightness:
-        return "too_dark"
+        return Reason.TOO_DARK
     if rules.min_sharpness is not None and frame.sharpness < rules.min_sharpness:
-        return "too_blurred"
+        return Reason.TOO_BLURRED
     if (
         rules.max_frozen_change is not None
         and frame.frame_change is not None
         and frame.frame_change <= rules.max_frozen_change
     ):
-        return "frozen"
+        return Reason.FROZEN
     if (
         rules.near_duplicate_distance is not None
         and kept is not None
         and hamming_distance(frame.phash, kept) <= rules.near_duplicate_distance
     ):
-        return "near_duplicate"
+        return Reason.NEAR_DUPLICATE
     return None
 
 

@@ -1,7 +1,6 @@
 """The frame-extraction UDF: one row per video in, one row per frame out. Runs in DPE workers.
 
-Imports the standard library, pandas, numpy, PyAV and Pillow only; literals that also stand in
-``contracts.py``, which workers do not have, are kept equal by a test.
+Imports the standard library, pandas, numpy, PyAV and Pillow only.
 """
 
 from __future__ import annotations
@@ -13,6 +12,15 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_drivepipe.contracts import (
+    FRAME_COLUMNS,
+    FRAME_QUALITY_COLUMNS,
+    STATUS_COLUMNS,
+    Reason,
+    Status,
+    image_id,
+    video_id,
+)
 from airflow_provider_drivepipe.worker.child import ChildDiedError, ChildTimeoutError, run_in_child
 from airflow_provider_drivepipe.worker.errors import VideoError
 from airflow_provider_drivepipe.worker.frame_folder import FrameFolder
@@ -27,28 +35,17 @@ from airflow_provider_drivepipe.worker.paths import (
     check_output_prefix,
     inside,
     key_below_root,
+    object_key,
     output_url,
-    video_id,
 )
+from airflow_provider_drivepipe.worker.rows import OK_CELLS, STATUS_NAMES, dtypes_of, failed_cells
 from airflow_provider_drivepipe.worker.timeline import Sampling
 from airflow_provider_drivepipe.worker.video import decode_samples
 
-OWN_NAMES = (
-    "video_path",
-    "video_id",
-    "frame_idx",
-    "frame_time_ms",
-    "image_id",
-    "image_url",
-    "width",
-    "height",
-)
-STATUS_NAMES = ("status", "error_stage", "error_type", "error_msg", "attempt", "fingerprint")
+OWN_NAMES = tuple(column.name for column in FRAME_COLUMNS)
 STAGE = "frame_extraction"
-MAX_ERROR_MESSAGE = 512
 
-_INTEGERS = ("frame_idx", "frame_time_ms", "width", "height", "attempt")
-_DECIMALS = ("brightness", "sharpness", "frame_change")
+_DTYPES = dtypes_of((*FRAME_COLUMNS, *FRAME_QUALITY_COLUMNS, *STATUS_COLUMNS))
 _CLEANUP_SEC = 30.0
 _VIDEO_ID_BYTES = len("/0123456789abcdef")
 _SHORTEST_NAME_BYTES = len("/v_0000.jpg")
@@ -105,14 +102,14 @@ def extract_frames(videos: Any, job: FrameJob) -> Any:
         made = _rows_of_video(video, job)
         rows += made
         sources += [number] * len(made)
-        failed = made[0]["status"] == "failed"
+        failed = made[0]["status"] == Status.FAILED
         outcome = made[0]["error_type"] if failed else f"{len(made)} frames"
         # Only a path that was accepted is fit to print.
         name = made[0]["video_path"] if made[0]["video_id"] else f"row {number}"
         print(f"{name}: {outcome}, {time.monotonic() - started:.1f} s", flush=True)  # noqa: T201
     names = list(job.own_names())
     own = pd.DataFrame(rows, columns=[*names, *STATUS_NAMES], dtype=object)
-    own = own.astype({name: _dtype(name) for name in own.columns})
+    own = own.astype({name: _DTYPES[name] for name in own.columns})
     # Taken, not rebuilt, so that lineage keeps its types: an integer column with NULLs stays one.
     lineage = videos[list(job.lineage)].iloc[sources].reset_index(drop=True)
     return pd.concat([own[names], lineage, own[list(STATUS_NAMES)]], axis=1)
@@ -126,16 +123,10 @@ def own_names(*, measured: bool) -> tuple[str, ...]:
 def frame_dtypes(lineage_dtypes: dict[str, Any], *, measured: bool = False) -> dict[str, Any]:
     """Return the dtype of every output column; integers are nullable, so NULL stays NULL."""
     return {
-        **{name: _dtype(name) for name in own_names(measured=measured)},
+        **{name: _DTYPES[name] for name in own_names(measured=measured)},
         **lineage_dtypes,
-        **{name: _dtype(name) for name in STATUS_NAMES},
+        **{name: _DTYPES[name] for name in STATUS_NAMES},
     }
-
-
-def _dtype(name: str) -> str:
-    if name in _INTEGERS:
-        return "Int64"
-    return "float64" if name in _DECIMALS else "object"
 
 
 def _rows_of_video(video: dict[str, Any], job: FrameJob) -> list[dict[str, Any]]:
@@ -148,21 +139,17 @@ def _rows_of_video(video: dict[str, Any], job: FrameJob) -> list[dict[str, Any]]
     }
     try:
         key = key_below_root(path, job.oss_root)
-        base["video_id"] = identity = video_id(str(path), job.oss_root)
+        base["video_id"] = identity = video_id(object_key(str(path), job.oss_root))
         samples = _extract(key, identity, job)
     except VideoError as error:
         return [
             {
                 **base,
                 "frame_idx": -1,
-                "status": "failed",
-                "error_stage": STAGE,
-                "error_type": error.reason,
-                "error_msg": _message(error, job),
+                **failed_cells(STAGE, error.reason, _message(error, job)),
             }
         ]
-    ok = {"status": "ok", "error_stage": "", "error_type": "", "error_msg": ""}
-    return [{**base, **ok, **sample} for sample in samples]
+    return [{**base, **OK_CELLS, **sample} for sample in samples]
 
 
 def _attempt(value: Any) -> int:
@@ -181,7 +168,7 @@ def _text(value: Any) -> str | None:
 def _message(error: VideoError, job: FrameJob) -> str:
     """Return one line without local paths."""
     text = str(error).replace(job.mount_path, "")
-    return " ".join(text.split())[:MAX_ERROR_MESSAGE]
+    return " ".join(text.split())
 
 
 def _extract(key: str, video: str, job: FrameJob) -> list[dict[str, Any]]:
@@ -194,12 +181,14 @@ def _extract(key: str, video: str, job: FrameJob) -> list[dict[str, Any]]:
         answer = run_in_child(lambda: _answer(key, video, job, parent), job.timeout_sec)
     except ChildTimeoutError as error:
         _clean_up(video, job)
-        raise VideoError("timeout", f"not done within {job.timeout_sec} seconds") from error
+        raise VideoError(Reason.TIMEOUT, f"not done within {job.timeout_sec} seconds") from error
     except ChildDiedError as error:
         _clean_up(video, job)
-        raise VideoError("decode_error", f"the decoder process {error}") from error
+        raise VideoError(Reason.DECODE_ERROR, f"the decoder process {error}") from error
     except OSError as error:
-        raise VideoError("decode_error", f"no decoder process can be started: {error.strerror}") from error
+        raise VideoError(
+            Reason.DECODE_ERROR, f"no decoder process can be started: {error.strerror}"
+        ) from error
     if "reason" in answer:
         raise VideoError(answer["reason"], answer["message"])
     samples: list[dict[str, Any]] = answer["samples"]
@@ -213,18 +202,17 @@ def _answer(key: str, video: str, job: FrameJob, parent: int) -> dict[str, Any]:
     except VideoError as error:
         return {"reason": error.reason, "message": str(error)}
     except MemoryError:
-        return {"reason": "decode_error", "message": "out of memory while decoding"}
+        return {"reason": Reason.DECODE_ERROR, "message": "out of memory while decoding"}
     except OSError as error:
-        return {"reason": "write_error", "message": f"frames cannot be written: {error.strerror}"}
+        return {"reason": Reason.WRITE_ERROR, "message": f"frames cannot be written: {error.strerror}"}
     except Exception as error:  # noqa: BLE001  (one broken video must not fail the others of its chunk)
-        return {"reason": "decode_error", "message": f"decoding failed: {type(error).__name__}"}
+        return {"reason": Reason.DECODE_ERROR, "message": f"decoding failed: {type(error).__name__}"}
 
 
 def _write_frames(key: str, video: str, job: FrameJob, parent: int) -> list[dict[str, Any]]:
     mount = pathlib.Path(job.mount_path)
     source = inside(mount, *key.split("/"))
     folder = FrameFolder(mount, (*job.output_prefix.split("/"), video), job.jpeg_quality)
-    stem = pathlib.PurePosixPath(key).stem
     rows: dict[int, dict[str, Any]] = {}
     looks: dict[int, Look] = {}
     try:
@@ -232,14 +220,14 @@ def _write_frames(key: str, video: str, job: FrameJob, parent: int) -> list[dict
             if os.getppid() != parent:
                 # Nobody waits any more; another try may be writing to this folder.
                 os._exit(1)
-            image_id = f"{stem}_{sample.index:04d}"
-            name = f"{image_id}.jpg"
+            stem = image_id(key, sample.index)
+            name = f"{stem}.jpg"
             url = output_url(job.oss_root, job.output_prefix, video, name)
             folder.write(sample.index, name, sample.image)
             rows[sample.index] = {
                 "frame_idx": sample.index,
                 "frame_time_ms": sample.time_ms,
-                "image_id": image_id,
+                "image_id": stem,
                 "image_url": url,
                 "width": sample.image.width,
                 "height": sample.image.height,

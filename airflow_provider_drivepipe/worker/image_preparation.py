@@ -1,7 +1,6 @@
 """The image-preparation UDF: one row per image in, the same row with the image's features out.
 
-Runs in DPE workers: standard library, pandas, numpy and Pillow only; literals that also stand in
-``contracts.py``, which workers do not have, are kept equal by a test.
+Runs in DPE workers: standard library, pandas, numpy and Pillow only.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_drivepipe.contracts import IMAGE_COLUMNS, STATUS_COLUMNS, Reason, Status
 from airflow_provider_drivepipe.worker.child import ChildDiedError, ChildTimeoutError, run_in_child
 from airflow_provider_drivepipe.worker.errors import VideoError
 from airflow_provider_drivepipe.worker.image_reading import no_answer, read_image, refusal
@@ -36,16 +36,13 @@ from airflow_provider_drivepipe.worker.paths import (
     output_url,
 )
 from airflow_provider_drivepipe.worker.phash import perceptual_hash
+from airflow_provider_drivepipe.worker.rows import OK_CELLS, dtypes_of, failed_cells
 from airflow_provider_drivepipe.worker.serving_child import ServingChild
 
-OWN_NAMES = ("width", "height", "format", "mode", "size_bytes", "sha256", "phash", "prepared_url")
 INLINE_NAME = "drivepipe_image"
 """Column with the prepared image itself, a JPEG in Base64, when it is passed on instead of written."""
-STATUS_NAMES = ("status", "error_stage", "error_type", "error_msg", "attempt", "fingerprint")
 STAGE = "image_preparation"
-MAX_ERROR_MESSAGE = 512
 
-_INTEGERS = ("width", "height", "size_bytes", "attempt")
 _CLEANUP_SEC = 30.0
 _NAME_HASH_DIGITS = 32
 _NAME_STEM_LENGTH = 64
@@ -125,7 +122,7 @@ def prepare_images(images: Any, job: ImageJob) -> Any:
             else:
                 answer = _ask(child, number, source, _unfinished(source, token, number), job)
             rows.append({**_row(answer, job), **_tried(record)})
-    failed = sum(row["status"] == "failed" for row in rows)
+    failed = sum(row["status"] == Status.FAILED for row in rows)
     seconds = time.monotonic() - started
     print(f"{len(rows)} images, {failed} failed, {seconds:.1f} s", flush=True)  # noqa: T201
     dtypes = _own_dtypes(job.inline)
@@ -177,25 +174,17 @@ def _unfinished(source: _Source, token: str, number: int) -> str:
     return f".{source.name}.{token}-{number}.tmp"
 
 
-def _own_names(inline: bool) -> tuple[str, ...]:
-    return (*OWN_NAMES, INLINE_NAME) if inline else OWN_NAMES
-
-
 def _own_dtypes(inline: bool) -> dict[str, str]:
-    return {name: "Int64" if name in _INTEGERS else "object" for name in (*_own_names(inline), *STATUS_NAMES)}
+    image = {INLINE_NAME: "object"} if inline else {}
+    return {**dtypes_of(IMAGE_COLUMNS), **image, **dtypes_of(STATUS_COLUMNS)}
 
 
 def _row(answer: dict[str, Any], job: ImageJob) -> dict[str, Any]:
     """Return a row's own columns and what became of it."""
     if "reason" not in answer:
-        return {**answer, "status": "ok", "error_stage": "", "error_type": "", "error_msg": ""}
+        return {**answer, **OK_CELLS}
     message = " ".join(answer["message"].replace(job.mount_path, "").split())
-    return {
-        "status": "failed",
-        "error_stage": STAGE,
-        "error_type": answer["reason"],
-        "error_msg": message.encode(errors="replace").decode()[:MAX_ERROR_MESSAGE],
-    }
+    return failed_cells(STAGE, answer["reason"], message.encode(errors="replace").decode())
 
 
 def _tried(record: dict[str, Any]) -> dict[str, Any]:
@@ -259,7 +248,7 @@ def _prepare(source: _Source, unfinished: str, job: ImageJob, parent: int) -> di
         with OutputFolder(pathlib.Path(job.mount_path), job.output_prefix.split("/"), create=True) as folder:
             folder.write(source.name, unfinished, content)
     except OSError as error:
-        raise ImageError("write_error", f"the image cannot be written: {error.strerror}") from error
+        raise ImageError(Reason.WRITE_ERROR, f"the image cannot be written: {error.strerror}") from error
     return {**features, "prepared_url": output_url(job.oss_root, job.output_prefix, source.name)}
 
 

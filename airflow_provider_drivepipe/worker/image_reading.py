@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pathlib
 
+from airflow_provider_drivepipe.contracts import Reason
 from airflow_provider_drivepipe.worker.child import ChildDiedError, ChildTimeoutError
 from airflow_provider_drivepipe.worker.errors import VideoError
 from airflow_provider_drivepipe.worker.images import ImageError
@@ -23,7 +24,7 @@ def read_image(mount_path: str, key: str, max_bytes: int) -> bytes:
     path = inside(pathlib.Path(mount_path), *key.split("/"))
     size = check_file(str(path))
     if size > max_bytes:
-        raise ImageError("image_too_large", f"{size} bytes, the limit is {max_bytes}")
+        raise ImageError(Reason.IMAGE_TOO_LARGE, f"{size} bytes, the limit is {max_bytes}")
     return path.read_bytes()
 
 
@@ -32,17 +33,17 @@ def refusal(error: Exception) -> dict[str, str]:
     if isinstance(error, (ImageError, VideoError)):
         return {"reason": error.reason, "message": str(error)}
     if isinstance(error, OSError):
-        return {"reason": "access_denied", "message": f"the object cannot be read: {error.strerror}"}
+        return {"reason": Reason.ACCESS_DENIED, "message": f"the object cannot be read: {error.strerror}"}
     if isinstance(error, MemoryError):
-        return {"reason": "image_too_large", "message": "out of memory"}
-    return {"reason": "image_decode_error", "message": f"decoding failed: {type(error).__name__}"}
+        return {"reason": Reason.IMAGE_TOO_LARGE, "message": "out of memory"}
+    return {"reason": Reason.IMAGE_DECODE_ERROR, "message": f"decoding failed: {type(error).__name__}"}
 
 
 def no_answer(error: ChildTimeoutError | ChildDiedError | OSError, timeout_sec: float) -> dict[str, str]:
     """Return reason and message for an image about which a child process gave no answer."""
     if isinstance(error, ChildTimeoutError):
-        return {"reason": "timeout", "message": f"not done within {timeout_sec:g} seconds"}
+        return {"reason": Reason.TIMEOUT, "message": f"not done within {timeout_sec:g} seconds"}
     if isinstance(error, ChildDiedError):
-        return {"reason": "image_decode_error", "message": f"the decoder process {error}"}
+        return {"reason": Reason.IMAGE_DECODE_ERROR, "message": f"the decoder process {error}"}
     message = f"no decoder process can be started: {error.strerror}"
-    return {"reason": "image_decode_error", "message": message}
+    return {"reason": Reason.IMAGE_DECODE_ERROR, "message": message}

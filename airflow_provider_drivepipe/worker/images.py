@@ -9,6 +9,8 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_drivepipe.contracts import Reason
+
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 """Formats that are read; of several pages or frames, the first. Others are refused unread."""
 FILTERS = ("nearest", "bilinear", "bicubic", "lanczos")
@@ -27,7 +29,8 @@ class ImageError(Exception):
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
-        self.reason = reason
+        # Tables take a plain text.
+        self.reason = str(reason)
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def decode(data: bytes, max_pixels: int) -> DecodedImage:
             format_, mode = str(image.format), str(image.mode)
             if image.width * image.height > max_pixels:
                 raise ImageError(
-                    "image_too_large",
+                    Reason.IMAGE_TOO_LARGE,
                     f"{image.width} x {image.height} pixels, the limit is {max_pixels} in all",
                 )
             # TIFF is turned upright while it is loaded; what is left to do stands in the tag afterwards.
@@ -86,15 +89,16 @@ def decode(data: bytes, max_pixels: int) -> DecodedImage:
         raise
     except UnidentifiedImageError as error:
         raise ImageError(
-            "image_decode_error", f"the content is none of the formats {', '.join(FORMATS)}, or is broken"
+            Reason.IMAGE_DECODE_ERROR,
+            f"the content is none of the formats {', '.join(FORMATS)}, or is broken",
         ) from error
     except Image.DecompressionBombError as error:
-        raise ImageError("image_too_large", f"more than {MAX_PIXELS} pixels") from error
+        raise ImageError(Reason.IMAGE_TOO_LARGE, f"more than {MAX_PIXELS} pixels") from error
     except MemoryError as error:
-        raise ImageError("image_too_large", "out of memory while decoding") from error
+        raise ImageError(Reason.IMAGE_TOO_LARGE, "out of memory while decoding") from error
     except Exception as error:  # (Pillow raises whatever a broken file makes happen)
         said = str(error) if isinstance(error, OSError) else type(error).__name__
-        raise ImageError("image_decode_error", f"decoding failed: {said}") from error
+        raise ImageError(Reason.IMAGE_DECODE_ERROR, f"decoding failed: {said}") from error
 
 
 def resize(pixels: Any, size: tuple[int, int], filter_name: str) -> Any:
@@ -109,7 +113,7 @@ def resize(pixels: Any, size: tuple[int, int], filter_name: str) -> Any:
 def encode_jpeg(pixels: Any, quality: int) -> bytes:
     """Return a JPEG without metadata; raise ImageError for a size that the format does not have."""
     if max(pixels.size) > MAX_JPEG_SIDE:
-        raise ImageError("image_too_large", f"a JPEG has at most {MAX_JPEG_SIDE} pixels a side")
+        raise ImageError(Reason.IMAGE_TOO_LARGE, f"a JPEG has at most {MAX_JPEG_SIDE} pixels a side")
     encoded = io.BytesIO()
     pixels.save(encoded, "JPEG", quality=quality)
     return encoded.getvalue()
@@ -150,7 +154,9 @@ def _to_rgb(image: Any) -> Any:
     from PIL import Image
 
     if image.mode in ("I", "F"):
-        raise ImageError("image_decode_error", "32-bit pixels: there is no agreed range for black to white")
+        raise ImageError(
+            Reason.IMAGE_DECODE_ERROR, "32-bit pixels: there is no agreed range for black to white"
+        )
     if image.mode.startswith("I;16"):
         image = _eight_bits(image)
     if image.has_transparency_data:

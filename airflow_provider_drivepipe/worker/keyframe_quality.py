@@ -14,9 +14,8 @@ from airflow_provider_drivepipe.worker.child import ChildDiedError, ChildTimeout
 from airflow_provider_drivepipe.worker.frame_quality import Look, QualityRules, judged, measure
 from airflow_provider_drivepipe.worker.image_reading import no_answer, read_image, refusal
 from airflow_provider_drivepipe.worker.images import decode
+from airflow_provider_drivepipe.worker.rows import failed_cells
 from airflow_provider_drivepipe.worker.serving_child import ServingChild
-
-MAX_ERROR_MESSAGE = 512
 
 
 @dataclass(frozen=True)
@@ -88,9 +87,4 @@ def _look_of(answer: dict[str, Any]) -> Look:
 
 def _failed(answer: dict[str, str], mount_path: str, stage: str) -> dict[str, str]:
     message = " ".join(answer["message"].replace(mount_path, "").split())
-    return {
-        "status": "failed",
-        "error_stage": stage,
-        "error_type": answer["reason"],
-        "error_msg": message.encode(errors="replace").decode()[:MAX_ERROR_MESSAGE],
-    }
+    return failed_cells(stage, answer["reason"], message.encode(errors="replace").decode())

@@ -1,7 +1,6 @@
 """The keyframe-expansion UDF: one row per clip in, one row per keyframe out. Runs in DPE workers.
 
-Imports the standard library and pandas only, numpy and Pillow where keyframes are measured; literals that
-also stand in ``contracts.py``, which workers do not have, are kept equal by a test.
+Imports the standard library and pandas only, numpy and Pillow where keyframes are measured.
 """
 
 from __future__ import annotations
@@ -15,29 +14,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_drivepipe.contracts import (
+    FRAME_QUALITY_COLUMNS,
+    KEYFRAME_COLUMNS,
+    STATUS_COLUMNS,
+    Reason,
+)
 from airflow_provider_drivepipe.worker.child import ChildDiedError, ChildTimeoutError, run_in_child
 from airflow_provider_drivepipe.worker.clip_folder import ClipFolder, choose, clip_key, list_clip
 from airflow_provider_drivepipe.worker.clip_times import sidecar_times, times_in_names
 from airflow_provider_drivepipe.worker.errors import VideoError
 from airflow_provider_drivepipe.worker.frame_quality import MEASURE_NAMES
 from airflow_provider_drivepipe.worker.keyframe_quality import KeyframeQuality, measured_columns
+from airflow_provider_drivepipe.worker.rows import OK_CELLS, STATUS_NAMES, dtypes_of, failed_cells
 
-OWN_NAMES = (
-    "clip_id",
-    "keyframe_id",
-    "frame_idx",
-    "frame_time_ms",
-    "image_id",
-    "image_url",
-    "clip_dir",
-)
-STATUS_NAMES = ("status", "error_stage", "error_type", "error_msg", "attempt", "fingerprint")
+OWN_NAMES = tuple(column.name for column in KEYFRAME_COLUMNS)
 STAGE = "keyframe_expansion"
-MAX_ERROR_MESSAGE = 512
 
-_INTEGERS = ("frame_idx", "frame_time_ms", "attempt")
-_DECIMALS = ("brightness", "sharpness", "frame_change")
-_OK = {"status": "ok", "error_stage": "", "error_type": "", "error_msg": ""}
+_DTYPES = dtypes_of((*KEYFRAME_COLUMNS, *FRAME_QUALITY_COLUMNS, *STATUS_COLUMNS))
 _MAX_MS = 10**15
 
 
@@ -107,7 +101,7 @@ def expand_clips(clips: Any, job: KeyframeJob) -> Any:
         sources += [number] * len(made["frame_idx"])
         for name, values in columns.items():
             values += made[name]
-    own = pd.DataFrame(columns, dtype=object).astype({name: _dtype(name) for name in columns})
+    own = pd.DataFrame(columns, dtype=object).astype({name: _DTYPES[name] for name in columns})
     # Taken, not rebuilt, so that lineage keeps its types: an integer column with NULLs stays one.
     lineage = clips[list(job.lineage)].iloc[sources].reset_index(drop=True)
     return pd.concat([own[list(names)], lineage, own[list(STATUS_NAMES)]], axis=1)
@@ -121,16 +115,10 @@ def own_names(*, measured: bool) -> tuple[str, ...]:
 def keyframe_dtypes(lineage_dtypes: dict[str, Any], *, measured: bool = False) -> dict[str, Any]:
     """Return the dtype of every output column; integers are nullable, so NULL stays NULL."""
     return {
-        **{name: _dtype(name) for name in own_names(measured=measured)},
+        **{name: _DTYPES[name] for name in own_names(measured=measured)},
         **lineage_dtypes,
-        **{name: _dtype(name) for name in STATUS_NAMES},
+        **{name: _DTYPES[name] for name in STATUS_NAMES},
     }
-
-
-def _dtype(name: str) -> str:
-    if name in _INTEGERS:
-        return "Int64"
-    return "float64" if name in _DECIMALS else "object"
 
 
 def _columns_of_clip(clip: dict[str, Any], number: int, job: KeyframeJob) -> dict[str, list[Any]]:
@@ -140,7 +128,7 @@ def _columns_of_clip(clip: dict[str, Any], number: int, job: KeyframeJob) -> dic
     shown = f"row {number}"
     try:
         if not clip_id:
-            raise VideoError("no_clip_id", "the clip has no id")
+            raise VideoError(Reason.NO_CLIP_ID, "the clip has no id")
         key = clip_key(clip[job.clip_dir_column], job.oss_root)
         # Only a path that was accepted is fit to print.
         shown = f"{job.oss_root.rstrip('/')}/{key}"
@@ -159,13 +147,11 @@ def _columns_of_clip(clip: dict[str, Any], number: int, job: KeyframeJob) -> dic
         outcome += "".join(f", {n} {reason}" for reason, n in _not_ok(judged["error_type"]).items())
         outcome += f"; left out: {answer['left_out']}" if answer["left_out"] else ""
     except VideoError as error:
+        failed = failed_cells(STAGE, error.reason, " ".join(str(error).split()))
         own = {
             **{name: [None] for name in job.own_names()},
             "frame_idx": [-1],
-            "status": ["failed"],
-            "error_stage": [STAGE],
-            "error_type": [error.reason],
-            "error_msg": [" ".join(str(error).split())[:MAX_ERROR_MESSAGE]],
+            **{name: [cell] for name, cell in failed.items()},
         }
         outcome = error.reason
     print(f"{shown}: {outcome}, {time.monotonic() - started:.1f} s", flush=True)  # noqa: T201
@@ -181,9 +167,12 @@ def _columns_of_clip(clip: dict[str, Any], number: int, job: KeyframeJob) -> dic
 def _judged(keys: Sequence[str], job: KeyframeJob) -> dict[str, list[Any]]:
     """Return the status columns of a clip's keyframes and, where they are measured, their measures."""
     if job.quality is None:
-        return {name: [value] * len(keys) for name, value in _OK.items()}
+        return {name: [value] * len(keys) for name, value in OK_CELLS.items()}
     found = measured_columns(keys, job.mount_path, job.quality, STAGE)
-    return {name: [columns.get(name, _OK.get(name)) for columns in found] for name in (*MEASURE_NAMES, *_OK)}
+    return {
+        name: [columns.get(name, OK_CELLS.get(name)) for columns in found]
+        for name in (*MEASURE_NAMES, *OK_CELLS)
+    }
 
 
 def _not_ok(reasons: Sequence[str]) -> dict[str, int]:
@@ -208,7 +197,7 @@ def _time_range(clip: dict[str, Any], job: KeyframeJob) -> _TimeRange | None:
     if start is None and end is None:
         return None
     if start is not None and end is not None and end <= start:
-        raise VideoError("invalid_time_range", "the time range ends before it starts")
+        raise VideoError(Reason.INVALID_TIME_RANGE, "the time range ends before it starts")
     return _TimeRange(start, end)
 
 
@@ -222,7 +211,9 @@ def _whole_number(value: Any) -> int | None:
     except (TypeError, ValueError, OverflowError):
         number = None
     if number is None or isinstance(value, (bool, str)) or number != value or abs(number) > _MAX_MS:
-        raise VideoError("invalid_time_range", "an end of the time range is not a number of milliseconds")
+        raise VideoError(
+            Reason.INVALID_TIME_RANGE, "an end of the time range is not a number of milliseconds"
+        )
     return number
 
 
@@ -234,11 +225,11 @@ def _expand(key: str, time_range: _TimeRange | None, job: KeyframeJob) -> dict[s
     try:
         answer: dict[str, Any] = run_in_child(lambda: _answer(key, time_range, job), job.timeout_sec)
     except ChildTimeoutError as error:
-        raise VideoError("timeout", f"not done within {job.timeout_sec} seconds") from error
+        raise VideoError(Reason.TIMEOUT, f"not done within {job.timeout_sec} seconds") from error
     except ChildDiedError as error:
-        raise VideoError("access_denied", f"the process that read the directory {error}") from error
+        raise VideoError(Reason.ACCESS_DENIED, f"the process that read the directory {error}") from error
     except OSError as error:
-        raise VideoError("access_denied", f"no process can be started: {error.strerror}") from error
+        raise VideoError(Reason.ACCESS_DENIED, f"no process can be started: {error.strerror}") from error
     if "reason" in answer:
         raise VideoError(answer["reason"], answer["message"])
     return answer
@@ -251,7 +242,7 @@ def _answer(key: str, time_range: _TimeRange | None, job: KeyframeJob) -> dict[s
     except VideoError as error:
         return {"reason": error.reason, "message": str(error)}
     except OSError as error:
-        return {"reason": "access_denied", "message": f"the directory cannot be read: {error.strerror}"}
+        return {"reason": Reason.ACCESS_DENIED, "message": f"the directory cannot be read: {error.strerror}"}
 
 
 def _keyframes(key: str, time_range: _TimeRange | None, job: KeyframeJob) -> dict[str, Any]:
@@ -260,15 +251,17 @@ def _keyframes(key: str, time_range: _TimeRange | None, job: KeyframeJob) -> dic
     images = [name for name in folder.names if name not in folder.unusable]
     left_out = folder.describe()
     if not images:
-        raise VideoError("no_frames", f"the directory holds no images ({left_out or 'it is empty'})")
+        raise VideoError(Reason.NO_FRAMES, f"the directory holds no images ({left_out or 'it is empty'})")
     times = _times(mount.joinpath(*key.split("/")), folder, images, job)
     within = images
     if time_range is not None:
         if not times:
-            raise VideoError("no_timestamps", "the clip has a time range, but its images have no timestamps")
+            raise VideoError(
+                Reason.NO_TIMESTAMPS, "the clip has a time range, but its images have no timestamps"
+            )
         within = [name for name in images if time_range.holds(times[name])]
         if not within:
-            raise VideoError("no_frames", f"none of {len(images)} images is in the time range")
+            raise VideoError(Reason.NO_FRAMES, f"none of {len(images)} images is in the time range")
     chosen = [within[at] for at in choose(len(within), job.count, job.stride)]
     return {
         "names": chosen,
@@ -286,7 +279,7 @@ def _times(path: pathlib.Path, folder: ClipFolder, images: Sequence[str], job: K
     missing = sum(name not in times for name in images)
     if missing:
         raise VideoError(
-            "invalid_timestamps",
+            Reason.INVALID_TIMESTAMPS,
             f"{folder.sidecars[0].lower()}: {missing} of {len(images)} images have no timestamp",
         )
     return times

@@ -8,6 +8,7 @@ import pathlib
 import stat
 from typing import BinaryIO
 
+from airflow_provider_drivepipe.contracts import Reason
 from airflow_provider_drivepipe.worker.errors import VideoError
 
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
@@ -19,17 +20,19 @@ def check_file(path: str) -> int:
     """Return the size in bytes; raise VideoError for what is absent, unreadable, empty or no file."""
     try:
         if not stat.S_ISREG(pathlib.Path(path).stat().st_mode):
-            raise VideoError("not_found", "there is no object of this name, only a folder or a special file")
+            raise VideoError(
+                Reason.NOT_FOUND, "there is no object of this name, only a folder or a special file"
+            )
         with pathlib.Path(path).open("rb") as file:
             size = file.seek(0, os.SEEK_END)
     except OSError as error:
         if error.errno in _ABSENT:
-            raise VideoError("not_found", "there is no such object") from error
+            raise VideoError(Reason.NOT_FOUND, "there is no such object") from error
         if error.errno in _FORBIDDEN:
-            raise VideoError("access_denied", "the object may not be read") from error
-        raise VideoError("access_denied", f"the object cannot be read: {error.strerror}") from error
+            raise VideoError(Reason.ACCESS_DENIED, "the object may not be read") from error
+        raise VideoError(Reason.ACCESS_DENIED, f"the object cannot be read: {error.strerror}") from error
     if size == 0:
-        raise VideoError("empty_file", "the file has no bytes")
+        raise VideoError(Reason.EMPTY_FILE, "the file has no bytes")
     return size
 
 
@@ -39,12 +42,12 @@ def why_not_opened(path: str) -> VideoError:
         boxes = top_level_boxes(file)
     names = {name for name, _ in boxes}
     if names & {"ftyp", "mdat"} and "moov" not in names:
-        return VideoError("truncated", "media data without an index (moov): the file was cut off")
+        return VideoError(Reason.TRUNCATED, "media data without an index (moov): the file was cut off")
     if any(name == "moov" and missing for name, missing in boxes):
-        return VideoError("truncated", "the index (moov) ends early: the file was cut off")
+        return VideoError(Reason.TRUNCATED, "the index (moov) ends early: the file was cut off")
     if "moov" in names:
-        return VideoError("not_a_video", "the index (moov) cannot be read")
-    return VideoError("not_a_video", "the content is no known video format")
+        return VideoError(Reason.NOT_A_VIDEO, "the index (moov) cannot be read")
+    return VideoError(Reason.NOT_A_VIDEO, "the content is no known video format")
 
 
 def has_cut_fragment(path: str) -> bool:

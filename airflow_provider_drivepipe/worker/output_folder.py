@@ -14,6 +14,7 @@ import stat
 from collections.abc import Sequence
 from types import TracebackType
 
+from airflow_provider_drivepipe.contracts import Reason
 from airflow_provider_drivepipe.worker.errors import VideoError
 
 _CANNOT_RENAME = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL)
@@ -94,7 +95,9 @@ def _open_below(folder: int, segment: str, *, create: bool) -> int:
         return _open_below(folder, segment, create=False)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR) and _is_link(folder, segment):
-            raise VideoError("path_traversal", "the output prefix leads elsewhere through a link") from error
+            raise VideoError(
+                Reason.PATH_TRAVERSAL, "the output prefix leads elsewhere through a link"
+            ) from error
         raise
 
 

@@ -5,12 +5,12 @@ Runs in DPE workers: standard library only.
 
 from __future__ import annotations
 
-import hashlib
 import pathlib
 import unicodedata
 from collections.abc import Iterator
 from urllib.parse import unquote
 
+from airflow_provider_drivepipe.contracts import Reason
 from airflow_provider_drivepipe.worker.errors import VideoError
 
 MAX_KEY_BYTES = 1023
@@ -30,18 +30,18 @@ def key_below_root(path: object, oss_root: str, column: str = "video_path") -> s
     """
     root = oss_root.rstrip("/") + "/"
     if not isinstance(path, str) or not path.startswith(root) or path == root:
-        raise VideoError("path_outside_root", f"{column} is not below the declared OSS root")
+        raise VideoError(Reason.PATH_OUTSIDE_ROOT, f"{column} is not below the declared OSS root")
     key = path[len(root) :]
     if len(key) > MAX_KEY_BYTES:
-        raise VideoError("not_found", f"{column} is longer than any object's: {MAX_KEY_BYTES} bytes")
+        raise VideoError(Reason.NOT_FOUND, f"{column} is longer than any object's: {MAX_KEY_BYTES} bytes")
     for spelling in _spellings(key, column):
         segments = spelling.replace("\\", "/").split("/")
         if any(segment in ("", ".", "..") for segment in segments):
-            raise VideoError("path_traversal", f"{column} has empty, '.' or '..' segments")
+            raise VideoError(Reason.PATH_TRAVERSAL, f"{column} has empty, '.' or '..' segments")
         if any(unicodedata.category(character) in _NO_NAME_HOLDS for character in spelling):
-            raise VideoError("path_traversal", f"{column} holds control characters")
+            raise VideoError(Reason.PATH_TRAVERSAL, f"{column} holds control characters")
     if len(object_key(path, oss_root).encode()) > MAX_KEY_BYTES:
-        raise VideoError("not_found", f"{column} is longer than any object's: {MAX_KEY_BYTES} bytes")
+        raise VideoError(Reason.NOT_FOUND, f"{column} is longer than any object's: {MAX_KEY_BYTES} bytes")
     return key
 
 
@@ -59,18 +59,13 @@ def _spellings(key: str, column: str) -> Iterator[str]:
         if normalised == spelling:
             return
         spelling = normalised
-    raise VideoError("path_traversal", f"{column} is encoded more often than anybody would")
+    raise VideoError(Reason.PATH_TRAVERSAL, f"{column} is encoded more often than anybody would")
 
 
 def object_key(path: str, oss_root: str) -> str:
     """Return the bucket-relative key of a full URI in the bucket of ``oss_root``."""
     bucket_root = "/".join(oss_root.split("/")[:4]) + "/"
     return path.removeprefix(bucket_root)
-
-
-def video_id(video_path: str, oss_root: str) -> str:
-    """Return the first 16 hex digits of SHA-256 over the bucket-relative key."""
-    return hashlib.sha256(object_key(video_path, oss_root).encode()).hexdigest()[:16]
 
 
 def check_output_prefix(prefix: str, oss_root: str, room: int) -> None:
@@ -96,9 +91,11 @@ def output_url(oss_root: str, *parts: str) -> str:
     """Return the URI of a file to write; raise VideoError ``write_error`` when a name or key is too long."""
     url = "/".join((oss_root.rstrip("/"), *parts))
     if len(parts[-1].encode()) > MAX_NAME_BYTES:
-        raise VideoError("write_error", f"the name of what is written would exceed {MAX_NAME_BYTES} bytes")
+        raise VideoError(
+            Reason.WRITE_ERROR, f"the name of what is written would exceed {MAX_NAME_BYTES} bytes"
+        )
     if len(object_key(url, oss_root).encode()) > MAX_KEY_BYTES:
-        raise VideoError("write_error", f"the key of what is written would exceed {MAX_KEY_BYTES} bytes")
+        raise VideoError(Reason.WRITE_ERROR, f"the key of what is written would exceed {MAX_KEY_BYTES} bytes")
     return url
 
 
@@ -109,7 +106,7 @@ def inside(root: pathlib.Path, *segments: str) -> pathlib.Path:
         is_inside = root.resolve() in path.resolve().parents
     except (OSError, RuntimeError) as error:
         # RuntimeError: links that form a circle.
-        raise VideoError("not_found", "there is no such object") from error
+        raise VideoError(Reason.NOT_FOUND, "there is no such object") from error
     if not is_inside:
-        raise VideoError("path_traversal", "the path leads outside the declared OSS root")
+        raise VideoError(Reason.PATH_TRAVERSAL, "the path leads outside the declared OSS root")
     return path

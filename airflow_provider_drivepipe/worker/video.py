@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from airflow_provider_drivepipe.contracts import Reason
 from airflow_provider_drivepipe.worker.errors import VideoError
 from airflow_provider_drivepipe.worker.media_file import check_file, has_cut_fragment, why_not_opened
 from airflow_provider_drivepipe.worker.timeline import PacketInfo, Run, Sampling, Timeline
@@ -62,7 +63,7 @@ def decode_samples(path: str, sampling: Sampling) -> Iterator[Sample]:
         packets = _Packets(path, container, stream)
         _refuse_truncated(path, container, stream, packets, size)
         if not packets.count:
-            raise VideoError("no_frames", "the video stream holds no packets")
+            raise VideoError(Reason.NO_FRAMES, "the video stream holds no packets")
         decoder = _Decoder(stream, packets)
         timeline = None if _lacks_timestamps(container, stream, packets) else _timeline(stream, packets)
         if timeline is None:
@@ -88,12 +89,12 @@ def _video_stream(container: Any) -> Any:
     pictures = av.stream.Disposition.attached_pic
     streams = [s for s in container.streams.video if not s.disposition & pictures]
     if not streams:
-        raise VideoError("no_video_stream", "the file holds no video stream")
+        raise VideoError(Reason.NO_VIDEO_STREAM, "the file holds no video stream")
     for other in container.streams:
         if other is not streams[0]:
             other.discard = av.stream.Discard.all
     if streams[0].codec_context is None:
-        raise VideoError("decode_error", "there is no decoder for this video's codec")
+        raise VideoError(Reason.DECODE_ERROR, "there is no decoder for this video's codec")
     # One core per video; frame threads cost more for the same frames.
     streams[0].thread_type = "NONE"
     return streams[0]
@@ -165,7 +166,7 @@ def _demux(container: Any, stream: Any) -> Iterator[Any]:
         except av.error.EOFError:
             return
         except (av.error.FFmpegError, OSError) as error:
-            raise VideoError("decode_error", f"reading failed: {type(error).__name__}") from error
+            raise VideoError(Reason.DECODE_ERROR, f"reading failed: {type(error).__name__}") from error
         if packet is None:
             return
         if packet.size:
@@ -183,7 +184,7 @@ def _refuse_truncated(path: str, container: Any, stream: Any, packets: _Packets,
     if "mp4" in container.format.name:
         # Its index is exact; its declared durations are not, where an edit list cuts the video.
         if has_cut_fragment(path):
-            raise VideoError("truncated", "the file was cut off: its last fragment is incomplete")
+            raise VideoError(Reason.TRUNCATED, "the file was cut off: its last fragment is incomplete")
         return
     promised = _declared_duration(container, stream) or Fraction(0)
     present = _present_seconds(stream, packets)
@@ -193,7 +194,7 @@ def _refuse_truncated(path: str, container: Any, stream: Any, packets: _Packets,
 
 def _truncated(present: Fraction, promised: Fraction) -> VideoError:
     seconds = f"{float(present):.1f} of {float(promised):.1f} seconds"
-    return VideoError("truncated", f"the file was cut off: it holds {seconds}")
+    return VideoError(Reason.TRUNCATED, f"the file was cut off: it holds {seconds}")
 
 
 def _present_seconds(stream: Any, packets: _Packets) -> Fraction:
@@ -264,10 +265,12 @@ def _timeline(stream: Any, packets: _Packets) -> Timeline:
     try:
         timeline = Timeline(packets.infos, Fraction(stream.time_base), duration)
     except ValueError as error:
-        raise VideoError("no_frames", "the video stream has no key frame") from error
+        raise VideoError(Reason.NO_FRAMES, "the video stream has no key frame") from error
     if timeline.longest_gap() > LONGEST_GAP:
         hours = float(timeline.longest_gap() / 3600)
-        raise VideoError("invalid_duration", f"the timestamps jump by {hours:.1f} hours between two frames")
+        raise VideoError(
+            Reason.INVALID_DURATION, f"the timestamps jump by {hours:.1f} hours between two frames"
+        )
     return timeline
 
 
@@ -326,7 +329,7 @@ class _Decoder:
                 clean_keys.clear()
                 continue
             except av.error.FFmpegError as error:
-                raise VideoError("decode_error", f"decoding failed: {type(error).__name__}") from error
+                raise VideoError(Reason.DECODE_ERROR, f"decoding failed: {type(error).__name__}") from error
             for frame in frames:
                 if frame.is_corrupt:
                     is_damaged = self.had_damage = True
@@ -400,7 +403,7 @@ def _last_at(
         if not times:
             return
     if previous is None:
-        reason = "decode_error" if decoder.had_damage else "no_frames"
+        reason = Reason.DECODE_ERROR if decoder.had_damage else Reason.NO_FRAMES
         raise VideoError(reason, "no frame could be decoded")
     for time in times:
         yield from _whole_samples(previous, time, wanted[time], timeline, decoder)
@@ -413,7 +416,9 @@ def _whole_samples(
     is_lost = pts != wanted and decoder.had_damage
     if decoded.is_damaged or is_lost:
         seconds = float(timeline.seconds(wanted))
-        raise VideoError("decode_error", f"the picture at {seconds:.1f} s cannot be decoded: damaged data")
+        raise VideoError(
+            Reason.DECODE_ERROR, f"the picture at {seconds:.1f} s cannot be decoded: damaged data"
+        )
     yield from _samples(decoded.frame, timeline, indexes, pts)
 
 

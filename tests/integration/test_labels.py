@@ -17,14 +17,14 @@ from airflow_provider_drivepipe.contracts import Stage
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.operators.label import AiFuncLabelOperator
 from airflow_provider_drivepipe.pipelines.models import escape_braces
-from airflow_provider_drivepipe.scenario.label_schemas import label_fields
+from airflow_provider_drivepipe.stages.answer_schemas import label_fields
 from airflow_provider_drivepipe.scenario.options import (
     ImageEmbeddingOptions,
     LabelOptions,
     PartitionOptions,
     TableOptions,
 )
-from airflow_provider_drivepipe.scenario.prompts import whole_prompt
+from airflow_provider_drivepipe.stages.prompts import whole_prompt
 from maxcompute_local.maxframe.engine.templates import render
 from maxcompute_local.models.backend import ChatRequest, ImagePart, TextPart
 from maxcompute_local.models.script_rules import ModelRules

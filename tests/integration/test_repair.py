@@ -10,7 +10,7 @@ from airflow_provider_drivepipe.exceptions import (
     ConfigurationError,
     RemoteJobError,
     TransientError,
-    UnbalancedBooksError,
+    UnbalancedCountsError,
 )
 from airflow_provider_drivepipe.hooks import partition_lock
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
@@ -22,7 +22,7 @@ from airflow_provider_drivepipe.operators.frame_extract import MaxFrameFrameExtr
 from airflow_provider_drivepipe.operators.label import AiFuncLabelOperator
 from airflow_provider_drivepipe.operators.oss_manifest import OssManifestOperator
 from airflow_provider_drivepipe.operators.single_job import MaxFrameSingleJobOperator
-from airflow_provider_drivepipe.pipelines.stage_tables import WorkingTables
+from airflow_provider_drivepipe.lifecycle.tables import WorkingTables
 from airflow_provider_drivepipe.scenario.options import (
     FrameOptions,
     ImageEmbeddingOptions,
@@ -520,7 +520,7 @@ def test_unbalanced_books_publish_nothing_and_leave_nothing(pipeline, hook, monk
         return poll(context, hook, run, record)
 
     monkeypatch.setattr(operator, "_poll", lose_rows_and_poll)
-    with pytest.raises(UnbalancedBooksError, match=r"3 input units .* 2 units"):
+    with pytest.raises(UnbalancedCountsError, match=r"3 input units .* 2 units"):
         Run().execute(operator)
     assert rows(hook, f"{pipeline.table}_o", "COUNT(*)") == [[0]]
     assert hook.list_tables(f"{pipeline.table}_o__") == []

@@ -10,8 +10,8 @@ from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.operators.frame_extract import MaxFrameFrameExtractOperator
 from airflow_provider_drivepipe.operators.image_prepare import MaxFrameImagePrepareOperator
-from airflow_provider_drivepipe.pipelines.fingerprint import part_sql
-from airflow_provider_drivepipe.pipelines.stage_sql import quote_text
+from airflow_provider_drivepipe.lifecycle.fingerprint import part_sql
+from airflow_provider_drivepipe.sql import quote_text
 from airflow_provider_drivepipe.scenario.options import (
     FrameOptions,
     ImageOptions,

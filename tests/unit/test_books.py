@@ -6,16 +6,16 @@ from airflow_provider_drivepipe.contracts import FRAME_COLUMNS, STATUS_COLUMNS, 
 from airflow_provider_drivepipe.exceptions import (
     ConfigurationError,
     PartitionShrinksError,
-    UnbalancedBooksError,
+    UnbalancedCountsError,
 )
-from airflow_provider_drivepipe.pipelines.books import (
+from airflow_provider_drivepipe.lifecycle.counts import (
     MASKED_BY_IMAGE_EMBEDDING,
     MASKED_BY_LABEL,
     AuditRow,
     balance,
 )
-from airflow_provider_drivepipe.pipelines.publishing import Shrinking, WorkCounts, require_complete
-from airflow_provider_drivepipe.pipelines.stage_tables import StageTables, WorkingTables, image_key
+from airflow_provider_drivepipe.lifecycle.publishing import Shrinking, WorkCounts, require_complete
+from airflow_provider_drivepipe.lifecycle.tables import StageTables, WorkingTables, image_key
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 
 STAGES = (Stage.FRAME_EXTRACTION, Stage.LABEL, Stage.IMAGE_EMBEDDING)
@@ -167,20 +167,20 @@ def test_frames_that_a_rule_left_out_are_counted_by_reason_and_reach_no_model():
 
 
 def test_units_that_vanished_or_rows_that_came_twice_are_errors():
-    with pytest.raises(UnbalancedBooksError, match="the input has 3 units, the partition would have 2"):
+    with pytest.raises(UnbalancedCountsError, match="the input has 3 units, the partition would have 2"):
         books_of([group(rows=4)], 3, published=(2, 4, 4))
-    with pytest.raises(UnbalancedBooksError, match="1 are there twice"):
+    with pytest.raises(UnbalancedCountsError, match="1 are there twice"):
         books_of([group(rows=4)], 3, published=(3, 4, 3))
 
 
 def test_more_failed_videos_than_came_in_is_an_error():
     groups = [group(status="failed", stage="frame_extraction", reason="timeout", rows=3)]
-    with pytest.raises(UnbalancedBooksError, match="frame_extraction"):
+    with pytest.raises(UnbalancedCountsError, match="frame_extraction"):
         books_of(groups, 2)
 
 
 def test_unknown_status_does_not_vanish():
-    with pytest.raises(UnbalancedBooksError, match="table"):
+    with pytest.raises(UnbalancedCountsError, match="table"):
         books_of([group(status="odd")], 1)
 
 
@@ -214,7 +214,7 @@ def test_frames_that_failed_earlier_are_not_rows_of_the_label_stage():
 def test_staging_must_hold_exactly_what_was_asked_for(staged):
     counts = WorkCounts({"run": 2, "keep": 5}, {"todo-label": 1, "todo-label-image_embedding": 1})
     require_complete(tables(), counts, (10, 8, 2, 2, 2))
-    with pytest.raises(UnbalancedBooksError, match="Nothing was published to o ds=20261120"):
+    with pytest.raises(UnbalancedCountsError, match="Nothing was published to o ds=20261120"):
         require_complete(tables(), counts, staged)
 
 

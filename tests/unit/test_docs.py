@@ -8,7 +8,7 @@ import yaml
 
 from airflow_provider_drivepipe.cli.main import COMMANDS
 from airflow_provider_drivepipe.contracts import Reason
-from airflow_provider_drivepipe.scenario.label_schemas import load_label_schema
+from airflow_provider_drivepipe.stages.answer_schemas import load_label_schema
 from airflow_provider_drivepipe.scenario.model import Scenario
 
 ROOT = Path(__file__).parents[2]

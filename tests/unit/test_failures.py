@@ -3,7 +3,7 @@
 import json
 
 from airflow_provider_drivepipe.contracts import Stage
-from airflow_provider_drivepipe.pipelines.failures import (
+from airflow_provider_drivepipe.lifecycle.failures import (
     SHOWN,
     FailureSample,
     failed_rows,
@@ -12,7 +12,7 @@ from airflow_provider_drivepipe.pipelines.failures import (
     run_note,
     task_note,
 )
-from airflow_provider_drivepipe.pipelines.stage_tables import StageTables, WorkingTables
+from airflow_provider_drivepipe.lifecycle.tables import StageTables, WorkingTables
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 
 TABLES = StageTables(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from duckdb import connect
 
-from airflow_provider_drivepipe.pipelines.fingerprint import (
+from airflow_provider_drivepipe.lifecycle.fingerprint import (
     fingerprint_of,
     fingerprint_sql,
     frames_fingerprint,
@@ -15,8 +15,8 @@ from airflow_provider_drivepipe.pipelines.fingerprint import (
     part_sql,
     without_part_sql,
 )
-from airflow_provider_drivepipe.pipelines.keyframes import keyframes_fingerprint
-from airflow_provider_drivepipe.pipelines.stage_sql import quote_text
+from airflow_provider_drivepipe.pipelines.driving.keyframes import keyframes_fingerprint
+from airflow_provider_drivepipe.sql import quote_text
 from airflow_provider_drivepipe.scenario.options import (
     FrameOptions,
     ImageEmbeddingOptions,

@@ -6,7 +6,7 @@ from airflow_provider_drivepipe.contracts import FRAME_COLUMNS, FRAME_QUALITY_CO
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.operators.frame_extract import MaxFrameFrameExtractOperator
 from airflow_provider_drivepipe.operators.single_job import MaxFrameSingleJobOperator
-from airflow_provider_drivepipe.pipelines.stage_tables import WorkingTables
+from airflow_provider_drivepipe.lifecycle.tables import WorkingTables
 from airflow_provider_drivepipe.scenario.options import (
     LabelOptions,
     OssOptions,

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_provider_drivepipe.contracts import OssUri
-from airflow_provider_drivepipe.pipelines.manifest import LeftOut, manifest_row
+from airflow_provider_drivepipe.pipelines.driving.manifest import LeftOut, manifest_row
 
 ROOT = OssUri("oss-cn-x.aliyuncs.com", "bucket")
 

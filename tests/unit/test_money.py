@@ -6,9 +6,9 @@ import pytest
 
 from airflow_provider_drivepipe.cli.plan import main as plan_command
 from airflow_provider_drivepipe.contracts import Stage, Tokens
-from airflow_provider_drivepipe.pipelines.budget import Budget
-from airflow_provider_drivepipe.pipelines.spending import read_spending
-from airflow_provider_drivepipe.pipelines.stage_tables import IMAGE_EMBEDDING_PART, LABEL_PART
+from airflow_provider_drivepipe.lifecycle.budget import Budget
+from airflow_provider_drivepipe.lifecycle.spending import read_spending
+from airflow_provider_drivepipe.lifecycle.tables import IMAGE_EMBEDDING_PART, LABEL_PART
 from airflow_provider_drivepipe.scenario.estimate import (
     Figure,
     Figures,

@@ -12,7 +12,7 @@ from airflow_provider_drivepipe.exceptions import (
     RemoteJobError,
     RemoteJobTimeout,
     TransientError,
-    UnbalancedBooksError,
+    UnbalancedCountsError,
 )
 from airflow_provider_drivepipe.operators.retry import drivepipe_retry_policy
 
@@ -23,7 +23,7 @@ from airflow_provider_drivepipe.operators.retry import drivepipe_retry_policy
         (ConfigurationError, RetryAction.FAIL, None),
         (AuthenticationError, RetryAction.FAIL, None),
         (DataGateError, RetryAction.FAIL, None),
-        (UnbalancedBooksError, RetryAction.FAIL, None),
+        (UnbalancedCountsError, RetryAction.FAIL, None),
         (QuotaError, RetryAction.RETRY, 10),
         (TransientError, RetryAction.RETRY, 1),
         (PartitionBusyError, RetryAction.RETRY, 1),

@@ -7,7 +7,7 @@ import pytest
 from airflow_provider_drivepipe.scenario.model import InputShape, Scenario, Target
 from airflow_provider_drivepipe.scenario.plan import plan
 from airflow_provider_drivepipe.scenario.rules import combination_problems
-from airflow_provider_drivepipe.scenario.shape_rules import ALLOWED, nearest, shape_problems
+from airflow_provider_drivepipe.pipelines.driving.shape_rules import ALLOWED, nearest, shape_problems
 
 TARGETS = [str(target) for target in Target]
 SUBSETS = [set(c) for c in chain.from_iterable(combinations(TARGETS, n) for n in range(1, len(TARGETS) + 1))]

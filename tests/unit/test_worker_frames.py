@@ -15,9 +15,10 @@ import pytest
 
 from airflow_provider_drivepipe import contracts, worker
 from airflow_provider_drivepipe.worker import frames
-from airflow_provider_drivepipe.worker.assemble import AssembleJob, assemble
+from airflow_provider_drivepipe.worker.answer_rows import AnswerJob, read_answers
 from airflow_provider_drivepipe.worker.frame_quality import MEASURE_NAMES, QualityRules
 from airflow_provider_drivepipe.worker.frames import FrameJob, extract_frames, frame_dtypes
+from airflow_provider_drivepipe.worker.rows import RowPart
 from tests.unit.image_samples import blurred, scene
 from tests.unit.video_samples import damage, detailed, media_range, write_video
 
@@ -57,13 +58,6 @@ def extract(job, *paths):
         }
     )
     return extract_frames(videos, job)
-
-
-def test_literals_equal_the_contracts():
-    assert tuple(c.name for c in contracts.FRAME_COLUMNS) == frames.OWN_NAMES
-    assert tuple(c.name for c in contracts.STATUS_COLUMNS) == frames.STATUS_NAMES
-    assert frames.STAGE == contracts.Stage.FRAME_EXTRACTION
-    assert frames.MAX_ERROR_MESSAGE == contracts.MAX_ERROR_MESSAGE
 
 
 def test_rows_identities_and_files(mount):
@@ -338,8 +332,8 @@ import pandas as pd
 extract, finish = pickle.load(open(sys.argv[1], "rb"))
 frames = extract(pd.DataFrame({"video_path": sys.argv[2:], "attempt": 1, "fingerprint": "f"}))
 answer = {"choices": [{"message": {"content": '{"weather": "clear"}'}}]}
-frames["label_response"] = json.dumps(answer)
-frames["label_success"] = True
+frames["drivepipe_response_0"] = json.dumps(answer)
+frames["drivepipe_success_0"] = frames["status"] == "ok"
 rows = finish(frames)
 print(rows[["status", "error_type", "brightness", "frame_time_ms", "label_text"]].to_json(orient="values"))
 """
@@ -349,21 +343,22 @@ def test_the_functions_run_where_this_package_is_not_installed(mount, tmp_path):
     write_video(mount / "v.mp4", frames=30)
     (mount / "empty.mp4").touch()
     cloudpickle.register_pickle_by_value(worker)
+    cloudpickle.register_pickle_by_value(contracts)
     frame_job = job(mount, lineage=(), quality=QualityRules(min_brightness=1.0))
-    columns = (*frame_job.own_names(), "label_text", *frames.STATUS_NAMES)
-    schema = {"type": "object", "required": ["weather"]}
-    assemble_job = AssembleJob(columns, labels=True, embedding=False, label_schema=schema)
+    columns = (*frame_job.own_names(), "label_text", *(c.name for c in contracts.STATUS_COLUMNS))
+    part = RowPart("label", (("label_text", "string"),), "label_text")
+    answer_job = AnswerJob(part, {"type": "object", "required": ["weather"]})
 
     def extract_chunk(chunk):
         return extract_frames(chunk, frame_job)
 
-    def assemble_chunk(chunk):
-        return assemble(chunk, assemble_job)
+    def check_answers(chunk):
+        return read_answers(chunk, answer_job, columns)
 
-    for function in (extract_chunk, assemble_chunk):
+    for function in (extract_chunk, check_answers):
         function.__module__ = "__main__"
     pickled = tmp_path / "functions.pickle"
-    pickled.write_bytes(cloudpickle.dumps((extract_chunk, assemble_chunk)))
+    pickled.write_bytes(cloudpickle.dumps((extract_chunk, check_answers)))
     done = subprocess.run(
         [sys.executable, "-I", "-c", UNPICKLE, str(pickled), f"{ROOT}/v.mp4", f"{ROOT}/empty.mp4"],
         capture_output=True,

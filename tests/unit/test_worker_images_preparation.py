@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from airflow_provider_drivepipe import contracts, worker
-from airflow_provider_drivepipe.scenario.options import ResizeFilter
+from airflow_provider_drivepipe.pipelines.driving.options import ResizeFilter
 from airflow_provider_drivepipe.worker import image_preparation, images
 from airflow_provider_drivepipe.worker.image_preparation import (
     ImageJob,
@@ -88,11 +88,7 @@ def file_of(mount, row):
     return mount / row["prepared_url"].removeprefix(ROOT + "/")
 
 
-def test_literals_equal_the_contracts():
-    assert tuple(c.name for c in contracts.IMAGE_COLUMNS) == image_preparation.OWN_NAMES
-    assert tuple(c.name for c in contracts.STATUS_COLUMNS) == image_preparation.STATUS_NAMES
-    assert image_preparation.STAGE == contracts.Stage.IMAGE_PREPARATION
-    assert image_preparation.MAX_ERROR_MESSAGE == contracts.MAX_ERROR_MESSAGE
+def test_filters_are_those_of_the_options():
     assert tuple(ResizeFilter) == images.FILTERS
 
 
@@ -179,7 +175,7 @@ def test_what_cannot_be_prepared_is_a_failed_row_that_keeps_its_identifiers(moun
     assert row["error_msg"]
     assert str(mount) not in row["error_msg"]
     assert (row["image_id"], row["attempt"], row["fingerprint"]) == ("0", 2, "f")
-    assert all(pd.isna(row[name]) for name in image_preparation.OWN_NAMES)
+    assert all(pd.isna(row[name]) for name in (c.name for c in contracts.IMAGE_COLUMNS))
     assert prepared(mount) == []
 
 
@@ -385,6 +381,7 @@ def test_lineage_keeps_its_types_and_no_rows_give_none(mount):
 def test_the_function_runs_where_this_package_is_not(mount, tmp_path):
     """As a DPE worker would run it: shipped by value, in an interpreter that cannot import the package."""
     cloudpickle.register_pickle_by_value(worker)
+    cloudpickle.register_pickle_by_value(contracts)
     url, wanted = put(mount, "a.jpg"), job(mount)
     rows = pd.DataFrame({"image_id": ["1"], "image_url": [url]})
 

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from airflow_provider_drivepipe import contracts
-from airflow_provider_drivepipe.pipelines.context import MountOptions
-from airflow_provider_drivepipe.pipelines.keyframes import keyframe_job
-from airflow_provider_drivepipe.scenario.options import KeyframeOptions, QualityOptions
+from airflow_provider_drivepipe.pipelines.driving.keyframes import KeyframeExpansion
+from airflow_provider_drivepipe.pipelines.driving.options import KeyframeOptions, OssOptions, QualityOptions
+from airflow_provider_drivepipe.stages.stage import Build
+from airflow_provider_drivepipe.stages.worker_call import MountOptions
 from airflow_provider_drivepipe.worker import keyframe_quality
 from airflow_provider_drivepipe.worker.frame_quality import MEASURE_NAMES
 from airflow_provider_drivepipe.worker.keyframes import expand_clips, keyframe_dtypes
@@ -53,16 +53,12 @@ def put_clip(folder, *bodies):
 
 
 def expand(mount, quality, *clips, **options):
-    job = keyframe_job(
-        KeyframeOptions(**options), MountOptions(ROOT, str(mount), "r"), (None, None), ("car",), quality
-    )
+    stage = KeyframeExpansion(OssOptions("b"), KeyframeOptions(**options), quality)
+    columns = ("clip_id", "clip_dir", "car")
+    job = stage._job(MountOptions(ROOT, str(mount), "r"), Build(None, "", {}, columns))
     names = list(clips or ("a",))
     clips = pd.DataFrame({"clip_id": names, "clip_dir": names, "car": 1, "attempt": 1, "fingerprint": "f"})
     return expand_clips(clips, job)
-
-
-def test_literals_equal_the_contracts():
-    assert keyframe_quality.MAX_ERROR_MESSAGE == contracts.MAX_ERROR_MESSAGE
 
 
 def test_keyframes_are_left_out_by_the_first_rule_that_applies_and_fail_alone(mount):

@@ -9,6 +9,8 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import cloudpickle
 import pandas as pd
@@ -17,10 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_drivepipe import contracts, worker
-from airflow_provider_drivepipe.pipelines.context import MountOptions
-from airflow_provider_drivepipe.pipelines.keyframes import keyframe_job, keyframes_fingerprint
-from airflow_provider_drivepipe.scenario.options import KeyframeOptions, TimestampUnit
-from airflow_provider_drivepipe.worker import clip_folder, keyframes
+from airflow_provider_drivepipe.pipelines.driving.keyframes import KeyframeExpansion
+from airflow_provider_drivepipe.pipelines.driving.options import KeyframeOptions, OssOptions, TimestampUnit
+from airflow_provider_drivepipe.stages.stage import Build
+from airflow_provider_drivepipe.stages.worker_call import MountOptions
+from airflow_provider_drivepipe.worker import clip_folder
 from airflow_provider_drivepipe.worker.clip_folder import choose, clip_key, natural_key
 from airflow_provider_drivepipe.worker.clip_times import MAX_SIDECAR_BYTES, times_in_names
 from airflow_provider_drivepipe.worker.errors import VideoError
@@ -38,12 +41,12 @@ def mount(tmp_path):
 
 
 def job(mount, lineage=("car",), start="start_ms", end="end_ms", timeout_sec=None, **options):
-    made = keyframe_job(
-        KeyframeOptions(**options), MountOptions(ROOT, str(mount), "role"), (start, end), lineage
+    columns = ("clip_id", "clip_dir", *lineage)
+    made = KeyframeExpansion(OssOptions("b"), KeyframeOptions(**options))._job(
+        MountOptions(ROOT, str(mount), "role"), Build(None, "", {}, columns)
     )
-    return (
-        made if timeout_sec is None else keyframes.KeyframeJob(**{**vars(made), "timeout_sec": timeout_sec})
-    )
+    changed = {"start_column": start, "end_column": end, "lineage": lineage}
+    return replace(made, **changed, timeout_sec=timeout_sec or made.timeout_sec)
 
 
 def clip_of(folder, *names, sidecar=None):
@@ -94,13 +97,6 @@ def failure_of(rows):
 
 def reason_of(rows):
     return failure_of(rows)[0]
-
-
-def test_literals_equal_the_contracts():
-    assert tuple(c.name for c in contracts.KEYFRAME_COLUMNS) == keyframes.OWN_NAMES
-    assert tuple(c.name for c in contracts.STATUS_COLUMNS) == keyframes.STATUS_NAMES
-    assert keyframes.STAGE == contracts.Stage.KEYFRAME_EXPANSION
-    assert keyframes.MAX_ERROR_MESSAGE == contracts.MAX_ERROR_MESSAGE
 
 
 def test_rows_identities_and_lineage(mount):
@@ -572,6 +568,7 @@ def test_no_clips_give_no_rows_of_the_right_types(mount):
 def test_runs_where_this_package_is_absent(mount, tmp_path):
     clip_of(mount / "a", "1.jpg")
     cloudpickle.register_pickle_by_value(worker)
+    cloudpickle.register_pickle_by_value(contracts)
     (tmp_path / "udf").write_bytes(cloudpickle.dumps((expand_clips, job(mount), table(("x", "a")))))
     program = (
         "import sys, pickle; sys.modules['airflow_provider_drivepipe'] = None\n"
@@ -585,9 +582,13 @@ def test_runs_where_this_package_is_absent(mount, tmp_path):
 
 
 def test_the_fingerprint_changes_with_what_comes_out_and_with_nothing_else():
-    same = keyframes_fingerprint(KeyframeOptions(), ROOT)
+    def hash_of(root=ROOT, **options):
+        site = SimpleNamespace(oss_root=lambda bucket, given: root)
+        return KeyframeExpansion(OssOptions("b"), KeyframeOptions(**options)).hashes(site)
+
+    same = hash_of()
     for other in ({"timeout_sec": 1}, {"batch_rows": 1}, {"max_files": 1}, {"clip_dir_column": "x"}):
-        assert keyframes_fingerprint(KeyframeOptions(**other), ROOT) == same
+        assert hash_of(**other) == same
     for other in ({"count": 1}, {"stride": 1}, {"image_extensions": (".jpg",)}, {"timestamp_unit": "s"}):
-        assert keyframes_fingerprint(KeyframeOptions(**other), ROOT) != same
-    assert keyframes_fingerprint(KeyframeOptions(), ROOT + "x") != same
+        assert hash_of(**other) != same
+    assert hash_of(ROOT + "x") != same

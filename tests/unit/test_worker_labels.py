@@ -2,6 +2,7 @@
 
 import json
 import string
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -9,15 +10,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_drivepipe.scenario.label_schemas import KEYWORDS, load_label_schema
+from airflow_provider_drivepipe.stages.answer_schemas import KEYWORDS, load_answer_schema
+from airflow_provider_drivepipe.worker.answer_rows import (
+    AnswerJob,
+    answer_of,
+    repair_request,
+    response_columns,
+)
 from airflow_provider_drivepipe.worker.label_check import label_violations
 from airflow_provider_drivepipe.worker.label_find import find_label
 from airflow_provider_drivepipe.worker.label_normalise import normalise
 from airflow_provider_drivepipe.worker.label_parse import objects
 from airflow_provider_drivepipe.worker.label_repair import MAX_QUOTED, repair_text
-from airflow_provider_drivepipe.worker.label_rows import LabelJob, label_of, repair_request
+from airflow_provider_drivepipe.worker.rows import RowPart
 
-SCENE = load_label_schema("driving-scene/v1")
+SCENE = load_answer_schema("driving-scene/v1")
 SCHEMA = {
     "type": "object",
     "required": ["weather"],
@@ -255,13 +262,17 @@ def answers(*contents):
     """The row of a first answer and of repairs; None stands for one that was not asked for."""
     row = {}
     for number, content in enumerate(contents):
-        start = f"drivepipe_repair_{number}" if number else "label"
-        row[f"{start}_response"] = None if content is None else chat(content)
-        row[f"{start}_success"] = content is not None
+        response, success = response_columns(number)
+        row[response] = None if content is None else chat(content)
+        row[success] = content is not None
     return row
 
 
-JOB = LabelJob(SCHEMA, repair_rounds=2)
+def job_of(schema=None, sees="picture", **more):
+    return AnswerJob(RowPart("label", (), "label_text"), schema, sees=sees, **more)
+
+
+JOB = job_of(SCHEMA, repair_rounds=2)
 
 
 @pytest.mark.parametrize(
@@ -276,7 +287,7 @@ JOB = LabelJob(SCHEMA, repair_rounds=2)
     ],
 )
 def test_repairs(contents, reason, text, tokens):
-    got = label_of(answers(*contents), JOB)
+    got = answer_of(answers(*contents), JOB)
     assert (got.failure.reason if got.failure else None) == reason
     assert (got.cells["label_text"], got.cells["label_input_token"]) == (text, tokens)
 
@@ -293,8 +304,34 @@ def test_only_an_answer_in_the_wrong_form_is_asked_for_again(content):
 
 
 def test_repair_speaks_the_prompts_language_and_quotes_no_megabytes():
-    assert "问题: p{" in repair_text("{a}", "p{", chinese=True)
-    assert len(repair_text("x" * 1_000_000, "p", chinese=False)) < MAX_QUOTED + 500
+    assert "问题: p{" in repair_text("{a}", "p{", chinese=True, sees="picture")
+    assert len(repair_text("x" * 1_000_000, "p", chinese=False, sees="picture")) < MAX_QUOTED + 500
+
+
+@pytest.mark.parametrize(
+    ("sees", "english", "chinese"),
+    [
+        ("picture", "Look at the picture again and answer with", "请重新查看图片,只回答"),
+        ("video", "Look at the video again and answer with", "请重新查看视频,只回答"),
+        ("", "Answer again with", "\n请只回答"),
+    ],
+)
+def test_repair_speaks_of_what_the_model_sees(sees, english, chinese):
+    job = job_of(SCHEMA, sees=sees)
+    assert english in repair_request(answers("prose"), job, 1)
+    assert chinese in repair_request(answers("prose"), replace(job, chinese=True), 1)
+
+
+@pytest.mark.parametrize(
+    "answer", ["No image was provided to the annotator, so the caption is empty.", "没有看到图片"]
+)
+def test_a_model_that_only_reads_may_speak_of_missing_pictures(answer):
+    assert answer_of(answers(answer), job_of(sees="")).failure is None
+    assert answer_of(answers(answer), job_of()).failure.reason == "refusal"
+    label = json.dumps({"weather": "clear", "note": "No image provided"})
+    assert answer_of(answers(label), job_of(SCHEMA, sees="")).failure is None
+    declined = answers("I'm sorry, but I can't assist with that request.")
+    assert answer_of(declined, job_of(sees="")).failure.reason == "refusal"
 
 
 @pytest.mark.parametrize(
@@ -311,7 +348,7 @@ def test_repair_speaks_the_prompts_language_and_quotes_no_megabytes():
     ],
 )
 def test_refusals_in_the_form_of_json(content, reason):
-    assert label_of(answers(content), LabelJob(SCHEMA)).failure.reason == reason
+    assert answer_of(answers(content), job_of(SCHEMA)).failure.reason == reason
 
 
 @pytest.mark.parametrize(
@@ -339,8 +376,8 @@ def test_refusals_in_the_form_of_json(content, reason):
     ],
 )
 def test_who_declines_gives_no_label(answer):
-    for job in (LabelJob(SCHEMA), LabelJob()):
-        assert label_of(answers(answer), job).failure.reason == "refusal"
+    for job in (job_of(SCHEMA), job_of()):
+        assert answer_of(answers(answer), job).failure.reason == "refusal"
 
 
 @pytest.mark.parametrize(
@@ -357,18 +394,16 @@ def test_who_declines_gives_no_label(answer):
 def test_a_caption_that_misses_something_is_no_refusal(caption):
     label = {"weather": "unknown", "caption": caption}
     schema = {"type": "object", "properties": {"weather": {"type": "string"}, "caption": {"type": "string"}}}
-    got = label_of(answers(json.dumps(label, ensure_ascii=False)), LabelJob(schema))
+    got = answer_of(answers(json.dumps(label, ensure_ascii=False)), job_of(schema))
     assert got.failure is None
 
 
 def test_content_filter_that_ends_an_answer_is_told_from_bad_json():
-    row = {"label_response": chat('{"weather": "cl', finish_reason="content_filter"), "label_success": True}
-    assert label_of(row, JOB).failure.reason == "content_blocked"
-    row = {
-        "label_response": chat('{"weather": "clear"}', finish_reason="content_filter"),
-        "label_success": True,
-    }
-    assert label_of(row, JOB).failure is None
+    response, success = response_columns(0)
+    row = {response: chat('{"weather": "cl', finish_reason="content_filter"), success: True}
+    assert answer_of(row, JOB).failure.reason == "content_blocked"
+    row = {response: chat('{"weather": "clear"}', finish_reason="content_filter"), success: True}
+    assert answer_of(row, JOB).failure is None
 
 
 def test_flattened_columns():
@@ -380,15 +415,15 @@ def test_flattened_columns():
         ("tags", "label_tags", "string"),
         ("note", "label_note", "string"),
     )
-    job = LabelJob(SCHEMA, fields=fields)
+    job = job_of(SCHEMA, fields=fields)
     content = '{"weather": "雨", "count": 3.0, "share": 1, "wet": false, "tags": ["急 刹"], "note": null}'
-    cells = label_of(answers(content), job).cells
+    cells = answer_of(answers(content), job).cells
     assert [cells[column] for _, column, _ in fields] == ["rainy", 3, 1.0, False, '["急 刹"]', None]
     assert isinstance(cells["label_share"], float)
     big = '{"weather": "clear", "count": ' + "9" * 30 + ', "share": ' + "9" * 400 + "}"
-    cells = label_of(answers(big), job).cells
+    cells = answer_of(answers(big), job).cells
     assert (cells["label_count"], cells["label_share"]) == (None, None)
-    assert {label_of(answers("prose"), job).cells[column] for _, column, _ in fields} == {None}
+    assert {answer_of(answers("prose"), job).cells.get(column) for _, column, _ in fields} == {None}
 
 
 # What holds for any text and any value.
@@ -473,8 +508,8 @@ def test_json_is_read_back_as_it_was_written(value, around):
 @given(LABELS, st.text(string.printable, max_size=20), st.booleans())
 def test_any_row_gets_cells_and_a_reason_or_a_label(value, noise, success):
     content = json.dumps(value)[: len(noise) * 5] + noise
-    row = {**answers(content, content, content), "label_success": success}
-    got = label_of(row, JOB)
+    row = {**answers(content, content, content), response_columns(0)[1]: success}
+    got = answer_of(row, JOB)
     assert (got.failure is None) == (got.cells["label_json_valid"] is True)
     if got.failure is None:
         assert VALIDATOR.is_valid(json.loads(got.cells["label_text"]))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_drivepipe.scenario.options import SamplingRule
+from airflow_provider_drivepipe.pipelines.driving.options import SamplingRule
 from airflow_provider_drivepipe.worker import timeline
 from airflow_provider_drivepipe.worker.timeline import PacketInfo, Sampling, Timeline
 

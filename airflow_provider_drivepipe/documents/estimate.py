@@ -1,0 +1,207 @@
+"""What a run is expected to take from the models: rows, calls, tokens, cost. Pure: plan and figures in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from fractions import Fraction
+from typing import Any
+
+from airflow_provider_drivepipe.contracts import Spending, Tokens
+from airflow_provider_drivepipe.scenario.plan import Plan, TaskPlan
+from airflow_provider_drivepipe.scenario.prices import spending_of
+from airflow_provider_drivepipe.stages.embed import Embed
+from airflow_provider_drivepipe.stages.generate import Generate, Image, TextColumn
+from airflow_provider_drivepipe.stages.stage import ONE_OF_EACH, RowStage
+
+_IMAGE_TOKENS = 1200
+"""Of a picture of 1280 by 720 pixels, at one token per 28 by 28 pixels."""
+_TEXT_TOKENS = 200
+"""Of an answer, or of a text of a row."""
+_CHARACTERS_PER_TOKEN = 4
+OR_MEASURE = "; or --partition VALUE --measure, which counts the input and looks at what is published"
+
+
+class Source(StrEnum):
+    """Where a figure comes from."""
+
+    GIVEN = "given"
+    MEASURED = "measured"
+    ASSUMED = "assumed"
+    FOLLOWS = "follows"
+    """From other figures and the scenario."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number that an estimate rests on, with where it comes from, for people."""
+
+    value: float
+    source: Source
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is known before a run; None for what is not.
+
+    :param units: rows of the input partition: videos, clips or images.
+    :param hours: hours of video.
+    :param rows: frames or images that go to the models.
+    :param rows_per_unit: of one row of the input, and its hours of video.
+    :param input_tokens: of one labelled row, repair rounds included; the others likewise.
+    """
+
+    units: Figure | None = None
+    hours: Figure | None = None
+    rows: Figure | None = None
+    rows_per_unit: Figure | None = None
+    hours_per_unit: Figure | None = None
+    input_tokens: Figure | None = None
+    output_tokens: Figure | None = None
+    embedding_tokens: Figure | None = None
+
+    def over(self, other: Figures) -> Figures:
+        """Return these figures, with those of ``other`` where there is none."""
+        known = {name: getattr(self, name) for name in vars(self) if getattr(self, name) is not None}
+        return replace(other, **known)
+
+
+class NotEnoughKnown(ValueError):
+    """An estimate that figures are missing for; the message says which, and how to give them."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What some rows take.
+
+    :param calls: one for each row and stage.
+    :param most_calls: with all repair rounds that the scenario allows.
+    """
+
+    rows: int
+    calls: int
+    most_calls: int
+    tokens: Tokens
+    spending: Spending
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is expected of a partition of which nothing is published yet.
+
+    :param figures: what it rests on, by name.
+    :param all: the whole partition.
+    :param run: one run, which is less when ``max_rows`` or ``max_calls`` stops it.
+    :param runs: runs until the partition is complete; 0 when a row takes more than a run may have.
+    """
+
+    figures: dict[str, Figure]
+    calls_per_row: dict[str, int]
+    all: Share
+    run: Share
+    runs: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the estimate as JSON-serialisable values."""
+        return asdict(self)
+
+
+def estimate(plan: Plan, known: Figures) -> Estimate:
+    """Return what a run of a plan is expected to take; raise NotEnoughKnown when too little is known."""
+    first = next((task for task in plan.tasks if not task.is_listing), None)
+    if first is None:
+        raise NotEnoughKnown("this scenario only lists objects: there is nothing to estimate")
+    figures = dict(_volume(first, known))
+    stages = [stage for task in plan.tasks for stage in task.row_stages if stage.model]
+    calls = {stage.name: stage.part().calls for stage in stages}
+    figures.update(_tokens_per_row(stages, known))
+    rows = round(figures["rows"].value)
+    capped = _rows_in_budget(plan, rows, sum(calls.values()))
+    whole = _share(plan, figures, calls, rows, rows)
+    run = whole if capped == rows else _share(plan, figures, calls, capped, rows)
+    return Estimate(figures, calls, whole, run, math.ceil(rows / capped) if capped else int(rows == 0))
+
+
+def _volume(task: TaskPlan, known: Figures) -> Iterator[tuple[str, Figure]]:
+    """Yield the figures of a partition's size, ``rows`` last."""
+    hours = known.hours or _times(known.units, known.hours_per_unit, "hours of an input row")
+    if known.units is not None:
+        yield "units", known.units
+    if hours is not None:
+        yield "hours", hours
+    yield "rows", known.rows or _rows(task, known)
+
+
+def _rows(task: TaskPlan, known: Figures) -> Figure:
+    """Return how many rows go to the models: what the scenario says goes before what was measured."""
+    per_unit = _times(known.units, known.rows_per_unit, "rows of an input row")
+    made = task.unit.rows_made() if task.unit else ONE_OF_EACH
+    if made.per_hour is not None and known.hours is not None:
+        rows = math.ceil(Fraction(str(known.hours.value)) * made.per_hour)
+        return Figure(rows, Source.FOLLOWS, made.note)
+    if made.per_unit is not None and known.units is not None:
+        return Figure(round(known.units.value) * made.per_unit, Source.FOLLOWS, made.note)
+    if made.per_hour is not None and per_unit is None:
+        raise NotEnoughKnown("how many hours of video? Say --hours H or --frames N" + OR_MEASURE)
+    if per_unit is not None:
+        return per_unit
+    if known.units is None:
+        raise NotEnoughKnown("how large is the input? Say --rows N or --frames N" + OR_MEASURE)
+    made_of = task.unit.guide().gives if task.unit else "rows"
+    raise NotEnoughKnown(f"how many {made_of}? Say --frames N" + OR_MEASURE)
+
+
+def _times(units: Figure | None, each: Figure | None, what: str) -> Figure | None:
+    if units is None or each is None:
+        return None
+    return Figure(units.value * each.value, each.source, f"{each.value:.4g} {what}, {each.note}")
+
+
+def _tokens_per_row(stages: Sequence[RowStage], known: Figures) -> Iterator[tuple[str, Figure]]:
+    """Yield the tokens of a row, by kind; what is assumed is said of each stage in turn."""
+    assumed: dict[str, list[tuple[int, str]]] = {}
+    for stage in stages:
+        if isinstance(stage, Generate):
+            assumed.setdefault("input_tokens", []).extend(_assumed_input(stage))
+            answer = min(_TEXT_TOKENS, stage.max_tokens), "a short JSON object"
+            assumed.setdefault("output_tokens", []).append(answer)
+        elif isinstance(stage, Embed):
+            assumed.setdefault("embedding_tokens", []).append(_assumed_content(stage.of))
+    for name, parts in assumed.items():
+        note = ", ".join(f"{tokens:,} of {what}" for tokens, what in parts) if len(parts) > 1 else ""
+        figure = Figure(sum(n for n, _ in parts), Source.ASSUMED, note or parts[0][1])
+        yield name, getattr(known, name) or figure
+
+
+def _assumed_input(stage: Generate) -> Iterator[tuple[int, str]]:
+    yield from (_assumed_content(each) for each in stage.message if isinstance(each, Image | TextColumn))
+    yield math.ceil(len(stage.whole_prompt) / _CHARACTERS_PER_TOKEN), "the prompt"
+
+
+def _assumed_content(content: Image | TextColumn) -> tuple[int, str]:
+    if isinstance(content, Image):
+        return _IMAGE_TOKENS, "a 1280x720 picture"
+    return _TEXT_TOKENS, content.column
+
+
+def _rows_in_budget(plan: Plan, rows: int, calls_per_row: int) -> int:
+    caps = [rows]
+    if calls_per_row and plan.selection.max_rows is not None:
+        caps.append(plan.selection.max_rows)
+    if calls_per_row and plan.selection.max_calls is not None:
+        caps.append(plan.selection.max_calls // calls_per_row)
+    return min(caps)
+
+
+def _share(plan: Plan, figures: dict[str, Figure], calls: dict[str, int], rows: int, all_rows: int) -> Share:
+    def tokens(name: str) -> int:
+        return round(rows * figures[name].value) if name in figures else 0
+
+    used = Tokens(tokens("input_tokens"), tokens("output_tokens"), tokens("embedding_tokens"))
+    hours = figures["hours"].value * rows / all_rows if "hours" in figures and all_rows else None
+    return Share(
+        rows, rows * len(calls), rows * sum(calls.values()), used, spending_of(rows, hours, used, plan.prices)
+    )

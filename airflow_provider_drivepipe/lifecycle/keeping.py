@@ -1,0 +1,212 @@
+"""What was made and is in no partition: rows whose input left it, and rows that were not published.
+
+They go into a table beside the output, ``<output>__kept``, partitioned like it, and expire after a while.
+When their input comes back, selection takes them for published rows: what is current is not paid again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from airflow_provider_drivepipe.contracts import Column, Status
+from airflow_provider_drivepipe.lifecycle.fingerprint import Fingerprint, part_sql
+from airflow_provider_drivepipe.lifecycle.publishing import rows_to_be
+from airflow_provider_drivepipe.lifecycle.tables import (
+    WAVE_COLUMN,
+    WORK_COLUMN,
+    WORKING_TABLE_LIFECYCLE_DAYS,
+    StageTables,
+    Work,
+)
+from airflow_provider_drivepipe.scenario.options import Reprocess
+from airflow_provider_drivepipe.sql import (
+    add_columns,
+    column_list,
+    create_table,
+    null_of,
+    quote_name,
+    quote_text,
+)
+
+KEPT_DAYS = 30
+"""Days after which MaxCompute drops a partition of kept rows."""
+
+
+def create_kept(tables: StageTables) -> str:
+    """Return the statement that makes the table of kept rows where it is missing."""
+    return create_table(tables.kept, tables.output_columns, tables.partition.columns, KEPT_DAYS)
+
+
+def widen_kept(tables: StageTables, have: Sequence[Column]) -> str | None:
+    """Return the statement that adds the columns which the output got later, None where there are none."""
+    names = {c.name for c in have}
+    missing = [c for c in tables.output_columns if c.name not in names]
+    return add_columns(tables.kept, missing) if missing else None
+
+
+def keep_removed(tables: StageTables, have: Sequence[Column]) -> str:
+    """Return the statement that keeps the published rows whose input left the partition."""
+    rows = (
+        f"SELECT {tables.output_names('o.')}, o.drivepipe_key FROM ("
+        f"SELECT {tables.output_names()}, {tables.unit_key_sql()} AS drivepipe_key "
+        f"FROM {quote_name(tables.output)} WHERE {tables.partition_filter}) o "
+        f"LEFT ANTI JOIN (SELECT {tables.unit_key_sql()} AS k FROM {quote_name(tables.working.units)}) u "
+        "ON o.drivepipe_key = u.k"
+    )
+    return _keep(tables, have, rows)
+
+
+def keep_unpublished(tables: StageTables, have: Sequence[Column]) -> str:
+    """Return the statement that keeps what would have been published."""
+    rows = (
+        f"SELECT {tables.output_names()}, {tables.unit_key_sql()} AS drivepipe_key "
+        f"FROM ({rows_to_be(tables)}) o"
+    )
+    return _keep(tables, have, rows)
+
+
+def count_ended(tables: StageTables) -> str:
+    """Return the query for each wave of a try: its number, how much was to be done, and how much is staged."""
+    work, wave = quote_name(WORK_COLUMN.name), quote_name(WAVE_COLUMN.name)
+
+    def of(table: str, doing: Work, key: str) -> str:
+        wanted = f"SELECT DISTINCT {wave} AS wave, {key} AS k FROM {quote_name(table)} WHERE {work} = {quote_text(doing)}"
+        staged = f"SELECT DISTINCT {wave} AS wave, {key} AS k FROM {quote_name(tables.working.staging)}"
+        return (
+            "SELECT w.wave AS wave, CASE WHEN s.k IS NULL THEN 0 ELSE 1 END AS staged "
+            f"FROM ({wanted}) w LEFT JOIN ({staged}) s ON w.wave = s.wave AND w.k = s.k"
+        )
+
+    both = []
+    if tables.expands:
+        both.append(of(tables.working.units, Work.RUN, tables.unit_key_sql()))
+    if tables.parts:
+        both.append(of(tables.rows_to_do, Work.TODO, tables.row_key_sql()))
+    return f"SELECT wave, COUNT(*), SUM(staged) FROM ({' UNION ALL '.join(both)}) a GROUP BY wave"
+
+
+def keep_staged(tables: StageTables, have: Sequence[Column], waves: Sequence[str]) -> str:
+    """Return the statement that keeps what the waves that have ended have staged.
+
+    Units are kept as a whole: other rows of a unit come along as they are published.
+    """
+    ended = ", ".join(quote_text(wave) for wave in waves)
+    staged = (
+        f"SELECT {tables.output_names()}, {tables.unit_key_sql()} AS drivepipe_key, "
+        f"{tables.row_key_sql()} AS drivepipe_row_key FROM {quote_name(tables.working.staging)} "
+        f"WHERE {quote_name(WAVE_COLUMN.name)} IN ({ended})"
+    )
+    rows = f"SELECT {tables.output_names('n.')}, n.drivepipe_key FROM ({staged}) n"
+    if tables.expands and tables.parts:
+        rows += (
+            f" UNION ALL SELECT {tables.output_names('o.')}, o.drivepipe_key FROM ("
+            f"SELECT {tables.output_names()}, {tables.unit_key_sql()} AS drivepipe_key, "
+            f"{tables.row_key_sql()} AS drivepipe_row_key FROM {tables.earlier_sql}) o "
+            f"LEFT SEMI JOIN (SELECT drivepipe_key AS k FROM ({staged}) a) s ON o.drivepipe_key = s.k "
+            f"LEFT ANTI JOIN (SELECT drivepipe_row_key AS k FROM ({staged}) b) t ON o.drivepipe_row_key = t.k "
+            f"LEFT ANTI JOIN (SELECT {tables.unit_key_sql()} AS k FROM {quote_name(tables.working.units)} "
+            f"WHERE {quote_name(WORK_COLUMN.name)} = {quote_text(Work.RUN)}) u ON o.drivepipe_key = u.k"
+        )
+    return _keep(tables, have, rows)
+
+
+def _keep(tables: StageTables, have: Sequence[Column], rows: str) -> str:
+    """Replace the partition of kept rows by ``rows`` and those of other units: running it twice is once.
+
+    :param have: the table's columns; the statement goes by place.
+    """
+    made = {c.name for c in tables.output_columns}
+    names = [c.name for c in have]
+    new = ", ".join(quote_name(c.name) if c.name in made else null_of(c) for c in have)
+    return (
+        f"INSERT OVERWRITE TABLE {quote_name(tables.kept)} PARTITION ({tables.partition.sql(', ')}) "
+        f"SELECT {new} FROM ({rows}) n UNION ALL SELECT {column_list(names, 'k.')} FROM ("
+        f"SELECT {column_list(names)}, {tables.unit_key_sql()} AS drivepipe_key "
+        f"FROM {quote_name(tables.kept)} WHERE {tables.partition_filter}) k "
+        f"LEFT ANTI JOIN (SELECT drivepipe_key AS k FROM ({rows}) r) n ON k.drivepipe_key = n.k"
+    )
+
+
+def create_earlier(tables: StageTables) -> str:
+    """Return the statement that makes the table of what is there already, published or kept."""
+    return create_table(
+        tables.working.earlier,
+        tables.output_columns,
+        lifecycle_days=WORKING_TABLE_LIFECYCLE_DAYS,
+        if_not_exists=False,
+    )
+
+
+def fill_earlier(
+    tables: StageTables,
+    wanted: Fingerprint,
+    reprocess: Reprocess,
+    have: Sequence[Column],
+    only_kept: bool = False,
+) -> str:
+    """Return the statement that puts published and kept rows together.
+
+    All rows of a unit come from one place: the published ones, unless there are none, or the kept ones hold
+    more results as this run makes them.
+
+    :param have: the columns of the table of kept rows.
+    :param only_kept: whether published rows count for nothing, since all rows are to be made anew.
+    """
+    names = {c.name for c in have}
+    kept = ", ".join(quote_name(c.name) if c.name in names else null_of(c) for c in tables.output_columns)
+    key = f"{tables.unit_key_sql()} AS drivepipe_key"
+    published = f"FROM {quote_name(tables.output)} WHERE {tables.partition_filter}"
+    of_kept = f"FROM {quote_name(tables.kept)} WHERE {tables.partition_filter}"
+    insert = f"INSERT INTO TABLE {quote_name(tables.working.earlier)} "
+    if only_kept:
+        return f"{insert}SELECT {kept} {of_kept}"
+    current = f"SUM({_worth(tables, wanted)}) AS current"
+    judged = ["status", "error_stage", "fingerprint", *(part.result for part in tables.parts)]
+    better = "p.drivepipe_key IS NULL"
+    if reprocess is Reprocess.CHANGED:
+        better += " OR k.current > p.current"
+    chosen = (
+        f"SELECT k.drivepipe_key AS k FROM (SELECT drivepipe_key, {current} "
+        f"FROM (SELECT {column_list(judged)}, {key} {of_kept}) a GROUP BY drivepipe_key) k "
+        f"LEFT JOIN (SELECT drivepipe_key, {current} "
+        f"FROM (SELECT {column_list(judged)}, {key} {published}) b GROUP BY drivepipe_key) p "
+        f"ON k.drivepipe_key = p.drivepipe_key WHERE {better}"
+    )
+    return (
+        f"{insert}SELECT {tables.output_names('o.')} FROM (SELECT {tables.output_names()}, {key} {published}) o "
+        f"LEFT ANTI JOIN ({chosen}) c ON o.drivepipe_key = c.k "
+        f"UNION ALL SELECT {tables.output_names('r.')} FROM (SELECT {kept}, {key} {of_kept}) r "
+        f"LEFT SEMI JOIN ({chosen}) d ON r.drivepipe_key = d.k"
+    )
+
+
+def _worth(tables: StageTables, wanted: Fingerprint) -> str:
+    """How much of a row need not be made again: a point for the row itself and for each part.
+
+    Values of the input that parts read are not looked at.
+    """
+
+    def same(name: str) -> str:
+        return f"{part_sql('`fingerprint`', name)} = {quote_text(wanted[name])}"
+
+    as_wanted = [same(name) for name in tables.unit_hashes if name in wanted.hashes]
+    status = ", ".join(quote_text(status) for status in (Status.OK, Status.FAILED))
+    row = " AND ".join(
+        [f"`status` IN ({status})", f"`error_stage` <> {quote_text(tables.unit)}", *as_wanted]
+        if tables.expands
+        else [f"`status` = {quote_text(Status.OK)}"]
+    )
+    held = [
+        " AND ".join(
+            [
+                f"{quote_name(part.result)} IS NOT NULL",
+                f"`error_stage` <> {quote_text(part.stage)}",
+                *([] if tables.reads(part) else [same(part.stage)]),
+            ]
+        )
+        for part in tables.parts
+    ]
+    if not tables.expands:
+        return " + ".join(f"CASE WHEN {each} THEN 1 ELSE 0 END" for each in [row, *held])
+    parts = "".join(f" + CASE WHEN {each} THEN 1 ELSE 0 END" for each in held)
+    return f"CASE WHEN {row} THEN 1{parts} ELSE 0 END"

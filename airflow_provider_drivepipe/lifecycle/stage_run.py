@@ -1,0 +1,474 @@
+"""One partition of one task, from the snapshot of its input to its report: the SQL of its life. No Airflow."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import Any, Protocol
+
+from airflow_provider_drivepipe.contracts import Column, Reason, Spending, StageReport
+from airflow_provider_drivepipe.exceptions import (
+    ConfigurationError,
+    DataGateError,
+    DrivepipeError,
+    PartitionShrinksError,
+)
+from airflow_provider_drivepipe.lifecycle import counts as counting
+from airflow_provider_drivepipe.lifecycle import keeping, publishing, selection
+from airflow_provider_drivepipe.lifecycle import spending as spent
+from airflow_provider_drivepipe.lifecycle.budget import Budget
+from airflow_provider_drivepipe.lifecycle.failures import FailureSample, first_failed_rows
+from airflow_provider_drivepipe.lifecycle.fingerprint import Fingerprint, fingerprint_of
+from airflow_provider_drivepipe.lifecycle.publishing import Shrinking, WorkCounts
+from airflow_provider_drivepipe.lifecycle.tables import (
+    WAVE_COLUMN,
+    StageTables,
+    WorkingTables,
+    lay_out,
+)
+from airflow_provider_drivepipe.scenario.options import (
+    GateOptions,
+    PriceOptions,
+    Reprocess,
+    SelectionOptions,
+    TableOptions,
+)
+from airflow_provider_drivepipe.scenario.partition import PartitionSpec
+from airflow_provider_drivepipe.scenario.prices import spending_of
+from airflow_provider_drivepipe.scenario.run_params import RunParams
+from airflow_provider_drivepipe.sql import create_table
+from airflow_provider_drivepipe.stages.generate import Generate
+from airflow_provider_drivepipe.stages.source import Source
+from airflow_provider_drivepipe.stages.stage import Build, PictureFolder, Site, Stage, UnitStage
+
+logger = logging.getLogger(__name__)
+
+
+class Project(Site, Protocol):
+    """What a run needs of MaxCompute; errors are of our tree."""
+
+    @property
+    def odps(self) -> Any:
+        """The pyodps entry."""
+
+    def errors(self) -> AbstractContextManager[None]:
+        """Return a context in which the SDKs' errors become ours."""
+
+    def session_options(self) -> AbstractContextManager[None]:
+        """Return a context in which graphs are built."""
+
+    def execute_sql(self, sql: str) -> list[list[Any]]:
+        """Run a statement and return the rows of a query."""
+
+    def table_columns(self, table: str) -> tuple[list[Column], list[str]]:
+        """Return a table's columns and the names of its partition columns."""
+
+    def table_comment(self, table: str) -> str | None:
+        """Return a table's comment, None when there is no such table."""
+
+    def has_partition(self, table: str, partition: PartitionSpec) -> bool:
+        """Whether there is such a table with such a partition."""
+
+    def image_places(self) -> tuple[str, ...]:
+        """Return the endpoints at which the connection's key pair can read images."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a task is told: by a plan, or by somebody who writes a DAG.
+
+    :param scenario: name of the scenario, for reports.
+    :param name: what the task is called in reports.
+    :param stages: what it does, in order.
+    :param source: where input units come from.
+    :param output: table to write; made when it is missing.
+    :param partition_columns: of source and output.
+    :param unit_key: columns that tell input rows apart, where they are not those of images.
+    :param image_root: full OSS URI; images may be at its endpoint too.
+    """
+
+    scenario: str
+    name: str
+    stages: tuple[Stage, ...]
+    source: Source
+    output: TableOptions
+    partition_columns: tuple[str, ...]
+    gate: GateOptions = field(default_factory=GateOptions)
+    prices: PriceOptions | None = None
+    unit_key: tuple[str, ...] = ()
+    image_root: str | None = None
+
+
+class StageRun:
+    """One run of a task over one partition.
+
+    :param stages: the task's, as the run's params want them.
+    :param working: names of the run's working tables.
+    :param attached: whether it goes on with what an earlier try began.
+    :param resumes_all: whether ``reprocess: all`` goes on with what an earlier try made and kept.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        task: Task,
+        partition: PartitionSpec,
+        params: RunParams,
+        stages: Sequence[Stage],
+        chosen: SelectionOptions,
+        working: WorkingTables,
+        attached: bool = False,
+        resumes_all: bool = False,
+    ) -> None:
+        self.project = project
+        self.task = task
+        self.partition = partition
+        self.params = params
+        self.stages = tuple(stages)
+        self.resumes_all = resumes_all
+        self.chosen = replace(chosen, reprocess=Reprocess.CHANGED) if resumes_all else chosen
+        self.wanted: Fingerprint = fingerprint_of(stages, project)
+        self.tables = self._lay_out(working, attached)
+        if chosen.reprocess is Reprocess.ALL and self.budget is not None:
+            raise ConfigurationError(
+                "reprocess: all makes all rows anew, and max_rows or max_calls would stop every such run at "
+                "the same row; take the caps out of the scenario for this, or run with reprocess: changed"
+            )
+
+    @property
+    def budget(self) -> Budget | None:
+        """What this run may have from the models at most."""
+        return Budget.of(self.chosen, self.tables)
+
+    @property
+    def where(self) -> str:
+        """Output table and partition, for messages."""
+        return f"{self.tables.output} {self.partition.path()}"
+
+    @cached_property
+    def pictures(self) -> PictureFolder | None:
+        """Where the run writes pictures, None where it writes none."""
+        unit = next((stage for stage in self.stages if isinstance(stage, UnitStage)), None)
+        if unit is None:
+            return None
+        return unit.pictures(self.project, self.partition.path(), self.wanted.hashes)
+
+    def _lay_out(self, working: WorkingTables, attached: bool) -> StageTables:
+        tables = lay_out(
+            self.stages,
+            self.task.source,
+            self._source_columns(),
+            self.task.output.name,
+            self.partition,
+            working,
+            self.task.unit_key,
+            self.chosen.rows_per_job,
+        )
+        if tables.image_columns:
+            places = self.project.image_places()
+            if self.task.image_root is not None:
+                places += (self.task.image_root.removeprefix("oss://").partition("/")[0],)
+            tables = replace(tables, image_roots=tuple(f"oss://{place}/" for place in dict.fromkeys(places)))
+        return replace(tables, recalls=self._recalls(tables, attached))
+
+    def _recalls(self, tables: StageTables, attached: bool) -> bool:
+        """Whether rows that are kept beside the output count as published: the run that began decides."""
+        if self.chosen.reprocess is Reprocess.ALL:
+            return False
+        if attached:
+            return self.project.table_comment(tables.working.earlier) is not None
+        return self.project.has_partition(tables.kept, tables.partition)
+
+    def _source_columns(self) -> Sequence[Column]:
+        of_source: Sequence[Column] = ()
+        for table in self.task.source.tables:
+            columns, partition_columns = self.project.table_columns(table)
+            missing = [c for c in self.task.partition_columns if c not in partition_columns]
+            if missing:
+                raise ConfigurationError(
+                    f"table {table} is not partitioned by {', '.join(missing)} "
+                    f"(its partition columns: {', '.join(partition_columns) or 'none'})"
+                )
+            of_source = columns
+        return of_source if self.task.source.is_table else self.task.source.columns
+
+    # Select.
+
+    def select(self) -> WorkCounts:
+        """Take the snapshot of the input; return what is in it, by what has to be done with it."""
+        tables = self.tables
+        self._ensure_output()
+        for statement in selection.create_working_tables(tables):
+            self.project.execute_sql(statement)
+        if tables.recalls:
+            have = self.project.table_columns(tables.kept)[0]
+            self.project.execute_sql(keeping.create_earlier(tables))
+            self.project.execute_sql(
+                keeping.fill_earlier(tables, self.wanted, self.chosen.reprocess, have, self.resumes_all)
+            )
+        self.project.execute_sql(selection.fill_units(tables, self.wanted, self.chosen, self.budget))
+        if tables.expands and tables.parts:
+            self.project.execute_sql(selection.fill_rows(tables, self.wanted, self.chosen, self.budget))
+        counts = self.counts()
+        logger.info("partition %s: %s", self.partition.path(), counts.describe())
+        self._check_shrink(counts, None)
+        return counts
+
+    def counts(self) -> WorkCounts:
+        """Return what the snapshot holds."""
+        tables = self.tables
+        units = self.project.execute_sql(selection.count_units(tables))
+        rows: list[list[Any]] = []
+        if tables.expands and tables.parts:
+            flags = [part.flag for part in tables.parts]
+            rows = self.project.execute_sql(selection.count_work(tables.working.rows, flags))
+        return WorkCounts.read(tables, units, rows)
+
+    def _ensure_output(self) -> None:
+        tables, output = self.tables, self.task.output
+        self.project.execute_sql(
+            create_table(
+                tables.output, tables.output_columns, self.task.partition_columns, output.lifecycle_days
+            )
+        )
+        existing, partition_columns = self.project.table_columns(tables.output)
+        have = {c.name: c.type for c in existing}
+        want = {c.name: c.type for c in tables.output_columns}
+        if have != want:
+            missing = [f"{n} {kind}" for n, kind in want.items() if have.get(n) != kind]
+            extra = [f"{n} {kind}" for n, kind in have.items() if want.get(n) != kind]
+            said = [f"it lacks {', '.join(missing)}"] if missing else []
+            said += [f"it has {', '.join(extra)}, which the scenario does not write"] if extra else []
+            raise ConfigurationError(
+                f"table {tables.output} does not fit this scenario: {'; '.join(said)}. "
+                "Name another output table, or change the table"
+            )
+        if partition_columns != list(self.task.partition_columns):
+            raise ConfigurationError(
+                f"table {tables.output} is partitioned by ({', '.join(partition_columns)}), this scenario "
+                f"writes partitions of ({', '.join(self.task.partition_columns)}). Name another output table"
+            )
+
+    # Run.
+
+    def sink(self, counts: WorkCounts, wave: int) -> Any:
+        """Return the lazy sink of one wave: its rows, into its partition of the staging table."""
+        import maxframe.dataframe as md
+
+        from airflow_provider_drivepipe.lifecycle.job_graph import job_rows
+        from airflow_provider_drivepipe.stages.graph import graph_building
+
+        project, tables, budget = self.project, self.tables, self.budget
+        left = budget.rows_left(counts.todo, counts.needs) if budget is not None and counts.run else None
+        with project.errors(), project.session_options(), graph_building(project.odps):
+            rows = job_rows(project.odps, tables, self.stages, self._build(), counts, wave, left)
+            return md.to_odps_table(
+                rows[[c.name for c in tables.output_columns]],
+                tables.working.staging,
+                partition=f"{WAVE_COLUMN.name}={wave}",
+                overwrite=True,
+                index=False,
+            )
+
+    def _build(self) -> Build:
+        behind: dict[str, list[str]] = {part.stage: [] for part in self.tables.parts}
+        for part in self.tables.parts:
+            for needed in _all_needs(part.stage, {p.stage: p.needs for p in self.tables.parts}):
+                behind[needed].append(part.flag)
+        return Build(
+            site=self.project,
+            partition_path=self.partition.path(),
+            hashes=self.wanted.hashes,
+            source_columns=tuple(c.name for c in self.tables.source_columns),
+            flags_behind={stage: tuple(flags) for stage, flags in behind.items()},
+        )
+
+    # What ended early.
+
+    def keep_ended_waves(self, working: WorkingTables | None = None, recalls: bool | None = None) -> int:
+        """Keep what jobs have staged that ended, for the next run; return how many.
+
+        :param working: the working tables of another try of this partition; those of this run unless given.
+        :param recalls: whether that try had rows that were kept.
+        """
+        tables = self.tables if working is None else replace(self.tables, working=working)
+        if recalls is not None:
+            tables = replace(tables, recalls=recalls)
+        if not self._is_of_this_shape(tables):
+            return 0
+        waves = [
+            str(wave)
+            for wave, wanted, staged in self.project.execute_sql(keeping.count_ended(tables))
+            if int(wanted) == int(staged or 0)
+        ]
+        if waves:
+            self._keep(lambda of, have: keeping.keep_staged(tables, have, sorted(waves)))
+        return len(waves)
+
+    def _is_of_this_shape(self, tables: StageTables) -> bool:
+        """Whether there are working tables, with the columns that this run gives them."""
+        wanted = {tables.working.units: tables.unit_columns, tables.working.staging: tables.output_columns}
+        for table, columns in wanted.items():
+            if self.project.table_comment(table) is None:
+                return False
+            have = [c.name for c in self.project.table_columns(table)[0]]
+            if have != [c.name for c in columns]:
+                return False
+        return True
+
+    def counts_so_far(self) -> str:
+        """Return what the jobs were given and what is published; never in the way of the error itself."""
+        try:
+            counts = self.counts().describe()
+            published = self.project.execute_sql(publishing.count_statuses(self.tables))
+        except DrivepipeError as error:
+            return f"Row counts cannot be read: {error}"
+        rows = ", ".join(f"{n} {status}" for status, n in published) or "no rows"
+        return f"This run: {counts}. Published in {self.where}, unchanged by it: {rows}"
+
+    # Audit and publish.
+
+    def audit(self, counts: WorkCounts, ran: bool) -> counting.Counts:
+        """Return the counts of the partition to be.
+
+        Raises UnbalancedCountsError when rows went missing or came twice, and PartitionShrinksError when the
+        partition would lose too much; what jobs made is kept then.
+
+        :param ran: whether there was a job.
+        """
+        tables = self.tables
+        if ran:
+            staged = self.project.execute_sql(publishing.check_staging(tables))[0]
+            publishing.require_complete(tables, counts, staged)
+        tokens = self.project.execute_sql(publishing.count_tokens(tables))[0] if tables.token_columns else []
+        audited = self.project.execute_sql(publishing.audit(tables))
+        found = counting.balance(
+            tables,
+            counts,
+            self.project.execute_sql(publishing.count_published(tables))[0],
+            [counting.AuditRow.read(tables.parts, row) for row in audited],
+            tokens,
+        )
+        try:
+            self._check_shrink(counts, found.table.ok + found.skipped_reasons.get(Reason.BUDGET, 0))
+        except PartitionShrinksError:
+            if ran and tables.parts:
+                self._keep(keeping.keep_unpublished)
+            raise
+        return found
+
+    def publish(self, counts: WorkCounts) -> None:
+        """Replace the partition in one statement; keep the results of rows that leave it."""
+        if counts.removed and self.tables.parts:
+            self._keep(keeping.keep_removed)
+        order = [c.name for c in self.project.table_columns(self.tables.output)[0]]
+        self.project.execute_sql(publishing.publish(self.tables, order))
+        logger.info("published %s", self.where)
+
+    def _check_shrink(self, counts: WorkCounts, left: int | None) -> None:
+        """Raise PartitionShrinksError when the partition would lose too much; ``left`` are its rows then."""
+        if not self.params.allow_shrink:
+            Shrinking(
+                self.where,
+                f"{self.task.source.name} {self.partition.path()}",
+                counts.published_ok,
+                counts.removed_ok,
+                left,
+                empties=bool(counts.published) and not counts.total,
+            ).check(self.task.gate.max_shrink)
+
+    def _keep(self, statement: Callable[[StageTables, Sequence[Column]], str]) -> None:
+        """Keep rows that are not going to be in the partition, with what was paid for them."""
+        tables, project = self.tables, self.project
+        project.execute_sql(keeping.create_kept(tables))
+        have = project.table_columns(tables.kept)[0]
+        widen = keeping.widen_kept(tables, have)
+        if widen is not None:
+            project.execute_sql(widen)
+            have = project.table_columns(tables.kept)[0]
+        project.execute_sql(statement(tables, have))
+        logger.info("results kept for %d days in %s", keeping.KEPT_DAYS, tables.kept)
+
+    # Report.
+
+    def report(
+        self, counts: WorkCounts, found: counting.Counts, ran: bool, **of_job: Any
+    ) -> tuple[StageReport, FailureSample | None]:
+        """Return the report, and the first inputs that failed, None when none has.
+
+        :param of_job: ``seconds``, ``session_id`` and ``logview``.
+        """
+        models = self._who_answers()
+        report = StageReport(
+            scenario=self.task.scenario,
+            stage=self.task.name,
+            table=self.tables.output,
+            partition=self.partition.path(),
+            verdict=found.verdict,
+            **asdict(found.table),
+            carried_over=found.carried_over,
+            removed=counts.removed,
+            failures=found.failures,
+            stages=found.stages_json(),
+            filtered_reasons=found.filtered_reasons,
+            skipped_reasons=found.skipped_reasons,
+            params=dict(self.params.given),
+            tokens=found.tokens,
+            normalised=found.normalised,
+            prompts={stage.name: stage.report() for stage in self.stages if isinstance(stage, Generate)},
+            models=models,
+            spending=self._spending(found, models, ran),
+            **of_job,
+        )
+        failed = None
+        if found.failures:
+            rows = self.project.execute_sql(first_failed_rows(self.tables))
+            failed = FailureSample.of_rows(self.tables, found.failures, rows)
+        return report, failed
+
+    def _models(self) -> dict[str, str]:
+        return {stage.name: stage.model for stage in self.stages if stage.model is not None}
+
+    def _who_answers(self) -> dict[str, str]:
+        from airflow_provider_drivepipe.stages.graph import who_answers
+
+        models = self._models()
+        if not models:
+            return {}
+        with self.project.errors():
+            return who_answers(self.project.odps, self.project.model_project(), models)
+
+    def _spending(self, found: counting.Counts, models: Mapping[str, str], ran: bool) -> Spending | None:
+        """Return what the run had from the models, None when it has none to ask."""
+        if not any(part.calls for part in self.tables.parts):
+            return None
+        # The prices are those of the models that were asked for, not of what stands in for them.
+        prices = self.task.prices if models == self._models() else None
+        counted = self.project.execute_sql(spent.count_spending(self.tables))[0] if ran else (0, 0, 0, 0)
+        return spending_of(*spent.read_spending(counted), found.tokens, prices)
+
+
+def _all_needs(stage: str, needs: Mapping[str, Sequence[str]]) -> set[str]:
+    """Return the stages of this task that a stage needs, directly or through others."""
+    found: set[str] = set()
+    for needed in needs[stage]:
+        if needed in needs:
+            found |= {needed} | _all_needs(needed, needs)
+    return found
+
+
+def check_gate(found: counting.Counts, gate: GateOptions) -> None:
+    """Raise DataGateError when a published partition has too many failures or too few rows."""
+    if found.failure_rate > gate.max_failure_rate:
+        raise DataGateError(
+            f"{found.failure_rate:.1%} of the input failed, the limit is {gate.max_failure_rate:.1%}: "
+            f"{found.failures}. The partition is published; a Clear works on the failed rows only"
+        )
+    waiting = found.skipped_reasons.get(Reason.BUDGET, 0)
+    if found.table.ok + waiting < gate.min_rows:
+        raise DataGateError(
+            f"{found.table.ok} rows are ok, at least {gate.min_rows} are wanted. The partition is published"
+        )

@@ -1,0 +1,1 @@
+"""The family of pipelines from driving videos, clips or images to labels and embeddings."""

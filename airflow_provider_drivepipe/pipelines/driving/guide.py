@@ -1,0 +1,65 @@
+"""What people need to know of this family beside its stages: what it starts from, what it makes, one job or two."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from airflow_provider_drivepipe.pipelines.driving import models
+from airflow_provider_drivepipe.pipelines.driving.images import ImagePreparation
+from airflow_provider_drivepipe.scenario.model import Scenario
+from airflow_provider_drivepipe.stages.generate import Image
+from airflow_provider_drivepipe.stages.stage import RowStage, UnitStage
+
+INPUT_SHAPES: dict[str, str] = {
+    "oss_prefix": "videos in an OSS bucket that no table lists yet",
+    "video_table": "a table with one row per video",
+    "clip_dir_table": "a table with one row per clip, which is a directory of images in OSS",
+    "image_table": "a table with one row per image",
+    "labeled_image_table": "a table of images that have labels already",
+}
+"""What a scenario starts from."""
+
+TARGETS: dict[str, str] = {
+    "manifest": "a table of the videos",
+    "frame-extraction": "JPEGs in OSS, and a row per frame",
+    "keyframe-expansion": "a row per keyframe of each clip",
+    "image-preparation": "prepared images and their features",
+    "labeling": "labels by a vision-language model",
+    "embedding": "vectors of the images by a multi-modal model",
+    "label-embedding": "vectors of the labels by a text model",
+}
+"""What a scenario makes."""
+
+_IMAGE = Image("image_url")
+ADDED: dict[str, tuple[str, RowStage]] = {
+    "labeling": ("vlm_model", models.label("", "", _IMAGE, schema="driving-scene/v1")),
+    "embedding": ("embedding_model", models.image_embedding("", None, _IMAGE)),
+    "label-embedding": ("label_embedding_model", models.label_embedding("", None, given=True)),
+}
+"""The targets that add columns to a table of images: the key that they need, and the stage that makes them."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """How a scenario says whether there is a table between the images and the models.
+
+    :param asked: the key by which it asks for one, empty when it does not.
+    :param setting: what would ask for one, as Markdown.
+    :param table: the name that the table has, or would have.
+    """
+
+    asked: str
+    setting: str
+    table: str
+
+
+def split_of(scenario: Scenario, unit: UnitStage) -> Split:
+    """Return how a scenario says whether there is a table between ``unit`` and the models."""
+    keys = ("output_tables", "split_video", "need_intermediate_table")
+    prepared = isinstance(unit, ImagePreparation)
+    return Split(
+        asked=next((key for key in keys if getattr(scenario, key)), ""),
+        setting=("`prepared_images: write_back` and " if prepared and unit.passed_on else "")
+        + "`split_video: true`",
+        table=scenario.prepared_table if prepared else scenario.frames_table,
+    )

@@ -1,0 +1,99 @@
+"""The manifest: which objects of a bucket are videos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Protocol
+
+from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, OssUri, Reason
+from airflow_provider_drivepipe.pipelines.driving.options import ManifestOptions
+from airflow_provider_drivepipe.stages.stage import Site, Stage, StageGuide
+
+FOLDER_MARKER = "folder_marker"
+OTHER_EXTENSION = "other_extension"
+
+
+@dataclass(frozen=True)
+class Manifest(Stage):
+    """Lists the videos below a prefix; the first task of a scenario that starts from OSS.
+
+    ``{<partition column>}`` in the prefix becomes the partition's value.
+    """
+
+    options: ManifestOptions
+
+    name = "manifest"
+    model = None
+
+    def content(self, site: Site) -> Mapping[str, object]:
+        """Return bucket, prefix and extensions."""
+        return asdict(self.options)
+
+    def guide(self) -> StageGuide:
+        """Return the texts for people."""
+        return StageGuide(
+            does="lists the objects below a prefix of the bucket and writes one row per video",
+            unit="object",
+            gives="videos",
+            reads=(),
+            fails=(
+                "A video of zero bytes is left out and counted as `failed`; folder markers and objects with "
+                "another extension are left out and counted as `filtered`. The counts are in the report, the "
+                "names in the log."
+            ),
+            reasons=(Reason.EMPTY_FILE,),
+            again="The listing is made again and replaces the partition. No model is called.",
+            lists=(
+                f"The bucket `{self.options.bucket}` is listed "
+                f"{f'below `{self.options.prefix}`' if self.options.prefix else 'as a whole'}. Objects whose "
+                f"names end in {', '.join(f'`{each}`' for each in self.options.video_extensions)} are videos."
+            ),
+            absent=(
+                (
+                    ", ".join(f"`{column.name}`" for column in STATUS_COLUMNS),
+                    "a row is a video that was found; what was left out is counted in the report",
+                    "",
+                ),
+            ),
+            settings={"oss_bucket": self.options.bucket},
+        )
+
+
+class ListedObject(Protocol):
+    """The part of the OSS SDK's ``ObjectProperties`` that is read here."""
+
+    key: str
+    size: int
+    last_modified: datetime
+    etag: str
+    storage_class: str
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An object that is not in the manifest: ``failed`` when it should have been a video."""
+
+    reason: str
+    failed: bool = False
+
+
+def manifest_row(
+    found: ListedObject, root: OssUri, video_extensions: Sequence[str]
+) -> tuple[str, int, str, str, str, str] | LeftOut:
+    """Return the manifest row of an object (columns of ``MANIFEST_COLUMNS``), or why it is left out.
+
+    OSS listings carry no CRC-64, so that column is empty.
+    """
+    if found.key.endswith("/"):
+        return LeftOut(FOLDER_MARKER)
+    extensions = {e.lower() for e in video_extensions}
+    if PurePosixPath(found.key).suffix.lower() not in extensions:
+        return LeftOut(OTHER_EXTENSION)
+    if found.size == 0:
+        return LeftOut(Reason.EMPTY_FILE, failed=True)
+    modified = found.last_modified.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    uri = str(OssUri(root.endpoint, root.bucket, found.key))
+    return (uri, found.size, modified, (found.etag or "").strip('"'), "", found.storage_class or "")

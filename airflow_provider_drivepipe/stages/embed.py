@@ -1,0 +1,90 @@
+"""Embed: a vector for each row, of an image or of a text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_drivepipe.contracts import Column, Reason
+from airflow_provider_drivepipe.stages.generate import MODEL_REASONS, Image, TextColumn
+from airflow_provider_drivepipe.stages.stage import Build, InputColumn, Part, RowStage, Site, StageGuide
+
+
+@dataclass(frozen=True)
+class Embed(RowStage):
+    """Turns an image or a text of each row into a vector.
+
+    :param name: of the stage and of the column with the vector, a JSON array of floats.
+    :param model: a multi-modal model for an image, a text model for a text.
+    :param of: what is embedded.
+    :param dimension: length of the vector; None leaves it to the model.
+    :param needs: stage that makes what is embedded, if one does.
+    :param lacking: reason of a row that has nothing to embed.
+    :param texts: what documents say of the stage, instead of general words.
+    """
+
+    name: str
+    model: str
+    of: Image | TextColumn
+    dimension: int | None = None
+    needs: tuple[str, ...] = ()
+    lacking: Reason = Reason.EMPTY_INPUT
+    texts: StageGuide | None = None
+
+    @property
+    def image_columns(self) -> tuple[str, ...]:
+        """Columns with OSS URIs that the model service fetches."""
+        return (self.of.column,) if isinstance(self.of, Image) and not self.of.inline else ()
+
+    def part(self) -> Part:
+        """Return what it adds to a row."""
+        tokens = f"{self.name}_total_token"
+        what = self.name.replace("_", " ")
+        return Part(
+            stage=self.name,
+            columns=(
+                Column(self.name, "string", "JSON array of floats"),
+                Column(tokens, "bigint", f"tokens billed for the {what}"),
+            ),
+            result=self.name,
+            tokens={tokens: "embedding"},
+            needs=self.needs,
+            calls=1,
+            reads=(self.of.column,) if isinstance(self.of, TextColumn) else (),
+        )
+
+    def content(self, site: Site) -> Mapping[str, object]:
+        """Return model, dimension and what is embedded. A row's own text is not part of it."""
+        return {
+            "model": self.model,
+            "model_project": site.model_project(),
+            "dimension": self.dimension,
+            "of": repr(self.of),
+        }
+
+    def facts(self) -> dict[str, str]:
+        """Return how long the vectors are."""
+        return {"vectors": f"of {self.dimension} dimensions" if self.dimension else "as long as the model gives"}
+
+    def build(self, rows: Any, build: Build) -> Any:
+        """Return lazy ``rows`` with the vectors."""
+        from airflow_provider_drivepipe.stages.model_calls import embed_part
+
+        return embed_part(rows, self, build)
+
+    def guide(self) -> StageGuide:
+        """Return the texts for people."""
+        if self.texts is not None:
+            return self.texts
+        image = isinstance(self.of, Image)
+        return StageGuide(
+            does=f"turns `{self.of.column}` of each row into a vector with a "
+            f"{'multi-modal' if image else 'text'} model",
+            unit="row",
+            gives="vectors",
+            reads=(InputColumn(self.of.column, True, "what is embedded"),),
+            fails="The row keeps all results that other stages brought.",
+            reasons=(*MODEL_REASONS, Reason.DIMENSION_MISMATCH, *(() if image else (self.lacking,))),
+            again="The model is called, and paid, only for rows that have no vector.",
+        )

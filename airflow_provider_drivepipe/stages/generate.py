@@ -1,0 +1,286 @@
+"""Generate: a language model's answer for each row, as text or as a JSON object that fits a schema."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from airflow_provider_drivepipe.contracts import Column, Reason
+from airflow_provider_drivepipe.stages.answer_schemas import answer_fields, schema_name, schema_text
+from airflow_provider_drivepipe.stages.prompts import is_chinese, sha256, state_schema
+from airflow_provider_drivepipe.stages.stage import (
+    Build,
+    InputColumn,
+    Part,
+    RowStage,
+    RunParam,
+    Site,
+    StageGuide,
+)
+
+_LONGEST_PROMPT = 20_000
+_REPORTED = 2000
+"""Most characters of a prompt that a report shows."""
+
+MODEL_REASONS = (
+    Reason.IMAGE_DECODE_ERROR,
+    Reason.MODEL_ERROR,
+    Reason.RATE_LIMITED,
+    Reason.CONTENT_BLOCKED,
+    Reason.TIMEOUT,
+    Reason.EMPTY_RESPONSE,
+)
+"""Why a call of a model that sees images may bring nothing."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image that a model sees.
+
+    :param column: holds its OSS URI, or with ``inline`` a JPEG in Base64.
+    """
+
+    column: str
+    inline: bool = False
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video that a model sees; ``column`` holds its OSS URI."""
+
+    column: str
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text that stands in the message as it is."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class TextColumn:
+    """A text of the row, whatever it holds: it is data, never part of a template."""
+
+    column: str
+
+
+Content = Image | Video | Text | TextColumn
+
+
+@dataclass(frozen=True)
+class Generate(RowStage):
+    """Asks a model about each row.
+
+    :param name: of the stage, and what its columns start with: ``<name>_text`` holds the answer.
+    :param prompt: what the model is told. ``{column}`` stands for the row's value where ``columns`` names it;
+        any other brace is a brace.
+    :param media: what stands before the prompt in the message, in order.
+    :param columns: columns of the row that the prompt speaks of; those that it does not place follow it.
+    :param schema: name of a built-in schema, or a schema's JSON; the answer must be an object that fits it.
+    :param needs: stages whose results the message holds.
+    :param prompt_name: for people: ``<name>/<version>`` of a prompt that has both.
+    :param max_tokens: longest answer.
+    :param repair_rounds: how often the model is asked again for an answer that does not fit the schema.
+    :param keep_raw_response: whether ``<name>_response`` keeps the model's raw response.
+    :param flat_columns: whether each property of the answer gets a column ``<name>_<property>`` too.
+    :param run_param: param of a run that replaces the prompt.
+    :param texts: what documents say of the stage, instead of general words.
+    """
+
+    name: str
+    model: str
+    prompt: str
+    media: tuple[Content, ...] = ()
+    columns: tuple[str, ...] = ()
+    schema: str | None = None
+    needs: tuple[str, ...] = ()
+    prompt_name: str = "inline"
+    max_tokens: int = 1024
+    repair_rounds: int = 1
+    keep_raw_response: bool = False
+    flat_columns: bool = False
+    run_param: str | None = None
+    texts: StageGuide | None = None
+
+    @property
+    def prompt_version(self) -> str:
+        """The version in the prompt's name, empty when there is none."""
+        version = self.prompt_name.rpartition("/")[2]
+        return version if re.fullmatch(r"v[0-9]+", version) else ""
+
+    @property
+    def message(self) -> tuple[Content, ...]:
+        """The whole message, in order: media, prompt, columns that the prompt does not place, schema."""
+        placed = re.compile("|".join(rf"\{{({re.escape(c)})\}}" for c in self.columns) or "(?!)")
+        content: list[Content] = [*self.media]
+        start, seen = 0, set()
+        for match in placed.finditer(self.prompt):
+            column = match.group(0)[1:-1]
+            content += [Text(self.prompt[start : match.start()]), TextColumn(column)]
+            start = match.end()
+            seen.add(column)
+        content.append(Text(self.prompt[start:]))
+        for column in self.columns:
+            if column not in seen:
+                content += [Text(f"\n\n{column}:\n"), TextColumn(column)]
+        if self.schema:
+            stated = state_schema(self.schema, self.in_chinese)
+            last = content[-1]
+            if isinstance(last, Text):
+                content[-1] = Text(f"{last.text.rstrip()}\n\n{stated}")
+            else:
+                content.append(Text(stated))
+        return tuple(each for each in content if not isinstance(each, Text) or each.text)
+
+    @property
+    def whole_prompt(self) -> str:
+        """What the model is told with each row: the texts of the message, columns by name in braces."""
+        return "".join(
+            each.text if isinstance(each, Text) else f"{{{each.column}}}"
+            for each in self.message
+            if isinstance(each, Text | TextColumn)
+        )
+
+    @property
+    def in_chinese(self) -> bool:
+        """Whether the prompt is written in Chinese, so that repairs are too."""
+        return is_chinese(self.prompt)
+
+    @property
+    def image_columns(self) -> tuple[str, ...]:
+        """Columns with OSS URIs that the model service fetches."""
+        return tuple(
+            each.column
+            for each in self.media
+            if isinstance(each, Video) or (isinstance(each, Image) and not each.inline)
+        )
+
+    @property
+    def rounds(self) -> int:
+        """How often the model is asked again at most; without a schema there is nothing to repair."""
+        return self.repair_rounds if self.schema else 0
+
+    def part(self) -> Part:
+        """Return what it adds to a row."""
+        name = self.name
+        columns = [Column(f"{name}_text", "string", self._text_comment)]
+        if self.schema:
+            comment = f"whether {name}_text parses and fits the {name} schema"
+            columns.append(Column(f"{name}_json_valid", "boolean", comment))
+        columns += [
+            Column(f"{name}_input_token", "bigint", "prompt tokens, 0 where the response has none"),
+            Column(f"{name}_output_token", "bigint", "completion tokens, 0 where the response has none"),
+        ]
+        if self.schema:
+            comment = f"how many values of the {name} were put right, NULL without one"
+            columns.append(Column(f"{name}_normalised", "bigint", comment))
+        if self.keep_raw_response:
+            columns.append(Column(f"{name}_response", "string", "the model's raw response"))
+        columns += [
+            Column(f.column, f.type, f"{f.property} of the {name}, NULL where it failed") for f in self.fields
+        ]
+        return Part(
+            stage=name,
+            columns=tuple(columns),
+            result=f"{name}_text",
+            tokens={f"{name}_input_token": "input", f"{name}_output_token": "output"},
+            needs=self.needs,
+            calls=1 + self.rounds,
+            reads=self.columns,
+            sums=(f"{name}_normalised",) if self.schema else (),
+        )
+
+    @property
+    def _text_comment(self) -> str:
+        return f"the model's answer, a JSON object when a {self.name} schema is set"
+
+    @property
+    def fields(self) -> tuple[Any, ...]:
+        """The properties that get a column of their own; none unless asked for."""
+        return answer_fields(self.schema, self.name) if self.flat_columns and self.schema else ()
+
+    def content(self, site: Site) -> Mapping[str, object]:
+        """Return model, message, schema and limits.
+
+        The prompt counts as it is sent, with its version; where prompt and schema came from does not count.
+        Nor does how often a model is asked again: rows that are ok would be the same.
+        """
+        return {
+            "model": self.model,
+            "model_project": site.model_project(),
+            "prompt": self.whole_prompt,
+            "prompt_version": self.prompt_version,
+            "media": [repr(each) for each in self.media],
+            "schema": schema_text(self.schema) if self.schema else None,
+            "max_tokens": self.max_tokens,
+            "keep_raw_response": self.keep_raw_response,
+            "flat_columns": self.flat_columns,
+        }
+
+    def facts(self) -> dict[str, str]:
+        """Return which prompt and schema, and how long answers may be."""
+        schema = schema_name(self.schema) if self.schema else "none, free text"
+        return {
+            "prompt": self.prompt_name,
+            "schema": "of its own" if schema == "inline" else schema,
+            "answers": f"of at most {self.max_tokens} tokens",
+        }
+
+    def build(self, rows: Any, build: Build) -> Any:
+        """Return lazy ``rows`` with the answers."""
+        from airflow_provider_drivepipe.stages.model_calls import generate_part
+
+        return generate_part(rows, self, build)
+
+    def param(self) -> RunParam | None:
+        """Return the param that replaces the prompt."""
+        if self.run_param is None:
+            return None
+        return RunParam(self.run_param, f"Prompt ({self.name})", multiline=True)
+
+    def with_param(self, value: object) -> Generate:
+        """Return the stage with another prompt; raise ValueError for what is no prompt."""
+        if not isinstance(value, str) or not value.strip() or len(value) > _LONGEST_PROMPT:
+            raise ValueError(f"a text of at most {_LONGEST_PROMPT} characters")
+        return replace(self, prompt=value, prompt_name=f"param:{self.run_param}")
+
+    def report(self) -> dict[str, Any]:
+        """Return for reports with what rows were asked.
+
+        ``name`` and ``version`` of the prompt, the beginning of its ``text``, ``sha256`` of all that is sent;
+        ``schema`` (a name) and ``schema_sha256``, both None without one. Hashes are 64 hex digits.
+        """
+        return {
+            "name": self.prompt_name,
+            "version": self.prompt_version,
+            "text": self.prompt[:_REPORTED],
+            "sha256": sha256(self.whole_prompt),
+            "schema": schema_name(self.schema) if self.schema else None,
+            "schema_sha256": sha256(schema_text(self.schema)) if self.schema else None,
+        }
+
+    def guide(self) -> StageGuide:
+        """Return the texts for people."""
+        if self.texts is not None:
+            return self.texts
+        kind = "vision-language" if self.image_columns or self.media else "language"
+        answers = (Reason.REFUSAL, *((Reason.INVALID_JSON, Reason.SCHEMA_VIOLATION) if self.schema else ()))
+        reads = (*self.image_columns, *self.columns)
+        return StageGuide(
+            does=f"asks a {kind} model for the {self.name} of each row",
+            unit="row",
+            gives=f"rows with a {self.name}",
+            reads=tuple(InputColumn(column, True, "what the model is told") for column in reads),
+            fails=(
+                f"The row keeps the model's answer in `{self.name}_text` where there is one, and all results "
+                "that other stages brought."
+            ),
+            reasons=(*MODEL_REASONS, *answers),
+            again=(
+                f"The model is asked, and paid, only for rows that have no good {self.name}. Another model, "
+                f"prompt or schema makes every {self.name} again."
+            ),
+        )

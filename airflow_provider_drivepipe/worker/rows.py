@@ -1,0 +1,183 @@
+"""Rows with a status and with parts: how they start, and how a part's results get into them.
+
+Runs in DPE workers: standard library and pandas only. Labels of rows may repeat after chunks were put
+together, so rows belong together by their place, and keep their index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_drivepipe.contracts import MAX_ERROR_MESSAGE, STATUS_COLUMNS, Column, Status
+from airflow_provider_drivepipe.worker.answers import Failure, scrub
+
+_DTYPES = {"string": "object", "boolean": "boolean", "bigint": "Int64", "double": "Float64"}
+
+STATUS_NAMES = tuple(column.name for column in STATUS_COLUMNS)
+OK_CELLS = {"status": str(Status.OK), "error_stage": "", "error_type": "", "error_msg": ""}
+"""What a row says that is ok."""
+
+Result = tuple[Mapping[str, Any], Failure | None]
+"""The part's columns of a row, by name, and why the row cannot be used, if so."""
+
+
+@dataclass(frozen=True)
+class RowPart:
+    """A part of rows, as far as workers need to know it.
+
+    :param stage: what makes it: the ``error_stage`` of rows that fail here.
+    :param columns: (name, MaxCompute type) of what it adds.
+    :param result: the column that is NULL where the result is lacking.
+    :param flags_behind: flags of the parts that are made from this one.
+    """
+
+    stage: str
+    columns: tuple[tuple[str, str], ...]
+    result: str
+    flags_behind: tuple[str, ...] = ()
+
+
+def pandas_dtype(maxcompute_type: str) -> str:
+    """Return the pandas dtype of a column, in which NULL stays NULL and integers stay integers.
+
+    Raises ValueError for a type that no part has.
+    """
+    try:
+        return _DTYPES[maxcompute_type]
+    except KeyError as error:
+        raise ValueError(f"no column has type {maxcompute_type!r}; use {', '.join(_DTYPES)}") from error
+
+
+def dtypes_of(columns: Sequence[Column]) -> dict[str, str]:
+    """Return the pandas dtype of each column, by name."""
+    return {column.name: pandas_dtype(column.type) for column in columns}
+
+
+def failed_cells(stage: str, reason: str, message: str) -> dict[str, str]:
+    """Return what a row says that failed; ``message`` is one line that is fit to be shown."""
+    return {
+        "status": str(Status.FAILED),
+        "error_stage": stage,
+        "error_type": str(reason),
+        "error_msg": message[:MAX_ERROR_MESSAGE],
+    }
+
+
+def start_rows(rows: Any, columns: Mapping[str, Any], flags: Sequence[str]) -> Any:
+    """Return ``rows``, a pandas DataFrame, with all final ``columns``, then ``flags``.
+
+    :param columns: by name, the pandas dtype; None takes a column over as it is. Those that are not there
+        are NULL.
+    :param flags: columns (int64) that are 1 where a part is needed. Those that are not there are 1 on rows
+        that are ok; all are 0 on others.
+    """
+    import pandas as pd
+
+    index, rows = rows.index, rows.reset_index(drop=True)
+    started = {name: _started(rows, name, dtype) for name, dtype in columns.items()}
+    ok = pd.Series([status == Status.OK for status in started["status"]], index=rows.index, dtype="bool")
+    for flag in flags:
+        given = pd.to_numeric(rows[flag]).fillna(0) if flag in rows else pd.Series(1, index=rows.index)
+        started[flag] = given.where(ok, 0).astype("int64")
+    return pd.DataFrame(started, columns=[*columns, *flags]).set_axis(index, axis=0)
+
+
+def _started(rows: Any, name: str, dtype: Any) -> Any:
+    import pandas as pd
+
+    if name not in rows:
+        return pd.Series([None] * len(rows), index=rows.index, dtype=dtype or "object")
+    column = rows[name]
+    if dtype is None:
+        return column
+    column = column.astype(dtype)
+    return column.where(column.notna(), None) if dtype == "object" else column
+
+
+def skip_rows(rows: Any, flags: Sequence[str], stage: str, reason: str, message: str) -> Any:
+    """Return rows that were to go to ``stage`` and are not sent: skipped, tried zero times, no flag set."""
+    cells = {
+        "status": str(Status.SKIPPED),
+        "error_stage": stage,
+        "error_type": reason,
+        "error_msg": message,
+        "attempt": 0,
+    }
+    types = dtypes_of(STATUS_COLUMNS)
+    changed = {name: _series([cell] * len(rows), rows, types[name]) for name, cell in cells.items()}
+    return rows.assign(**changed, **{flag: _series([0] * len(rows), rows, "int64") for flag in flags})
+
+
+def with_results(rows: Any, results: Sequence[Result], part: RowPart, columns: Sequence[str]) -> Any:
+    """Return ``columns`` of ``rows`` with a part's results, one for each row.
+
+    What a result holds is always taken. The first stage that failed a row is the one that is named. A row
+    that lacks the result does not go on to the parts behind.
+    """
+    import pandas as pd
+
+    status = {name: _cells(rows[name]) for name in OK_CELLS}
+    lacking = []
+    for place, (cells, failure) in enumerate(results):
+        lacking.append(failure is not None or cells.get(part.result) is None)
+        if failure is not None and status["status"][place] == Status.OK:
+            for name, cell in failed_cells(part.stage, failure.reason, scrub(failure.message)).items():
+                status[name][place] = cell
+    made = {name: _series(values, rows, "object") for name, values in status.items()}
+    for name, type_ in part.columns:
+        made[name] = _series([cells.get(name) for cells, _ in results], rows, pandas_dtype(type_))
+    for flag in part.flags_behind:
+        made[flag] = rows[flag].where(~_series(lacking, rows, "bool"), 0)
+    finished = {name: made[name] if name in made else rows[name] for name in columns}
+    return pd.DataFrame(finished, index=rows.index)
+
+
+def with_request(rows: Any, texts: Sequence[str], text: str, response: str, success: str) -> Any:
+    """Return ``rows`` with what is asked about each, empty where nothing is, and columns for the answers.
+
+    :param text: column with ``texts``.
+    :param response: column for a raw response, NULL now; ``success`` says whether there is one.
+    """
+    added = {
+        text: _series(texts, rows, "object"),
+        response: _series([None] * len(rows), rows, "string"),
+        success: _series([False] * len(rows), rows, "bool"),
+    }
+    return rows.assign(**added)
+
+
+def request_dtypes(dtypes: Mapping[str, Any], text: str, response: str, success: str) -> dict[str, Any]:
+    """Return the dtypes of what :func:`with_request` returns, from those of its rows."""
+    return {**dtypes, text: "object", response: "string", success: "bool"}
+
+
+def with_texts(rows: Any, texts: Mapping[str, str]) -> Any:
+    """Return ``rows`` with text columns, each made of the column that it maps to; NULL becomes empty."""
+    made = {
+        name: _series([text_of(cell) for cell in rows[column]], rows, "object")
+        for name, column in texts.items()
+    }
+    return rows.assign(**made)
+
+
+def text_of(cell: object) -> str:
+    """Return a cell as a text, empty for NULL."""
+    return "" if _is_null(cell) else str(cell)
+
+
+def _series(cells: Sequence[Any], rows: Any, dtype: str) -> Any:
+    import pandas as pd
+
+    return pd.Series(cells, index=rows.index, dtype=dtype)
+
+
+def _cells(column: Any) -> list[Any]:
+    return [None if _is_null(cell) else cell for cell in column]
+
+
+def _is_null(cell: Any) -> bool:
+    import pandas as pd
+
+    return bool(pd.api.types.is_scalar(cell) and pd.isna(cell))

@@ -1,0 +1,73 @@
+"""Vectors of images and texts: what text is sent, and what becomes of the answers. Runs in DPE workers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_drivepipe.contracts import Reason
+from airflow_provider_drivepipe.worker.answer_rows import response_columns, succeeded
+from airflow_provider_drivepipe.worker.answers import (
+    Failure,
+    Response,
+    call_failure,
+    embedding_vector,
+    not_an_object,
+)
+from airflow_provider_drivepipe.worker.rows import Result, RowPart, text_of, with_request, with_results
+
+EMBED_TEXT = "drivepipe_embed_text"
+"""Column with the text that is sent; empty where there is nothing to send."""
+
+
+@dataclass(frozen=True)
+class VectorJob:
+    """How vectors are read.
+
+    :param part: what they become; its result is the column with the vector.
+    :param tokens: column with the tokens.
+    :param dimension: wanted length, or None.
+    :param text: column with the text that is embedded; None for an image.
+    :param lacking: reason of a row without a text.
+    """
+
+    part: RowPart
+    tokens: str
+    dimension: int | None
+    text: str | None
+    lacking: str
+
+
+def mark_texts(rows: Any, column: str) -> Any:
+    """Return ``rows`` with the texts to embed in ``EMBED_TEXT``, empty for NULL and blanks.
+
+    For the columns that wait for their vectors see :func:`with_request`.
+    """
+    texts = [text if text.strip() else "" for text in map(text_of, rows[column])]
+    return with_request(rows, texts, EMBED_TEXT, *response_columns(0))
+
+
+def read_vectors(rows: Any, job: VectorJob, columns: Sequence[str]) -> Any:
+    """Return ``columns`` of ``rows`` with the vectors of their raw columns."""
+    results = [_result(row, job) for row in rows.to_dict("records")]
+    return with_results(rows, results, job.part, columns)
+
+
+def _result(row: Mapping[str, Any], job: VectorJob) -> Result:
+    if job.text is not None and not text_of(row[job.text]).strip():
+        return {}, Failure(job.lacking, f"there is no text in {job.text} to embed")
+    response_column, success_column = response_columns(0)
+    response = Response.of(row.get(response_column))
+    cells: dict[str, Any] = {job.tokens: response.tokens("total_tokens", "input_tokens", "prompt_tokens")}
+    if not succeeded(row.get(success_column)):
+        return cells, call_failure(response)
+    if response.content is None:
+        return cells, not_an_object(response)
+    vector = embedding_vector(response)
+    if isinstance(vector, Failure):
+        return cells, vector
+    if job.dimension is not None and len(vector) != job.dimension:
+        return cells, Failure(Reason.DIMENSION_MISMATCH, f"{len(vector)} values, {job.dimension} wanted")
+    return {**cells, job.part.result: json.dumps(vector)}, None
