@@ -59,10 +59,11 @@ test-system: $(INSTALLED)  ## tests with a whole Airflow
 test-crash: $(INSTALLED)  ## kill the local cloud at bad moments, and under load for CRASH_SECONDS (default 600)
 	@cd maxcompute_local && ../$(PYTEST) -s tests/crash $(ARGS)
 
-lint: $(INSTALLED)  ## ruff, format check, mypy
+lint: $(INSTALLED)  ## ruff, format check, mypy, layers of imports
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo --no-cache
 
 docs: $(INSTALLED)  ## check that every relative link in README and docs leads somewhere
 	@$(BIN)/python docs/check_links.py
