@@ -17,8 +17,8 @@ from typing import Any
 
 from airflow_provider_drivepipe.contracts import OssUri, Status
 from airflow_provider_drivepipe.exceptions import DrivepipeError
-from airflow_provider_drivepipe.sql import column_list, quote_name, quote_text
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
+from airflow_provider_drivepipe.sql import column_list, quote_name, quote_text
 
 Query = Callable[[str], Sequence[Sequence[Any]]]
 """Runs a SELECT and returns its rows."""

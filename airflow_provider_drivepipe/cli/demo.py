@@ -28,6 +28,8 @@ from airflow_provider_drivepipe.cli.errors import CommandError
 from airflow_provider_drivepipe.cli.folders import add_folders
 from airflow_provider_drivepipe.cli.local import connection_json
 from airflow_provider_drivepipe.cli.postgres import Postgres
+from airflow_provider_drivepipe.pipelines.driving.frames import FrameExtraction
+from airflow_provider_drivepipe.stages.embed import Embed
 from maxcompute_local import lifecycle
 from maxcompute_local.clients import oss_client
 from maxcompute_local.errors import LocalCloudError
@@ -111,8 +113,8 @@ class _Demo:
     started: float = field(default_factory=time.monotonic)
 
     def run(self) -> int:
-        from airflow_provider_drivepipe.scenario.loading import load_scenario
         from airflow_provider_drivepipe.pipelines.driving.plan import plan
+        from airflow_provider_drivepipe.scenario.loading import load_scenario
 
         steps = plan(load_scenario(self.dags / "scenarios" / SCENARIO_FILE))
         settings = self._start_cloud()
@@ -133,10 +135,9 @@ class _Demo:
 
     def _upload(self, oss: OssClient, steps: Plan) -> list[DemoVideo]:
         self._step("videos")
-        manifest = steps.tasks[0].manifest
-        if manifest is None:
-            raise CommandError(f"{SCENARIO_FILE} has no manifest task")
-        return upload_demo_videos(self.home.parent / "demo-videos", oss, manifest.bucket)
+        if steps.bucket is None:
+            raise CommandError(f"{SCENARIO_FILE} names no bucket")
+        return upload_demo_videos(self.home.parent / "demo-videos", oss, steps.bucket)
 
     def _run_dag(self, airflow: AirflowHome, steps: Plan) -> _Run:
         self._step(f"Airflow: DAG {steps.dag_id}, partition {PARTITION}")
@@ -199,20 +200,20 @@ class _Demo:
         from airflow_provider_drivepipe.contracts import OssUri
 
         manifest, labels = steps.tasks
-        assert manifest.manifest is not None
-        assert labels.frames is not None
-        assert labels.embedding is not None
-        bucket = manifest.manifest.bucket
+        extraction, embedding = labels.find(FrameExtraction), labels.find(Embed)
+        assert steps.bucket is not None
+        assert extraction is not None
+        assert embedding is not None
         partition = f"{steps.partition.columns[0]}={PARTITION}"
-        prefix = f"{labels.frames.frames_prefix}/{partition}/"
+        prefix = f"{extraction.frames.frames_prefix}/{partition}/"
         pages = oss.list_objects_v2_paginator().iter_page(
-            sdk.ListObjectsV2Request(bucket=bucket, prefix=prefix)
+            sdk.ListObjectsV2Request(bucket=steps.bucket, prefix=prefix)
         )
         expected = Expected(
             videos,
-            Fraction(labels.frames.fps or 0),
-            labels.embedding.dimension or 0,
-            OssUri(settings.oss_endpoint.removeprefix("http://"), bucket),
+            Fraction(extraction.frames.fps or 0),
+            embedding.dimension or 0,
+            OssUri(settings.oss_endpoint.removeprefix("http://"), steps.bucket),
         )
         logs = {
             str(path): path.read_text("utf-8", errors="replace")
@@ -253,8 +254,6 @@ class _Demo:
 
     def _show(self, found: Found, steps: Plan, run: _Run, page: Path) -> None:
         manifest, labels = steps.tasks
-        assert manifest.manifest is not None
-        assert labels.frames is not None
         print(f"\nStages of partition {steps.partition.columns[0]}={PARTITION}\n")
         print(demo_report.stage_table(found))
         print()
@@ -263,11 +262,12 @@ class _Demo:
         print(demo_report.models(found))
         print(f"\nA sample of {labels.output_table.name}\n")
         print(demo_report.sample(found))
-        bucket = self.root / "oss" / manifest.manifest.bucket
+        frames = labels.find(FrameExtraction)
+        folder = frames.frames.frames_prefix if frames else ""
         print("\nWhere it is\n")
         print(f"  tables   {manifest.output_table.name}, {labels.output_table.name} in project {PROJECT}")
         print(f"  look     {page}")
-        print(f"  frames   {bucket / labels.frames.frames_prefix} (bucket {manifest.manifest.bucket})")
+        print(f"  frames   {self.root / 'oss' / str(steps.bucket) / folder} (bucket {steps.bucket})")
         print(f"  log      {run.log} and {lifecycle.log_file(self.root)}")
 
     def _check(
@@ -280,9 +280,9 @@ class _Demo:
     ) -> int:
         from airflow_provider_drivepipe.cli.demo_checks import problems
 
-        mount = steps.tasks[1].oss
+        frames = steps.tasks[1].find(FrameExtraction)
         paths = [str(self.root), str(self.home), str(self.dags), tempfile.gettempdir() + "/"]
-        paths += [mount.mount_path] if mount else []
+        paths += [frames.oss.mount_path] if frames else []
         secrets = [settings.access_key_secret, settings.control_token, *airflow.secret_values()]
         wrong = problems(expected, found, secrets, paths)
         seconds = time.monotonic() - self.started

@@ -7,14 +7,18 @@ from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
 from airflow_provider_drivepipe.contracts import Reason, Status
-from airflow_provider_drivepipe.lifecycle.spending import count_frames, read_spending
-from airflow_provider_drivepipe.sql import joined_text, quote_name, quote_text
 from airflow_provider_drivepipe.documents.estimate import Figure, Figures, Source
+from airflow_provider_drivepipe.lifecycle.spending import count_frames, read_spending
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 from airflow_provider_drivepipe.scenario.plan import Plan, TaskPlan
+from airflow_provider_drivepipe.sql import joined_text, quote_name, quote_text
 
 if TYPE_CHECKING:
     from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
+
+_OWNERS = ("video_path", "clip_id", "clip_dir")
+"""Columns of what images come from."""
+
 
 def measured(plan: Plan, value: str) -> Figures:
     """Return what can be counted in the input partition, and in the newest published partition.
@@ -87,7 +91,7 @@ def _published(hook: MaxFrameHook, plan: Plan, task: TaskPlan) -> Figures:
         for name, all_columns in kinds.items()
         if (there := [c for c in all_columns if c in columns])
     }
-    owners = [name for name in IMAGE_OWNERS if name in columns]
+    owners = [name for name in _OWNERS if name in columns]
     if not owners:
         return Figures(**tokens)
     made, units = hook.execute_sql(_made(owners, rows))[0]

@@ -20,9 +20,9 @@ from airflow_provider_drivepipe.documents.drafting import (
     read_answer,
     with_needed_targets,
 )
+from airflow_provider_drivepipe.pipelines.driving.guide import INPUT_SHAPES, TARGETS
 from airflow_provider_drivepipe.scenario.model import InputShape, Scenario, Target
 from airflow_provider_drivepipe.scenario.rules import EXAMPLES
-from airflow_provider_drivepipe.pipelines.driving.guide import INPUT_SHAPES, TARGETS
 
 _WIDTH = 80
 _WHERE_TO = ("scenario_name", "video_input_table", "output_table", "output_tables")

@@ -90,7 +90,7 @@ class UpDags:
         from odps import ODPS
 
         first = plan.tasks[0]
-        if first.manifest is not None:
+        if first.is_listing:
             return None
         odps = ODPS(
             self.cloud.access_key_id,

@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from airflow_provider_drivepipe.pipelines.driving.options import PreparedImages
 from airflow_provider_drivepipe.scenario.messages import shown, value_problems
 from airflow_provider_drivepipe.scenario.model import InputShape, Scenario, Target
-from airflow_provider_drivepipe.pipelines.driving.options import PreparedImages
 from airflow_provider_drivepipe.scenario.rules import combination_problems, unknown_keys
 
 Draft = Mapping[str, Any]

@@ -161,19 +161,18 @@ def _times(units: Figure | None, each: Figure | None, what: str) -> Figure | Non
 
 
 def _tokens_per_row(stages: Sequence[RowStage], known: Figures) -> Iterator[tuple[str, Figure]]:
-    """Yield the tokens of a row, by kind; what is assumed is said of each stage in turn."""
+    """Yield the tokens of a row, by kind, of all stages together."""
     assumed: dict[str, list[tuple[int, str]]] = {}
     for stage in stages:
         if isinstance(stage, Generate):
             assumed.setdefault("input_tokens", []).extend(_assumed_input(stage))
-            answer = min(_TEXT_TOKENS, stage.max_tokens), "a short JSON object"
+            answer = min(_TEXT_TOKENS, stage.max_tokens), f"a short {stage.name}"
             assumed.setdefault("output_tokens", []).append(answer)
         elif isinstance(stage, Embed):
             assumed.setdefault("embedding_tokens", []).append(_assumed_content(stage.of))
     for name, parts in assumed.items():
-        note = ", ".join(f"{tokens:,} of {what}" for tokens, what in parts) if len(parts) > 1 else ""
-        figure = Figure(sum(n for n, _ in parts), Source.ASSUMED, note or parts[0][1])
-        yield name, getattr(known, name) or figure
+        note = ", ".join(f"{tokens:,} of {what}" for tokens, what in parts)
+        yield name, getattr(known, name) or Figure(sum(n for n, _ in parts), Source.ASSUMED, note)
 
 
 def _assumed_input(stage: Generate) -> Iterator[tuple[int, str]]:

@@ -17,12 +17,12 @@ from airflow_provider_drivepipe.documents.markdown import (
     section,
     table,
 )
+from airflow_provider_drivepipe.documents.queries import example_partition
 from airflow_provider_drivepipe.scenario.model import Scenario
 from airflow_provider_drivepipe.scenario.options import Granularity
 from airflow_provider_drivepipe.scenario.partition import example_key, parse_partition_key
 from airflow_provider_drivepipe.scenario.partition_calendar import period_length, unit_name
 from airflow_provider_drivepipe.scenario.plan import Plan, TaskPlan
-from airflow_provider_drivepipe.documents.queries import example_partition
 from airflow_provider_drivepipe.stages.stage import RowStage, Stage
 
 

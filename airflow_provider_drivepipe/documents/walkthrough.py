@@ -6,6 +6,7 @@ endpoint, a bucket or a project is written here.
 
 from __future__ import annotations
 
+from airflow_provider_drivepipe.documents.cost import cost
 from airflow_provider_drivepipe.documents.markdown import (
     bullet,
     code,
@@ -16,11 +17,7 @@ from airflow_provider_drivepipe.documents.markdown import (
     section,
     table,
 )
-from airflow_provider_drivepipe.scenario.model import Scenario
-from airflow_provider_drivepipe.scenario.plan import Plan, TaskPlan
 from airflow_provider_drivepipe.documents.queries import example_queries
-from airflow_provider_drivepipe.pipelines.driving.guide import INPUT_SHAPES, TARGETS, split_of
-from airflow_provider_drivepipe.documents.cost import cost
 from airflow_provider_drivepipe.documents.runs import (
     commands_by_hand,
     failures,
@@ -33,6 +30,9 @@ from airflow_provider_drivepipe.documents.tables import (
     left_out,
     output_tables,
 )
+from airflow_provider_drivepipe.pipelines.driving.guide import INPUT_SHAPES, TARGETS, split_of
+from airflow_provider_drivepipe.scenario.model import Scenario
+from airflow_provider_drivepipe.scenario.plan import Plan, TaskPlan
 
 
 def walkthrough(scenario: Scenario, plan: Plan) -> str:
@@ -100,14 +100,15 @@ def _one_job_or_two(scenario: Scenario, plan: Plan) -> str:
         return section(
             heading,
             paragraph(
-                f"**Single job**, the default: one MaxFrame job makes the {made}, sends them to the models at",
-                f"once and writes one table, {final}. No table of {made} stands in between. A retry still",
+                f"**Single job**, the default: one MaxFrame job makes the {made}, sends them to the models",
+                f"at once and writes one table, {final}. No table of {made} stands in between. A retry still",
                 "pays only for what is missing.",
             ),
             paragraph(
                 f"Set {split.setting} when the {made} are wanted as a table of their own: for others, for",
                 "an audit, or to retry and clear labels apart from them. Then one task writes",
-                f"{code(split.table)} (another name for the first table: {code('output_tables: {frames: …}')}),",
+                f"{code(split.table)} (another name for the first table:",
+                "`output_tables: {frames: …}`),",
                 f"and a second one reads it and writes {final}.",
             ),
             price,
@@ -115,9 +116,9 @@ def _one_job_or_two(scenario: Scenario, plan: Plan) -> str:
     return section(
         heading,
         paragraph(
-            f"**Split-video**, because the scenario has {code(split.asked)}: task {code(first.task_id)} publishes",
-            f"the table of {made} {code(first.output_table.name)}, task {code(models.task_id)} reads that",
-            f"partition and writes {final}. Each is retried and cleared on its own.",
+            f"**Split-video**, because the scenario has {code(split.asked)}: task {code(first.task_id)}",
+            f"publishes the table of {made} {code(first.output_table.name)}, task {code(models.task_id)}",
+            f"reads that partition and writes {final}. Each is retried and cleared on its own.",
         ),
         paragraph(
             f"What is handed over: {_handed_over(models)} to the models, and all columns of the",
@@ -139,7 +140,11 @@ def _handed_over(models: TaskPlan) -> str:
 
 def _models(plan: Plan) -> str:
     rows = [
-        [code(stage.name), code(stage.model), ", ".join(f"{what} {plain(f)}" for what, f in stage.facts().items())]
+        [
+            code(stage.name),
+            code(stage.model),
+            ", ".join(f"{what} {plain(f)}" for what, f in stage.facts().items()),
+        ]
         for task in plan.tasks
         for stage in task.stages
         if stage.model

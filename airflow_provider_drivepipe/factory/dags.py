@@ -9,7 +9,7 @@ from airflow.sdk import DAG, BaseOperator
 
 from airflow_provider_drivepipe import operators
 from airflow_provider_drivepipe.assets import table_asset
-from airflow_provider_drivepipe.documents.plan_text import dag_doc
+from airflow_provider_drivepipe.documents.dag_doc import dag_doc
 from airflow_provider_drivepipe.factory.params import trigger_form
 from airflow_provider_drivepipe.pipelines.driving.plan import plan
 from airflow_provider_drivepipe.scenario.model import Scenario

@@ -21,13 +21,15 @@ from airflow_provider_drivepipe.exceptions import ConfigurationError, PartitionB
 from airflow_provider_drivepipe.hooks.run_process import RunProcess
 from airflow_provider_drivepipe.hooks.sessions import SessionTags, installation
 from airflow_provider_drivepipe.sql import create_table, drop_table, quote_name, quote_text
-from airflow_provider_drivepipe.lifecycle.tables import WORKING_TABLE_LIFECYCLE_DAYS, WorkingTables
+from airflow_provider_drivepipe.lifecycle.tables import WorkingTables
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 
+LOCK_LIFECYCLE_DAYS = 1
+"""MaxCompute itself removes the lock of a run that nobody knows any more."""
 LOCK_POLL = timedelta(seconds=30)
 """How often a run looks again whether the partition that it waits for is free."""
 
@@ -196,7 +198,7 @@ class PartitionLock:
         sql = create_table(
             self._working.lock,
             _COLUMNS,
-            lifecycle_days=WORKING_TABLE_LIFECYCLE_DAYS,
+            lifecycle_days=LOCK_LIFECYCLE_DAYS,
             comment=self._comment(),
             if_not_exists=False,
         )

@@ -344,12 +344,14 @@ class StageRun:
             staged = self.project.execute_sql(publishing.check_staging(tables))[0]
             publishing.require_complete(tables, counts, staged)
         tokens = self.project.execute_sql(publishing.count_tokens(tables))[0] if tables.token_columns else []
-        audited = self.project.execute_sql(publishing.audit(tables))
         found = counting.balance(
             tables,
             counts,
             self.project.execute_sql(publishing.count_published(tables))[0],
-            [counting.AuditRow.read(tables.parts, row) for row in audited],
+            [
+                counting.AuditRow.read(tables.parts, row)
+                for row in self.project.execute_sql(publishing.audit(tables))
+            ],
             tokens,
         )
         try:

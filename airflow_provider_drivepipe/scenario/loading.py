@@ -12,7 +12,6 @@ import yaml
 from pydantic import ValidationError
 
 from airflow_provider_drivepipe.scenario.fill_in import open_field
-from airflow_provider_drivepipe.stages.answer_schemas import read_answer_schema
 from airflow_provider_drivepipe.scenario.messages import shown, value_problems
 from airflow_provider_drivepipe.scenario.model import Scenario
 from airflow_provider_drivepipe.scenario.rules import (
@@ -20,6 +19,7 @@ from airflow_provider_drivepipe.scenario.rules import (
     combination_problems,
     unknown_keys,
 )
+from airflow_provider_drivepipe.stages.answer_schemas import read_answer_schema
 
 DEFAULTS_FILE = "defaults.yaml"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -11,9 +11,6 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from airflow_provider_drivepipe.pipelines.driving.frame_rate import check_frame_rate
-from airflow_provider_drivepipe.scenario.key_path import check_endpoint, check_key_path
-from airflow_provider_drivepipe.stages.answer_schemas import answer_fields, load_answer_schema
-from airflow_provider_drivepipe.stages.generate import Generate
 from airflow_provider_drivepipe.pipelines.driving.options import (
     FrameFilter,
     FrameOptions,
@@ -25,6 +22,7 @@ from airflow_provider_drivepipe.pipelines.driving.options import (
     SamplingRule,
     TimestampUnit,
 )
+from airflow_provider_drivepipe.scenario.key_path import check_endpoint, check_key_path
 from airflow_provider_drivepipe.scenario.options import (
     Granularity,
     PartitionOptions,
@@ -37,6 +35,8 @@ from airflow_provider_drivepipe.scenario.partition import (
     parse_partition_key,
 )
 from airflow_provider_drivepipe.scenario.partition_calendar import default_key_format
+from airflow_provider_drivepipe.stages.answer_schemas import answer_fields, load_answer_schema
+from airflow_provider_drivepipe.stages.generate import Generate
 from airflow_provider_drivepipe.stages.prompts import prompt_styles
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from airflow_provider_drivepipe.scenario.model import Scenario
 from airflow_provider_drivepipe.pipelines.driving.options import FRAME_FILTERS
 from airflow_provider_drivepipe.pipelines.driving.shape_rules import ALLOWED, has_intermediate, shape_problems
+from airflow_provider_drivepipe.scenario.model import Scenario
 
 EXAMPLES = {
     "scenario_name": "night_rain",

@@ -65,7 +65,9 @@ class Embed(RowStage):
 
     def facts(self) -> dict[str, str]:
         """Return how long the vectors are."""
-        return {"vectors": f"of {self.dimension} dimensions" if self.dimension else "as long as the model gives"}
+        return {
+            "vectors": f"of {self.dimension} dimensions" if self.dimension else "as long as the model gives"
+        }
 
     def build(self, rows: Any, build: Build) -> Any:
         """Return lazy ``rows`` with the vectors."""

@@ -2,7 +2,7 @@
 
 CREATE TABLE `clip_labels_labels__<partition>_lock` (`owner` STRING COMMENT 'see the table\'s comment') COMMENT
     '{"task": {"dag_id": "dag", "run_id": "run1", "task_id": "clip_labels", "map_index": -1, "try_number": 1}, "installation": "<airflow>", "process": null}'
-    LIFECYCLE 1
+    LIFECYCLE 7
 
 CREATE TABLE IF NOT EXISTS `clip_labels_labels` (`clip_id` STRING COMMENT 'identity of the clip, as the input has it', `keyframe_id` STRING
     COMMENT '16 hex digits over clip and file name, NULL for a failed clip', `frame_idx` BIGINT COMMENT
@@ -22,23 +22,25 @@ CREATE TABLE IF NOT EXISTS `clip_labels_labels` (`clip_id` STRING COMMENT 'ident
 
 CREATE TABLE `clip_labels_labels__<run>_units` (`clip_id` STRING, `clip_dir` STRING, `start_ms` BIGINT, `end_ms` BIGINT, `status` STRING,
     `error_stage` STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING) PARTITIONED BY (`drivepipe_work`
-    STRING) LIFECYCLE 1
+    STRING, `drivepipe_wave` STRING) LIFECYCLE 7
 
 CREATE TABLE `clip_labels_labels__<run>_rows` (`clip_id` STRING, `keyframe_id` STRING, `frame_idx` BIGINT, `frame_time_ms` BIGINT,
     `image_id` STRING, `image_url` STRING, `clip_dir` STRING, `start_ms` BIGINT, `end_ms` BIGINT, `label_text` STRING, `label_json_valid`
     BOOLEAN, `label_input_token` BIGINT, `label_output_token` BIGINT, `label_normalised` BIGINT, `image_embedding` STRING,
     `image_embedding_total_token` BIGINT, `status` STRING, `error_stage` STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT,
-    `fingerprint` STRING) PARTITIONED BY (`drivepipe_work` STRING) LIFECYCLE 1
+    `fingerprint` STRING, `drivepipe_need_label` BIGINT, `drivepipe_need_image_embedding` BIGINT) PARTITIONED BY (`drivepipe_work` STRING,
+    `drivepipe_wave` STRING) LIFECYCLE 7
 
 CREATE TABLE `clip_labels_labels__<run>_staging` (`clip_id` STRING, `keyframe_id` STRING, `frame_idx` BIGINT, `frame_time_ms` BIGINT,
     `image_id` STRING, `image_url` STRING, `clip_dir` STRING, `start_ms` BIGINT, `end_ms` BIGINT, `label_text` STRING, `label_json_valid`
     BOOLEAN, `label_input_token` BIGINT, `label_output_token` BIGINT, `label_normalised` BIGINT, `image_embedding` STRING,
     `image_embedding_total_token` BIGINT, `status` STRING, `error_stage` STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT,
-    `fingerprint` STRING) LIFECYCLE 1
+    `fingerprint` STRING) PARTITIONED BY (`drivepipe_wave` STRING) LIFECYCLE 7
 
-INSERT INTO TABLE `clip_labels_labels__<run>_units` PARTITION (`drivepipe_work`)
+INSERT INTO TABLE `clip_labels_labels__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`)
 SELECT `clip_id`, `clip_dir`, `start_ms`, `end_ms`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
-    `drivepipe_work`
+    `drivepipe_work`, CASE WHEN `drivepipe_work` IN ('run', 'todo') THEN CAST(CAST(FLOOR((ROW_NUMBER() OVER (PARTITION BY `drivepipe_work`
+    ORDER BY `clip_id`, `clip_dir`) - 1) / 500) AS BIGINT) AS STRING) ELSE '0' END AS `drivepipe_wave`
 FROM (
   SELECT `clip_id`, `clip_dir`, `start_ms`, `end_ms`, CASE WHEN `drivepipe_work` IN ('skip', 'budget') THEN 'skipped' ELSE 'ok' END AS
       `status`, CASE WHEN `drivepipe_work` IN ('skip', 'budget') THEN 'keyframe_expansion' ELSE '' END AS `error_stage`, CASE WHEN
@@ -79,10 +81,12 @@ FROM (
         WHERE `ds`='20261120') p
       GROUP BY drivepipe_key) d ON s.drivepipe_key = d.drivepipe_key) u) w
 
-INSERT INTO TABLE `clip_labels_labels__<run>_rows` PARTITION (`drivepipe_work`)
+INSERT INTO TABLE `clip_labels_labels__<run>_rows` PARTITION (`drivepipe_work`, `drivepipe_wave`)
 SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
     `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
-    `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`, `drivepipe_work`
+    `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`, `drivepipe_need_label`, `drivepipe_need_image_embedding`,
+    `drivepipe_work`, CASE WHEN `drivepipe_work` IN ('run', 'todo') THEN CAST(CAST(FLOOR((ROW_NUMBER() OVER (PARTITION BY `drivepipe_work`
+    ORDER BY `clip_id`, `clip_dir`, `frame_idx`) - 1) / 10000) AS BIGINT) AS STRING) ELSE '0' END AS `drivepipe_wave`
 FROM (
   SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, CASE WHEN
       drivepipe_need_label = 1 THEN NULL ELSE `label_text` END AS `label_text`, CASE WHEN drivepipe_need_label = 1 THEN NULL ELSE
@@ -92,7 +96,7 @@ FROM (
       THEN NULL ELSE `image_embedding` END AS `image_embedding`, CASE WHEN drivepipe_need_image_embedding = 1 THEN NULL ELSE
       `image_embedding_total_token` END AS `image_embedding_total_token`, 'ok' AS `status`, '' AS `error_stage`, '' AS `error_type`, '' AS
       `error_msg`, CAST(CASE WHEN f.`fingerprint` = drivepipe_next THEN f.`attempt` + 1 ELSE 1 END AS BIGINT) AS `attempt`, drivepipe_next
-      AS `fingerprint`, `drivepipe_work`
+      AS `fingerprint`, drivepipe_need_label, drivepipe_need_image_embedding, `drivepipe_work`
   FROM (
     SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
         `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
@@ -101,9 +105,7 @@ FROM (
         drivepipe_need_label = 1 THEN '<hash:label>' ELSE COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)label=([^;]*)', 2), '') END,
         ';image_embedding=', CASE WHEN drivepipe_need_image_embedding = 1 THEN '<hash:image_embedding>' ELSE
         COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') END, ';input=',
-        COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)input=([^;]*)', 2), '')), 2) AS drivepipe_next, CASE WHEN drivepipe_need_label +
-        drivepipe_need_image_embedding > 0 THEN CONCAT('todo', CASE WHEN drivepipe_need_label = 1 THEN '-label' ELSE '' END, CASE WHEN
-        drivepipe_need_image_embedding = 1 THEN '-image_embedding' ELSE '' END) ELSE 'keep' END AS `drivepipe_work`
+        COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)input=([^;]*)', 2), '')), 2) AS drivepipe_next, 'todo' AS `drivepipe_work`
     FROM (
       SELECT o.`clip_id`, o.`keyframe_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`clip_dir`, o.`start_ms`,
           o.`end_ms`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`, o.`label_normalised`,
@@ -127,14 +129,14 @@ FROM (
         FROM `clip_labels_labels__<run>_units`
         WHERE `drivepipe_work` = 'keep') k ON CONCAT(COALESCE(CAST(o.`clip_id` AS STRING), ''), '|', COALESCE(CAST(o.`clip_dir` AS STRING),
             '')) = k.drivepipe_key
-      WHERE (o.`status` = 'ok' OR (o.`status` IN ('failed', 'skipped') AND o.`error_stage` <> 'keyframe_expansion'))) g) f
-  WHERE `drivepipe_work` <> 'keep') w
+      WHERE (o.`status` = 'ok' OR (o.`status` IN ('failed', 'skipped') AND o.`error_stage` <> 'keyframe_expansion'))) g
+    WHERE drivepipe_need_label + drivepipe_need_image_embedding > 0) f) w
 
-SELECT `drivepipe_work`, COUNT(*)
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT))
 FROM `clip_labels_labels__<run>_units`
 GROUP BY `drivepipe_work`
 UNION ALL
-SELECT fate, COUNT(*)
+SELECT fate, COUNT(*), 0
 FROM (
   SELECT CONCAT(CASE WHEN u.k IS NULL THEN 'removed ' ELSE 'stays ' END, o.`status`) AS fate
   FROM (
@@ -146,15 +148,12 @@ FROM (
     FROM `clip_labels_labels__<run>_units`) u ON o.drivepipe_key = u.k) p
 GROUP BY fate
 
-SELECT `drivepipe_work`, COUNT(*)
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_image_embedding)
 FROM `clip_labels_labels__<run>_rows`
 GROUP BY `drivepipe_work`
 
-SELECT `drivepipe_work`, COUNT(*) FROM `clip_labels_labels__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fate … -- as above
-
-SELECT `drivepipe_work`, COUNT(*)
-FROM `clip_labels_labels__<run>_rows`
-GROUP BY `drivepipe_work`
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `clip_labels_labels__<run>_units` GROUP BY … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
 
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELSE 1 END),
     COUNT(DISTINCT r.k)
@@ -171,7 +170,7 @@ LEFT JOIN (
   SELECT DISTINCT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|',
       COALESCE(CAST(`frame_idx` AS STRING), '')) AS k
   FROM `clip_labels_labels__<run>_rows`
-  WHERE `drivepipe_work` LIKE 'todo%') r ON t.row_key = r.k
+  WHERE `drivepipe_work` = 'todo') r ON t.row_key = r.k
 
 SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_normalised`)
 FROM (
@@ -181,7 +180,57 @@ FROM (
   SELECT -`label_input_token` AS `label_input_token`, -`label_output_token` AS `label_output_token`, -`image_embedding_total_token` AS
       `image_embedding_total_token`, CAST(NULL AS BIGINT) AS `label_normalised`
   FROM `clip_labels_labels__<run>_rows`
-  WHERE `drivepipe_work` LIKE 'todo%') t
+  WHERE `drivepipe_work` = 'todo') t
+
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*)
+FROM (
+  SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
+      `image_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND `error_stage` =
+      'keyframe_expansion' THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT o.`clip_id`, o.`keyframe_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`clip_dir`, o.`start_ms`,
+        o.`end_ms`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`, o.`label_normalised`,
+        o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`,
+        o.`fingerprint`
+    FROM (
+      SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`,
+          `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`,
+          `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
+          CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key,
+          CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
+          STRING), '')) AS drivepipe_row_key
+      FROM `clip_labels_labels`
+      WHERE `ds`='20261120') o
+    LEFT SEMI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS k
+      FROM `clip_labels_labels__<run>_units`
+      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k
+    LEFT ANTI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx`
+          AS STRING), '')) AS k
+      FROM `clip_labels_labels__<run>_rows`) r ON o.drivepipe_row_key = r.k) c
+  UNION ALL
+  SELECT 'new' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
+      `image_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND `error_stage` =
+      'keyframe_expansion' THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
+        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
+        `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `clip_labels_labels__<run>_staging`) n
+  UNION ALL
+  SELECT 'other' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
+      `image_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND `error_stage` =
+      'keyframe_expansion' THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT `clip_id`, CAST(NULL AS STRING) AS `keyframe_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
+        CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, `clip_dir`, `start_ms`, `end_ms`, CAST(NULL AS STRING) AS
+        `label_text`, CAST(NULL AS BOOLEAN) AS `label_json_valid`, CAST(NULL AS BIGINT) AS `label_input_token`, CAST(NULL AS BIGINT) AS
+        `label_output_token`, CAST(NULL AS BIGINT) AS `label_normalised`, CAST(NULL AS STRING) AS `image_embedding`, CAST(NULL AS BIGINT) AS
+        `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `clip_labels_labels__<run>_units`
+    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
+GROUP BY origin, `status`, `error_stage`, `error_type`, has, failed_alone
 
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
 FROM (
@@ -231,56 +280,6 @@ FROM (
         `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
     FROM `clip_labels_labels__<run>_units`
     WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
-
-SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*), has_label_embedding, image_failed
-FROM (
-  SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CASE WHEN `image_embedding` IS NULL THEN 0 ELSE 1 END AS has_embedding,
-      0 AS has_label_embedding, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND `error_stage` = 'keyframe_expansion' THEN 1 ELSE 0
-      END AS image_failed
-  FROM (
-    SELECT o.`clip_id`, o.`keyframe_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`clip_dir`, o.`start_ms`,
-        o.`end_ms`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`, o.`label_normalised`,
-        o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`,
-        o.`fingerprint`
-    FROM (
-      SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`,
-          `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`,
-          `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
-          CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key,
-          CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
-          STRING), '')) AS drivepipe_row_key
-      FROM `clip_labels_labels`
-      WHERE `ds`='20261120') o
-    LEFT SEMI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS k
-      FROM `clip_labels_labels__<run>_units`
-      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k
-    LEFT ANTI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx`
-          AS STRING), '')) AS k
-      FROM `clip_labels_labels__<run>_rows`) r ON o.drivepipe_row_key = r.k) c
-  UNION ALL
-  SELECT 'new' AS origin, `status`, `error_stage`, `error_type`, CASE WHEN `image_embedding` IS NULL THEN 0 ELSE 1 END AS has_embedding, 0
-      AS has_label_embedding, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND `error_stage` = 'keyframe_expansion' THEN 1 ELSE 0 END
-      AS image_failed
-  FROM (
-    SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
-        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
-        `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `clip_labels_labels__<run>_staging`) n
-  UNION ALL
-  SELECT 'other' AS origin, `status`, `error_stage`, `error_type`, CASE WHEN `image_embedding` IS NULL THEN 0 ELSE 1 END AS has_embedding, 0
-      AS has_label_embedding, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND `error_stage` = 'keyframe_expansion' THEN 1 ELSE 0 END
-      AS image_failed
-  FROM (
-    SELECT `clip_id`, CAST(NULL AS STRING) AS `keyframe_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
-        CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, `clip_dir`, `start_ms`, `end_ms`, CAST(NULL AS STRING) AS
-        `label_text`, CAST(NULL AS BOOLEAN) AS `label_json_valid`, CAST(NULL AS BIGINT) AS `label_input_token`, CAST(NULL AS BIGINT) AS
-        `label_output_token`, CAST(NULL AS BIGINT) AS `label_normalised`, CAST(NULL AS STRING) AS `image_embedding`, CAST(NULL AS BIGINT) AS
-        `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `clip_labels_labels__<run>_units`
-    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
-GROUP BY origin, `status`, `error_stage`, `error_type`, has_embedding, has_label_embedding, image_failed
 
 INSERT OVERWRITE TABLE `clip_labels_labels` PARTITION (`ds`='20261120')
 SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
@@ -351,23 +350,15 @@ CREATE TABLE IF NOT EXISTS `clip_labels_labels` (`clip_id` STRING COMMENT 'ident
 CREATE TABLE `clip_labels_labels__<run>_units` (`clip_id` STRING, `clip_dir` STRING, `start_ms` BIGINT, `end_ms` BIGINT, … -- as above
 CREATE TABLE `clip_labels_labels__<run>_rows` (`clip_id` STRING COMMENT 'identity of the clip, as the input has it', `ke … -- as above
 CREATE TABLE `clip_labels_labels__<run>_staging` (`clip_id` STRING COMMENT 'identity of the clip, as the input has it',  … -- as above
-INSERT INTO TABLE `clip_labels_labels__<run>_units` PARTITION (`drivepipe_work`) SELECT `clip_id`, `clip_dir`, `start_ms … -- as above
-INSERT INTO TABLE `clip_labels_labels__<run>_rows` PARTITION (`drivepipe_work`) SELECT `clip_id`, `keyframe_id`, `frame_ … -- as above
-SELECT `drivepipe_work`, COUNT(*) FROM `clip_labels_labels__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fate … -- as above
-
-SELECT `drivepipe_work`, COUNT(*)
-FROM `clip_labels_labels__<run>_rows`
-GROUP BY `drivepipe_work`
-
-SELECT `drivepipe_work`, COUNT(*) FROM `clip_labels_labels__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fate … -- as above
-
-SELECT `drivepipe_work`, COUNT(*)
-FROM `clip_labels_labels__<run>_rows`
-GROUP BY `drivepipe_work`
-
+INSERT INTO TABLE `clip_labels_labels__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `clip_id`, `cl … -- as above
+INSERT INTO TABLE `clip_labels_labels__<run>_rows` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `clip_id`, `key … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `clip_labels_labels__<run>_units` GROUP BY … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `clip_labels_labels__<run>_units` GROUP BY … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
 SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_normalised`)  … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*), has_label_embedding, image_failed FROM (S … -- as above
 INSERT OVERWRITE TABLE `clip_labels_labels` PARTITION (`ds`='20261120') SELECT `clip_id`, `keyframe_id`, `frame_idx`, `f … -- as above
 DROP TABLE IF EXISTS `clip_labels_labels__<run>_units`
 DROP TABLE IF EXISTS `clip_labels_labels__<run>_rows`
@@ -381,24 +372,16 @@ CREATE TABLE IF NOT EXISTS `clip_labels_labels` (`clip_id` STRING COMMENT 'ident
 CREATE TABLE `clip_labels_labels__<run>_units` (`clip_id` STRING, `clip_dir` STRING, `start_ms` BIGINT, `end_ms` BIGINT, … -- as above
 CREATE TABLE `clip_labels_labels__<run>_rows` (`clip_id` STRING COMMENT 'identity of the clip, as the input has it', `ke … -- as above
 CREATE TABLE `clip_labels_labels__<run>_staging` (`clip_id` STRING COMMENT 'identity of the clip, as the input has it',  … -- as above
-INSERT INTO TABLE `clip_labels_labels__<run>_units` PARTITION (`drivepipe_work`) SELECT `clip_id`, `clip_dir`, `start_ms … -- as above
-INSERT INTO TABLE `clip_labels_labels__<run>_rows` PARTITION (`drivepipe_work`) SELECT `clip_id`, `keyframe_id`, `frame_ … -- as above
-SELECT `drivepipe_work`, COUNT(*) FROM `clip_labels_labels__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fate … -- as above
-
-SELECT `drivepipe_work`, COUNT(*)
-FROM `clip_labels_labels__<run>_rows`
-GROUP BY `drivepipe_work`
-
-SELECT `drivepipe_work`, COUNT(*) FROM `clip_labels_labels__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fate … -- as above
-
-SELECT `drivepipe_work`, COUNT(*)
-FROM `clip_labels_labels__<run>_rows`
-GROUP BY `drivepipe_work`
-
+INSERT INTO TABLE `clip_labels_labels__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `clip_id`, `cl … -- as above
+INSERT INTO TABLE `clip_labels_labels__<run>_rows` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `clip_id`, `key … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `clip_labels_labels__<run>_units` GROUP BY … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `clip_labels_labels__<run>_units` GROUP BY … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELS … -- as above
 SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_normalised`)  … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*), has_label_embedding, image_failed FROM (S … -- as above
 INSERT OVERWRITE TABLE `clip_labels_labels` PARTITION (`ds`='20261120') SELECT `clip_id`, `keyframe_id`, `frame_idx`, `f … -- as above
 SELECT SUM(asked), SUM(n), SUM(CASE WHEN last_idx > first_idx THEN n ELSE 0 END), SUM(CASE WHEN last_idx > first_idx THE … -- as above
 
@@ -419,24 +402,16 @@ CREATE TABLE IF NOT EXISTS `clip_labels_labels` (`clip_id` STRING COMMENT 'ident
 CREATE TABLE `clip_labels_labels__<run>_units` (`clip_id` STRING, `clip_dir` STRING, `start_ms` BIGINT, `end_ms` BIGINT, … -- as above
 CREATE TABLE `clip_labels_labels__<run>_rows` (`clip_id` STRING COMMENT 'identity of the clip, as the input has it', `ke … -- as above
 CREATE TABLE `clip_labels_labels__<run>_staging` (`clip_id` STRING COMMENT 'identity of the clip, as the input has it',  … -- as above
-INSERT INTO TABLE `clip_labels_labels__<run>_units` PARTITION (`drivepipe_work`) SELECT `clip_id`, `clip_dir`, `start_ms … -- as above
-INSERT INTO TABLE `clip_labels_labels__<run>_rows` PARTITION (`drivepipe_work`) SELECT `clip_id`, `keyframe_id`, `frame_ … -- as above
-SELECT `drivepipe_work`, COUNT(*) FROM `clip_labels_labels__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fate … -- as above
-
-SELECT `drivepipe_work`, COUNT(*)
-FROM `clip_labels_labels__<run>_rows`
-GROUP BY `drivepipe_work`
-
-SELECT `drivepipe_work`, COUNT(*) FROM `clip_labels_labels__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fate … -- as above
-
-SELECT `drivepipe_work`, COUNT(*)
-FROM `clip_labels_labels__<run>_rows`
-GROUP BY `drivepipe_work`
-
+INSERT INTO TABLE `clip_labels_labels__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `clip_id`, `cl … -- as above
+INSERT INTO TABLE `clip_labels_labels__<run>_rows` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `clip_id`, `key … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `clip_labels_labels__<run>_units` GROUP BY … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `clip_labels_labels__<run>_units` GROUP BY … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELS … -- as above
 SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_normalised`)  … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*), has_label_embedding, image_failed FROM (S … -- as above
 
 CREATE TABLE IF NOT EXISTS `clip_labels_labels__kept` (`clip_id` STRING, `keyframe_id` STRING, `frame_idx` BIGINT, `frame_time_ms` BIGINT,
     `image_id` STRING, `image_url` STRING, `clip_dir` STRING, `start_ms` BIGINT, `end_ms` BIGINT, `label_text` STRING, `label_json_valid`
@@ -512,7 +487,7 @@ CREATE TABLE `clip_labels_labels__<run>_earlier` (`clip_id` STRING, `keyframe_id
     `image_id` STRING, `image_url` STRING, `clip_dir` STRING, `start_ms` BIGINT, `end_ms` BIGINT, `label_text` STRING, `label_json_valid`
     BOOLEAN, `label_input_token` BIGINT, `label_output_token` BIGINT, `label_normalised` BIGINT, `image_embedding` STRING,
     `image_embedding_total_token` BIGINT, `status` STRING, `error_stage` STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT,
-    `fingerprint` STRING) LIFECYCLE 1
+    `fingerprint` STRING) LIFECYCLE 7
 
 INSERT INTO TABLE `clip_labels_labels__<run>_earlier`
 SELECT o.`clip_id`, o.`keyframe_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`clip_dir`, o.`start_ms`, o.`end_ms`,
@@ -528,24 +503,28 @@ FROM (
 LEFT ANTI JOIN (
   SELECT k.drivepipe_key AS k
   FROM (
-    SELECT drivepipe_key, SUM(CASE WHEN `status` = 'ok' AND COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)keyframes=([^;]*)', 2), '') =
-        '<hash:keyframes>' AND COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND
-        COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' THEN 1 ELSE 0 END) AS
-        current
+    SELECT drivepipe_key, SUM(CASE WHEN `status` IN ('ok', 'failed') AND `error_stage` <> 'keyframe_expansion' AND
+        COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)keyframes=([^;]*)', 2), '') = '<hash:keyframes>' THEN 1 + CASE WHEN `label_text` IS NOT
+        NULL AND `error_stage` <> 'label' AND COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' THEN 1
+        ELSE 0 END + CASE WHEN `image_embedding` IS NOT NULL AND `error_stage` <> 'image_embedding' AND
+        COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' THEN 1 ELSE 0 END ELSE 0
+        END) AS current
     FROM (
-      SELECT `status`, `fingerprint`, CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS
-          drivepipe_key
+      SELECT `status`, `error_stage`, `fingerprint`, `label_text`, `image_embedding`, CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|',
+          COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key
       FROM `clip_labels_labels__kept`
       WHERE `ds`='20261120') a
     GROUP BY drivepipe_key) k
   LEFT JOIN (
-    SELECT drivepipe_key, SUM(CASE WHEN `status` = 'ok' AND COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)keyframes=([^;]*)', 2), '') =
-        '<hash:keyframes>' AND COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND
-        COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' THEN 1 ELSE 0 END) AS
-        current
+    SELECT drivepipe_key, SUM(CASE WHEN `status` IN ('ok', 'failed') AND `error_stage` <> 'keyframe_expansion' AND
+        COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)keyframes=([^;]*)', 2), '') = '<hash:keyframes>' THEN 1 + CASE WHEN `label_text` IS NOT
+        NULL AND `error_stage` <> 'label' AND COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' THEN 1
+        ELSE 0 END + CASE WHEN `image_embedding` IS NOT NULL AND `error_stage` <> 'image_embedding' AND
+        COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' THEN 1 ELSE 0 END ELSE 0
+        END) AS current
     FROM (
-      SELECT `status`, `fingerprint`, CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS
-          drivepipe_key
+      SELECT `status`, `error_stage`, `fingerprint`, `label_text`, `image_embedding`, CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|',
+          COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key
       FROM `clip_labels_labels`
       WHERE `ds`='20261120') b
     GROUP BY drivepipe_key) p ON k.drivepipe_key = p.drivepipe_key
@@ -564,32 +543,37 @@ FROM (
 LEFT SEMI JOIN (
   SELECT k.drivepipe_key AS k
   FROM (
-    SELECT drivepipe_key, SUM(CASE WHEN `status` = 'ok' AND COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)keyframes=([^;]*)', 2), '') =
-        '<hash:keyframes>' AND COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND
-        COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' THEN 1 ELSE 0 END) AS
-        current
+    SELECT drivepipe_key, SUM(CASE WHEN `status` IN ('ok', 'failed') AND `error_stage` <> 'keyframe_expansion' AND
+        COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)keyframes=([^;]*)', 2), '') = '<hash:keyframes>' THEN 1 + CASE WHEN `label_text` IS NOT
+        NULL AND `error_stage` <> 'label' AND COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' THEN 1
+        ELSE 0 END + CASE WHEN `image_embedding` IS NOT NULL AND `error_stage` <> 'image_embedding' AND
+        COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' THEN 1 ELSE 0 END ELSE 0
+        END) AS current
     FROM (
-      SELECT `status`, `fingerprint`, CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS
-          drivepipe_key
+      SELECT `status`, `error_stage`, `fingerprint`, `label_text`, `image_embedding`, CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|',
+          COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key
       FROM `clip_labels_labels__kept`
       WHERE `ds`='20261120') a
     GROUP BY drivepipe_key) k
   LEFT JOIN (
-    SELECT drivepipe_key, SUM(CASE WHEN `status` = 'ok' AND COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)keyframes=([^;]*)', 2), '') =
-        '<hash:keyframes>' AND COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND
-        COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' THEN 1 ELSE 0 END) AS
-        current
+    SELECT drivepipe_key, SUM(CASE WHEN `status` IN ('ok', 'failed') AND `error_stage` <> 'keyframe_expansion' AND
+        COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)keyframes=([^;]*)', 2), '') = '<hash:keyframes>' THEN 1 + CASE WHEN `label_text` IS NOT
+        NULL AND `error_stage` <> 'label' AND COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' THEN 1
+        ELSE 0 END + CASE WHEN `image_embedding` IS NOT NULL AND `error_stage` <> 'image_embedding' AND
+        COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' THEN 1 ELSE 0 END ELSE 0
+        END) AS current
     FROM (
-      SELECT `status`, `fingerprint`, CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS
-          drivepipe_key
+      SELECT `status`, `error_stage`, `fingerprint`, `label_text`, `image_embedding`, CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|',
+          COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key
       FROM `clip_labels_labels`
       WHERE `ds`='20261120') b
     GROUP BY drivepipe_key) p ON k.drivepipe_key = p.drivepipe_key
   WHERE p.drivepipe_key IS NULL OR k.current > p.current) d ON r.drivepipe_key = d.k
 
-INSERT INTO TABLE `clip_labels_labels__<run>_units` PARTITION (`drivepipe_work`)
+INSERT INTO TABLE `clip_labels_labels__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`)
 SELECT `clip_id`, `clip_dir`, `start_ms`, `end_ms`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
-    `drivepipe_work`
+    `drivepipe_work`, CASE WHEN `drivepipe_work` IN ('run', 'todo') THEN CAST(CAST(FLOOR((ROW_NUMBER() OVER (PARTITION BY `drivepipe_work`
+    ORDER BY `clip_id`, `clip_dir`) - 1) / 500) AS BIGINT) AS STRING) ELSE '0' END AS `drivepipe_wave`
 FROM (
   SELECT `clip_id`, `clip_dir`, `start_ms`, `end_ms`, CASE WHEN `drivepipe_work` IN ('skip', 'budget') THEN 'skipped' ELSE 'ok' END AS
       `status`, CASE WHEN `drivepipe_work` IN ('skip', 'budget') THEN 'keyframe_expansion' ELSE '' END AS `error_stage`, CASE WHEN
@@ -630,10 +614,12 @@ FROM (
         WHERE 1 = 1) p
       GROUP BY drivepipe_key) d ON s.drivepipe_key = d.drivepipe_key) u) w
 
-INSERT INTO TABLE `clip_labels_labels__<run>_rows` PARTITION (`drivepipe_work`)
+INSERT INTO TABLE `clip_labels_labels__<run>_rows` PARTITION (`drivepipe_work`, `drivepipe_wave`)
 SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
     `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
-    `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`, `drivepipe_work`
+    `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`, `drivepipe_need_label`, `drivepipe_need_image_embedding`,
+    `drivepipe_work`, CASE WHEN `drivepipe_work` IN ('run', 'todo') THEN CAST(CAST(FLOOR((ROW_NUMBER() OVER (PARTITION BY `drivepipe_work`
+    ORDER BY `clip_id`, `clip_dir`, `frame_idx`) - 1) / 10000) AS BIGINT) AS STRING) ELSE '0' END AS `drivepipe_wave`
 FROM (
   SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, CASE WHEN
       drivepipe_need_label = 1 THEN NULL ELSE `label_text` END AS `label_text`, CASE WHEN drivepipe_need_label = 1 THEN NULL ELSE
@@ -643,7 +629,7 @@ FROM (
       THEN NULL ELSE `image_embedding` END AS `image_embedding`, CASE WHEN drivepipe_need_image_embedding = 1 THEN NULL ELSE
       `image_embedding_total_token` END AS `image_embedding_total_token`, 'ok' AS `status`, '' AS `error_stage`, '' AS `error_type`, '' AS
       `error_msg`, CAST(CASE WHEN f.`fingerprint` = drivepipe_next THEN f.`attempt` + 1 ELSE 1 END AS BIGINT) AS `attempt`, drivepipe_next
-      AS `fingerprint`, `drivepipe_work`
+      AS `fingerprint`, drivepipe_need_label, drivepipe_need_image_embedding, `drivepipe_work`
   FROM (
     SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
         `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
@@ -652,9 +638,7 @@ FROM (
         drivepipe_need_label = 1 THEN '<hash:label>' ELSE COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)label=([^;]*)', 2), '') END,
         ';image_embedding=', CASE WHEN drivepipe_need_image_embedding = 1 THEN '<hash:image_embedding>' ELSE
         COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') END, ';input=',
-        COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)input=([^;]*)', 2), '')), 2) AS drivepipe_next, CASE WHEN drivepipe_need_label +
-        drivepipe_need_image_embedding > 0 THEN CONCAT('todo', CASE WHEN drivepipe_need_label = 1 THEN '-label' ELSE '' END, CASE WHEN
-        drivepipe_need_image_embedding = 1 THEN '-image_embedding' ELSE '' END) ELSE 'keep' END AS `drivepipe_work`
+        COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)input=([^;]*)', 2), '')), 2) AS drivepipe_next, 'todo' AS `drivepipe_work`
     FROM (
       SELECT o.`clip_id`, o.`keyframe_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`clip_dir`, o.`start_ms`,
           o.`end_ms`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`, o.`label_normalised`,
@@ -678,23 +662,65 @@ FROM (
         FROM `clip_labels_labels__<run>_units`
         WHERE `drivepipe_work` = 'keep') k ON CONCAT(COALESCE(CAST(o.`clip_id` AS STRING), ''), '|', COALESCE(CAST(o.`clip_dir` AS STRING),
             '')) = k.drivepipe_key
-      WHERE (o.`status` = 'ok' OR (o.`status` IN ('failed', 'skipped') AND o.`error_stage` <> 'keyframe_expansion'))) g) f
-  WHERE `drivepipe_work` <> 'keep') w
+      WHERE (o.`status` = 'ok' OR (o.`status` IN ('failed', 'skipped') AND o.`error_stage` <> 'keyframe_expansion'))) g
+    WHERE drivepipe_need_label + drivepipe_need_image_embedding > 0) f) w
 
-SELECT `drivepipe_work`, COUNT(*) FROM `clip_labels_labels__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fate … -- as above
-
-SELECT `drivepipe_work`, COUNT(*)
-FROM `clip_labels_labels__<run>_rows`
-GROUP BY `drivepipe_work`
-
-SELECT `drivepipe_work`, COUNT(*) FROM `clip_labels_labels__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fate … -- as above
-
-SELECT `drivepipe_work`, COUNT(*)
-FROM `clip_labels_labels__<run>_rows`
-GROUP BY `drivepipe_work`
-
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `clip_labels_labels__<run>_units` GROUP BY … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `clip_labels_labels__<run>_units` GROUP BY … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELS … -- as above
 SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_normalised`)  … -- as above
+
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*)
+FROM (
+  SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
+      `image_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND `error_stage` =
+      'keyframe_expansion' THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT o.`clip_id`, o.`keyframe_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`clip_dir`, o.`start_ms`,
+        o.`end_ms`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`, o.`label_normalised`,
+        o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`,
+        o.`fingerprint`
+    FROM (
+      SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`,
+          `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`,
+          `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
+          CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key,
+          CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
+          STRING), '')) AS drivepipe_row_key
+      FROM `clip_labels_labels__<run>_earlier`
+      WHERE 1 = 1) o
+    LEFT SEMI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS k
+      FROM `clip_labels_labels__<run>_units`
+      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k
+    LEFT ANTI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx`
+          AS STRING), '')) AS k
+      FROM `clip_labels_labels__<run>_rows`) r ON o.drivepipe_row_key = r.k) c
+  UNION ALL
+  SELECT 'new' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
+      `image_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND `error_stage` =
+      'keyframe_expansion' THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
+        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
+        `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `clip_labels_labels__<run>_staging`) n
+  UNION ALL
+  SELECT 'other' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
+      `image_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND `error_stage` =
+      'keyframe_expansion' THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT `clip_id`, CAST(NULL AS STRING) AS `keyframe_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
+        CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, `clip_dir`, `start_ms`, `end_ms`, CAST(NULL AS STRING) AS
+        `label_text`, CAST(NULL AS BOOLEAN) AS `label_json_valid`, CAST(NULL AS BIGINT) AS `label_input_token`, CAST(NULL AS BIGINT) AS
+        `label_output_token`, CAST(NULL AS BIGINT) AS `label_normalised`, CAST(NULL AS STRING) AS `image_embedding`, CAST(NULL AS BIGINT) AS
+        `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `clip_labels_labels__<run>_units`
+    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
+GROUP BY origin, `status`, `error_stage`, `error_type`, has, failed_alone
 
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
 FROM (
@@ -744,56 +770,6 @@ FROM (
         `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
     FROM `clip_labels_labels__<run>_units`
     WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
-
-SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*), has_label_embedding, image_failed
-FROM (
-  SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CASE WHEN `image_embedding` IS NULL THEN 0 ELSE 1 END AS has_embedding,
-      0 AS has_label_embedding, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND `error_stage` = 'keyframe_expansion' THEN 1 ELSE 0
-      END AS image_failed
-  FROM (
-    SELECT o.`clip_id`, o.`keyframe_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`clip_dir`, o.`start_ms`,
-        o.`end_ms`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`, o.`label_normalised`,
-        o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`,
-        o.`fingerprint`
-    FROM (
-      SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`,
-          `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`,
-          `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
-          CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key,
-          CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
-          STRING), '')) AS drivepipe_row_key
-      FROM `clip_labels_labels__<run>_earlier`
-      WHERE 1 = 1) o
-    LEFT SEMI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS k
-      FROM `clip_labels_labels__<run>_units`
-      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k
-    LEFT ANTI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx`
-          AS STRING), '')) AS k
-      FROM `clip_labels_labels__<run>_rows`) r ON o.drivepipe_row_key = r.k) c
-  UNION ALL
-  SELECT 'new' AS origin, `status`, `error_stage`, `error_type`, CASE WHEN `image_embedding` IS NULL THEN 0 ELSE 1 END AS has_embedding, 0
-      AS has_label_embedding, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND `error_stage` = 'keyframe_expansion' THEN 1 ELSE 0 END
-      AS image_failed
-  FROM (
-    SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
-        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
-        `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `clip_labels_labels__<run>_staging`) n
-  UNION ALL
-  SELECT 'other' AS origin, `status`, `error_stage`, `error_type`, CASE WHEN `image_embedding` IS NULL THEN 0 ELSE 1 END AS has_embedding, 0
-      AS has_label_embedding, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND `error_stage` = 'keyframe_expansion' THEN 1 ELSE 0 END
-      AS image_failed
-  FROM (
-    SELECT `clip_id`, CAST(NULL AS STRING) AS `keyframe_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
-        CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, `clip_dir`, `start_ms`, `end_ms`, CAST(NULL AS STRING) AS
-        `label_text`, CAST(NULL AS BOOLEAN) AS `label_json_valid`, CAST(NULL AS BIGINT) AS `label_input_token`, CAST(NULL AS BIGINT) AS
-        `label_output_token`, CAST(NULL AS BIGINT) AS `label_normalised`, CAST(NULL AS STRING) AS `image_embedding`, CAST(NULL AS BIGINT) AS
-        `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `clip_labels_labels__<run>_units`
-    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
-GROUP BY origin, `status`, `error_stage`, `error_type`, has_embedding, has_label_embedding, image_failed
 
 INSERT OVERWRITE TABLE `clip_labels_labels` PARTITION (`ds`='20261120')
 SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,

@@ -2,12 +2,12 @@
 
 CREATE TABLE `driving_demo_manifest__<partition>_lock` (`owner` STRING COMMENT 'see the table\'s comment') COMMENT
     '{"task": {"dag_id": "dag", "run_id": "run1", "task_id": "manifest", "map_index": -1, "try_number": 1}, "installation": "<airflow>", "process": null}'
-    LIFECYCLE 1
+    LIFECYCLE 7
 
 CREATE TABLE `driving_demo_manifest__<run>_staging` (`video_path` STRING COMMENT 'full OSS URI of the video', `size_bytes` BIGINT COMMENT
     'object size in bytes', `last_modified` STRING COMMENT 'UTC, YYYY-MM-DD HH:MM:SS', `etag` STRING COMMENT 'entity tag of the object',
     `crc64` STRING COMMENT 'CRC-64/XZ of the object, empty where the listing gives none', `storage_class` STRING COMMENT
-    'OSS storage class') LIFECYCLE 1
+    'OSS storage class') LIFECYCLE 7
 
 CREATE TABLE IF NOT EXISTS `driving_demo_manifest` (`video_path` STRING, `size_bytes` BIGINT, `last_modified` STRING, `etag` STRING, `crc64`
     STRING, `storage_class` STRING) PARTITIONED BY (`ds` STRING)
@@ -35,7 +35,7 @@ DROP TABLE IF EXISTS `driving_demo_manifest__<partition>_lock`
 
 CREATE TABLE `driving_demo_labels__<partition>_lock` (`owner` STRING) COMMENT
     '{"task": {"dag_id": "dag", "run_id": "run1", "task_id": "video_labels", "map_index": -1, "try_number": 1}, "installation": "<airflow>", "process": null}'
-    LIFECYCLE 1
+    LIFECYCLE 7
 
 CREATE TABLE IF NOT EXISTS `driving_demo_labels` (`video_path` STRING, `video_id` STRING COMMENT
     'first 16 hex digits of SHA-256 over the object key', `frame_idx` BIGINT COMMENT
@@ -55,24 +55,26 @@ CREATE TABLE IF NOT EXISTS `driving_demo_labels` (`video_path` STRING, `video_id
 
 CREATE TABLE `driving_demo_labels__<run>_units` (`video_path` STRING, `size_bytes` BIGINT, `last_modified` STRING, `etag` STRING, `crc64`
     STRING, `storage_class` STRING, `status` STRING, `error_stage` STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT,
-    `fingerprint` STRING) PARTITIONED BY (`drivepipe_work` STRING) LIFECYCLE 1
+    `fingerprint` STRING) PARTITIONED BY (`drivepipe_work` STRING, `drivepipe_wave` STRING) LIFECYCLE 7
 
 CREATE TABLE `driving_demo_labels__<run>_rows` (`video_path` STRING, `video_id` STRING, `frame_idx` BIGINT, `frame_time_ms` BIGINT,
     `image_id` STRING, `image_url` STRING, `width` BIGINT, `height` BIGINT, `size_bytes` BIGINT, `last_modified` STRING, `etag` STRING,
     `crc64` STRING, `storage_class` STRING, `label_text` STRING, `label_json_valid` BOOLEAN, `label_input_token` BIGINT,
     `label_output_token` BIGINT, `label_normalised` BIGINT, `image_embedding` STRING, `image_embedding_total_token` BIGINT, `status` STRING,
-    `error_stage` STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING) PARTITIONED BY (`drivepipe_work`
-    STRING) LIFECYCLE 1
+    `error_stage` STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING, `drivepipe_need_label` BIGINT,
+    `drivepipe_need_image_embedding` BIGINT) PARTITIONED BY (`drivepipe_work` STRING, `drivepipe_wave` STRING) LIFECYCLE 7
 
 CREATE TABLE `driving_demo_labels__<run>_staging` (`video_path` STRING, `video_id` STRING, `frame_idx` BIGINT, `frame_time_ms` BIGINT,
     `image_id` STRING, `image_url` STRING, `width` BIGINT, `height` BIGINT, `size_bytes` BIGINT, `last_modified` STRING, `etag` STRING,
     `crc64` STRING, `storage_class` STRING, `label_text` STRING, `label_json_valid` BOOLEAN, `label_input_token` BIGINT,
     `label_output_token` BIGINT, `label_normalised` BIGINT, `image_embedding` STRING, `image_embedding_total_token` BIGINT, `status` STRING,
-    `error_stage` STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING) LIFECYCLE 1
+    `error_stage` STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING) PARTITIONED BY (`drivepipe_wave`
+    STRING) LIFECYCLE 7
 
-INSERT INTO TABLE `driving_demo_labels__<run>_units` PARTITION (`drivepipe_work`)
+INSERT INTO TABLE `driving_demo_labels__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`)
 SELECT `video_path`, `size_bytes`, `last_modified`, `etag`, `crc64`, `storage_class`, `status`, `error_stage`, `error_type`, `error_msg`,
-    `attempt`, `fingerprint`, `drivepipe_work`
+    `attempt`, `fingerprint`, `drivepipe_work`, CASE WHEN `drivepipe_work` IN ('run', 'todo') THEN CAST(CAST(FLOOR((ROW_NUMBER() OVER
+    (PARTITION BY `drivepipe_work` ORDER BY `video_path`) - 1) / 500) AS BIGINT) AS STRING) ELSE '0' END AS `drivepipe_wave`
 FROM (
   SELECT `video_path`, `size_bytes`, `last_modified`, `etag`, `crc64`, `storage_class`, CASE WHEN `drivepipe_work` IN ('skip', 'budget')
       THEN 'skipped' ELSE 'ok' END AS `status`, CASE WHEN `drivepipe_work` IN ('skip', 'budget') THEN 'frame_extraction' ELSE '' END AS
@@ -111,11 +113,13 @@ FROM (
         WHERE `ds`='20261120') p
       GROUP BY drivepipe_key) d ON s.drivepipe_key = d.drivepipe_key) u) w
 
-INSERT INTO TABLE `driving_demo_labels__<run>_rows` PARTITION (`drivepipe_work`)
+INSERT INTO TABLE `driving_demo_labels__<run>_rows` PARTITION (`drivepipe_work`, `drivepipe_wave`)
 SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `size_bytes`, `last_modified`,
     `etag`, `crc64`, `storage_class`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`,
     `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
-    `drivepipe_work`
+    `drivepipe_need_label`, `drivepipe_need_image_embedding`, `drivepipe_work`, CASE WHEN `drivepipe_work` IN ('run', 'todo') THEN
+    CAST(CAST(FLOOR((ROW_NUMBER() OVER (PARTITION BY `drivepipe_work` ORDER BY `video_path`, `frame_idx`) - 1) / 10000) AS BIGINT) AS
+    STRING) ELSE '0' END AS `drivepipe_wave`
 FROM (
   SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `size_bytes`, `last_modified`,
       `etag`, `crc64`, `storage_class`, CASE WHEN drivepipe_need_label = 1 THEN NULL ELSE `label_text` END AS `label_text`, CASE WHEN
@@ -125,7 +129,7 @@ FROM (
       drivepipe_need_image_embedding = 1 THEN NULL ELSE `image_embedding` END AS `image_embedding`, CASE WHEN drivepipe_need_image_embedding
       = 1 THEN NULL ELSE `image_embedding_total_token` END AS `image_embedding_total_token`, 'ok' AS `status`, '' AS `error_stage`, '' AS
       `error_type`, '' AS `error_msg`, CAST(CASE WHEN f.`fingerprint` = drivepipe_next THEN f.`attempt` + 1 ELSE 1 END AS BIGINT) AS
-      `attempt`, drivepipe_next AS `fingerprint`, `drivepipe_work`
+      `attempt`, drivepipe_next AS `fingerprint`, drivepipe_need_label, drivepipe_need_image_embedding, `drivepipe_work`
   FROM (
     SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `size_bytes`,
         `last_modified`, `etag`, `crc64`, `storage_class`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
@@ -135,9 +139,7 @@ FROM (
         '<hash:label>' ELSE COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)label=([^;]*)', 2), '') END, ';image_embedding=', CASE WHEN
         drivepipe_need_image_embedding = 1 THEN '<hash:image_embedding>' ELSE COALESCE(REGEXP_EXTRACT(`fingerprint`,
         '(^|;)image_embedding=([^;]*)', 2), '') END, ';input=', COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)input=([^;]*)', 2), '')), 2) AS
-        drivepipe_next, CASE WHEN drivepipe_need_label + drivepipe_need_image_embedding > 0 THEN CONCAT('todo', CASE WHEN
-        drivepipe_need_label = 1 THEN '-label' ELSE '' END, CASE WHEN drivepipe_need_image_embedding = 1 THEN '-image_embedding' ELSE ''
-        END) ELSE 'keep' END AS `drivepipe_work`
+        drivepipe_next, 'todo' AS `drivepipe_work`
     FROM (
       SELECT o.`video_path`, o.`video_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`width`, o.`height`,
           o.`size_bytes`, o.`last_modified`, o.`etag`, o.`crc64`, o.`storage_class`, o.`label_text`, o.`label_json_valid`,
@@ -162,14 +164,14 @@ FROM (
         SELECT COALESCE(CAST(`video_path` AS STRING), '') AS drivepipe_key
         FROM `driving_demo_labels__<run>_units`
         WHERE `drivepipe_work` = 'keep') k ON COALESCE(CAST(o.`video_path` AS STRING), '') = k.drivepipe_key
-      WHERE (o.`status` = 'ok' OR (o.`status` IN ('failed', 'skipped') AND o.`error_stage` <> 'frame_extraction'))) g) f
-  WHERE `drivepipe_work` <> 'keep') w
+      WHERE (o.`status` = 'ok' OR (o.`status` IN ('failed', 'skipped') AND o.`error_stage` <> 'frame_extraction'))) g
+    WHERE drivepipe_need_label + drivepipe_need_image_embedding > 0) f) w
 
-SELECT `drivepipe_work`, COUNT(*)
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT))
 FROM `driving_demo_labels__<run>_units`
 GROUP BY `drivepipe_work`
 UNION ALL
-SELECT fate, COUNT(*)
+SELECT fate, COUNT(*), 0
 FROM (
   SELECT CONCAT(CASE WHEN u.k IS NULL THEN 'removed ' ELSE 'stays ' END, o.`status`) AS fate
   FROM (
@@ -181,15 +183,12 @@ FROM (
     FROM `driving_demo_labels__<run>_units`) u ON o.drivepipe_key = u.k) p
 GROUP BY fate
 
-SELECT `drivepipe_work`, COUNT(*)
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_image_embedding)
 FROM `driving_demo_labels__<run>_rows`
 GROUP BY `drivepipe_work`
 
-SELECT `drivepipe_work`, COUNT(*) FROM `driving_demo_labels__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fat … -- as above
-
-SELECT `drivepipe_work`, COUNT(*)
-FROM `driving_demo_labels__<run>_rows`
-GROUP BY `drivepipe_work`
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `driving_demo_labels__<run>_units` GROUP B … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
 
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELSE 1 END),
     COUNT(DISTINCT r.k)
@@ -204,7 +203,7 @@ LEFT JOIN (
 LEFT JOIN (
   SELECT DISTINCT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS k
   FROM `driving_demo_labels__<run>_rows`
-  WHERE `drivepipe_work` LIKE 'todo%') r ON t.row_key = r.k
+  WHERE `drivepipe_work` = 'todo') r ON t.row_key = r.k
 
 SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_normalised`)
 FROM (
@@ -214,7 +213,57 @@ FROM (
   SELECT -`label_input_token` AS `label_input_token`, -`label_output_token` AS `label_output_token`, -`image_embedding_total_token` AS
       `image_embedding_total_token`, CAST(NULL AS BIGINT) AS `label_normalised`
   FROM `driving_demo_labels__<run>_rows`
-  WHERE `drivepipe_work` LIKE 'todo%') t
+  WHERE `drivepipe_work` = 'todo') t
+
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*)
+FROM (
+  SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
+      `image_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND `error_stage` =
+      'frame_extraction' THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT o.`video_path`, o.`video_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`width`, o.`height`,
+        o.`size_bytes`, o.`last_modified`, o.`etag`, o.`crc64`, o.`storage_class`, o.`label_text`, o.`label_json_valid`,
+        o.`label_input_token`, o.`label_output_token`, o.`label_normalised`, o.`image_embedding`, o.`image_embedding_total_token`,
+        o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`, o.`fingerprint`
+    FROM (
+      SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `size_bytes`,
+          `last_modified`, `etag`, `crc64`, `storage_class`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
+          `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`,
+          `attempt`, `fingerprint`, COALESCE(CAST(`video_path` AS STRING), '') AS drivepipe_key, CONCAT(COALESCE(CAST(`video_path` AS
+          STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS drivepipe_row_key
+      FROM `driving_demo_labels`
+      WHERE `ds`='20261120') o
+    LEFT SEMI JOIN (
+      SELECT COALESCE(CAST(`video_path` AS STRING), '') AS k
+      FROM `driving_demo_labels__<run>_units`
+      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k
+    LEFT ANTI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS k
+      FROM `driving_demo_labels__<run>_rows`) r ON o.drivepipe_row_key = r.k) c
+  UNION ALL
+  SELECT 'new' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
+      `image_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND `error_stage` =
+      'frame_extraction' THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `size_bytes`,
+        `last_modified`, `etag`, `crc64`, `storage_class`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
+        `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`,
+        `fingerprint`
+    FROM `driving_demo_labels__<run>_staging`) n
+  UNION ALL
+  SELECT 'other' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
+      `image_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND `error_stage` =
+      'frame_extraction' THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT `video_path`, CAST(NULL AS STRING) AS `video_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
+        CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, CAST(NULL AS BIGINT) AS `width`, CAST(NULL AS BIGINT) AS
+        `height`, `size_bytes`, `last_modified`, `etag`, `crc64`, `storage_class`, CAST(NULL AS STRING) AS `label_text`, CAST(NULL AS
+        BOOLEAN) AS `label_json_valid`, CAST(NULL AS BIGINT) AS `label_input_token`, CAST(NULL AS BIGINT) AS `label_output_token`, CAST(NULL
+        AS BIGINT) AS `label_normalised`, CAST(NULL AS STRING) AS `image_embedding`, CAST(NULL AS BIGINT) AS `image_embedding_total_token`,
+        `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `driving_demo_labels__<run>_units`
+    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
+GROUP BY origin, `status`, `error_stage`, `error_type`, has, failed_alone
 
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
 FROM (
@@ -261,56 +310,6 @@ FROM (
         `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
     FROM `driving_demo_labels__<run>_units`
     WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
-
-SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*), has_label_embedding, image_failed
-FROM (
-  SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CASE WHEN `image_embedding` IS NULL THEN 0 ELSE 1 END AS has_embedding,
-      0 AS has_label_embedding, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND `error_stage` = 'frame_extraction' THEN 1 ELSE 0 END
-      AS image_failed
-  FROM (
-    SELECT o.`video_path`, o.`video_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`width`, o.`height`,
-        o.`size_bytes`, o.`last_modified`, o.`etag`, o.`crc64`, o.`storage_class`, o.`label_text`, o.`label_json_valid`,
-        o.`label_input_token`, o.`label_output_token`, o.`label_normalised`, o.`image_embedding`, o.`image_embedding_total_token`,
-        o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`, o.`fingerprint`
-    FROM (
-      SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `size_bytes`,
-          `last_modified`, `etag`, `crc64`, `storage_class`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
-          `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`,
-          `attempt`, `fingerprint`, COALESCE(CAST(`video_path` AS STRING), '') AS drivepipe_key, CONCAT(COALESCE(CAST(`video_path` AS
-          STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS drivepipe_row_key
-      FROM `driving_demo_labels`
-      WHERE `ds`='20261120') o
-    LEFT SEMI JOIN (
-      SELECT COALESCE(CAST(`video_path` AS STRING), '') AS k
-      FROM `driving_demo_labels__<run>_units`
-      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k
-    LEFT ANTI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS k
-      FROM `driving_demo_labels__<run>_rows`) r ON o.drivepipe_row_key = r.k) c
-  UNION ALL
-  SELECT 'new' AS origin, `status`, `error_stage`, `error_type`, CASE WHEN `image_embedding` IS NULL THEN 0 ELSE 1 END AS has_embedding, 0
-      AS has_label_embedding, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND `error_stage` = 'frame_extraction' THEN 1 ELSE 0 END AS
-      image_failed
-  FROM (
-    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `size_bytes`,
-        `last_modified`, `etag`, `crc64`, `storage_class`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
-        `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`,
-        `fingerprint`
-    FROM `driving_demo_labels__<run>_staging`) n
-  UNION ALL
-  SELECT 'other' AS origin, `status`, `error_stage`, `error_type`, CASE WHEN `image_embedding` IS NULL THEN 0 ELSE 1 END AS has_embedding, 0
-      AS has_label_embedding, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND `error_stage` = 'frame_extraction' THEN 1 ELSE 0 END AS
-      image_failed
-  FROM (
-    SELECT `video_path`, CAST(NULL AS STRING) AS `video_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
-        CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, CAST(NULL AS BIGINT) AS `width`, CAST(NULL AS BIGINT) AS
-        `height`, `size_bytes`, `last_modified`, `etag`, `crc64`, `storage_class`, CAST(NULL AS STRING) AS `label_text`, CAST(NULL AS
-        BOOLEAN) AS `label_json_valid`, CAST(NULL AS BIGINT) AS `label_input_token`, CAST(NULL AS BIGINT) AS `label_output_token`, CAST(NULL
-        AS BIGINT) AS `label_normalised`, CAST(NULL AS STRING) AS `image_embedding`, CAST(NULL AS BIGINT) AS `image_embedding_total_token`,
-        `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `driving_demo_labels__<run>_units`
-    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
-GROUP BY origin, `status`, `error_stage`, `error_type`, has_embedding, has_label_embedding, image_failed
 
 INSERT OVERWRITE TABLE `driving_demo_labels` PARTITION (`ds`='20261120')
 SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `size_bytes`, `last_modified`,
@@ -384,23 +383,15 @@ CREATE TABLE IF NOT EXISTS `driving_demo_labels` (`video_path` STRING COMMENT 'f
 CREATE TABLE `driving_demo_labels__<run>_units` (`video_path` STRING COMMENT 'full OSS URI of the video', `size_bytes` B … -- as above
 CREATE TABLE `driving_demo_labels__<run>_rows` (`video_path` STRING COMMENT 'full OSS URI of the video', `video_id` STRI … -- as above
 CREATE TABLE `driving_demo_labels__<run>_staging` (`video_path` STRING COMMENT 'full OSS URI of the video', `video_id` S … -- as above
-INSERT INTO TABLE `driving_demo_labels__<run>_units` PARTITION (`drivepipe_work`) SELECT `video_path`, `size_bytes`, `la … -- as above
-INSERT INTO TABLE `driving_demo_labels__<run>_rows` PARTITION (`drivepipe_work`) SELECT `video_path`, `video_id`, `frame … -- as above
-SELECT `drivepipe_work`, COUNT(*) FROM `driving_demo_labels__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fat … -- as above
-
-SELECT `drivepipe_work`, COUNT(*)
-FROM `driving_demo_labels__<run>_rows`
-GROUP BY `drivepipe_work`
-
-SELECT `drivepipe_work`, COUNT(*) FROM `driving_demo_labels__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fat … -- as above
-
-SELECT `drivepipe_work`, COUNT(*)
-FROM `driving_demo_labels__<run>_rows`
-GROUP BY `drivepipe_work`
-
+INSERT INTO TABLE `driving_demo_labels__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `video_path`, … -- as above
+INSERT INTO TABLE `driving_demo_labels__<run>_rows` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `video_path`,  … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `driving_demo_labels__<run>_units` GROUP B … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `driving_demo_labels__<run>_units` GROUP B … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
 SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_normalised`)  … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT COALESCE(CAST(`video_path` AS STRING), ' … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*), has_label_embedding, image_failed FROM (S … -- as above
 INSERT OVERWRITE TABLE `driving_demo_labels` PARTITION (`ds`='20261120') SELECT `video_path`, `video_id`, `frame_idx`, ` … -- as above
 DROP TABLE IF EXISTS `driving_demo_labels__<run>_units`
 DROP TABLE IF EXISTS `driving_demo_labels__<run>_rows`
@@ -417,24 +408,16 @@ CREATE TABLE IF NOT EXISTS `driving_demo_labels` (`video_path` STRING COMMENT 'f
 CREATE TABLE `driving_demo_labels__<run>_units` (`video_path` STRING COMMENT 'full OSS URI of the video', `size_bytes` B … -- as above
 CREATE TABLE `driving_demo_labels__<run>_rows` (`video_path` STRING COMMENT 'full OSS URI of the video', `video_id` STRI … -- as above
 CREATE TABLE `driving_demo_labels__<run>_staging` (`video_path` STRING COMMENT 'full OSS URI of the video', `video_id` S … -- as above
-INSERT INTO TABLE `driving_demo_labels__<run>_units` PARTITION (`drivepipe_work`) SELECT `video_path`, `size_bytes`, `la … -- as above
-INSERT INTO TABLE `driving_demo_labels__<run>_rows` PARTITION (`drivepipe_work`) SELECT `video_path`, `video_id`, `frame … -- as above
-SELECT `drivepipe_work`, COUNT(*) FROM `driving_demo_labels__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fat … -- as above
-
-SELECT `drivepipe_work`, COUNT(*)
-FROM `driving_demo_labels__<run>_rows`
-GROUP BY `drivepipe_work`
-
-SELECT `drivepipe_work`, COUNT(*) FROM `driving_demo_labels__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fat … -- as above
-
-SELECT `drivepipe_work`, COUNT(*)
-FROM `driving_demo_labels__<run>_rows`
-GROUP BY `drivepipe_work`
-
+INSERT INTO TABLE `driving_demo_labels__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `video_path`, … -- as above
+INSERT INTO TABLE `driving_demo_labels__<run>_rows` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `video_path`,  … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `driving_demo_labels__<run>_units` GROUP B … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `driving_demo_labels__<run>_units` GROUP B … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELS … -- as above
 SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_normalised`)  … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT COALESCE(CAST(`video_path` AS STRING), ' … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*), has_label_embedding, image_failed FROM (S … -- as above
 INSERT OVERWRITE TABLE `driving_demo_labels` PARTITION (`ds`='20261120') SELECT `video_path`, `video_id`, `frame_idx`, ` … -- as above
 SELECT SUM(asked), SUM(n), SUM(CASE WHEN last_idx > first_idx THEN n ELSE 0 END), SUM(CASE WHEN last_idx > first_idx THE … -- as above
 

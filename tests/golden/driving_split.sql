@@ -2,7 +2,7 @@
 
 CREATE TABLE `driving_split_video_frame_extraction__<partition>_lock` (`owner` STRING COMMENT 'see the table\'s comment') COMMENT
     '{"task": {"dag_id": "dag", "run_id": "run1", "task_id": "frames", "map_index": -1, "try_number": 1}, "installation": "<airflow>", "process": null}'
-    LIFECYCLE 1
+    LIFECYCLE 7
 
 CREATE TABLE IF NOT EXISTS `driving_split_video_frame_extraction` (`video_path` STRING COMMENT 'full OSS URI of the video', `video_id`
     STRING COMMENT 'first 16 hex digits of SHA-256 over the object key', `frame_idx` BIGINT COMMENT
@@ -16,14 +16,18 @@ CREATE TABLE IF NOT EXISTS `driving_split_video_frame_extraction` (`video_path` 
     'what decides the row: a hash for each stage and one for the input, by name') PARTITIONED BY (`ds` STRING)
 
 CREATE TABLE `driving_split_video_frame_extraction__<run>_units` (`video_path` STRING, `etag` STRING, `status` STRING, `error_stage` STRING,
-    `error_type` STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING) PARTITIONED BY (`drivepipe_work` STRING) LIFECYCLE 1
+    `error_type` STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING) PARTITIONED BY (`drivepipe_work` STRING,
+    `drivepipe_wave` STRING) LIFECYCLE 7
 
 CREATE TABLE `driving_split_video_frame_extraction__<run>_staging` (`video_path` STRING, `video_id` STRING, `frame_idx` BIGINT,
     `frame_time_ms` BIGINT, `image_id` STRING, `image_url` STRING, `width` BIGINT, `height` BIGINT, `etag` STRING, `status` STRING,
-    `error_stage` STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING) LIFECYCLE 1
+    `error_stage` STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING) PARTITIONED BY (`drivepipe_wave`
+    STRING) LIFECYCLE 7
 
-INSERT INTO TABLE `driving_split_video_frame_extraction__<run>_units` PARTITION (`drivepipe_work`)
-SELECT `video_path`, `etag`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`, `drivepipe_work`
+INSERT INTO TABLE `driving_split_video_frame_extraction__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`)
+SELECT `video_path`, `etag`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`, `drivepipe_work`, CASE WHEN
+    `drivepipe_work` IN ('run', 'todo') THEN CAST(CAST(FLOOR((ROW_NUMBER() OVER (PARTITION BY `drivepipe_work` ORDER BY `video_path`) - 1) /
+    500) AS BIGINT) AS STRING) ELSE '0' END AS `drivepipe_wave`
 FROM (
   SELECT `video_path`, `etag`, CASE WHEN `drivepipe_work` IN ('skip', 'budget') THEN 'skipped' ELSE 'ok' END AS `status`, CASE WHEN
       `drivepipe_work` IN ('skip', 'budget') THEN 'frame_extraction' ELSE '' END AS `error_stage`, CASE WHEN `drivepipe_work` IN ('skip',
@@ -61,11 +65,11 @@ FROM (
         WHERE `ds`='20261120') p
       GROUP BY drivepipe_key) d ON s.drivepipe_key = d.drivepipe_key) u) w
 
-SELECT `drivepipe_work`, COUNT(*)
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT))
 FROM `driving_split_video_frame_extraction__<run>_units`
 GROUP BY `drivepipe_work`
 UNION ALL
-SELECT fate, COUNT(*)
+SELECT fate, COUNT(*), 0
 FROM (
   SELECT CONCAT(CASE WHEN u.k IS NULL THEN 'removed ' ELSE 'stays ' END, o.`status`) AS fate
   FROM (
@@ -77,7 +81,7 @@ FROM (
     FROM `driving_split_video_frame_extraction__<run>_units`) u ON o.drivepipe_key = u.k) p
 GROUP BY fate
 
-SELECT `drivepipe_work`, COUNT(*) FROM `driving_split_video_frame_extraction__<run>_units` GROUP BY `drivepipe_work` UNI … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `driving_split_video_frame_extraction__<ru … -- as above
 
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELSE 1 END),
     COUNT(DISTINCT r.k)
@@ -94,6 +98,41 @@ LEFT JOIN (
   FROM (
     SELECT 1 AS one) n
   WHERE one = 0) r ON t.row_key = r.k
+
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*)
+FROM (
+  SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, '' AS has, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND
+      `error_stage` = 'frame_extraction' THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT o.`video_path`, o.`video_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`width`, o.`height`, o.`etag`,
+        o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`, o.`fingerprint`
+    FROM (
+      SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status`,
+          `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`, COALESCE(CAST(`video_path` AS STRING), '') AS drivepipe_key,
+          CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS drivepipe_row_key
+      FROM `driving_split_video_frame_extraction`
+      WHERE `ds`='20261120') o
+    LEFT SEMI JOIN (
+      SELECT COALESCE(CAST(`video_path` AS STRING), '') AS k
+      FROM `driving_split_video_frame_extraction__<run>_units`
+      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k) c
+  UNION ALL
+  SELECT 'new' AS origin, `status`, `error_stage`, `error_type`, '' AS has, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND
+      `error_stage` = 'frame_extraction' THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status`,
+        `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `driving_split_video_frame_extraction__<run>_staging`) n
+  UNION ALL
+  SELECT 'other' AS origin, `status`, `error_stage`, `error_type`, '' AS has, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND
+      `error_stage` = 'frame_extraction' THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT `video_path`, CAST(NULL AS STRING) AS `video_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
+        CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, CAST(NULL AS BIGINT) AS `width`, CAST(NULL AS BIGINT) AS
+        `height`, `etag`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `driving_split_video_frame_extraction__<run>_units`
+    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
+GROUP BY origin, `status`, `error_stage`, `error_type`, has, failed_alone
 
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
 FROM (
@@ -128,41 +167,6 @@ FROM (
         `height`, `etag`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
     FROM `driving_split_video_frame_extraction__<run>_units`
     WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
-
-SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*), has_label_embedding, image_failed
-FROM (
-  SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, 0 AS has_embedding, 0 AS has_label_embedding, CASE WHEN `status` =
-      'failed' AND `frame_idx` >= 0 AND `error_stage` = 'frame_extraction' THEN 1 ELSE 0 END AS image_failed
-  FROM (
-    SELECT o.`video_path`, o.`video_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`width`, o.`height`, o.`etag`,
-        o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`, o.`fingerprint`
-    FROM (
-      SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status`,
-          `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`, COALESCE(CAST(`video_path` AS STRING), '') AS drivepipe_key,
-          CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS drivepipe_row_key
-      FROM `driving_split_video_frame_extraction`
-      WHERE `ds`='20261120') o
-    LEFT SEMI JOIN (
-      SELECT COALESCE(CAST(`video_path` AS STRING), '') AS k
-      FROM `driving_split_video_frame_extraction__<run>_units`
-      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k) c
-  UNION ALL
-  SELECT 'new' AS origin, `status`, `error_stage`, `error_type`, 0 AS has_embedding, 0 AS has_label_embedding, CASE WHEN `status` = 'failed'
-      AND `frame_idx` >= 0 AND `error_stage` = 'frame_extraction' THEN 1 ELSE 0 END AS image_failed
-  FROM (
-    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status`,
-        `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `driving_split_video_frame_extraction__<run>_staging`) n
-  UNION ALL
-  SELECT 'other' AS origin, `status`, `error_stage`, `error_type`, 0 AS has_embedding, 0 AS has_label_embedding, CASE WHEN `status` =
-      'failed' AND `frame_idx` >= 0 AND `error_stage` = 'frame_extraction' THEN 1 ELSE 0 END AS image_failed
-  FROM (
-    SELECT `video_path`, CAST(NULL AS STRING) AS `video_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
-        CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, CAST(NULL AS BIGINT) AS `width`, CAST(NULL AS BIGINT) AS
-        `height`, `etag`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `driving_split_video_frame_extraction__<run>_units`
-    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
-GROUP BY origin, `status`, `error_stage`, `error_type`, has_embedding, has_label_embedding, image_failed
 
 INSERT OVERWRITE TABLE `driving_split_video_frame_extraction` PARTITION (`ds`='20261120')
 SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status`, `error_stage`,
@@ -207,7 +211,7 @@ DROP TABLE IF EXISTS `driving_split_video_frame_extraction__<partition>_lock`
 
 CREATE TABLE `driving_split_labels__<partition>_lock` (`owner` STRING) COMMENT
     '{"task": {"dag_id": "dag", "run_id": "run1", "task_id": "labels", "map_index": -1, "try_number": 1}, "installation": "<airflow>", "process": null}'
-    LIFECYCLE 1
+    LIFECYCLE 7
 
 CREATE TABLE IF NOT EXISTS `driving_split_labels` (`video_path` STRING, `video_id` STRING, `frame_idx` BIGINT, `frame_time_ms` BIGINT,
     `image_id` STRING, `image_url` STRING, `width` BIGINT, `height` BIGINT, `etag` STRING, `label_text` STRING COMMENT
@@ -223,20 +227,24 @@ CREATE TABLE `driving_split_labels__<run>_units` (`video_path` STRING, `video_id
     `image_id` STRING, `image_url` STRING, `width` BIGINT, `height` BIGINT, `etag` STRING, `label_text` STRING, `label_json_valid` BOOLEAN,
     `label_input_token` BIGINT, `label_output_token` BIGINT, `label_normalised` BIGINT, `image_embedding` STRING,
     `image_embedding_total_token` BIGINT, `label_embedding` STRING, `label_embedding_total_token` BIGINT, `status` STRING, `error_stage`
-    STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING) PARTITIONED BY (`drivepipe_work` STRING)
-    LIFECYCLE 1
+    STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING, `drivepipe_need_label` BIGINT,
+    `drivepipe_need_image_embedding` BIGINT, `drivepipe_need_label_embedding` BIGINT) PARTITIONED BY (`drivepipe_work` STRING,
+    `drivepipe_wave` STRING) LIFECYCLE 7
 
 CREATE TABLE `driving_split_labels__<run>_staging` (`video_path` STRING, `video_id` STRING, `frame_idx` BIGINT, `frame_time_ms` BIGINT,
     `image_id` STRING, `image_url` STRING, `width` BIGINT, `height` BIGINT, `etag` STRING, `label_text` STRING, `label_json_valid` BOOLEAN,
     `label_input_token` BIGINT, `label_output_token` BIGINT, `label_normalised` BIGINT, `image_embedding` STRING,
     `image_embedding_total_token` BIGINT, `label_embedding` STRING, `label_embedding_total_token` BIGINT, `status` STRING, `error_stage`
-    STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING) LIFECYCLE 1
+    STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING) PARTITIONED BY (`drivepipe_wave` STRING)
+    LIFECYCLE 7
 
-INSERT INTO TABLE `driving_split_labels__<run>_units` PARTITION (`drivepipe_work`)
+INSERT INTO TABLE `driving_split_labels__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`)
 SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `label_text`,
     `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
     `label_embedding`, `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
-    `drivepipe_work`
+    `drivepipe_need_label`, `drivepipe_need_image_embedding`, `drivepipe_need_label_embedding`, `drivepipe_work`, CASE WHEN `drivepipe_work`
+    IN ('run', 'todo') THEN CAST(CAST(FLOOR((ROW_NUMBER() OVER (PARTITION BY `drivepipe_work` ORDER BY `video_path`, `frame_idx`) - 1) /
+    10000) AS BIGINT) AS STRING) ELSE '0' END AS `drivepipe_wave`
 FROM (
   SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, CASE WHEN
       drivepipe_need_label = 1 OR `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign') THEN NULL ELSE `label_text` END AS
@@ -263,7 +271,9 @@ FROM (
       `drivepipe_earlier_attempt` WHEN `drivepipe_work` IN ('skip', 'budget') THEN CAST(0 AS BIGINT) ELSE CAST(CASE WHEN `fingerprint` =
       drivepipe_next THEN `attempt` + 1 ELSE 1 END AS BIGINT) END AS `attempt`, CASE WHEN `drivepipe_work` = 'earlier' THEN
       `drivepipe_earlier_fingerprint` WHEN `drivepipe_work` IN ('skip', 'budget') THEN drivepipe_next ELSE drivepipe_next END AS
-      `fingerprint`, `drivepipe_work`
+      `fingerprint`, CASE WHEN `drivepipe_work` = 'todo' THEN drivepipe_need_label ELSE 0 END AS drivepipe_need_label, CASE WHEN
+      `drivepipe_work` = 'todo' THEN drivepipe_need_image_embedding ELSE 0 END AS drivepipe_need_image_embedding, CASE WHEN `drivepipe_work`
+      = 'todo' THEN drivepipe_need_label_embedding ELSE 0 END AS drivepipe_need_label_embedding, `drivepipe_work`
   FROM (
     SELECT s.*, SUBSTR(CONCAT(';label=', CASE WHEN drivepipe_need_label = 1 THEN '<hash:label>' ELSE COALESCE(REGEXP_EXTRACT(`fingerprint`,
         '(^|;)label=([^;]*)', 2), '') END, ';image_embedding=', CASE WHEN drivepipe_need_image_embedding = 1 THEN '<hash:image_embedding>'
@@ -272,10 +282,7 @@ FROM (
         '(^|;)label_embedding=([^;]*)', 2), '') END, ';input=', drivepipe_identity), 2) AS drivepipe_next, CASE WHEN s.drivepipe_nth > 1
         THEN 'duplicate' WHEN s.drivepipe_usable = 0 THEN 'earlier' WHEN SUBSTR(COALESCE(s.`image_url`, ''), 1, <length>) <>
         'oss://<endpoint>/' THEN 'foreign' WHEN drivepipe_need_label + drivepipe_need_image_embedding + drivepipe_need_label_embedding > 0
-        THEN CASE WHEN drivepipe_need_label + drivepipe_need_image_embedding + drivepipe_need_label_embedding > 0 THEN CONCAT('todo', CASE
-        WHEN drivepipe_need_label = 1 THEN '-label' ELSE '' END, CASE WHEN drivepipe_need_image_embedding = 1 THEN '-image_embedding' ELSE
-        '' END, CASE WHEN drivepipe_need_label_embedding = 1 THEN '-label_embedding' ELSE '' END) ELSE 'keep' END ELSE 'keep' END AS
-        `drivepipe_work`
+        THEN 'todo' ELSE 'keep' END AS `drivepipe_work`
     FROM (
       SELECT s.`video_path`, s.`video_id`, s.`frame_idx`, s.`frame_time_ms`, s.`image_id`, s.`image_url`, s.`width`, s.`height`, s.`etag`,
           s.`drivepipe_earlier_status`, s.`drivepipe_earlier_error_stage`, s.`drivepipe_earlier_error_type`,
@@ -333,11 +340,12 @@ FROM (
         FROM `driving_split_labels`
         WHERE `ds`='20261120') d ON s.drivepipe_key = d.drivepipe_key) s) u) w
 
-SELECT `drivepipe_work`, COUNT(*)
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_image_embedding),
+    SUM(drivepipe_need_label_embedding)
 FROM `driving_split_labels__<run>_units`
 GROUP BY `drivepipe_work`
 UNION ALL
-SELECT fate, COUNT(*)
+SELECT fate, COUNT(*), 0, 0, 0, 0
 FROM (
   SELECT CONCAT(CASE WHEN u.k IS NULL THEN 'removed ' ELSE 'stays ' END, o.`status`) AS fate
   FROM (
@@ -349,7 +357,7 @@ FROM (
     FROM `driving_split_labels__<run>_units`) u ON o.drivepipe_key = u.k) p
 GROUP BY fate
 
-SELECT `drivepipe_work`, COUNT(*) FROM `driving_split_labels__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fa … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
 
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELSE 1 END),
     COUNT(DISTINCT r.k)
@@ -365,7 +373,7 @@ LEFT JOIN (
 LEFT JOIN (
   SELECT DISTINCT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS k
   FROM `driving_split_labels__<run>_units`
-  WHERE `drivepipe_work` LIKE 'todo%') r ON t.row_key = r.k
+  WHERE `drivepipe_work` = 'todo') r ON t.row_key = r.k
 
 SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_embedding_total_token`),
     SUM(`label_normalised`)
@@ -377,7 +385,51 @@ FROM (
       `image_embedding_total_token`, -`label_embedding_total_token` AS `label_embedding_total_token`, CAST(NULL AS BIGINT) AS
       `label_normalised`
   FROM `driving_split_labels__<run>_units`
-  WHERE `drivepipe_work` LIKE 'todo%') t
+  WHERE `drivepipe_work` = 'todo') t
+
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*)
+FROM (
+  SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
+      `image_embedding` IS NULL THEN '0' ELSE '1' END, CASE WHEN `label_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN 1 =
+      0 THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT o.`video_path`, o.`video_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`width`, o.`height`, o.`etag`,
+        o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`, o.`label_normalised`, o.`image_embedding`,
+        o.`image_embedding_total_token`, o.`label_embedding`, o.`label_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`,
+        o.`error_msg`, o.`attempt`, o.`fingerprint`
+    FROM (
+      SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `label_text`,
+          `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`,
+          `image_embedding_total_token`, `label_embedding`, `label_embedding_total_token`, `status`, `error_stage`, `error_type`,
+          `error_msg`, `attempt`, `fingerprint`, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
+          STRING), '')) AS drivepipe_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), ''))
+          AS drivepipe_row_key
+      FROM `driving_split_labels`
+      WHERE `ds`='20261120') o
+    LEFT SEMI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS k
+      FROM `driving_split_labels__<run>_units`
+      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k) c
+  UNION ALL
+  SELECT 'new' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
+      `image_embedding` IS NULL THEN '0' ELSE '1' END, CASE WHEN `label_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN 1 =
+      0 THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `label_text`,
+        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
+        `label_embedding`, `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `driving_split_labels__<run>_staging`) n
+  UNION ALL
+  SELECT 'other' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
+      `image_embedding` IS NULL THEN '0' ELSE '1' END, CASE WHEN `label_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN 1 =
+      0 THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `label_text`,
+        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
+        `label_embedding`, `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `driving_split_labels__<run>_units`
+    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
+GROUP BY origin, `status`, `error_stage`, `error_type`, has, failed_alone
 
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
 FROM (
@@ -418,47 +470,6 @@ FROM (
         `label_embedding`, `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
     FROM `driving_split_labels__<run>_units`
     WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
-
-SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*), has_label_embedding, image_failed
-FROM (
-  SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CASE WHEN `image_embedding` IS NULL THEN 0 ELSE 1 END AS has_embedding,
-      CASE WHEN `label_embedding` IS NULL THEN 0 ELSE 1 END AS has_label_embedding, CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS image_failed
-  FROM (
-    SELECT o.`video_path`, o.`video_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`width`, o.`height`, o.`etag`,
-        o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`, o.`label_normalised`, o.`image_embedding`,
-        o.`image_embedding_total_token`, o.`label_embedding`, o.`label_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`,
-        o.`error_msg`, o.`attempt`, o.`fingerprint`
-    FROM (
-      SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `label_text`,
-          `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`,
-          `image_embedding_total_token`, `label_embedding`, `label_embedding_total_token`, `status`, `error_stage`, `error_type`,
-          `error_msg`, `attempt`, `fingerprint`, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
-          STRING), '')) AS drivepipe_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), ''))
-          AS drivepipe_row_key
-      FROM `driving_split_labels`
-      WHERE `ds`='20261120') o
-    LEFT SEMI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS k
-      FROM `driving_split_labels__<run>_units`
-      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k) c
-  UNION ALL
-  SELECT 'new' AS origin, `status`, `error_stage`, `error_type`, CASE WHEN `image_embedding` IS NULL THEN 0 ELSE 1 END AS has_embedding,
-      CASE WHEN `label_embedding` IS NULL THEN 0 ELSE 1 END AS has_label_embedding, CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS image_failed
-  FROM (
-    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `label_text`,
-        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
-        `label_embedding`, `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `driving_split_labels__<run>_staging`) n
-  UNION ALL
-  SELECT 'other' AS origin, `status`, `error_stage`, `error_type`, CASE WHEN `image_embedding` IS NULL THEN 0 ELSE 1 END AS has_embedding,
-      CASE WHEN `label_embedding` IS NULL THEN 0 ELSE 1 END AS has_label_embedding, CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS image_failed
-  FROM (
-    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `label_text`,
-        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
-        `label_embedding`, `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `driving_split_labels__<run>_units`
-    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
-GROUP BY origin, `status`, `error_stage`, `error_type`, has_embedding, has_label_embedding, image_failed
 
 INSERT OVERWRITE TABLE `driving_split_labels` PARTITION (`ds`='20261120')
 SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `label_text`,
@@ -522,11 +533,11 @@ CREATE TABLE `driving_split_video_frame_extraction__<partition>_lock` (`owner` S
 CREATE TABLE IF NOT EXISTS `driving_split_video_frame_extraction` (`video_path` STRING COMMENT 'full OSS URI of the vide … -- as above
 CREATE TABLE `driving_split_video_frame_extraction__<run>_units` (`video_path` STRING, `etag` STRING, `status` STRING CO … -- as above
 CREATE TABLE `driving_split_video_frame_extraction__<run>_staging` (`video_path` STRING COMMENT 'full OSS URI of the vid … -- as above
-INSERT INTO TABLE `driving_split_video_frame_extraction__<run>_units` PARTITION (`drivepipe_work`) SELECT `video_path`,  … -- as above
-SELECT `drivepipe_work`, COUNT(*) FROM `driving_split_video_frame_extraction__<run>_units` GROUP BY `drivepipe_work` UNI … -- as above
-SELECT `drivepipe_work`, COUNT(*) FROM `driving_split_video_frame_extraction__<run>_units` GROUP BY `drivepipe_work` UNI … -- as above
+INSERT INTO TABLE `driving_split_video_frame_extraction__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`) SEL … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `driving_split_video_frame_extraction__<ru … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `driving_split_video_frame_extraction__<ru … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT COALESCE(CAST(`video_path` AS STRING), ' … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*), has_label_embedding, image_failed FROM (S … -- as above
 INSERT OVERWRITE TABLE `driving_split_video_frame_extraction` PARTITION (`ds`='20261120') SELECT `video_path`, `video_id … -- as above
 DROP TABLE IF EXISTS `driving_split_video_frame_extraction__<run>_units`
 DROP TABLE IF EXISTS `driving_split_video_frame_extraction__<run>_rows`
@@ -539,12 +550,12 @@ CREATE TABLE `driving_split_labels__<partition>_lock` (`owner` STRING COMMENT 's
 CREATE TABLE IF NOT EXISTS `driving_split_labels` (`video_path` STRING COMMENT 'full OSS URI of the video', `video_id` S … -- as above
 CREATE TABLE `driving_split_labels__<run>_units` (`video_path` STRING COMMENT 'full OSS URI of the video', `video_id` ST … -- as above
 CREATE TABLE `driving_split_labels__<run>_staging` (`video_path` STRING COMMENT 'full OSS URI of the video', `video_id`  … -- as above
-INSERT INTO TABLE `driving_split_labels__<run>_units` PARTITION (`drivepipe_work`) SELECT `video_path`, `video_id`, `fra … -- as above
-SELECT `drivepipe_work`, COUNT(*) FROM `driving_split_labels__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fa … -- as above
-SELECT `drivepipe_work`, COUNT(*) FROM `driving_split_labels__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fa … -- as above
+INSERT INTO TABLE `driving_split_labels__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `video_path` … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
 SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_embedding_tot … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT CONCAT(COALESCE(CAST(`video_path` AS STR … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*), has_label_embedding, image_failed FROM (S … -- as above
 INSERT OVERWRITE TABLE `driving_split_labels` PARTITION (`ds`='20261120') SELECT `video_path`, `video_id`, `frame_idx`,  … -- as above
 DROP TABLE IF EXISTS `driving_split_labels__<run>_units`
 DROP TABLE IF EXISTS `driving_split_labels__<run>_rows`
@@ -557,12 +568,12 @@ CREATE TABLE `driving_split_video_frame_extraction__<partition>_lock` (`owner` S
 CREATE TABLE IF NOT EXISTS `driving_split_video_frame_extraction` (`video_path` STRING COMMENT 'full OSS URI of the vide … -- as above
 CREATE TABLE `driving_split_video_frame_extraction__<run>_units` (`video_path` STRING, `etag` STRING, `status` STRING CO … -- as above
 CREATE TABLE `driving_split_video_frame_extraction__<run>_staging` (`video_path` STRING COMMENT 'full OSS URI of the vid … -- as above
-INSERT INTO TABLE `driving_split_video_frame_extraction__<run>_units` PARTITION (`drivepipe_work`) SELECT `video_path`,  … -- as above
-SELECT `drivepipe_work`, COUNT(*) FROM `driving_split_video_frame_extraction__<run>_units` GROUP BY `drivepipe_work` UNI … -- as above
-SELECT `drivepipe_work`, COUNT(*) FROM `driving_split_video_frame_extraction__<run>_units` GROUP BY `drivepipe_work` UNI … -- as above
+INSERT INTO TABLE `driving_split_video_frame_extraction__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`) SEL … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `driving_split_video_frame_extraction__<ru … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `driving_split_video_frame_extraction__<ru … -- as above
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELS … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT COALESCE(CAST(`video_path` AS STRING), ' … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*), has_label_embedding, image_failed FROM (S … -- as above
 INSERT OVERWRITE TABLE `driving_split_video_frame_extraction` PARTITION (`ds`='20261120') SELECT `video_path`, `video_id … -- as above
 
 SELECT `video_path`, `frame_idx`, `error_stage`, `error_type`, `error_msg`

@@ -2,7 +2,7 @@
 
 CREATE TABLE `frames_only_frames__<partition>_lock` (`owner` STRING COMMENT 'see the table\'s comment') COMMENT
     '{"task": {"dag_id": "dag", "run_id": "run1", "task_id": "frames", "map_index": -1, "try_number": 1}, "installation": "<airflow>", "process": null}'
-    LIFECYCLE 1
+    LIFECYCLE 7
 
 CREATE TABLE IF NOT EXISTS `frames_only_frames` (`video_path` STRING COMMENT 'full OSS URI of the video', `video_id` STRING COMMENT
     'first 16 hex digits of SHA-256 over the object key', `frame_idx` BIGINT COMMENT
@@ -16,14 +16,17 @@ CREATE TABLE IF NOT EXISTS `frames_only_frames` (`video_path` STRING COMMENT 'fu
     'what decides the row: a hash for each stage and one for the input, by name') PARTITIONED BY (`ds` STRING)
 
 CREATE TABLE `frames_only_frames__<run>_units` (`video_path` STRING, `etag` STRING, `status` STRING, `error_stage` STRING, `error_type`
-    STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING) PARTITIONED BY (`drivepipe_work` STRING) LIFECYCLE 1
+    STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING) PARTITIONED BY (`drivepipe_work` STRING, `drivepipe_wave` STRING)
+    LIFECYCLE 7
 
 CREATE TABLE `frames_only_frames__<run>_staging` (`video_path` STRING, `video_id` STRING, `frame_idx` BIGINT, `frame_time_ms` BIGINT,
     `image_id` STRING, `image_url` STRING, `width` BIGINT, `height` BIGINT, `etag` STRING, `status` STRING, `error_stage` STRING,
-    `error_type` STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING) LIFECYCLE 1
+    `error_type` STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING) PARTITIONED BY (`drivepipe_wave` STRING) LIFECYCLE 7
 
-INSERT INTO TABLE `frames_only_frames__<run>_units` PARTITION (`drivepipe_work`)
-SELECT `video_path`, `etag`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`, `drivepipe_work`
+INSERT INTO TABLE `frames_only_frames__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`)
+SELECT `video_path`, `etag`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`, `drivepipe_work`, CASE WHEN
+    `drivepipe_work` IN ('run', 'todo') THEN CAST(CAST(FLOOR((ROW_NUMBER() OVER (PARTITION BY `drivepipe_work` ORDER BY `video_path`) - 1) /
+    500) AS BIGINT) AS STRING) ELSE '0' END AS `drivepipe_wave`
 FROM (
   SELECT `video_path`, `etag`, CASE WHEN `drivepipe_work` IN ('skip', 'budget') THEN 'skipped' ELSE 'ok' END AS `status`, CASE WHEN
       `drivepipe_work` IN ('skip', 'budget') THEN 'frame_extraction' ELSE '' END AS `error_stage`, CASE WHEN `drivepipe_work` IN ('skip',
@@ -61,11 +64,11 @@ FROM (
         WHERE `ds`='20261120') p
       GROUP BY drivepipe_key) d ON s.drivepipe_key = d.drivepipe_key) u) w
 
-SELECT `drivepipe_work`, COUNT(*)
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT))
 FROM `frames_only_frames__<run>_units`
 GROUP BY `drivepipe_work`
 UNION ALL
-SELECT fate, COUNT(*)
+SELECT fate, COUNT(*), 0
 FROM (
   SELECT CONCAT(CASE WHEN u.k IS NULL THEN 'removed ' ELSE 'stays ' END, o.`status`) AS fate
   FROM (
@@ -77,7 +80,7 @@ FROM (
     FROM `frames_only_frames__<run>_units`) u ON o.drivepipe_key = u.k) p
 GROUP BY fate
 
-SELECT `drivepipe_work`, COUNT(*) FROM `frames_only_frames__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fate … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `frames_only_frames__<run>_units` GROUP BY … -- as above
 
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELSE 1 END),
     COUNT(DISTINCT r.k)
@@ -94,6 +97,41 @@ LEFT JOIN (
   FROM (
     SELECT 1 AS one) n
   WHERE one = 0) r ON t.row_key = r.k
+
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*)
+FROM (
+  SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, '' AS has, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND
+      `error_stage` = 'frame_extraction' THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT o.`video_path`, o.`video_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`width`, o.`height`, o.`etag`,
+        o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`, o.`fingerprint`
+    FROM (
+      SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status`,
+          `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`, COALESCE(CAST(`video_path` AS STRING), '') AS drivepipe_key,
+          CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS drivepipe_row_key
+      FROM `frames_only_frames`
+      WHERE `ds`='20261120') o
+    LEFT SEMI JOIN (
+      SELECT COALESCE(CAST(`video_path` AS STRING), '') AS k
+      FROM `frames_only_frames__<run>_units`
+      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k) c
+  UNION ALL
+  SELECT 'new' AS origin, `status`, `error_stage`, `error_type`, '' AS has, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND
+      `error_stage` = 'frame_extraction' THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status`,
+        `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `frames_only_frames__<run>_staging`) n
+  UNION ALL
+  SELECT 'other' AS origin, `status`, `error_stage`, `error_type`, '' AS has, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND
+      `error_stage` = 'frame_extraction' THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT `video_path`, CAST(NULL AS STRING) AS `video_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
+        CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, CAST(NULL AS BIGINT) AS `width`, CAST(NULL AS BIGINT) AS
+        `height`, `etag`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `frames_only_frames__<run>_units`
+    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
+GROUP BY origin, `status`, `error_stage`, `error_type`, has, failed_alone
 
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
 FROM (
@@ -128,41 +166,6 @@ FROM (
         `height`, `etag`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
     FROM `frames_only_frames__<run>_units`
     WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
-
-SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*), has_label_embedding, image_failed
-FROM (
-  SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, 0 AS has_embedding, 0 AS has_label_embedding, CASE WHEN `status` =
-      'failed' AND `frame_idx` >= 0 AND `error_stage` = 'frame_extraction' THEN 1 ELSE 0 END AS image_failed
-  FROM (
-    SELECT o.`video_path`, o.`video_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`width`, o.`height`, o.`etag`,
-        o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`, o.`fingerprint`
-    FROM (
-      SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status`,
-          `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`, COALESCE(CAST(`video_path` AS STRING), '') AS drivepipe_key,
-          CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS drivepipe_row_key
-      FROM `frames_only_frames`
-      WHERE `ds`='20261120') o
-    LEFT SEMI JOIN (
-      SELECT COALESCE(CAST(`video_path` AS STRING), '') AS k
-      FROM `frames_only_frames__<run>_units`
-      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k) c
-  UNION ALL
-  SELECT 'new' AS origin, `status`, `error_stage`, `error_type`, 0 AS has_embedding, 0 AS has_label_embedding, CASE WHEN `status` = 'failed'
-      AND `frame_idx` >= 0 AND `error_stage` = 'frame_extraction' THEN 1 ELSE 0 END AS image_failed
-  FROM (
-    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status`,
-        `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `frames_only_frames__<run>_staging`) n
-  UNION ALL
-  SELECT 'other' AS origin, `status`, `error_stage`, `error_type`, 0 AS has_embedding, 0 AS has_label_embedding, CASE WHEN `status` =
-      'failed' AND `frame_idx` >= 0 AND `error_stage` = 'frame_extraction' THEN 1 ELSE 0 END AS image_failed
-  FROM (
-    SELECT `video_path`, CAST(NULL AS STRING) AS `video_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
-        CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, CAST(NULL AS BIGINT) AS `width`, CAST(NULL AS BIGINT) AS
-        `height`, `etag`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `frames_only_frames__<run>_units`
-    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
-GROUP BY origin, `status`, `error_stage`, `error_type`, has_embedding, has_label_embedding, image_failed
 
 INSERT OVERWRITE TABLE `frames_only_frames` PARTITION (`ds`='20261120')
 SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status`, `error_stage`,
@@ -208,11 +211,11 @@ CREATE TABLE `frames_only_frames__<partition>_lock` (`owner` STRING COMMENT 'see
 CREATE TABLE IF NOT EXISTS `frames_only_frames` (`video_path` STRING COMMENT 'full OSS URI of the video', `video_id` STR … -- as above
 CREATE TABLE `frames_only_frames__<run>_units` (`video_path` STRING, `etag` STRING, `status` STRING COMMENT 'ok, failed, … -- as above
 CREATE TABLE `frames_only_frames__<run>_staging` (`video_path` STRING COMMENT 'full OSS URI of the video', `video_id` ST … -- as above
-INSERT INTO TABLE `frames_only_frames__<run>_units` PARTITION (`drivepipe_work`) SELECT `video_path`, `etag`, `status`,  … -- as above
-SELECT `drivepipe_work`, COUNT(*) FROM `frames_only_frames__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fate … -- as above
-SELECT `drivepipe_work`, COUNT(*) FROM `frames_only_frames__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fate … -- as above
+INSERT INTO TABLE `frames_only_frames__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `video_path`,  … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `frames_only_frames__<run>_units` GROUP BY … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `frames_only_frames__<run>_units` GROUP BY … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT COALESCE(CAST(`video_path` AS STRING), ' … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*), has_label_embedding, image_failed FROM (S … -- as above
 INSERT OVERWRITE TABLE `frames_only_frames` PARTITION (`ds`='20261120') SELECT `video_path`, `video_id`, `frame_idx`, `f … -- as above
 DROP TABLE IF EXISTS `frames_only_frames__<run>_units`
 DROP TABLE IF EXISTS `frames_only_frames__<run>_rows`
@@ -226,8 +229,10 @@ CREATE TABLE IF NOT EXISTS `frames_only_frames` (`video_path` STRING COMMENT 'fu
 CREATE TABLE `frames_only_frames__<run>_units` (`video_path` STRING, `etag` STRING, `status` STRING COMMENT 'ok, failed, … -- as above
 CREATE TABLE `frames_only_frames__<run>_staging` (`video_path` STRING COMMENT 'full OSS URI of the video', `video_id` ST … -- as above
 
-INSERT INTO TABLE `frames_only_frames__<run>_units` PARTITION (`drivepipe_work`)
-SELECT `video_path`, `etag`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`, `drivepipe_work`
+INSERT INTO TABLE `frames_only_frames__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`)
+SELECT `video_path`, `etag`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`, `drivepipe_work`, CASE WHEN
+    `drivepipe_work` IN ('run', 'todo') THEN CAST(CAST(FLOOR((ROW_NUMBER() OVER (PARTITION BY `drivepipe_work` ORDER BY `video_path`) - 1) /
+    500) AS BIGINT) AS STRING) ELSE '0' END AS `drivepipe_wave`
 FROM (
   SELECT `video_path`, `etag`, CASE WHEN `drivepipe_work` IN ('skip', 'budget') THEN 'skipped' ELSE 'ok' END AS `status`, CASE WHEN
       `drivepipe_work` IN ('skip', 'budget') THEN 'frame_extraction' ELSE '' END AS `error_stage`, CASE WHEN `drivepipe_work` IN ('skip',
@@ -264,11 +269,11 @@ FROM (
         WHERE `ds`='20261120') p
       GROUP BY drivepipe_key) d ON s.drivepipe_key = d.drivepipe_key) u) w
 
-SELECT `drivepipe_work`, COUNT(*) FROM `frames_only_frames__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fate … -- as above
-SELECT `drivepipe_work`, COUNT(*) FROM `frames_only_frames__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fate … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `frames_only_frames__<run>_units` GROUP BY … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `frames_only_frames__<run>_units` GROUP BY … -- as above
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELS … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT COALESCE(CAST(`video_path` AS STRING), ' … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*), has_label_embedding, image_failed FROM (S … -- as above
 INSERT OVERWRITE TABLE `frames_only_frames` PARTITION (`ds`='20261120') SELECT `video_path`, `video_id`, `frame_idx`, `f … -- as above
 
 SELECT `video_path`, `frame_idx`, `error_stage`, `error_type`, `error_msg`

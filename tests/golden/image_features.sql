@@ -2,7 +2,7 @@
 
 CREATE TABLE `image_features_features__<partition>_lock` (`owner` STRING COMMENT 'see the table\'s comment') COMMENT
     '{"task": {"dag_id": "dag", "run_id": "run1", "task_id": "image_labels", "map_index": -1, "try_number": 1}, "installation": "<airflow>", "process": null}'
-    LIFECYCLE 1
+    LIFECYCLE 7
 
 CREATE TABLE IF NOT EXISTS `image_features_features` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `width` BIGINT COMMENT
     'width of the upright image in pixels, before it was resized', `height` BIGINT COMMENT
@@ -18,21 +18,24 @@ CREATE TABLE IF NOT EXISTS `image_features_features` (`image_id` STRING, `image_
     'what decides the row: a hash for each stage and one for the input, by name') PARTITIONED BY (`ds` STRING)
 
 CREATE TABLE `image_features_features__<run>_units` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `status` STRING, `error_stage`
-    STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING) PARTITIONED BY (`drivepipe_work` STRING)
-    LIFECYCLE 1
+    STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING) PARTITIONED BY (`drivepipe_work` STRING,
+    `drivepipe_wave` STRING) LIFECYCLE 7
 
 CREATE TABLE `image_features_features__<run>_rows` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `width` BIGINT, `height` BIGINT,
     `format` STRING, `mode` STRING, `size_bytes` BIGINT, `sha256` STRING, `phash` STRING, `prepared_url` STRING, `image_embedding` STRING,
     `image_embedding_total_token` BIGINT, `status` STRING, `error_stage` STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT,
-    `fingerprint` STRING) PARTITIONED BY (`drivepipe_work` STRING) LIFECYCLE 1
+    `fingerprint` STRING, `drivepipe_need_image_embedding` BIGINT) PARTITIONED BY (`drivepipe_work` STRING, `drivepipe_wave` STRING)
+    LIFECYCLE 7
 
 CREATE TABLE `image_features_features__<run>_staging` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `width` BIGINT, `height`
     BIGINT, `format` STRING, `mode` STRING, `size_bytes` BIGINT, `sha256` STRING, `phash` STRING, `prepared_url` STRING, `image_embedding`
     STRING, `image_embedding_total_token` BIGINT, `status` STRING, `error_stage` STRING, `error_type` STRING, `error_msg` STRING, `attempt`
-    BIGINT, `fingerprint` STRING) LIFECYCLE 1
+    BIGINT, `fingerprint` STRING) PARTITIONED BY (`drivepipe_wave` STRING) LIFECYCLE 7
 
-INSERT INTO TABLE `image_features_features__<run>_units` PARTITION (`drivepipe_work`)
-SELECT `image_id`, `image_url`, `camera`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`, `drivepipe_work`
+INSERT INTO TABLE `image_features_features__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`)
+SELECT `image_id`, `image_url`, `camera`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`, `drivepipe_work`,
+    CASE WHEN `drivepipe_work` IN ('run', 'todo') THEN CAST(CAST(FLOOR((ROW_NUMBER() OVER (PARTITION BY `drivepipe_work` ORDER BY
+    `image_id`, `image_url`) - 1) / 20000) AS BIGINT) AS STRING) ELSE '0' END AS `drivepipe_wave`
 FROM (
   SELECT `image_id`, `image_url`, `camera`, CASE WHEN `drivepipe_work` IN ('skip', 'budget') THEN 'skipped' ELSE 'ok' END AS `status`, CASE
       WHEN `drivepipe_work` IN ('skip', 'budget') THEN 'image_preparation' ELSE '' END AS `error_stage`, CASE WHEN `drivepipe_work` IN
@@ -45,10 +48,10 @@ FROM (
   FROM (
     SELECT s.`image_id`, s.`image_url`, s.`camera`, SUBSTR(CONCAT(';images=', '<hash:images>', ';image_embedding=',
         '<hash:image_embedding>', ';input=', s.drivepipe_identity), 2) AS drivepipe_wanted, CASE WHEN d.content_min = d.content_max AND
-        d.content_max = CONCAT('<hash:images>', '.', '', '.', s.drivepipe_identity) THEN d.attempt + 1 ELSE 1 END AS drivepipe_attempt, CASE
-        WHEN s.drivepipe_nth > 1 THEN 'duplicate' WHEN NOT (d.drivepipe_key IS NOT NULL AND d.skipped = 0) OR NOT (d.content_min =
-        d.content_max AND d.content_max = CONCAT('<hash:images>', '.', '', '.', s.drivepipe_identity)) OR (d.failed > 0 AND d.attempt < 3)
-        THEN 'run' ELSE 'keep' END AS `drivepipe_work`
+        d.content_max = CONCAT('<hash:images>', '.', s.drivepipe_identity) THEN d.attempt + 1 ELSE 1 END AS drivepipe_attempt, CASE WHEN
+        s.drivepipe_nth > 1 THEN 'duplicate' WHEN NOT (d.drivepipe_key IS NOT NULL AND d.skipped = 0) OR NOT (d.content_min = d.content_max
+        AND d.content_max = CONCAT('<hash:images>', '.', s.drivepipe_identity)) OR (d.failed > 0 AND d.attempt < 3) THEN 'run' ELSE 'keep'
+        END AS `drivepipe_work`
     FROM (
       SELECT `image_id`, `image_url`, `camera`, drivepipe_key, drivepipe_identity, drivepipe_usable, ROW_NUMBER() OVER (PARTITION BY
           drivepipe_key ORDER BY drivepipe_identity) AS drivepipe_nth
@@ -64,32 +67,32 @@ FROM (
       FROM (
         SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS drivepipe_key, `attempt`,
             CONCAT(COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)images=([^;]*)', 2), ''), '.', COALESCE(REGEXP_EXTRACT(`fingerprint`,
-            '(^|;)rules=([^;]*)', 2), ''), '.', COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)input=([^;]*)', 2), '')) AS content, CASE WHEN
-            `status` = 'failed' AND `error_stage` = 'image_preparation' THEN 1 ELSE 0 END AS failed, CASE WHEN `status` = 'skipped' AND
-            `error_stage` = 'image_preparation' THEN 1 ELSE 0 END AS skipped
+            '(^|;)input=([^;]*)', 2), '')) AS content, CASE WHEN (`status` = 'failed' AND `error_stage` = 'image_preparation') AND NOT (1 =
+            0) THEN 1 ELSE 0 END AS failed, CASE WHEN `status` = 'skipped' AND `error_stage` = 'image_preparation' THEN 1 ELSE 0 END AS
+            skipped
         FROM `image_features_features`
         WHERE `ds`='20261120') p
       GROUP BY drivepipe_key) d ON s.drivepipe_key = d.drivepipe_key) u) w
 
-INSERT INTO TABLE `image_features_features__<run>_rows` PARTITION (`drivepipe_work`)
+INSERT INTO TABLE `image_features_features__<run>_rows` PARTITION (`drivepipe_work`, `drivepipe_wave`)
 SELECT `image_id`, `image_url`, `camera`, `width`, `height`, `format`, `mode`, `size_bytes`, `sha256`, `phash`, `prepared_url`,
     `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
-    `drivepipe_work`
+    `drivepipe_need_image_embedding`, `drivepipe_work`, CASE WHEN `drivepipe_work` IN ('run', 'todo') THEN CAST(CAST(FLOOR((ROW_NUMBER()
+    OVER (PARTITION BY `drivepipe_work` ORDER BY `image_id`, `image_url`) - 1) / 10000) AS BIGINT) AS STRING) ELSE '0' END AS
+    `drivepipe_wave`
 FROM (
   SELECT `image_id`, `image_url`, `camera`, `width`, `height`, `format`, `mode`, `size_bytes`, `sha256`, `phash`, `prepared_url`, CASE WHEN
       drivepipe_need_image_embedding = 1 THEN NULL ELSE `image_embedding` END AS `image_embedding`, CASE WHEN drivepipe_need_image_embedding
       = 1 THEN NULL ELSE `image_embedding_total_token` END AS `image_embedding_total_token`, 'ok' AS `status`, '' AS `error_stage`, '' AS
       `error_type`, '' AS `error_msg`, CAST(CASE WHEN f.`fingerprint` = drivepipe_next THEN f.`attempt` + 1 ELSE 1 END AS BIGINT) AS
-      `attempt`, drivepipe_next AS `fingerprint`, `drivepipe_work`
+      `attempt`, drivepipe_next AS `fingerprint`, drivepipe_need_image_embedding, `drivepipe_work`
   FROM (
     SELECT `image_id`, `image_url`, `camera`, `width`, `height`, `format`, `mode`, `size_bytes`, `sha256`, `phash`, `prepared_url`,
         `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
         drivepipe_need_image_embedding, SUBSTR(CONCAT(';images=', COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)images=([^;]*)', 2), ''),
         ';image_embedding=', CASE WHEN drivepipe_need_image_embedding = 1 THEN '<hash:image_embedding>' ELSE
         COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') END, ';input=',
-        COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)input=([^;]*)', 2), '')), 2) AS drivepipe_next, CASE WHEN
-        drivepipe_need_image_embedding > 0 THEN CONCAT('todo', CASE WHEN drivepipe_need_image_embedding = 1 THEN '-image_embedding' ELSE ''
-        END) ELSE 'keep' END AS `drivepipe_work`
+        COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)input=([^;]*)', 2), '')), 2) AS drivepipe_next, 'todo' AS `drivepipe_work`
     FROM (
       SELECT o.`image_id`, o.`image_url`, o.`camera`, o.`width`, o.`height`, o.`format`, o.`mode`, o.`size_bytes`, o.`sha256`, o.`phash`,
           o.`prepared_url`, o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`,
@@ -107,14 +110,14 @@ FROM (
         FROM `image_features_features__<run>_units`
         WHERE `drivepipe_work` = 'keep') k ON CONCAT(COALESCE(CAST(o.`image_id` AS STRING), ''), '|', COALESCE(CAST(o.`image_url` AS
             STRING), '')) = k.drivepipe_key
-      WHERE (o.`status` = 'ok' OR (o.`status` IN ('failed', 'skipped') AND o.`error_stage` <> 'image_preparation'))) g) f
-  WHERE `drivepipe_work` <> 'keep') w
+      WHERE (o.`status` = 'ok' OR (o.`status` IN ('failed', 'skipped') AND o.`error_stage` <> 'image_preparation'))) g
+    WHERE drivepipe_need_image_embedding > 0) f) w
 
-SELECT `drivepipe_work`, COUNT(*)
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT))
 FROM `image_features_features__<run>_units`
 GROUP BY `drivepipe_work`
 UNION ALL
-SELECT fate, COUNT(*)
+SELECT fate, COUNT(*), 0
 FROM (
   SELECT CONCAT(CASE WHEN u.k IS NULL THEN 'removed ' ELSE 'stays ' END, o.`status`) AS fate
   FROM (
@@ -126,15 +129,12 @@ FROM (
     FROM `image_features_features__<run>_units`) u ON o.drivepipe_key = u.k) p
 GROUP BY fate
 
-SELECT `drivepipe_work`, COUNT(*)
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_image_embedding)
 FROM `image_features_features__<run>_rows`
 GROUP BY `drivepipe_work`
 
-SELECT `drivepipe_work`, COUNT(*) FROM `image_features_features__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT … -- as above
-
-SELECT `drivepipe_work`, COUNT(*)
-FROM `image_features_features__<run>_rows`
-GROUP BY `drivepipe_work`
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `image_features_features__<run>_units` GRO … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_image_embedding) FROM `imag … -- as above
 
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELSE 1 END),
     COUNT(DISTINCT r.k)
@@ -149,7 +149,7 @@ LEFT JOIN (
 LEFT JOIN (
   SELECT DISTINCT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS k
   FROM `image_features_features__<run>_rows`
-  WHERE `drivepipe_work` LIKE 'todo%') r ON t.row_key = r.k
+  WHERE `drivepipe_work` = 'todo') r ON t.row_key = r.k
 
 SELECT SUM(`image_embedding_total_token`)
 FROM (
@@ -158,7 +158,48 @@ FROM (
   UNION ALL
   SELECT -`image_embedding_total_token` AS `image_embedding_total_token`
   FROM `image_features_features__<run>_rows`
-  WHERE `drivepipe_work` LIKE 'todo%') t
+  WHERE `drivepipe_work` = 'todo') t
+
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*)
+FROM (
+  SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `image_embedding` IS NULL THEN '0' ELSE '1' END, '')
+      AS has, CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT o.`image_id`, o.`image_url`, o.`camera`, o.`width`, o.`height`, o.`format`, o.`mode`, o.`size_bytes`, o.`sha256`, o.`phash`,
+        o.`prepared_url`, o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`,
+        o.`attempt`, o.`fingerprint`
+    FROM (
+      SELECT `image_id`, `image_url`, `camera`, `width`, `height`, `format`, `mode`, `size_bytes`, `sha256`, `phash`, `prepared_url`,
+          `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
+          CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS drivepipe_key,
+          CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS drivepipe_row_key
+      FROM `image_features_features`
+      WHERE `ds`='20261120') o
+    LEFT SEMI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS k
+      FROM `image_features_features__<run>_units`
+      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k
+    LEFT ANTI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS k
+      FROM `image_features_features__<run>_rows`) r ON o.drivepipe_row_key = r.k) c
+  UNION ALL
+  SELECT 'new' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `image_embedding` IS NULL THEN '0' ELSE '1' END, '') AS
+      has, CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT `image_id`, `image_url`, `camera`, `width`, `height`, `format`, `mode`, `size_bytes`, `sha256`, `phash`, `prepared_url`,
+        `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `image_features_features__<run>_staging`) n
+  UNION ALL
+  SELECT 'other' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `image_embedding` IS NULL THEN '0' ELSE '1' END, '') AS
+      has, CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT `image_id`, `image_url`, `camera`, CAST(NULL AS BIGINT) AS `width`, CAST(NULL AS BIGINT) AS `height`, CAST(NULL AS STRING) AS
+        `format`, CAST(NULL AS STRING) AS `mode`, CAST(NULL AS BIGINT) AS `size_bytes`, CAST(NULL AS STRING) AS `sha256`, CAST(NULL AS
+        STRING) AS `phash`, CAST(NULL AS STRING) AS `prepared_url`, CAST(NULL AS STRING) AS `image_embedding`, CAST(NULL AS BIGINT) AS
+        `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `image_features_features__<run>_units`
+    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
+GROUP BY origin, `status`, `error_stage`, `error_type`, has, failed_alone
 
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
 FROM (
@@ -199,47 +240,6 @@ FROM (
         `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
     FROM `image_features_features__<run>_units`
     WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
-
-SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*), has_label_embedding, image_failed
-FROM (
-  SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CASE WHEN `image_embedding` IS NULL THEN 0 ELSE 1 END AS has_embedding,
-      0 AS has_label_embedding, CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS image_failed
-  FROM (
-    SELECT o.`image_id`, o.`image_url`, o.`camera`, o.`width`, o.`height`, o.`format`, o.`mode`, o.`size_bytes`, o.`sha256`, o.`phash`,
-        o.`prepared_url`, o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`,
-        o.`attempt`, o.`fingerprint`
-    FROM (
-      SELECT `image_id`, `image_url`, `camera`, `width`, `height`, `format`, `mode`, `size_bytes`, `sha256`, `phash`, `prepared_url`,
-          `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
-          CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS drivepipe_key,
-          CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS drivepipe_row_key
-      FROM `image_features_features`
-      WHERE `ds`='20261120') o
-    LEFT SEMI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS k
-      FROM `image_features_features__<run>_units`
-      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k
-    LEFT ANTI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS k
-      FROM `image_features_features__<run>_rows`) r ON o.drivepipe_row_key = r.k) c
-  UNION ALL
-  SELECT 'new' AS origin, `status`, `error_stage`, `error_type`, CASE WHEN `image_embedding` IS NULL THEN 0 ELSE 1 END AS has_embedding, 0
-      AS has_label_embedding, CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS image_failed
-  FROM (
-    SELECT `image_id`, `image_url`, `camera`, `width`, `height`, `format`, `mode`, `size_bytes`, `sha256`, `phash`, `prepared_url`,
-        `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `image_features_features__<run>_staging`) n
-  UNION ALL
-  SELECT 'other' AS origin, `status`, `error_stage`, `error_type`, CASE WHEN `image_embedding` IS NULL THEN 0 ELSE 1 END AS has_embedding, 0
-      AS has_label_embedding, CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS image_failed
-  FROM (
-    SELECT `image_id`, `image_url`, `camera`, CAST(NULL AS BIGINT) AS `width`, CAST(NULL AS BIGINT) AS `height`, CAST(NULL AS STRING) AS
-        `format`, CAST(NULL AS STRING) AS `mode`, CAST(NULL AS BIGINT) AS `size_bytes`, CAST(NULL AS STRING) AS `sha256`, CAST(NULL AS
-        STRING) AS `phash`, CAST(NULL AS STRING) AS `prepared_url`, CAST(NULL AS STRING) AS `image_embedding`, CAST(NULL AS BIGINT) AS
-        `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `image_features_features__<run>_units`
-    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
-GROUP BY origin, `status`, `error_stage`, `error_type`, has_embedding, has_label_embedding, image_failed
 
 INSERT OVERWRITE TABLE `image_features_features` PARTITION (`ds`='20261120')
 SELECT `image_id`, `image_url`, `camera`, `width`, `height`, `format`, `mode`, `size_bytes`, `sha256`, `phash`, `prepared_url`,
@@ -295,23 +295,15 @@ CREATE TABLE IF NOT EXISTS `image_features_features` (`image_id` STRING, `image_
 CREATE TABLE `image_features_features__<run>_units` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `status` ST … -- as above
 CREATE TABLE `image_features_features__<run>_rows` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `width` BIGI … -- as above
 CREATE TABLE `image_features_features__<run>_staging` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `width` B … -- as above
-INSERT INTO TABLE `image_features_features__<run>_units` PARTITION (`drivepipe_work`) SELECT `image_id`, `image_url`, `c … -- as above
-INSERT INTO TABLE `image_features_features__<run>_rows` PARTITION (`drivepipe_work`) SELECT `image_id`, `image_url`, `ca … -- as above
-SELECT `drivepipe_work`, COUNT(*) FROM `image_features_features__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT … -- as above
-
-SELECT `drivepipe_work`, COUNT(*)
-FROM `image_features_features__<run>_rows`
-GROUP BY `drivepipe_work`
-
-SELECT `drivepipe_work`, COUNT(*) FROM `image_features_features__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT … -- as above
-
-SELECT `drivepipe_work`, COUNT(*)
-FROM `image_features_features__<run>_rows`
-GROUP BY `drivepipe_work`
-
+INSERT INTO TABLE `image_features_features__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `image_id … -- as above
+INSERT INTO TABLE `image_features_features__<run>_rows` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `image_id` … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `image_features_features__<run>_units` GRO … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_image_embedding) FROM `imag … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `image_features_features__<run>_units` GRO … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_image_embedding) FROM `imag … -- as above
 SELECT SUM(`image_embedding_total_token`) FROM (SELECT `image_embedding_total_token` FROM `image_features_features__<run … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT CONCAT(COALESCE(CAST(`image_id` AS STRIN … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*), has_label_embedding, image_failed FROM (S … -- as above
 INSERT OVERWRITE TABLE `image_features_features` PARTITION (`ds`='20261120') SELECT `image_id`, `image_url`, `camera`, ` … -- as above
 DROP TABLE IF EXISTS `image_features_features__<run>_units`
 DROP TABLE IF EXISTS `image_features_features__<run>_rows`
@@ -325,24 +317,16 @@ CREATE TABLE IF NOT EXISTS `image_features_features` (`image_id` STRING, `image_
 CREATE TABLE `image_features_features__<run>_units` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `status` ST … -- as above
 CREATE TABLE `image_features_features__<run>_rows` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `width` BIGI … -- as above
 CREATE TABLE `image_features_features__<run>_staging` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `width` B … -- as above
-INSERT INTO TABLE `image_features_features__<run>_units` PARTITION (`drivepipe_work`) SELECT `image_id`, `image_url`, `c … -- as above
-INSERT INTO TABLE `image_features_features__<run>_rows` PARTITION (`drivepipe_work`) SELECT `image_id`, `image_url`, `ca … -- as above
-SELECT `drivepipe_work`, COUNT(*) FROM `image_features_features__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT … -- as above
-
-SELECT `drivepipe_work`, COUNT(*)
-FROM `image_features_features__<run>_rows`
-GROUP BY `drivepipe_work`
-
-SELECT `drivepipe_work`, COUNT(*) FROM `image_features_features__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT … -- as above
-
-SELECT `drivepipe_work`, COUNT(*)
-FROM `image_features_features__<run>_rows`
-GROUP BY `drivepipe_work`
-
+INSERT INTO TABLE `image_features_features__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `image_id … -- as above
+INSERT INTO TABLE `image_features_features__<run>_rows` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `image_id` … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `image_features_features__<run>_units` GRO … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_image_embedding) FROM `imag … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `image_features_features__<run>_units` GRO … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_image_embedding) FROM `imag … -- as above
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELS … -- as above
 SELECT SUM(`image_embedding_total_token`) FROM (SELECT `image_embedding_total_token` FROM `image_features_features__<run … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT CONCAT(COALESCE(CAST(`image_id` AS STRIN … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*), has_label_embedding, image_failed FROM (S … -- as above
 INSERT OVERWRITE TABLE `image_features_features` PARTITION (`ds`='20261120') SELECT `image_id`, `image_url`, `camera`, ` … -- as above
 SELECT SUM(CASE WHEN `status` = 'ok' OR (`status` = 'failed' AND `error_stage` IN ('image_embedding')) THEN 1 ELSE 0 END … -- as above
 

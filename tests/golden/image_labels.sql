@@ -2,7 +2,7 @@
 
 CREATE TABLE `image_labels_labels__<partition>_lock` (`owner` STRING COMMENT 'see the table\'s comment') COMMENT
     '{"task": {"dag_id": "dag", "run_id": "run1", "task_id": "labels", "map_index": -1, "try_number": 1}, "installation": "<airflow>", "process": null}'
-    LIFECYCLE 1
+    LIFECYCLE 7
 
 CREATE TABLE IF NOT EXISTS `image_labels_labels` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `label_text` STRING COMMENT
     'the model\'s answer, a JSON object when a label schema is set', `label_json_valid` BOOLEAN COMMENT
@@ -18,17 +18,20 @@ CREATE TABLE IF NOT EXISTS `image_labels_labels` (`image_id` STRING, `image_url`
 CREATE TABLE `image_labels_labels__<run>_units` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `label_text` STRING,
     `label_json_valid` BOOLEAN, `label_input_token` BIGINT, `label_output_token` BIGINT, `label_normalised` BIGINT, `image_embedding`
     STRING, `image_embedding_total_token` BIGINT, `status` STRING, `error_stage` STRING, `error_type` STRING, `error_msg` STRING, `attempt`
-    BIGINT, `fingerprint` STRING) PARTITIONED BY (`drivepipe_work` STRING) LIFECYCLE 1
+    BIGINT, `fingerprint` STRING, `drivepipe_need_label` BIGINT, `drivepipe_need_image_embedding` BIGINT) PARTITIONED BY (`drivepipe_work`
+    STRING, `drivepipe_wave` STRING) LIFECYCLE 7
 
 CREATE TABLE `image_labels_labels__<run>_staging` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `label_text` STRING,
     `label_json_valid` BOOLEAN, `label_input_token` BIGINT, `label_output_token` BIGINT, `label_normalised` BIGINT, `image_embedding`
     STRING, `image_embedding_total_token` BIGINT, `status` STRING, `error_stage` STRING, `error_type` STRING, `error_msg` STRING, `attempt`
-    BIGINT, `fingerprint` STRING) LIFECYCLE 1
+    BIGINT, `fingerprint` STRING) PARTITIONED BY (`drivepipe_wave` STRING) LIFECYCLE 7
 
-INSERT INTO TABLE `image_labels_labels__<run>_units` PARTITION (`drivepipe_work`)
+INSERT INTO TABLE `image_labels_labels__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`)
 SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`,
     `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
-    `drivepipe_work`
+    `drivepipe_need_label`, `drivepipe_need_image_embedding`, `drivepipe_work`, CASE WHEN `drivepipe_work` IN ('run', 'todo') THEN
+    CAST(CAST(FLOOR((ROW_NUMBER() OVER (PARTITION BY `drivepipe_work` ORDER BY `image_id`, `image_url`) - 1) / 10000) AS BIGINT) AS STRING)
+    ELSE '0' END AS `drivepipe_wave`
 FROM (
   SELECT `image_id`, `image_url`, `camera`, CASE WHEN drivepipe_need_label = 1 OR `drivepipe_work` IN ('skip', 'budget', 'earlier',
       'foreign') THEN NULL ELSE `label_text` END AS `label_text`, CASE WHEN drivepipe_need_label = 1 OR `drivepipe_work` IN ('skip',
@@ -47,16 +50,15 @@ FROM (
       WHEN `drivepipe_work` = 'budget' THEN 'not tried: beyond max_rows or max_calls of the run; the next run takes it up' ELSE
       'not tried: this run works on the first None input units' END ELSE '' END AS `error_msg`, CASE WHEN `drivepipe_work` IN ('skip',
       'budget') THEN CAST(0 AS BIGINT) ELSE CAST(CASE WHEN `fingerprint` = drivepipe_next THEN `attempt` + 1 ELSE 1 END AS BIGINT) END AS
-      `attempt`, CASE WHEN `drivepipe_work` IN ('skip', 'budget') THEN drivepipe_next ELSE drivepipe_next END AS `fingerprint`,
-      `drivepipe_work`
+      `attempt`, CASE WHEN `drivepipe_work` IN ('skip', 'budget') THEN drivepipe_next ELSE drivepipe_next END AS `fingerprint`, CASE WHEN
+      `drivepipe_work` = 'todo' THEN drivepipe_need_label ELSE 0 END AS drivepipe_need_label, CASE WHEN `drivepipe_work` = 'todo' THEN
+      drivepipe_need_image_embedding ELSE 0 END AS drivepipe_need_image_embedding, `drivepipe_work`
   FROM (
     SELECT s.*, SUBSTR(CONCAT(';label=', CASE WHEN drivepipe_need_label = 1 THEN '<hash:label>' ELSE COALESCE(REGEXP_EXTRACT(`fingerprint`,
         '(^|;)label=([^;]*)', 2), '') END, ';image_embedding=', CASE WHEN drivepipe_need_image_embedding = 1 THEN '<hash:image_embedding>'
         ELSE COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') END, ';input=', drivepipe_identity), 2) AS
         drivepipe_next, CASE WHEN s.drivepipe_nth > 1 THEN 'duplicate' WHEN SUBSTR(COALESCE(s.`image_url`, ''), 1, <length>) <>
-        'oss://<endpoint>/' THEN 'foreign' WHEN drivepipe_need_label + drivepipe_need_image_embedding > 0 THEN CASE WHEN
-        drivepipe_need_label + drivepipe_need_image_embedding > 0 THEN CONCAT('todo', CASE WHEN drivepipe_need_label = 1 THEN '-label' ELSE
-        '' END, CASE WHEN drivepipe_need_image_embedding = 1 THEN '-image_embedding' ELSE '' END) ELSE 'keep' END ELSE 'keep' END AS
+        'oss://<endpoint>/' THEN 'foreign' WHEN drivepipe_need_label + drivepipe_need_image_embedding > 0 THEN 'todo' ELSE 'keep' END AS
         `drivepipe_work`
     FROM (
       SELECT s.`image_id`, s.`image_url`, s.`camera`, s.`drivepipe_identity`, s.`drivepipe_usable`, s.`drivepipe_nth`, d.`label_text`,
@@ -90,11 +92,11 @@ FROM (
         FROM `image_labels_labels`
         WHERE `ds`='20261120') d ON s.drivepipe_key = d.drivepipe_key) s) u) w
 
-SELECT `drivepipe_work`, COUNT(*)
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_image_embedding)
 FROM `image_labels_labels__<run>_units`
 GROUP BY `drivepipe_work`
 UNION ALL
-SELECT fate, COUNT(*)
+SELECT fate, COUNT(*), 0, 0, 0
 FROM (
   SELECT CONCAT(CASE WHEN u.k IS NULL THEN 'removed ' ELSE 'stays ' END, o.`status`) AS fate
   FROM (
@@ -106,7 +108,7 @@ FROM (
     FROM `image_labels_labels__<run>_units`) u ON o.drivepipe_key = u.k) p
 GROUP BY fate
 
-SELECT `drivepipe_work`, COUNT(*) FROM `image_labels_labels__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fat … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
 
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELSE 1 END),
     COUNT(DISTINCT r.k)
@@ -122,7 +124,7 @@ LEFT JOIN (
 LEFT JOIN (
   SELECT DISTINCT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS k
   FROM `image_labels_labels__<run>_units`
-  WHERE `drivepipe_work` LIKE 'todo%') r ON t.row_key = r.k
+  WHERE `drivepipe_work` = 'todo') r ON t.row_key = r.k
 
 SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_normalised`)
 FROM (
@@ -132,7 +134,46 @@ FROM (
   SELECT -`label_input_token` AS `label_input_token`, -`label_output_token` AS `label_output_token`, -`image_embedding_total_token` AS
       `image_embedding_total_token`, CAST(NULL AS BIGINT) AS `label_normalised`
   FROM `image_labels_labels__<run>_units`
-  WHERE `drivepipe_work` LIKE 'todo%') t
+  WHERE `drivepipe_work` = 'todo') t
+
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*)
+FROM (
+  SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
+      `image_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT o.`image_id`, o.`image_url`, o.`camera`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`,
+        o.`label_normalised`, o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`,
+        o.`error_msg`, o.`attempt`, o.`fingerprint`
+    FROM (
+      SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
+          `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`,
+          `attempt`, `fingerprint`, CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS
+          drivepipe_key, CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS
+          drivepipe_row_key
+      FROM `image_labels_labels`
+      WHERE `ds`='20261120') o
+    LEFT SEMI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS k
+      FROM `image_labels_labels__<run>_units`
+      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k) c
+  UNION ALL
+  SELECT 'new' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
+      `image_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
+        `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`,
+        `fingerprint`
+    FROM `image_labels_labels__<run>_staging`) n
+  UNION ALL
+  SELECT 'other' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
+      `image_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
+        `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`,
+        `fingerprint`
+    FROM `image_labels_labels__<run>_units`
+    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
+GROUP BY origin, `status`, `error_stage`, `error_type`, has, failed_alone
 
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
 FROM (
@@ -171,45 +212,6 @@ FROM (
         `fingerprint`
     FROM `image_labels_labels__<run>_units`
     WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
-
-SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*), has_label_embedding, image_failed
-FROM (
-  SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CASE WHEN `image_embedding` IS NULL THEN 0 ELSE 1 END AS has_embedding,
-      0 AS has_label_embedding, CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS image_failed
-  FROM (
-    SELECT o.`image_id`, o.`image_url`, o.`camera`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`,
-        o.`label_normalised`, o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`,
-        o.`error_msg`, o.`attempt`, o.`fingerprint`
-    FROM (
-      SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
-          `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`,
-          `attempt`, `fingerprint`, CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS
-          drivepipe_key, CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS
-          drivepipe_row_key
-      FROM `image_labels_labels`
-      WHERE `ds`='20261120') o
-    LEFT SEMI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS k
-      FROM `image_labels_labels__<run>_units`
-      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k) c
-  UNION ALL
-  SELECT 'new' AS origin, `status`, `error_stage`, `error_type`, CASE WHEN `image_embedding` IS NULL THEN 0 ELSE 1 END AS has_embedding, 0
-      AS has_label_embedding, CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS image_failed
-  FROM (
-    SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
-        `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`,
-        `fingerprint`
-    FROM `image_labels_labels__<run>_staging`) n
-  UNION ALL
-  SELECT 'other' AS origin, `status`, `error_stage`, `error_type`, CASE WHEN `image_embedding` IS NULL THEN 0 ELSE 1 END AS has_embedding, 0
-      AS has_label_embedding, CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS image_failed
-  FROM (
-    SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
-        `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`,
-        `fingerprint`
-    FROM `image_labels_labels__<run>_units`
-    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
-GROUP BY origin, `status`, `error_stage`, `error_type`, has_embedding, has_label_embedding, image_failed
 
 INSERT OVERWRITE TABLE `image_labels_labels` PARTITION (`ds`='20261120')
 SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`,
@@ -259,12 +261,12 @@ CREATE TABLE `image_labels_labels__<partition>_lock` (`owner` STRING COMMENT 'se
 CREATE TABLE IF NOT EXISTS `image_labels_labels` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `label_text` S … -- as above
 CREATE TABLE `image_labels_labels__<run>_units` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `label_text` ST … -- as above
 CREATE TABLE `image_labels_labels__<run>_staging` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `label_text`  … -- as above
-INSERT INTO TABLE `image_labels_labels__<run>_units` PARTITION (`drivepipe_work`) SELECT `image_id`, `image_url`, `camer … -- as above
-SELECT `drivepipe_work`, COUNT(*) FROM `image_labels_labels__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fat … -- as above
-SELECT `drivepipe_work`, COUNT(*) FROM `image_labels_labels__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fat … -- as above
+INSERT INTO TABLE `image_labels_labels__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `image_id`, ` … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
 SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_normalised`)  … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT CONCAT(COALESCE(CAST(`image_id` AS STRIN … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*), has_label_embedding, image_failed FROM (S … -- as above
 INSERT OVERWRITE TABLE `image_labels_labels` PARTITION (`ds`='20261120') SELECT `image_id`, `image_url`, `camera`, `labe … -- as above
 DROP TABLE IF EXISTS `image_labels_labels__<run>_units`
 DROP TABLE IF EXISTS `image_labels_labels__<run>_rows`
@@ -277,13 +279,13 @@ CREATE TABLE `image_labels_labels__<partition>_lock` (`owner` STRING COMMENT 'se
 CREATE TABLE IF NOT EXISTS `image_labels_labels` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `label_text` S … -- as above
 CREATE TABLE `image_labels_labels__<run>_units` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `label_text` ST … -- as above
 CREATE TABLE `image_labels_labels__<run>_staging` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `label_text`  … -- as above
-INSERT INTO TABLE `image_labels_labels__<run>_units` PARTITION (`drivepipe_work`) SELECT `image_id`, `image_url`, `camer … -- as above
-SELECT `drivepipe_work`, COUNT(*) FROM `image_labels_labels__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fat … -- as above
-SELECT `drivepipe_work`, COUNT(*) FROM `image_labels_labels__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fat … -- as above
+INSERT INTO TABLE `image_labels_labels__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `image_id`, ` … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELS … -- as above
 SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_normalised`)  … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT CONCAT(COALESCE(CAST(`image_id` AS STRIN … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*), has_label_embedding, image_failed FROM (S … -- as above
 INSERT OVERWRITE TABLE `image_labels_labels` PARTITION (`ds`='20261120') SELECT `image_id`, `image_url`, `camera`, `labe … -- as above
 SELECT SUM(CASE WHEN `status` = 'ok' OR (`status` = 'failed' AND `error_stage` IN ('label', 'image_embedding')) THEN 1 E … -- as above
 
@@ -303,13 +305,13 @@ CREATE TABLE `image_labels_labels__<partition>_lock` (`owner` STRING COMMENT 'se
 CREATE TABLE IF NOT EXISTS `image_labels_labels` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `label_text` S … -- as above
 CREATE TABLE `image_labels_labels__<run>_units` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `label_text` ST … -- as above
 CREATE TABLE `image_labels_labels__<run>_staging` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `label_text`  … -- as above
-INSERT INTO TABLE `image_labels_labels__<run>_units` PARTITION (`drivepipe_work`) SELECT `image_id`, `image_url`, `camer … -- as above
-SELECT `drivepipe_work`, COUNT(*) FROM `image_labels_labels__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fat … -- as above
-SELECT `drivepipe_work`, COUNT(*) FROM `image_labels_labels__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fat … -- as above
+INSERT INTO TABLE `image_labels_labels__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `image_id`, ` … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELS … -- as above
 SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_normalised`)  … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT CONCAT(COALESCE(CAST(`image_id` AS STRIN … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*), has_label_embedding, image_failed FROM (S … -- as above
 
 CREATE TABLE IF NOT EXISTS `image_labels_labels__kept` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `label_text` STRING,
     `label_json_valid` BOOLEAN, `label_input_token` BIGINT, `label_output_token` BIGINT, `label_normalised` BIGINT, `image_embedding`
@@ -377,7 +379,7 @@ CREATE TABLE `image_labels_labels__<run>_staging` (`image_id` STRING, `image_url
 CREATE TABLE `image_labels_labels__<run>_earlier` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `label_text` STRING,
     `label_json_valid` BOOLEAN, `label_input_token` BIGINT, `label_output_token` BIGINT, `label_normalised` BIGINT, `image_embedding`
     STRING, `image_embedding_total_token` BIGINT, `status` STRING, `error_stage` STRING, `error_type` STRING, `error_msg` STRING, `attempt`
-    BIGINT, `fingerprint` STRING) LIFECYCLE 1
+    BIGINT, `fingerprint` STRING) LIFECYCLE 7
 
 INSERT INTO TABLE `image_labels_labels__<run>_earlier`
 SELECT o.`image_id`, o.`image_url`, o.`camera`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`,
@@ -392,22 +394,24 @@ FROM (
 LEFT ANTI JOIN (
   SELECT k.drivepipe_key AS k
   FROM (
-    SELECT drivepipe_key, SUM(CASE WHEN `status` = 'ok' AND COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)label=([^;]*)', 2), '') =
-        '<hash:label>' AND COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' THEN 1
-        ELSE 0 END) AS current
+    SELECT drivepipe_key, SUM(CASE WHEN `status` = 'ok' THEN 1 ELSE 0 END + CASE WHEN `label_text` IS NOT NULL AND `error_stage` <> 'label'
+        AND COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' THEN 1 ELSE 0 END + CASE WHEN
+        `image_embedding` IS NOT NULL AND `error_stage` <> 'image_embedding' AND COALESCE(REGEXP_EXTRACT(`fingerprint`,
+        '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' THEN 1 ELSE 0 END) AS current
     FROM (
-      SELECT `status`, `fingerprint`, CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS
-          drivepipe_key
+      SELECT `status`, `error_stage`, `fingerprint`, `label_text`, `image_embedding`, CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|',
+          COALESCE(CAST(`image_url` AS STRING), '')) AS drivepipe_key
       FROM `image_labels_labels__kept`
       WHERE `ds`='20261120') a
     GROUP BY drivepipe_key) k
   LEFT JOIN (
-    SELECT drivepipe_key, SUM(CASE WHEN `status` = 'ok' AND COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)label=([^;]*)', 2), '') =
-        '<hash:label>' AND COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' THEN 1
-        ELSE 0 END) AS current
+    SELECT drivepipe_key, SUM(CASE WHEN `status` = 'ok' THEN 1 ELSE 0 END + CASE WHEN `label_text` IS NOT NULL AND `error_stage` <> 'label'
+        AND COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' THEN 1 ELSE 0 END + CASE WHEN
+        `image_embedding` IS NOT NULL AND `error_stage` <> 'image_embedding' AND COALESCE(REGEXP_EXTRACT(`fingerprint`,
+        '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' THEN 1 ELSE 0 END) AS current
     FROM (
-      SELECT `status`, `fingerprint`, CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS
-          drivepipe_key
+      SELECT `status`, `error_stage`, `fingerprint`, `label_text`, `image_embedding`, CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|',
+          COALESCE(CAST(`image_url` AS STRING), '')) AS drivepipe_key
       FROM `image_labels_labels`
       WHERE `ds`='20261120') b
     GROUP BY drivepipe_key) p ON k.drivepipe_key = p.drivepipe_key
@@ -425,31 +429,35 @@ FROM (
 LEFT SEMI JOIN (
   SELECT k.drivepipe_key AS k
   FROM (
-    SELECT drivepipe_key, SUM(CASE WHEN `status` = 'ok' AND COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)label=([^;]*)', 2), '') =
-        '<hash:label>' AND COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' THEN 1
-        ELSE 0 END) AS current
+    SELECT drivepipe_key, SUM(CASE WHEN `status` = 'ok' THEN 1 ELSE 0 END + CASE WHEN `label_text` IS NOT NULL AND `error_stage` <> 'label'
+        AND COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' THEN 1 ELSE 0 END + CASE WHEN
+        `image_embedding` IS NOT NULL AND `error_stage` <> 'image_embedding' AND COALESCE(REGEXP_EXTRACT(`fingerprint`,
+        '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' THEN 1 ELSE 0 END) AS current
     FROM (
-      SELECT `status`, `fingerprint`, CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS
-          drivepipe_key
+      SELECT `status`, `error_stage`, `fingerprint`, `label_text`, `image_embedding`, CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|',
+          COALESCE(CAST(`image_url` AS STRING), '')) AS drivepipe_key
       FROM `image_labels_labels__kept`
       WHERE `ds`='20261120') a
     GROUP BY drivepipe_key) k
   LEFT JOIN (
-    SELECT drivepipe_key, SUM(CASE WHEN `status` = 'ok' AND COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)label=([^;]*)', 2), '') =
-        '<hash:label>' AND COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' THEN 1
-        ELSE 0 END) AS current
+    SELECT drivepipe_key, SUM(CASE WHEN `status` = 'ok' THEN 1 ELSE 0 END + CASE WHEN `label_text` IS NOT NULL AND `error_stage` <> 'label'
+        AND COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' THEN 1 ELSE 0 END + CASE WHEN
+        `image_embedding` IS NOT NULL AND `error_stage` <> 'image_embedding' AND COALESCE(REGEXP_EXTRACT(`fingerprint`,
+        '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' THEN 1 ELSE 0 END) AS current
     FROM (
-      SELECT `status`, `fingerprint`, CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS
-          drivepipe_key
+      SELECT `status`, `error_stage`, `fingerprint`, `label_text`, `image_embedding`, CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|',
+          COALESCE(CAST(`image_url` AS STRING), '')) AS drivepipe_key
       FROM `image_labels_labels`
       WHERE `ds`='20261120') b
     GROUP BY drivepipe_key) p ON k.drivepipe_key = p.drivepipe_key
   WHERE p.drivepipe_key IS NULL OR k.current > p.current) d ON r.drivepipe_key = d.k
 
-INSERT INTO TABLE `image_labels_labels__<run>_units` PARTITION (`drivepipe_work`)
+INSERT INTO TABLE `image_labels_labels__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`)
 SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`,
     `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
-    `drivepipe_work`
+    `drivepipe_need_label`, `drivepipe_need_image_embedding`, `drivepipe_work`, CASE WHEN `drivepipe_work` IN ('run', 'todo') THEN
+    CAST(CAST(FLOOR((ROW_NUMBER() OVER (PARTITION BY `drivepipe_work` ORDER BY `image_id`, `image_url`) - 1) / 10000) AS BIGINT) AS STRING)
+    ELSE '0' END AS `drivepipe_wave`
 FROM (
   SELECT `image_id`, `image_url`, `camera`, CASE WHEN drivepipe_need_label = 1 OR `drivepipe_work` IN ('skip', 'budget', 'earlier',
       'foreign') THEN NULL ELSE `label_text` END AS `label_text`, CASE WHEN drivepipe_need_label = 1 OR `drivepipe_work` IN ('skip',
@@ -468,16 +476,15 @@ FROM (
       WHEN `drivepipe_work` = 'budget' THEN 'not tried: beyond max_rows or max_calls of the run; the next run takes it up' ELSE
       'not tried: this run works on the first None input units' END ELSE '' END AS `error_msg`, CASE WHEN `drivepipe_work` IN ('skip',
       'budget') THEN CAST(0 AS BIGINT) ELSE CAST(CASE WHEN `fingerprint` = drivepipe_next THEN `attempt` + 1 ELSE 1 END AS BIGINT) END AS
-      `attempt`, CASE WHEN `drivepipe_work` IN ('skip', 'budget') THEN drivepipe_next ELSE drivepipe_next END AS `fingerprint`,
-      `drivepipe_work`
+      `attempt`, CASE WHEN `drivepipe_work` IN ('skip', 'budget') THEN drivepipe_next ELSE drivepipe_next END AS `fingerprint`, CASE WHEN
+      `drivepipe_work` = 'todo' THEN drivepipe_need_label ELSE 0 END AS drivepipe_need_label, CASE WHEN `drivepipe_work` = 'todo' THEN
+      drivepipe_need_image_embedding ELSE 0 END AS drivepipe_need_image_embedding, `drivepipe_work`
   FROM (
     SELECT s.*, SUBSTR(CONCAT(';label=', CASE WHEN drivepipe_need_label = 1 THEN '<hash:label>' ELSE COALESCE(REGEXP_EXTRACT(`fingerprint`,
         '(^|;)label=([^;]*)', 2), '') END, ';image_embedding=', CASE WHEN drivepipe_need_image_embedding = 1 THEN '<hash:image_embedding>'
         ELSE COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') END, ';input=', drivepipe_identity), 2) AS
         drivepipe_next, CASE WHEN s.drivepipe_nth > 1 THEN 'duplicate' WHEN SUBSTR(COALESCE(s.`image_url`, ''), 1, <length>) <>
-        'oss://<endpoint>/' THEN 'foreign' WHEN drivepipe_need_label + drivepipe_need_image_embedding > 0 THEN CASE WHEN
-        drivepipe_need_label + drivepipe_need_image_embedding > 0 THEN CONCAT('todo', CASE WHEN drivepipe_need_label = 1 THEN '-label' ELSE
-        '' END, CASE WHEN drivepipe_need_image_embedding = 1 THEN '-image_embedding' ELSE '' END) ELSE 'keep' END ELSE 'keep' END AS
+        'oss://<endpoint>/' THEN 'foreign' WHEN drivepipe_need_label + drivepipe_need_image_embedding > 0 THEN 'todo' ELSE 'keep' END AS
         `drivepipe_work`
     FROM (
       SELECT s.`image_id`, s.`image_url`, s.`camera`, s.`drivepipe_identity`, s.`drivepipe_usable`, s.`drivepipe_nth`, d.`label_text`,
@@ -511,10 +518,49 @@ FROM (
         FROM `image_labels_labels__<run>_earlier`
         WHERE 1 = 1) d ON s.drivepipe_key = d.drivepipe_key) s) u) w
 
-SELECT `drivepipe_work`, COUNT(*) FROM `image_labels_labels__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fat … -- as above
-SELECT `drivepipe_work`, COUNT(*) FROM `image_labels_labels__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELECT fat … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELS … -- as above
 SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_normalised`)  … -- as above
+
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*)
+FROM (
+  SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
+      `image_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT o.`image_id`, o.`image_url`, o.`camera`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`,
+        o.`label_normalised`, o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`,
+        o.`error_msg`, o.`attempt`, o.`fingerprint`
+    FROM (
+      SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
+          `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`,
+          `attempt`, `fingerprint`, CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS
+          drivepipe_key, CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS
+          drivepipe_row_key
+      FROM `image_labels_labels__<run>_earlier`
+      WHERE 1 = 1) o
+    LEFT SEMI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS k
+      FROM `image_labels_labels__<run>_units`
+      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k) c
+  UNION ALL
+  SELECT 'new' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
+      `image_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
+        `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`,
+        `fingerprint`
+    FROM `image_labels_labels__<run>_staging`) n
+  UNION ALL
+  SELECT 'other' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
+      `image_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
+        `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`,
+        `fingerprint`
+    FROM `image_labels_labels__<run>_units`
+    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
+GROUP BY origin, `status`, `error_stage`, `error_type`, has, failed_alone
 
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
 FROM (
@@ -553,45 +599,6 @@ FROM (
         `fingerprint`
     FROM `image_labels_labels__<run>_units`
     WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
-
-SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*), has_label_embedding, image_failed
-FROM (
-  SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CASE WHEN `image_embedding` IS NULL THEN 0 ELSE 1 END AS has_embedding,
-      0 AS has_label_embedding, CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS image_failed
-  FROM (
-    SELECT o.`image_id`, o.`image_url`, o.`camera`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`,
-        o.`label_normalised`, o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`,
-        o.`error_msg`, o.`attempt`, o.`fingerprint`
-    FROM (
-      SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
-          `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`,
-          `attempt`, `fingerprint`, CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS
-          drivepipe_key, CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS
-          drivepipe_row_key
-      FROM `image_labels_labels__<run>_earlier`
-      WHERE 1 = 1) o
-    LEFT SEMI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS k
-      FROM `image_labels_labels__<run>_units`
-      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k) c
-  UNION ALL
-  SELECT 'new' AS origin, `status`, `error_stage`, `error_type`, CASE WHEN `image_embedding` IS NULL THEN 0 ELSE 1 END AS has_embedding, 0
-      AS has_label_embedding, CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS image_failed
-  FROM (
-    SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
-        `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`,
-        `fingerprint`
-    FROM `image_labels_labels__<run>_staging`) n
-  UNION ALL
-  SELECT 'other' AS origin, `status`, `error_stage`, `error_type`, CASE WHEN `image_embedding` IS NULL THEN 0 ELSE 1 END AS has_embedding, 0
-      AS has_label_embedding, CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS image_failed
-  FROM (
-    SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
-        `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`,
-        `fingerprint`
-    FROM `image_labels_labels__<run>_units`
-    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
-GROUP BY origin, `status`, `error_stage`, `error_type`, has_embedding, has_label_embedding, image_failed
 
 INSERT OVERWRITE TABLE `image_labels_labels` PARTITION (`ds`='20261120')
 SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`,

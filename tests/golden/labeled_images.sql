@@ -2,7 +2,7 @@
 
 CREATE TABLE `labeled_images_embeddings__<partition>_lock` (`owner` STRING COMMENT 'see the table\'s comment') COMMENT
     '{"task": {"dag_id": "dag", "run_id": "run1", "task_id": "embeddings", "map_index": -1, "try_number": 1}, "installation": "<airflow>", "process": null}'
-    LIFECYCLE 1
+    LIFECYCLE 7
 
 CREATE TABLE IF NOT EXISTS `labeled_images_embeddings` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `label_text` STRING,
     `image_embedding` STRING COMMENT 'JSON array of floats', `image_embedding_total_token` BIGINT COMMENT
@@ -15,16 +15,21 @@ CREATE TABLE IF NOT EXISTS `labeled_images_embeddings` (`image_id` STRING, `imag
 
 CREATE TABLE `labeled_images_embeddings__<run>_units` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `label_text` STRING,
     `image_embedding` STRING, `image_embedding_total_token` BIGINT, `label_embedding` STRING, `label_embedding_total_token` BIGINT, `status`
-    STRING, `error_stage` STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING) PARTITIONED BY
-    (`drivepipe_work` STRING) LIFECYCLE 1
+    STRING, `error_stage` STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING,
+    `drivepipe_need_image_embedding` BIGINT, `drivepipe_need_label_embedding` BIGINT) PARTITIONED BY (`drivepipe_work` STRING,
+    `drivepipe_wave` STRING) LIFECYCLE 7
 
 CREATE TABLE `labeled_images_embeddings__<run>_staging` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `label_text` STRING,
     `image_embedding` STRING, `image_embedding_total_token` BIGINT, `label_embedding` STRING, `label_embedding_total_token` BIGINT, `status`
-    STRING, `error_stage` STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING) LIFECYCLE 1
+    STRING, `error_stage` STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING) PARTITIONED BY
+    (`drivepipe_wave` STRING) LIFECYCLE 7
 
-INSERT INTO TABLE `labeled_images_embeddings__<run>_units` PARTITION (`drivepipe_work`)
+INSERT INTO TABLE `labeled_images_embeddings__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`)
 SELECT `image_id`, `image_url`, `camera`, `label_text`, `image_embedding`, `image_embedding_total_token`, `label_embedding`,
-    `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`, `drivepipe_work`
+    `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
+    `drivepipe_need_image_embedding`, `drivepipe_need_label_embedding`, `drivepipe_work`, CASE WHEN `drivepipe_work` IN ('run', 'todo') THEN
+    CAST(CAST(FLOOR((ROW_NUMBER() OVER (PARTITION BY `drivepipe_work` ORDER BY `image_id`, `image_url`) - 1) / 10000) AS BIGINT) AS STRING)
+    ELSE '0' END AS `drivepipe_wave`
 FROM (
   SELECT `image_id`, `image_url`, `camera`, `label_text`, CASE WHEN drivepipe_need_image_embedding = 1 OR `drivepipe_work` IN ('skip',
       'budget', 'earlier', 'foreign') THEN NULL ELSE `image_embedding` END AS `image_embedding`, CASE WHEN drivepipe_need_image_embedding =
@@ -40,18 +45,17 @@ FROM (
       = 'budget' THEN 'not tried: beyond max_rows or max_calls of the run; the next run takes it up' ELSE
       'not tried: this run works on the first None input units' END ELSE '' END AS `error_msg`, CASE WHEN `drivepipe_work` IN ('skip',
       'budget') THEN CAST(0 AS BIGINT) ELSE CAST(CASE WHEN `fingerprint` = drivepipe_next THEN `attempt` + 1 ELSE 1 END AS BIGINT) END AS
-      `attempt`, CASE WHEN `drivepipe_work` IN ('skip', 'budget') THEN drivepipe_next ELSE drivepipe_next END AS `fingerprint`,
-      `drivepipe_work`
+      `attempt`, CASE WHEN `drivepipe_work` IN ('skip', 'budget') THEN drivepipe_next ELSE drivepipe_next END AS `fingerprint`, CASE WHEN
+      `drivepipe_work` = 'todo' THEN drivepipe_need_image_embedding ELSE 0 END AS drivepipe_need_image_embedding, CASE WHEN `drivepipe_work`
+      = 'todo' THEN drivepipe_need_label_embedding ELSE 0 END AS drivepipe_need_label_embedding, `drivepipe_work`
   FROM (
     SELECT s.*, SUBSTR(CONCAT(';image_embedding=', CASE WHEN drivepipe_need_image_embedding = 1 THEN '<hash:image_embedding>' ELSE
         COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') END, ';label_embedding=', CASE WHEN
         drivepipe_need_label_embedding = 1 THEN SUBSTR(MD5(CONCAT('<hash:label_embedding>', COALESCE(s.`label_text`, ''))), 1, 16) ELSE
         COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)label_embedding=([^;]*)', 2), '') END, ';input=', drivepipe_identity), 2) AS
         drivepipe_next, CASE WHEN s.drivepipe_nth > 1 THEN 'duplicate' WHEN SUBSTR(COALESCE(s.`image_url`, ''), 1, <length>) <>
-        'oss://<endpoint>/' THEN 'foreign' WHEN drivepipe_need_image_embedding + drivepipe_need_label_embedding > 0 THEN CASE WHEN
-        drivepipe_need_image_embedding + drivepipe_need_label_embedding > 0 THEN CONCAT('todo', CASE WHEN drivepipe_need_image_embedding = 1
-        THEN '-image_embedding' ELSE '' END, CASE WHEN drivepipe_need_label_embedding = 1 THEN '-label_embedding' ELSE '' END) ELSE 'keep'
-        END ELSE 'keep' END AS `drivepipe_work`
+        'oss://<endpoint>/' THEN 'foreign' WHEN drivepipe_need_image_embedding + drivepipe_need_label_embedding > 0 THEN 'todo' ELSE 'keep'
+        END AS `drivepipe_work`
     FROM (
       SELECT s.`image_id`, s.`image_url`, s.`camera`, s.`label_text`, s.`drivepipe_identity`, s.`drivepipe_usable`, s.`drivepipe_nth`,
           d.`image_embedding`, d.`image_embedding_total_token`, d.`label_embedding`, d.`label_embedding_total_token`, d.`fingerprint` AS
@@ -86,11 +90,12 @@ FROM (
         FROM `labeled_images_embeddings`
         WHERE `ds`='20261120') d ON s.drivepipe_key = d.drivepipe_key) s) u) w
 
-SELECT `drivepipe_work`, COUNT(*)
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_image_embedding),
+    SUM(drivepipe_need_label_embedding)
 FROM `labeled_images_embeddings__<run>_units`
 GROUP BY `drivepipe_work`
 UNION ALL
-SELECT fate, COUNT(*)
+SELECT fate, COUNT(*), 0, 0, 0
 FROM (
   SELECT CONCAT(CASE WHEN u.k IS NULL THEN 'removed ' ELSE 'stays ' END, o.`status`) AS fate
   FROM (
@@ -102,7 +107,7 @@ FROM (
     FROM `labeled_images_embeddings__<run>_units`) u ON o.drivepipe_key = u.k) p
 GROUP BY fate
 
-SELECT `drivepipe_work`, COUNT(*) FROM `labeled_images_embeddings__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELE … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_image_embedding), SUM(drive … -- as above
 
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELSE 1 END),
     COUNT(DISTINCT r.k)
@@ -118,7 +123,7 @@ LEFT JOIN (
 LEFT JOIN (
   SELECT DISTINCT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS k
   FROM `labeled_images_embeddings__<run>_units`
-  WHERE `drivepipe_work` LIKE 'todo%') r ON t.row_key = r.k
+  WHERE `drivepipe_work` = 'todo') r ON t.row_key = r.k
 
 SELECT SUM(`image_embedding_total_token`), SUM(`label_embedding_total_token`)
 FROM (
@@ -127,7 +132,43 @@ FROM (
   UNION ALL
   SELECT -`image_embedding_total_token` AS `image_embedding_total_token`, -`label_embedding_total_token` AS `label_embedding_total_token`
   FROM `labeled_images_embeddings__<run>_units`
-  WHERE `drivepipe_work` LIKE 'todo%') t
+  WHERE `drivepipe_work` = 'todo') t
+
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*)
+FROM (
+  SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `image_embedding` IS NULL THEN '0' ELSE '1' END, CASE
+      WHEN `label_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT o.`image_id`, o.`image_url`, o.`camera`, o.`label_text`, o.`image_embedding`, o.`image_embedding_total_token`,
+        o.`label_embedding`, o.`label_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`,
+        o.`fingerprint`
+    FROM (
+      SELECT `image_id`, `image_url`, `camera`, `label_text`, `image_embedding`, `image_embedding_total_token`, `label_embedding`,
+          `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
+          CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS drivepipe_key,
+          CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS drivepipe_row_key
+      FROM `labeled_images_embeddings`
+      WHERE `ds`='20261120') o
+    LEFT SEMI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS k
+      FROM `labeled_images_embeddings__<run>_units`
+      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k) c
+  UNION ALL
+  SELECT 'new' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `image_embedding` IS NULL THEN '0' ELSE '1' END, CASE WHEN
+      `label_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT `image_id`, `image_url`, `camera`, `label_text`, `image_embedding`, `image_embedding_total_token`, `label_embedding`,
+        `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `labeled_images_embeddings__<run>_staging`) n
+  UNION ALL
+  SELECT 'other' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `image_embedding` IS NULL THEN '0' ELSE '1' END, CASE
+      WHEN `label_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT `image_id`, `image_url`, `camera`, `label_text`, `image_embedding`, `image_embedding_total_token`, `label_embedding`,
+        `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `labeled_images_embeddings__<run>_units`
+    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
+GROUP BY origin, `status`, `error_stage`, `error_type`, has, failed_alone
 
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
 FROM (
@@ -163,42 +204,6 @@ FROM (
         `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
     FROM `labeled_images_embeddings__<run>_units`
     WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
-
-SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*), has_label_embedding, image_failed
-FROM (
-  SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CASE WHEN `image_embedding` IS NULL THEN 0 ELSE 1 END AS has_embedding,
-      CASE WHEN `label_embedding` IS NULL THEN 0 ELSE 1 END AS has_label_embedding, CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS image_failed
-  FROM (
-    SELECT o.`image_id`, o.`image_url`, o.`camera`, o.`label_text`, o.`image_embedding`, o.`image_embedding_total_token`,
-        o.`label_embedding`, o.`label_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`,
-        o.`fingerprint`
-    FROM (
-      SELECT `image_id`, `image_url`, `camera`, `label_text`, `image_embedding`, `image_embedding_total_token`, `label_embedding`,
-          `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
-          CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS drivepipe_key,
-          CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS drivepipe_row_key
-      FROM `labeled_images_embeddings`
-      WHERE `ds`='20261120') o
-    LEFT SEMI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS k
-      FROM `labeled_images_embeddings__<run>_units`
-      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k) c
-  UNION ALL
-  SELECT 'new' AS origin, `status`, `error_stage`, `error_type`, CASE WHEN `image_embedding` IS NULL THEN 0 ELSE 1 END AS has_embedding,
-      CASE WHEN `label_embedding` IS NULL THEN 0 ELSE 1 END AS has_label_embedding, CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS image_failed
-  FROM (
-    SELECT `image_id`, `image_url`, `camera`, `label_text`, `image_embedding`, `image_embedding_total_token`, `label_embedding`,
-        `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `labeled_images_embeddings__<run>_staging`) n
-  UNION ALL
-  SELECT 'other' AS origin, `status`, `error_stage`, `error_type`, CASE WHEN `image_embedding` IS NULL THEN 0 ELSE 1 END AS has_embedding,
-      CASE WHEN `label_embedding` IS NULL THEN 0 ELSE 1 END AS has_label_embedding, CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS image_failed
-  FROM (
-    SELECT `image_id`, `image_url`, `camera`, `label_text`, `image_embedding`, `image_embedding_total_token`, `label_embedding`,
-        `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `labeled_images_embeddings__<run>_units`
-    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
-GROUP BY origin, `status`, `error_stage`, `error_type`, has_embedding, has_label_embedding, image_failed
 
 INSERT OVERWRITE TABLE `labeled_images_embeddings` PARTITION (`ds`='20261120')
 SELECT `image_id`, `image_url`, `camera`, `label_text`, `image_embedding`, `image_embedding_total_token`, `label_embedding`,
@@ -248,12 +253,12 @@ CREATE TABLE `labeled_images_embeddings__<partition>_lock` (`owner` STRING COMME
 CREATE TABLE IF NOT EXISTS `labeled_images_embeddings` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `label_t … -- as above
 CREATE TABLE `labeled_images_embeddings__<run>_units` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `label_te … -- as above
 CREATE TABLE `labeled_images_embeddings__<run>_staging` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `label_ … -- as above
-INSERT INTO TABLE `labeled_images_embeddings__<run>_units` PARTITION (`drivepipe_work`) SELECT `image_id`, `image_url`,  … -- as above
-SELECT `drivepipe_work`, COUNT(*) FROM `labeled_images_embeddings__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELE … -- as above
-SELECT `drivepipe_work`, COUNT(*) FROM `labeled_images_embeddings__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELE … -- as above
+INSERT INTO TABLE `labeled_images_embeddings__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `image_ … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_image_embedding), SUM(drive … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_image_embedding), SUM(drive … -- as above
 SELECT SUM(`image_embedding_total_token`), SUM(`label_embedding_total_token`) FROM (SELECT `image_embedding_total_token` … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT CONCAT(COALESCE(CAST(`image_id` AS STRIN … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*), has_label_embedding, image_failed FROM (S … -- as above
 INSERT OVERWRITE TABLE `labeled_images_embeddings` PARTITION (`ds`='20261120') SELECT `image_id`, `image_url`, `camera`, … -- as above
 DROP TABLE IF EXISTS `labeled_images_embeddings__<run>_units`
 DROP TABLE IF EXISTS `labeled_images_embeddings__<run>_rows`
@@ -266,13 +271,13 @@ CREATE TABLE `labeled_images_embeddings__<partition>_lock` (`owner` STRING COMME
 CREATE TABLE IF NOT EXISTS `labeled_images_embeddings` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `label_t … -- as above
 CREATE TABLE `labeled_images_embeddings__<run>_units` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `label_te … -- as above
 CREATE TABLE `labeled_images_embeddings__<run>_staging` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `label_ … -- as above
-INSERT INTO TABLE `labeled_images_embeddings__<run>_units` PARTITION (`drivepipe_work`) SELECT `image_id`, `image_url`,  … -- as above
-SELECT `drivepipe_work`, COUNT(*) FROM `labeled_images_embeddings__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELE … -- as above
-SELECT `drivepipe_work`, COUNT(*) FROM `labeled_images_embeddings__<run>_units` GROUP BY `drivepipe_work` UNION ALL SELE … -- as above
+INSERT INTO TABLE `labeled_images_embeddings__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `image_ … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_image_embedding), SUM(drive … -- as above
+SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_image_embedding), SUM(drive … -- as above
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELS … -- as above
 SELECT SUM(`image_embedding_total_token`), SUM(`label_embedding_total_token`) FROM (SELECT `image_embedding_total_token` … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT CONCAT(COALESCE(CAST(`image_id` AS STRIN … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has_embedding, COUNT(*), has_label_embedding, image_failed FROM (S … -- as above
 INSERT OVERWRITE TABLE `labeled_images_embeddings` PARTITION (`ds`='20261120') SELECT `image_id`, `image_url`, `camera`, … -- as above
 SELECT SUM(CASE WHEN `status` = 'ok' OR (`status` = 'failed' AND `error_stage` IN ('image_embedding', 'label_embedding') … -- as above
 

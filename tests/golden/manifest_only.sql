@@ -2,12 +2,12 @@
 
 CREATE TABLE `manifest_only_manifest__<partition>_lock` (`owner` STRING COMMENT 'see the table\'s comment') COMMENT
     '{"task": {"dag_id": "dag", "run_id": "run1", "task_id": "manifest", "map_index": -1, "try_number": 1}, "installation": "<airflow>", "process": null}'
-    LIFECYCLE 1
+    LIFECYCLE 7
 
 CREATE TABLE `manifest_only_manifest__<run>_staging` (`video_path` STRING COMMENT 'full OSS URI of the video', `size_bytes` BIGINT COMMENT
     'object size in bytes', `last_modified` STRING COMMENT 'UTC, YYYY-MM-DD HH:MM:SS', `etag` STRING COMMENT 'entity tag of the object',
     `crc64` STRING COMMENT 'CRC-64/XZ of the object, empty where the listing gives none', `storage_class` STRING COMMENT
-    'OSS storage class') LIFECYCLE 1
+    'OSS storage class') LIFECYCLE 7
 
 CREATE TABLE IF NOT EXISTS `manifest_only_manifest` (`video_path` STRING, `size_bytes` BIGINT, `last_modified` STRING, `etag` STRING,
     `crc64` STRING, `storage_class` STRING) PARTITIONED BY (`ds` STRING)

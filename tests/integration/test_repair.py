@@ -18,28 +18,24 @@ from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
 from airflow_provider_drivepipe.hooks.partition_lock import PartitionLock
 from airflow_provider_drivepipe.hooks.run_process import RunProcess
 from airflow_provider_drivepipe.hooks.sessions import SessionTags
-from airflow_provider_drivepipe.operators.frame_extract import MaxFrameFrameExtractOperator
-from airflow_provider_drivepipe.operators.label import AiFuncLabelOperator
-from airflow_provider_drivepipe.operators.oss_manifest import OssManifestOperator
-from airflow_provider_drivepipe.operators.single_job import MaxFrameSingleJobOperator
 from airflow_provider_drivepipe.lifecycle.tables import WorkingTables
-from airflow_provider_drivepipe.scenario.options import (
-    FrameOptions,
-    ImageEmbeddingOptions,
-    LabelOptions,
-    ManifestOptions,
-    OssOptions,
-    PartitionOptions,
-    SelectionOptions,
-    TableOptions,
+from airflow_provider_drivepipe.operators import (
+    AiFuncLabelOperator,
+    MaxFrameFrameExtractOperator,
+    MaxFrameSingleJobOperator,
+    OssManifestOperator,
 )
+from airflow_provider_drivepipe.scenario.options import PartitionOptions, SelectionOptions
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 from tests.integration.operator_context import Run, RunningTask
 from tests.unit.video_samples import write_video
 
 VLM = "qwen3-vl-plus"
-LABELS = LabelOptions(model=VLM, prompt="Label this", label_schema="driving-scene/v1")
-EMBEDDING = ImageEmbeddingOptions(model="qwen3-vl-embedding", dimension=16)
+LABELS = {"model": VLM, "prompt": "Label this", "label_schema": "driving-scene/v1"}
+OTHER_LABELS = {**LABELS, "prompt": "Other"}
+EMBEDDING = {"embedding_model": "qwen3-vl-embedding", "embedding_dim": 16}
+SHORT_EMBEDDING = {**EMBEDDING, "embedding_dim": 8}
+NONE: dict[str, object] = {}
 
 
 class Work:
@@ -104,8 +100,7 @@ class Pipeline:
         return {
             "task_id": task_id,
             "scenario": "s",
-            "partition": PartitionOptions(),
-            "output_table": TableOptions(f"{self.table}_{output}"),
+            "output_table": f"{self.table}_{output}",
             **more,
         }
 
@@ -114,28 +109,24 @@ class Pipeline:
         return {**self._common(task_id, output, **waiting, **more), "source_table": f"{self.table}_{source}"}
 
     def manifest(self):
-        return OssManifestOperator(
-            **self._common("manifest", "m"), options=ManifestOptions(self.bucket, "v/")
-        )
+        return OssManifestOperator(**self._common("manifest", "m"), bucket=self.bucket, prefix="v/")
 
     def single_job(self, labels=LABELS, embedding=EMBEDDING, fps="1", **more):
         return MaxFrameSingleJobOperator(
             **self._maxframe("single", "o", "m", **more),
-            oss=OssOptions(self.bucket),
-            frames=FrameOptions(fps=fps),
-            labels=labels,
-            embedding=embedding,
+            bucket=self.bucket,
+            fps=fps,
+            **labels,
+            **embedding,
         )
 
     def frames(self, **more):
         return MaxFrameFrameExtractOperator(
-            **self._maxframe("frames", "f", "m", **more), oss=OssOptions(self.bucket), frames=FrameOptions()
+            **self._maxframe("frames", "f", "m", **more), bucket=self.bucket
         )
 
     def labels(self, labels=LABELS, embedding=EMBEDDING, **more):
-        return AiFuncLabelOperator(
-            **self._maxframe("labels", "l", "f", **more), labels=labels, embedding=embedding
-        )
+        return AiFuncLabelOperator(**self._maxframe("labels", "l", "f", **more), **labels, **embedding)
 
 
 @pytest.fixture
@@ -215,7 +206,7 @@ def test_changed_prompt_labels_again_and_nothing_else(pipeline, hook, work):
     with work() as changed:
         report = Run(run_id="r2").execute(
             pipeline.single_job(
-                labels=LabelOptions(model=VLM, prompt="Other", label_schema="driving-scene/v1"),
+                labels=OTHER_LABELS,
                 selection=SelectionOptions(max_row_attempts=1),
             )
         )
@@ -225,7 +216,7 @@ def test_changed_prompt_labels_again_and_nothing_else(pipeline, hook, work):
     with work() as same:
         Run(run_id="r3").execute(
             pipeline.single_job(
-                labels=LabelOptions(model=VLM, prompt="Other", label_schema="driving-scene/v1"),
+                labels=OTHER_LABELS,
                 selection=SelectionOptions(max_row_attempts=1),
             )
         )
@@ -261,12 +252,12 @@ def test_split_video_repairs_labels_without_touching_frames(pipeline, hook, work
     assert (report["ok"], report["failed"], report["carried_over"]) == (5, 1, 2)
     with work() as changed:
         Run(run_id="r2").execute(
-            pipeline.labels(embedding=ImageEmbeddingOptions("qwen3-vl-embedding", dimension=8))
+            pipeline.labels(embedding=SHORT_EMBEDDING)
         )
     assert changed.calls == (0, 5, 0)
     with work() as again:
         Run(run_id="r3").execute(
-            pipeline.labels(embedding=ImageEmbeddingOptions("qwen3-vl-embedding", dimension=8))
+            pipeline.labels(embedding=SHORT_EMBEDDING)
         )
     assert again.calls == (0, 0, 0)
 
@@ -279,7 +270,7 @@ def test_reprocess_failed_leaves_ok_rows_of_another_configuration_alone(
     fail("a_0000")
     run.execute(pipeline.labels())
     local_cloud.control.models.clear()
-    other = LabelOptions(model=VLM, prompt="Other", label_schema="driving-scene/v1")
+    other = OTHER_LABELS
     with work() as repair:
         Run(run_id="r2", params={"reprocess": "failed"}).execute(pipeline.labels(labels=other))
     assert repair.calls == (1, 0, 0)
@@ -306,7 +297,7 @@ def test_row_stays_failed_after_its_attempts_until_someone_asks(pipeline, hook, 
     for number in range(1, 4):
         with work() as tried:
             run.execute(
-                pipeline.labels(embedding=None, selection=SelectionOptions(max_row_attempts=2)), number
+                pipeline.labels(embedding=NONE, selection=SelectionOptions(max_row_attempts=2)), number
             )
         assert (tried["maxframe.submit_dag"] > 0) is (number <= 2)
     assert rows(hook, f"{pipeline.table}_l", "attempt", "status = 'failed' AND error_stage = 'label'") == [
@@ -314,7 +305,7 @@ def test_row_stays_failed_after_its_attempts_until_someone_asks(pipeline, hook, 
     ]
     with work() as asked:
         Run(run_id="r2", params={"reprocess": "failed"}).execute(
-            pipeline.labels(embedding=None, selection=SelectionOptions(max_row_attempts=2))
+            pipeline.labels(embedding=NONE, selection=SelectionOptions(max_row_attempts=2))
         )
     assert asked["maxframe.submit_dag"] == 1
 
@@ -348,11 +339,11 @@ def test_pilot_run_skips_the_rest_and_a_full_run_goes_on_from_there(pipeline, ho
 def test_limit_counts_images_where_images_come_in(pipeline, hook, work):
     Run().execute(pipeline.frames())
     with work() as pilot:
-        report = Run(params={"limit": 2}).execute(pipeline.labels(embedding=None))
+        report = Run(params={"limit": 2}).execute(pipeline.labels(embedding=NONE))
     assert pilot.calls == (2, 0, 0)
     assert report["stages"]["label"] == {"rows_in": 5, "ok": 2, "failed": 0, "filtered": 0, "skipped": 3}
     with work() as full:
-        report = Run(run_id="r2").execute(pipeline.labels(embedding=None))
+        report = Run(run_id="r2").execute(pipeline.labels(embedding=NONE))
     assert full.calls == (3, 0, 0)
     assert (report["ok"], report["failed"]) == (5, 1)
 
@@ -363,7 +354,7 @@ def test_input_named_twice_is_paid_once_and_counted(pipeline, hook, work):
         f"last_modified, etag, crc64, storage_class FROM {pipeline.table}_m WHERE ds='20261120'"
     )
     with work() as twice:
-        report = Run().execute(pipeline.single_job(embedding=None))
+        report = Run().execute(pipeline.single_job(embedding=NONE))
     assert twice.calls == (5, 0, 3)
     assert report["stages"]["frame_extraction"]["filtered"] == 3
     assert report["filtered_reasons"] == {"duplicate": 3}
@@ -373,7 +364,7 @@ def test_input_named_twice_is_paid_once_and_counted(pipeline, hook, work):
 def test_input_that_changes_while_the_job_runs_changes_nothing_until_the_next_run(
     pipeline, hook, work, monkeypatch
 ):
-    operator = pipeline.single_job(embedding=None)
+    operator = pipeline.single_job(embedding=NONE)
     poll = operator._poll
 
     def change_and_poll(*arguments):
@@ -388,7 +379,7 @@ def test_input_that_changes_while_the_job_runs_changes_nothing_until_the_next_ru
     report = Run().execute(operator)
     assert (report["ok"], report["failed"]) == (5, 1)
     with work() as following:
-        report = Run(run_id="r2", params={"allow_shrink": True}).execute(pipeline.single_job(embedding=None))
+        report = Run(run_id="r2", params={"allow_shrink": True}).execute(pipeline.single_job(embedding=NONE))
     assert following.calls == (0, 0, 0)
     assert (report["ok"], report["failed"], report["removed"]) == (2, 0, 4)
 
@@ -412,14 +403,14 @@ def test_second_run_of_a_partition_waits_while_the_first_is_alive(pipeline, hook
     # Another partition of the same table is nobody's business.
     other = Run(ds="20261121")
     other.execute(pipeline.manifest())
-    assert other.execute(pipeline.single_job(labels=None))["ok"] == 5
+    assert other.execute(pipeline.single_job(labels=NONE))["ok"] == 5
 
 
 def test_partition_of_a_dead_run_is_taken_over_with_all_that_it_left(pipeline, hook):
     owner, working = held_by(hook, pipeline.table, "dead")
     sessions = MaxFrameHook()
     session = sessions.open_session(owner)
-    assert Run().execute(pipeline.single_job(labels=None))["ok"] == 5
+    assert Run().execute(pipeline.single_job(labels=NONE))["ok"] == 5
     assert hook.list_tables(f"{pipeline.table}_o__") == []
     assert session not in {s.session_id for s in sessions.list_sessions()}
     assert hook.table_comment(working.lock) is None
@@ -447,7 +438,7 @@ def test_partition_of_a_run_without_scheduler_is_free_when_its_process_has_ended
     # What killed it wrote no other state.
     process.kill()
     process.wait()
-    assert Run().execute(pipeline.single_job(labels=None))["ok"] == 5
+    assert Run().execute(pipeline.single_job(labels=NONE))["ok"] == 5
 
 
 def test_partition_held_by_another_airflow_is_waited_for_with_a_way_out(pipeline, hook, monkeypatch):
@@ -485,16 +476,16 @@ def test_publishing_that_fails_is_done_by_the_retry_without_paying_again(pipelin
 
 
 def test_job_that_fails_says_why_how_far_it_came_and_where_to_look(pipeline, hook, local_cloud):
-    Run().execute(pipeline.single_job(labels=None))
+    Run().execute(pipeline.single_job(labels=NONE))
     local_cloud.control.faults.add("maxframe.operator.*", "kill_worker", count=1)
-    changed = pipeline.single_job(labels=None, embedding=ImageEmbeddingOptions("qwen3-vl-embedding", 8))
+    changed = pipeline.single_job(labels=NONE, embedding=SHORT_EMBEDDING)
     try:
         with pytest.raises(RemoteJobError) as caught:
             Run(run_id="r2").execute(changed)
     finally:
         local_cloud.control.faults.clear()
     said = str(caught.value)
-    assert "3 input units: 1 to do from the start, 2 kept, 5 rows that lack results of models" in said
+    assert "3 input units: 1 to do from the start, 2 kept, 5 rows that lack results (5 image_embedding)" in said
     assert "unchanged by it: " in said
     assert "5 ok" in said
     assert "/logview/" in said
@@ -502,8 +493,8 @@ def test_job_that_fails_says_why_how_far_it_came_and_where_to_look(pipeline, hoo
     assert MaxFrameHook().list_sessions() == []
 
 
-def test_unbalanced_books_publish_nothing_and_leave_nothing(pipeline, hook, monkeypatch):
-    operator = pipeline.single_job(labels=None)
+def test_unbalanced_counts_publish_nothing_and_leave_nothing(pipeline, hook, monkeypatch):
+    operator = pipeline.single_job(labels=NONE)
     poll = operator._poll
 
     def lose_rows_and_poll(context, hook, run, record):
@@ -512,7 +503,8 @@ def test_unbalanced_books_publish_nothing_and_leave_nothing(pipeline, hook, monk
         def finish_with_fewer_rows(*arguments):
             staging = run.tables.working.staging
             hook.execute_sql(
-                f"INSERT OVERWRITE TABLE {staging} SELECT * FROM {staging} WHERE video_path NOT LIKE '%a.mp4'"
+                f"INSERT OVERWRITE TABLE {staging} PARTITION (drivepipe_wave) SELECT * FROM {staging} "
+                "WHERE video_path NOT LIKE '%a.mp4'"
             )
             return finish(*arguments)
 
@@ -541,18 +533,18 @@ def test_further_partition_columns_with_fixed_values(hook, videos, table, work):
         f"INSERT INTO TABLE {table}_m PARTITION (ds='20261120', region='west') SELECT video_path, "
         f"size_bytes, last_modified, etag, crc64, storage_class FROM {table}_m WHERE region='east' LIMIT 1"
     )
-    report = Run().execute(at(pipeline.single_job(labels=None)))
+    report = Run().execute(at(pipeline.single_job(labels=NONE)))
     assert (report["ok"], report["failed"]) == (5, 1)
     found = hook.execute_sql(f"SELECT ds, region, COUNT(*) FROM {table}_o GROUP BY ds, region")
     assert found == [["20261120", "east", 6]]
     urls = rows(hook, f"{table}_o", "image_url", "status = 'ok'")
     assert all("/ds=20261120/region=east/" in url for [url] in urls)
     with work() as again:
-        Run(run_id="r2").execute(at(pipeline.single_job(labels=None)))
+        Run(run_id="r2").execute(at(pipeline.single_job(labels=NONE)))
     assert again["model.embed"] == 0
     columns = "video_path STRING, size_bytes BIGINT, last_modified STRING, etag STRING, crc64 STRING"
     hook.execute_sql(f"CREATE TABLE {table}_s ({columns}, storage_class STRING) PARTITIONED BY (ds STRING)")
-    plain = pipeline.single_job(labels=None)
+    plain = pipeline.single_job(labels=NONE)
     plain.source_table = f"{table}_s"
     with pytest.raises(ConfigurationError, match=r"is partitioned by \(ds, region\), .* of \(ds\)"):
         Run().execute(plain)

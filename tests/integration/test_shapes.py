@@ -26,8 +26,8 @@ from airflow_provider_drivepipe.contracts import (
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.factory import build_dag
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
-from airflow_provider_drivepipe.pipelines.schema_sql import table_columns
-from airflow_provider_drivepipe.scenario.plan import plan
+from airflow_provider_drivepipe.documents.schema_sql import table_columns
+from airflow_provider_drivepipe.pipelines.driving.plan import plan
 from tests.integration.scenario_run import ScenarioRun, example
 from tests.unit.image_samples import encoded, scene, with_orientation
 from tests.unit.video_samples import write_video

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_drivepipe.contracts import STATUS_COLUMNS
-from airflow_provider_drivepipe.pipelines.schema_sql import schema_sql
+from airflow_provider_drivepipe.documents.schema_sql import schema_sql
 from airflow_provider_drivepipe.scenario.loading import load_scenario, scenario_files
 from airflow_provider_drivepipe.scenario.model import InputShape, Target
-from airflow_provider_drivepipe.scenario.plan import StageKind, plan
-from airflow_provider_drivepipe.scenario.walkthrough import walkthrough
+from airflow_provider_drivepipe.pipelines.driving.plan import plan
+from airflow_provider_drivepipe.documents.walkthrough import walkthrough
 from maxcompute_local.models.catalog import PUBLIC_PROJECT, builtin_models
 
 ROOT = Path(__file__).parents[2]
@@ -69,8 +69,9 @@ def test_names_of_models_buckets_and_tables_come_from_the_scenario(file):
         assert set(task.models.values()) <= values
         table = task.output_table.name
         assert table in values or table.startswith(f"{scenario.scenario_name}_")
-        assert task.oss is None or task.oss.bucket == scenario.oss_bucket
-        assert task.manifest is None or task.manifest.bucket == scenario.oss_bucket
+        for stage in task.to_json()["stages"]:
+            for options in stage.values():
+                assert not isinstance(options, dict) or options.get("bucket") in (None, scenario.oss_bucket)
     text = json.dumps(steps.to_json(), default=str)
     for unwanted in ("aliyuncs", "http://", "https://", "127.0.0.1", "project", "access_key", "secret"):
         assert unwanted not in text
@@ -83,7 +84,7 @@ def test_every_stage_that_can_fail_a_row_ends_with_the_status_columns(file):
     for task in plan(load_scenario(file)).tasks:
         names = [c.name for c in task.output_table.columns]
         assert len(names) == len(set(names))
-        if task.kind is not StageKind.MANIFEST:
+        if not task.is_listing:
             assert task.output_table.columns[-len(STATUS_COLUMNS) :] == STATUS_COLUMNS
 
 
@@ -91,10 +92,10 @@ def test_every_stage_that_can_fail_a_row_ends_with_the_status_columns(file):
 def test_dimensions_are_options_of_their_own_kind_of_model(file):
     scenario = load_scenario(file)
     for task in plan(scenario).tasks:
-        if task.embedding:
-            assert task.embedding.dimension == scenario.embedding_dim
-        if task.label_embedding:
-            assert task.label_embedding.dimension == scenario.label_embedding_dim
+        wanted = {"image_embedding": scenario.embedding_dim, "label_embedding": scenario.label_embedding_dim}
+        for stage in task.row_stages:
+            if isinstance(stage, Embed):
+                assert stage.dimension == wanted[stage.name]
 
 
 @examples(EXAMPLES)
@@ -106,7 +107,7 @@ def test_documents_explain_every_task_and_stage(file):
     for task in steps.tasks:
         assert task.output_table.name in text
         assert task.output_table.name in sql
-        for stage in task.stages:
+        for stage in task.stage_names:
             assert f"Stage {stage} (task {task.task_id})" in text
         for model in task.models.values():
             assert model in text

@@ -9,8 +9,8 @@ import yaml
 from airflow_provider_drivepipe.cli.init import main
 from airflow_provider_drivepipe.cli.questions import Interview
 from airflow_provider_drivepipe.cli.validate import main as validate
-from airflow_provider_drivepipe.scenario.draft_file import scenario_file
-from airflow_provider_drivepipe.scenario.drafting import (
+from airflow_provider_drivepipe.documents.draft_file import scenario_file
+from airflow_provider_drivepipe.documents.drafting import (
     conventional,
     input_shapes,
     missing_keys,
@@ -20,7 +20,7 @@ from airflow_provider_drivepipe.scenario.drafting import (
 )
 from airflow_provider_drivepipe.scenario.loading import load_scenario
 from airflow_provider_drivepipe.scenario.model import Scenario
-from airflow_provider_drivepipe.scenario.stage_guide import INPUT_SHAPES, TARGETS
+from airflow_provider_drivepipe.pipelines.driving.guide import INPUT_SHAPES, TARGETS
 
 
 @pytest.fixture(autouse=True)

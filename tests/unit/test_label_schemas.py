@@ -6,7 +6,7 @@ import pytest
 
 from airflow_provider_drivepipe.scenario.loading import ScenarioError, load_scenario
 from airflow_provider_drivepipe.scenario.model import Scenario
-from airflow_provider_drivepipe.scenario.plan import plan
+from airflow_provider_drivepipe.pipelines.driving.plan import plan
 from airflow_provider_drivepipe.stages.answer_schemas import load_answer_schema
 from airflow_provider_drivepipe.stages.prompts import load_prompt
 

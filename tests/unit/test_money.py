@@ -9,17 +9,17 @@ from airflow_provider_drivepipe.contracts import Stage, Tokens
 from airflow_provider_drivepipe.lifecycle.budget import Budget
 from airflow_provider_drivepipe.lifecycle.spending import read_spending
 from airflow_provider_drivepipe.lifecycle.tables import IMAGE_EMBEDDING_PART, LABEL_PART
-from airflow_provider_drivepipe.scenario.estimate import (
+from airflow_provider_drivepipe.documents.estimate import (
     Figure,
     Figures,
     NotEnoughKnown,
     Source,
     estimate,
 )
-from airflow_provider_drivepipe.scenario.estimate_text import estimate_text
+from airflow_provider_drivepipe.documents.estimate_text import estimate_text
 from airflow_provider_drivepipe.scenario.loading import ScenarioError, load_scenario
 from airflow_provider_drivepipe.scenario.options import PriceOptions
-from airflow_provider_drivepipe.scenario.plan import plan
+from airflow_provider_drivepipe.pipelines.driving.plan import plan
 from airflow_provider_drivepipe.scenario.prices import cost_of, spending_of, spending_text
 
 BASE = """\
@@ -167,7 +167,7 @@ def test_the_command_prints_every_figure_with_its_origin(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "budget      max_rows 100 per run" in shown
     assert "3,600  follows: hours at 1 frames per second" in shown
-    assert "200  assumed: a short JSON object" in shown
+    assert "200  assumed: 200 of a short label" in shown
     assert "36 runs complete the partition" in shown
     assert max(map(len, shown.splitlines())) <= 100
     assert plan_command([str(file), "--json", "--frames", "10"]) == 0

@@ -12,16 +12,18 @@ from airflow_provider_drivepipe.contracts import (
     KEYFRAME_COLUMNS,
     MANIFEST_COLUMNS,
     STATUS_COLUMNS,
+    Column,
 )
 from airflow_provider_drivepipe.factory import build_dag
-from airflow_provider_drivepipe.pipelines.schema_sql import table_columns
-from airflow_provider_drivepipe.scenario.describe import plan_text
+from airflow_provider_drivepipe.documents.schema_sql import table_columns
+from airflow_provider_drivepipe.documents.plan_text import plan_text
 from airflow_provider_drivepipe.scenario.loading import load_scenario
 from airflow_provider_drivepipe.scenario.model import Scenario
-from airflow_provider_drivepipe.scenario.options import DEFAULT_QUALITY, FrameFilter, QualityOptions
-from airflow_provider_drivepipe.scenario.plan import StageKind, plan
+from airflow_provider_drivepipe.pipelines.driving.options import DEFAULT_QUALITY, FrameFilter, QualityOptions
+from airflow_provider_drivepipe.pipelines.driving.frames import FrameExtraction
+from airflow_provider_drivepipe.pipelines.driving.plan import plan
 from airflow_provider_drivepipe.scenario.rules import combination_problems
-from airflow_provider_drivepipe.scenario.walkthrough import walkthrough
+from airflow_provider_drivepipe.documents.walkthrough import walkthrough
 
 SCENARIOS = Path(__file__).parents[2] / "dags" / "scenarios"
 COMMON = {"scenario_name": "s", "oss_bucket": "my-bucket"}
@@ -37,7 +39,8 @@ def names(task):
 
 def test_manifest_alone():
     [task] = plan(scenario(input_shape="oss_prefix", targets=["manifest"], video_input_table="m")).tasks
-    assert (task.task_id, task.kind, task.output_table.name) == ("manifest", StageKind.MANIFEST, "m")
+    assert (task.task_id, task.operator, task.output_table.name) == ("manifest", "OssManifestOperator", "m")
+    assert task.is_listing
     assert task.output_table.columns == MANIFEST_COLUMNS
 
 
@@ -53,9 +56,9 @@ def test_single_job_behind_a_manifest():
             label_schema="driving-scene/v1",
         )
     ).tasks
-    assert (job.task_id, job.kind, job.source) == (
+    assert (job.task_id, job.operator, job.source) == (
         "video_labels",
-        StageKind.SINGLE_JOB,
+        "MaxFrameSingleJobOperator",
         manifest.output_table.name,
     )
     assert job.models == {"label": "v", "image_embedding": "e"}
@@ -102,8 +105,9 @@ def test_frames_alone_from_a_foreign_table():
     [task] = plan(
         scenario(input_shape="video_table", targets=["frame-extraction"], source_table="v", output_table="o")
     ).tasks
-    assert (task.task_id, task.kind, task.lineage_known) == ("frames", StageKind.FRAMES, False)
-    assert task.frames.fps == "1"
+    assert (task.task_id, task.operator) == ("frames", "MaxFrameFrameExtractOperator")
+    assert not task.lineage_known
+    assert task.find(FrameExtraction).frames.fps == "1"
 
 
 def test_image_labeling_is_labeling():
@@ -114,7 +118,7 @@ def test_image_labeling_is_labeling():
         output_table="o",
         vlm_model="m",
     )
-    assert plan(one).tasks[0].labels.model == "m"
+    assert plan(one).tasks[0].models == {"label": "m"}
 
 
 def test_plan_command_prints_tasks_tables_columns_models(capsys):
@@ -163,9 +167,11 @@ SPLIT = {
 @pytest.mark.parametrize("ask", [{"split_video": True}, {"need_intermediate_table": True}])
 def test_split_video_hands_frames_over_in_a_table(ask):
     frames, labels = plan(scenario(**SPLIT, **ask)).tasks
-    assert (frames.task_id, frames.kind, frames.labels) == ("frames", StageKind.FRAMES, None)
+    assert (frames.task_id, frames.operator) == ("frames", "MaxFrameFrameExtractOperator")
+    assert frames.stage_names == ("frame_extraction",)
     assert frames.output_table.name == labels.source == "s_video_frame_extraction"
-    assert (labels.task_id, labels.kind, labels.frames) == ("labels", StageKind.LABELS, None)
+    assert (labels.task_id, labels.operator) == ("labels", "AiFuncLabelOperator")
+    assert labels.unit is None
     assert labels.models == {"label": "v", "image_embedding": "e"}
     [single] = plan(scenario(**SPLIT)).tasks
     assert names(labels) == names(single)
@@ -214,7 +220,7 @@ FRAMES_ONLY = {
 )
 def test_frame_filters(shape, target, keys, quality):
     [task] = plan(scenario(**FRAMES_ONLY | {"input_shape": shape, "targets": [target]}, **keys)).tasks
-    assert task.quality == quality
+    assert task.unit.quality == quality
     measures = [c.name for c in FRAME_QUALITY_COLUMNS]
     assert [n for n in names(task) if n in measures] == ([] if quality is None else measures)
 
@@ -249,14 +255,16 @@ def test_images_of_a_table_are_not_filtered(shape, key):
     assert "there are none" in found[next(iter(key))]
 
 
+CLIP_COLUMNS = (Column("clip_id", "string"), Column("clip_dir", "string"))
 CLIPS = FRAMES_ONLY | {"input_shape": "clip_dir_table", "targets": ["labeling"], "vlm_model": "m"}
 
 
 @pytest.mark.parametrize("more", [{}, {"split_video": True}])
 def test_keyframes_are_measured_before_models_and_never_again_later(more):
     tasks = plan(scenario(**CLIPS, frame_filters=["too_dark"], image_max_pixels=1000, **more)).tasks
-    assert [task.quality for task in tasks] == [QualityOptions(min_brightness=10.0), None][: len(tasks)]
-    assert tasks[0].keyframes.max_pixels == 1000
+    assert tasks[0].unit.quality == QualityOptions(min_brightness=10.0)
+    assert all(task.unit is None for task in tasks[1:])
+    assert tasks[0].unit.keyframes.max_pixels == 1000
     columns = [c.name for c in (*KEYFRAME_COLUMNS, *FRAME_QUALITY_COLUMNS)]
     assert all(names(task)[: len(columns)] == columns for task in tasks)
 
@@ -275,7 +283,7 @@ def test_documents_of_clips_say_what_is_left_out_and_what_fails_alone():
     text = " ".join(walkthrough(asked, plan(asked)).split())
     assert "Keyframes that are `frozen` are `filtered` rows" in text
     assert "a `failed` row of its own (`image_decode_error`" in text
-    columns = table_columns(plan(asked).tasks[0], ())
+    columns = table_columns(plan(asked).tasks[0], CLIP_COLUMNS)
     assert ("frame_change", "double") in {(c.name, c.type) for c in columns}
     plain = scenario(**CLIPS)
     assert "a `failed` row of its own" not in walkthrough(plain, plan(plain))

@@ -5,7 +5,7 @@ from itertools import chain, combinations, pairwise
 import pytest
 
 from airflow_provider_drivepipe.scenario.model import InputShape, Scenario, Target
-from airflow_provider_drivepipe.scenario.plan import plan
+from airflow_provider_drivepipe.pipelines.driving.plan import plan
 from airflow_provider_drivepipe.scenario.rules import combination_problems
 from airflow_provider_drivepipe.pipelines.driving.shape_rules import ALLOWED, nearest, shape_problems
 

@@ -10,14 +10,13 @@ import yaml
 from airflow_provider_drivepipe.cli.plan import main as plan_command
 from airflow_provider_drivepipe.cli.schema import main as schema_command
 from airflow_provider_drivepipe.cli.walkthrough import main as walkthrough_command
-from airflow_provider_drivepipe.contracts import Reason, Stage
+from airflow_provider_drivepipe.contracts import Column
 from airflow_provider_drivepipe.factory import build_dag
-from airflow_provider_drivepipe.pipelines.schema_sql import schema_sql, table_columns
+from airflow_provider_drivepipe.documents.schema_sql import schema_sql, table_columns
 from airflow_provider_drivepipe.scenario.loading import load_scenario
 from airflow_provider_drivepipe.scenario.model import Scenario
-from airflow_provider_drivepipe.scenario.plan import plan
-from airflow_provider_drivepipe.scenario.stage_guide import STAGES
-from airflow_provider_drivepipe.scenario.walkthrough import walkthrough
+from airflow_provider_drivepipe.pipelines.driving.plan import plan
+from airflow_provider_drivepipe.documents.walkthrough import walkthrough
 
 PREFIX = {"input_shape": "oss_prefix", "video_input_table": "night_video_manifest"}
 TABLE = {"input_shape": "video_table", "source_table": "videos"}
@@ -77,7 +76,7 @@ def test_a_walkthrough_names_all_that_the_plan_has(kind):
             assert f"`{name}`" in text or f"### {name}" in text
         for column in task.output_table.columns:
             assert f"| `{column.name}` | {column.type} |" in text
-        for stage in task.stages:
+        for stage in task.stage_names:
             assert f"### Stage {stage} (task {task.task_id})" in text
     for heading in (
         "One job or two",
@@ -90,7 +89,7 @@ def test_a_walkthrough_names_all_that_the_plan_has(kind):
         "Queries",
     ):
         assert f"\n## {heading}\n" in text
-    assert ("## Money" in text) == any(task.models for task in steps.tasks)
+    assert ("## Cost" in text) == any(task.models for task in steps.tasks)
 
 
 @pytest.mark.parametrize("kind", SCENARIOS)
@@ -143,7 +142,7 @@ def test_a_schema_of_a_file_is_not_pasted_into_the_text(tmp_path):
     )
     scenario = load_scenario(tmp_path / "s.yaml")
     text = walkthrough(scenario, plan(scenario))
-    assert "of a file of its own" in text
+    assert "schema of its own" in text
     assert "secret_field" not in text
 
 
@@ -152,11 +151,6 @@ def test_documents_name_nothing_that_the_scenario_does_not(kind):
     scenario = scenario_of(kind)
     text = walkthrough(scenario, plan(scenario)) + schema_sql(plan(scenario))
     assert not re.search(r"qwen|aliyun|LTAI|bigdata_public|127\.0\.0\.1|https?://", text)
-
-
-def test_every_stage_is_explained_and_every_reason_belongs_to_one():
-    assert set(STAGES) == set(Stage)
-    assert {reason for guide in STAGES.values() for reason in guide.reasons} <= set(Reason)
 
 
 @pytest.fixture

@@ -226,7 +226,9 @@ class FrameExtraction(UnitStage):
     def facts(self) -> dict[str, str]:
         """Return how frames are sampled, where they go, and which are left out."""
         options = self.frames
-        rate = f"{options.fps} frames per second" if options.fps else f"{options.sample_count} frames per video"
+        rate = (
+            f"{options.fps} frames per second" if options.fps else f"{options.sample_count} frames per video"
+        )
         facts = {"frames": f"{rate}, {options.sampling_rule}, below {options.frames_prefix}/"}
         return {**facts, "leaves out": filters_text(self.quality)} if self.quality else facts
 
@@ -237,14 +239,18 @@ class FrameExtraction(UnitStage):
             unit="video",
             gives="frames",
             reads=(
-                InputColumn("video_path", True, "full OSS URI of the video, `oss://<endpoint>/<bucket>/<key>`"),
                 InputColumn(
-                    "etag", False, "tells a video that changed under its name; without it only the path counts"
+                    "video_path", True, "full OSS URI of the video, `oss://<endpoint>/<bucket>/<key>`"
+                ),
+                InputColumn(
+                    "etag",
+                    False,
+                    "tells a video that changed under its name; without it only the path counts",
                 ),
             ),
             fails=(
-                "A video that fails has one row with `frame_idx` -1 and all columns of its input row. No frame "
-                "of it is kept, and no model is called for it."
+                "A video that fails has one row with `frame_idx` -1 and all columns of its input row. No "
+                "frame of it is kept, and no model is called for it."
             ),
             reasons=(
                 *PATH_REASONS,

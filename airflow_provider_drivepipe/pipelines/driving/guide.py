@@ -1,4 +1,4 @@
-"""What people need to know of this family beside its stages: what it starts from, what it makes, one job or two."""
+"""What people need to know of this family beside its stages: what it starts from, what it makes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ADDED: dict[str, tuple[str, RowStage]] = {
     "embedding": ("embedding_model", models.image_embedding("", None, _IMAGE)),
     "label-embedding": ("label_embedding_model", models.label_embedding("", None, given=True)),
 }
-"""The targets that add columns to a table of images: the key that they need, and the stage that makes them."""
+"""The targets that add columns to a table of images: the key that they need, the stage that makes them."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,6 @@ from airflow_provider_drivepipe.stages.stage import (
     check_names,
 )
 from airflow_provider_drivepipe.stages.worker_call import PILLOW_REQUIREMENT, MountOptions, WorkerCall
-
 from airflow_provider_drivepipe.worker.image_preparation import INLINE_NAME
 
 if TYPE_CHECKING:
@@ -124,9 +123,7 @@ class ImagePreparation(UnitStage):
         content = {name: value for name, value in asdict(self.images).items() if name not in left_out}
         return {**content, "oss_root": str(self._root(site))}
 
-    def pictures(
-        self, site: Site, partition_path: str, hashes: Mapping[str, str]
-    ) -> PictureFolder | None:
+    def pictures(self, site: Site, partition_path: str, hashes: Mapping[str, str]) -> PictureFolder | None:
         """Return where a run writes prepared images, None where it writes none."""
         if not self.images.write_back:
             return None

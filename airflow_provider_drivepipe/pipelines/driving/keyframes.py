@@ -23,6 +23,7 @@ from airflow_provider_drivepipe.pipelines.driving.frames import (
     thresholds,
 )
 from airflow_provider_drivepipe.pipelines.driving.options import KeyframeOptions, OssOptions, QualityOptions
+from airflow_provider_drivepipe.sql import quote_name
 from airflow_provider_drivepipe.stages.stage import (
     RULES,
     STATUS_NAMES,
@@ -36,7 +37,6 @@ from airflow_provider_drivepipe.stages.stage import (
     UnitStage,
     check_names,
 )
-from airflow_provider_drivepipe.sql import quote_name
 from airflow_provider_drivepipe.stages.worker_call import PILLOW_REQUIREMENT, MountOptions, WorkerCall
 
 if TYPE_CHECKING:
@@ -228,17 +228,16 @@ class KeyframeExpansion(UnitStage):
 
     def _reads(self) -> tuple[InputColumn, ...]:
         options = self.keyframes
-        known = (
-            (options.clip_id_column, True, "identity of the clip"),
-            (
-                options.clip_dir_column,
-                True,
-                "directory of its images: a full OSS URI, or a path below the OSS root",
-            ),
-            (options.start_column, False, "start of the time range in milliseconds, included"),
-            (options.end_column, False, "end of the time range in milliseconds, not included"),
+        place = "directory of its images: a full OSS URI, or a path below the OSS root"
+        times = (
+            (options.start_column, "start of the time range in milliseconds, included"),
+            (options.end_column, "end of the time range in milliseconds, not included"),
         )
-        return tuple(InputColumn(name, *rest) for name, *rest in known if name is not None)
+        return (
+            InputColumn(options.clip_id_column, True, "identity of the clip"),
+            InputColumn(options.clip_dir_column, True, place),
+            *(InputColumn(name, False, meaning) for name, meaning in times if name is not None),
+        )
 
     def _leaves_out(self) -> str:
         if self.quality is None:
@@ -257,8 +256,8 @@ class KeyframeExpansion(UnitStage):
             gives="keyframes",
             reads=self._reads(),
             fails=(
-                "A clip that fails has one row with `frame_idx` -1 and all columns of its input row; no model "
-                "is called for it."
+                "A clip that fails has one row with `frame_idx` -1 and all columns of its input row; no "
+                "model is called for it."
             ),
             reasons=(
                 *PATH_REASONS,
@@ -270,7 +269,9 @@ class KeyframeExpansion(UnitStage):
                 Reason.TOO_MANY_FILES,
                 Reason.TIMEOUT,
             ),
-            again="Clips that are new, that changed or that failed are listed again; the others are left alone.",
+            again=(
+                "Clips that are new, that changed or that failed are listed again; the others are left alone."
+            ),
             leaves_out=self._leaves_out(),
             absent=(THE_IMAGE,),
             settings={

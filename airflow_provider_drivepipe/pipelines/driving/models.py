@@ -41,13 +41,13 @@ def label(model: str, prompt: str, image: Image, **options: Any) -> Generate:
             gives="labels",
             reads=IMAGE_INPUT,
             fails=(
-                "The row keeps the model's answer in `label_text` where there is one, and its embedding where "
-                "that worked: a paid result is never thrown away."
+                "The row keeps the model's answer in `label_text` where there is one, and its embedding "
+                "where that worked: a paid result is never thrown away."
             ),
             reasons=(*MODEL_REASONS, Reason.REFUSAL, Reason.INVALID_JSON, Reason.SCHEMA_VIOLATION),
             again=(
-                "The model is asked, and paid, only for rows that have no good label. Another model, prompt or "
-                "label schema makes all labels again; images and embeddings stay."
+                "The model is asked, and paid, only for rows that have no good label. Another model, prompt "
+                "or label schema makes all labels again; images and embeddings stay."
             ),
             absent=tuple(absent),
         ),
@@ -73,8 +73,8 @@ def image_embedding(model: str, dimension: int | None, image: Image) -> Embed:
             ),
             reasons=(*MODEL_REASONS, Reason.DIMENSION_MISMATCH),
             again=(
-                "The model is called, and paid, only for rows that have no vector. Another model or dimension "
-                "makes all vectors again; images and labels stay."
+                "The model is called, and paid, only for rows that have no vector. Another model or "
+                "dimension makes all vectors again; images and labels stay."
             ),
             absent=(THE_IMAGE,),
         ),
@@ -99,9 +99,9 @@ def label_embedding(model: str, dimension: int | None, *, given: bool) -> Embed:
             gives="vectors of labels",
             reads=(InputColumn("label_text", True, "text of the label"),),
             fails=(
-                "The row keeps its label and, where there is one, the vector of its image. A label that failed "
-                "is not sent. Where the image's vector is missing too, `error_stage` names that, and the report "
-                "counts the label's as `masked_by_image_embedding`."
+                "The row keeps its label and, where there is one, the vector of its image. A label that "
+                "failed is not sent. Where the image's vector is missing too, `error_stage` names that, "
+                "and the report counts the label's as `masked_by_image_embedding`."
             ),
             reasons=(
                 Reason.MODEL_ERROR,

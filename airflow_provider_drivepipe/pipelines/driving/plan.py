@@ -138,9 +138,7 @@ def _unit_stages(scenario: Scenario) -> list[UnitStage]:
     return units
 
 
-def _row_stages(
-    scenario: Scenario, behind: UnitStage | None, in_table: bool = False
-) -> tuple[RowStage, ...]:
+def _row_stages(scenario: Scenario, behind: UnitStage | None, in_table: bool = False) -> tuple[RowStage, ...]:
     """The stages that call models, in order.
 
     :param behind: the stage that makes the images.
@@ -278,9 +276,7 @@ def _label_embedding(scenario: Scenario) -> RowStage | None:
     if not scenario.wants(Target.LABEL_EMBEDDING) or not scenario.label_embedding_model:
         return None
     given = not scenario.wants(Target.LABELING)
-    return models.label_embedding(
-        scenario.label_embedding_model, scenario.label_embedding_dim, given=given
-    )
+    return models.label_embedding(scenario.label_embedding_model, scenario.label_embedding_dim, given=given)
 
 
 def _keyframes(scenario: Scenario) -> KeyframeOptions:
