@@ -37,13 +37,14 @@ def get_provider_info() -> dict[str, Any]:
         "operators": _modules(
             "operators",
             "frame_extract",
+            "generate",
             "image_prepare",
             "keyframe_expand",
             "label",
             "oss_manifest",
-            "single_job",
+            "stage",
         ),
-        "hooks": _modules("hooks", "drivepipe", "maxframe"),
+        "hooks": _modules("hooks", "checks", "drivepipe", "maxframe"),
         "sensors": _modules("sensors", "odps_partition"),
         "triggers": _modules("triggers", "maxframe", "odps_partition"),
         "asset-uris": [{"schemes": ["odps"], "handler": f"{_PACKAGE}.assets.sanitize_uri"}],
@@ -51,7 +52,7 @@ def get_provider_info() -> dict[str, Any]:
         "connection-types": [
             {
                 "connection-type": "drivepipe",
-                "hook-class-name": f"{_PACKAGE}.hooks.maxframe.MaxFrameHook",
+                "hook-class-name": f"{_PACKAGE}.hooks.checks.ConnectionHook",
                 "hook-name": "DrivePipe (OSS + MaxCompute)",
                 "ui-field-behaviour": {
                     "hidden-fields": ["schema", "port"],

@@ -18,15 +18,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for i in range(FILES):
-            changed = text.replace("scenario_name: driving_demo", f"scenario_name: s{i}")
-            (folder / f"s{i}.yaml").write_text(changed)
+            (folder / f"s{i}.yaml").write_text(text.replace("driving_demo", f"s{i}"))
         started = time.perf_counter()
         for file in folder.iterdir():
             yaml.load(file.read_text(), Loader=yaml.CSafeLoader)
         baseline = time.perf_counter() - started
         for label in ("first parse", "nothing changed"):
             started = time.perf_counter()
-            assert len(load_scenarios(folder)) == FILES
+            assert set(load_scenarios(folder)) == {f"drivepipe_s{i}" for i in range(FILES)}
             seconds = time.perf_counter() - started
             print(f"{label}: {FILES / seconds:.0f} DAGs/s, {seconds / baseline:.1f} x reading the YAML")
 

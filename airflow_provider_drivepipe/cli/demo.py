@@ -113,8 +113,8 @@ class _Demo:
     started: float = field(default_factory=time.monotonic)
 
     def run(self) -> int:
-        from airflow_provider_drivepipe.pipelines.driving.plan import plan
-        from airflow_provider_drivepipe.scenario.loading import load_scenario
+        from airflow_provider_drivepipe.pipelines.loading import load_scenario
+        from airflow_provider_drivepipe.pipelines.registry import plan
 
         steps = plan(load_scenario(self.dags / "scenarios" / SCENARIO_FILE))
         settings = self._start_cloud()

@@ -13,8 +13,8 @@ from airflow_provider_drivepipe.cli.child import signals_as_interrupts
 from airflow_provider_drivepipe.cli.errors import CommandError
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.pipelines.driving.models import IMAGE_EMBEDDING, LABEL
-from airflow_provider_drivepipe.pipelines.driving.plan import plan
-from airflow_provider_drivepipe.scenario.loading import ScenarioError, load_scenario
+from airflow_provider_drivepipe.pipelines.loading import ScenarioError, load_scenario
+from airflow_provider_drivepipe.pipelines.registry import plan
 
 if TYPE_CHECKING:
     from airflow_provider_drivepipe.hooks.checks import Outcome, Site

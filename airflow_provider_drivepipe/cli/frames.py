@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_drivepipe.cli.errors import CommandError
 from airflow_provider_drivepipe.exceptions import DrivepipeError
-from airflow_provider_drivepipe.pipelines.driving.plan import plan
-from airflow_provider_drivepipe.scenario.loading import ScenarioError, load_scenario
+from airflow_provider_drivepipe.pipelines.loading import ScenarioError, load_scenario
+from airflow_provider_drivepipe.pipelines.registry import plan
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 from airflow_provider_drivepipe.scenario.plan import Plan
 

@@ -16,7 +16,7 @@ from airflow_provider_drivepipe.cli.errors import CommandError
 from airflow_provider_drivepipe.cli.questions import Interview
 from airflow_provider_drivepipe.documents.draft_file import scenario_file
 from airflow_provider_drivepipe.documents.drafting import conventional, problems, read_answer
-from airflow_provider_drivepipe.scenario.loading import DEFAULTS_FILE, ScenarioError, load_scenario
+from airflow_provider_drivepipe.pipelines.loading import DEFAULTS_FILE, ScenarioError, load_scenario
 from airflow_provider_drivepipe.scenario.rules import looks_like_credential
 
 _EXAMPLES = """\

@@ -22,8 +22,8 @@ from airflow_provider_drivepipe.documents.estimate import (
 from airflow_provider_drivepipe.documents.estimate_text import estimate_text
 from airflow_provider_drivepipe.documents.plan_text import plan_heading, plan_text
 from airflow_provider_drivepipe.exceptions import DrivepipeError
-from airflow_provider_drivepipe.pipelines.driving.plan import plan
-from airflow_provider_drivepipe.scenario.loading import ScenarioError, load_scenario, scenario_files
+from airflow_provider_drivepipe.pipelines.loading import ScenarioError, load_scenario, scenario_files
+from airflow_provider_drivepipe.pipelines.registry import plan
 from airflow_provider_drivepipe.scenario.partition import parse_partition_key
 from airflow_provider_drivepipe.scenario.plan import Plan
 

@@ -21,8 +21,7 @@ from airflow_provider_drivepipe.documents.drafting import (
     with_needed_targets,
 )
 from airflow_provider_drivepipe.pipelines.driving.guide import INPUT_SHAPES, TARGETS
-from airflow_provider_drivepipe.scenario.model import InputShape, Scenario, Target
-from airflow_provider_drivepipe.scenario.rules import EXAMPLES
+from airflow_provider_drivepipe.pipelines.driving.scenario import DrivingScenario, InputShape, Target
 
 _WIDTH = 80
 _WHERE_TO = ("scenario_name", "video_input_table", "output_table", "output_tables")
@@ -131,7 +130,8 @@ class Interview:
             del self._draft["split_video"]
 
     def _question(self, key: str, default: str | None = None, note: str = "") -> None:
-        example = f" For example {EXAMPLES[key]}." if key in EXAMPLES and default is None else ""
+        shown = DrivingScenario.uses()[key].example
+        example = f" For example {shown}." if shown and default is None else ""
         print()
         print(_wrapped(f"{key}: {_meaning(key)}.{example} {note}".rstrip()))
         self._left.add(key)
@@ -177,7 +177,7 @@ class Interview:
 
 
 def _meaning(key: str) -> str:
-    return str(Scenario.model_fields[key].description)
+    return str(DrivingScenario.model_fields[key].description)
 
 
 def _choice_of(answer: str, choices: Sequence[str]) -> str:

@@ -12,8 +12,8 @@ from airflow_provider_drivepipe.cli.errors import CommandError
 from airflow_provider_drivepipe.contracts import Column
 from airflow_provider_drivepipe.documents.schema_sql import schema_sql
 from airflow_provider_drivepipe.exceptions import ConfigurationError
-from airflow_provider_drivepipe.pipelines.driving.plan import plan
-from airflow_provider_drivepipe.scenario.loading import ScenarioError, load_scenario
+from airflow_provider_drivepipe.pipelines.loading import ScenarioError, load_scenario
+from airflow_provider_drivepipe.pipelines.registry import plan
 
 _MARK = "-- Written by drivepipe schema, which writes it anew: changes here are lost."
 _COLUMN = re.compile(r"([a-z_][a-z0-9_]*)\s+([a-z][a-z0-9_<>(),: ]*)")

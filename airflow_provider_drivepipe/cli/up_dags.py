@@ -14,7 +14,7 @@ from urllib.parse import quote
 from airflow_provider_drivepipe.cli.airflow_home import USER, AirflowHome
 from airflow_provider_drivepipe.cli.demo import PARTITION, SCENARIO_FILE
 from airflow_provider_drivepipe.cli.errors import CommandError
-from airflow_provider_drivepipe.scenario.loading import ScenarioError, load_scenario, scenario_files
+from airflow_provider_drivepipe.pipelines.loading import ScenarioError, load_scenario, scenario_files
 from maxcompute_local.settings import PROJECT
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def request(
 
 def _plans(dags: Path) -> Iterator[Plan]:
     """Yield the plans of the scenario files below a folder; what is wrong with others, Airflow says."""
-    from airflow_provider_drivepipe.pipelines.driving.plan import plan
+    from airflow_provider_drivepipe.pipelines.registry import plan
 
     for folder in sorted({file.parent for pattern in ("*.yaml", "*.yml") for file in dags.rglob(pattern)}):
         for file in scenario_files(folder):

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_drivepipe.cli.errors import CommandError
 from airflow_provider_drivepipe.exceptions import DrivepipeError
-from airflow_provider_drivepipe.pipelines.driving.plan import plan
-from airflow_provider_drivepipe.scenario.clashes import Clashes
-from airflow_provider_drivepipe.scenario.loading import ScenarioError, load_scenario, scenario_files
+from airflow_provider_drivepipe.pipelines.clashes import Clashes
+from airflow_provider_drivepipe.pipelines.loading import ScenarioError, load_scenario, scenario_files
+from airflow_provider_drivepipe.pipelines.registry import plan
 from airflow_provider_drivepipe.scenario.model import Scenario
 
 if TYPE_CHECKING:

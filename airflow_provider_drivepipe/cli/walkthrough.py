@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from airflow_provider_drivepipe.cli.documents import add_document_options, put_document
 from airflow_provider_drivepipe.cli.errors import CommandError
 from airflow_provider_drivepipe.documents.walkthrough import walkthrough
-from airflow_provider_drivepipe.pipelines.driving.plan import plan
-from airflow_provider_drivepipe.scenario.loading import ScenarioError, load_scenario
+from airflow_provider_drivepipe.pipelines.loading import ScenarioError, load_scenario
+from airflow_provider_drivepipe.pipelines.registry import plan
 
 _MARK = "<!-- Written by drivepipe walkthrough, which writes it anew: changes here are lost. -->"
 

@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from airflow_provider_drivepipe.documents.drafting import Draft, missing_keys, problems
+from airflow_provider_drivepipe.pipelines.driving.scenario import DrivingScenario
 from airflow_provider_drivepipe.scenario.fill_in import fill_in
-from airflow_provider_drivepipe.scenario.model import Scenario
 
 _COMMENT_COLUMN = 44
 _WIDTH = 110
@@ -129,7 +129,9 @@ def scenario_file(draft: Draft, defaults: Draft | None = None) -> str:
     :param defaults: values that lie underneath the file, and so need not stand in it.
     """
     underneath = {**(defaults or {}), **draft}
-    fields = {key: fill_in(str(Scenario.model_fields[key].description)) for key in missing_keys(underneath)}
+    fields = {
+        key: fill_in(str(DrivingScenario.model_fields[key].description)) for key in missing_keys(underneath)
+    }
     written = {**draft, **fields}
     placed = {key for section in _SECTIONS for key in section.keys}
     further = _Section(_FURTHER, tuple(key for key in written if key not in placed))
@@ -162,7 +164,7 @@ def _hints(section: _Section, underneath: Draft, written: Draft) -> Iterator[str
 
 def _explained(setting: str, key: str) -> Iterator[str]:
     """Yield a line with what its key means, beside it where there is room, else above it."""
-    meaning = Scenario.model_fields[key].description or ""
+    meaning = DrivingScenario.model_fields[key].description or ""
     beside = f"{setting:<{_COMMENT_COLUMN}} # {meaning}"
     if len(beside) <= _WIDTH:
         yield beside

@@ -11,9 +11,10 @@ import yaml
 from pydantic import ValidationError
 
 from airflow_provider_drivepipe.pipelines.driving.options import PreparedImages
+from airflow_provider_drivepipe.pipelines.driving.rules import combination_problems
+from airflow_provider_drivepipe.pipelines.driving.scenario import DrivingScenario, InputShape, Target
 from airflow_provider_drivepipe.scenario.messages import shown, value_problems
-from airflow_provider_drivepipe.scenario.model import InputShape, Scenario, Target
-from airflow_provider_drivepipe.scenario.rules import combination_problems, unknown_keys
+from airflow_provider_drivepipe.scenario.rules import unknown_keys
 
 Draft = Mapping[str, Any]
 """Values of a scenario by key, some of them still missing."""
@@ -48,8 +49,8 @@ def read_answer(key: str, text: str) -> Any:
 
 def problems(draft: Draft) -> list[Finding]:
     """Return everything that is wrong with what a draft says; that something is missing is not wrong yet."""
-    found = [*unknown_keys(list(draft))]
-    known = {key: value for key, value in draft.items() if key in Scenario.model_fields}
+    found = [*unknown_keys(list(draft), DrivingScenario)]
+    known = {key: value for key, value in draft.items() if key in DrivingScenario.model_fields}
     found += [(key, message) for key, message in combination_problems(known) if _is_given(known, key)]
     found += _value_problems(known)
     return list(dict.fromkeys(found))
@@ -63,7 +64,7 @@ def _value_problems(draft: Draft, only: str | None = None) -> Iterator[Finding]:
     """Yield the values that their own keys do not allow; files that a value names are not read."""
     values = {k: v for k, v in draft.items() if not (isinstance(v, str) and v.startswith("file:"))}
     try:
-        Scenario(**values)
+        DrivingScenario(**values)
     except ValidationError as error:
         for key, message in value_problems(error, values):
             if only in (None, key):
@@ -72,7 +73,7 @@ def _value_problems(draft: Draft, only: str | None = None) -> Iterator[Finding]:
 
 def missing_keys(draft: Draft) -> list[str]:
     """Return the keys that a draft needs and does not have."""
-    known = {key: value for key, value in draft.items() if key in Scenario.model_fields}
+    known = {key: value for key, value in draft.items() if key in DrivingScenario.model_fields}
     found = [key for key, _ in combination_problems(known) if not _is_given(known, key)]
     return list(dict.fromkeys(found))
 

@@ -12,8 +12,9 @@ from typing import Any
 from airflow_provider_drivepipe.contracts import Spending, Tokens
 from airflow_provider_drivepipe.scenario.plan import Plan, TaskPlan
 from airflow_provider_drivepipe.scenario.prices import spending_of
+from airflow_provider_drivepipe.stages.content import Image, TextColumn
 from airflow_provider_drivepipe.stages.embed import Embed
-from airflow_provider_drivepipe.stages.generate import Generate, Image, TextColumn
+from airflow_provider_drivepipe.stages.generate import Generate
 from airflow_provider_drivepipe.stages.stage import ONE_OF_EACH, RowStage
 
 _IMAGE_TOKENS = 1200

@@ -30,7 +30,7 @@ from airflow_provider_drivepipe.documents.tables import (
     left_out,
     output_tables,
 )
-from airflow_provider_drivepipe.pipelines.driving.guide import INPUT_SHAPES, TARGETS, split_of
+from airflow_provider_drivepipe.pipelines.registry import FAMILIES
 from airflow_provider_drivepipe.scenario.model import Scenario
 from airflow_provider_drivepipe.scenario.plan import Plan, TaskPlan
 
@@ -56,6 +56,7 @@ def walkthrough(scenario: Scenario, plan: Plan) -> str:
 
 
 def _what_it_does(scenario: Scenario, plan: Plan) -> str:
+    family = FAMILIES[scenario.pipeline]
     tasks = " → ".join(task.task_id for task in plan.tasks)
     rows = [
         [
@@ -72,10 +73,9 @@ def _what_it_does(scenario: Scenario, plan: Plan) -> str:
         scenario.description.strip(),
         paragraph(
             f"Pipeline **{tasks}**, DAG {code(plan.dag_id)}.",
-            f"It starts from {INPUT_SHAPES[scenario.input_shape]}",
-            f"({code(f'input_shape: {scenario.input_shape}')}), and its `targets` ask for:",
+            f"It starts from {family.starts_from(scenario)}, and its `targets` ask for:",
         ),
-        "\n".join(bullet(f"{code(target)}: {TARGETS[target]}") for target in scenario.targets),
+        "\n".join(bullet(f"{code(target)}: {family.targets[target]}") for target in scenario.targets),
         "Tasks, in the order in which they run:",
         table(["", "task", "stages", "reads", "writes"], rows),
         paragraph("Each task works on one partition and reads what the one before it published."),
@@ -90,7 +90,8 @@ def _one_job_or_two(scenario: Scenario, plan: Plan) -> str:
     if first is None or first.unit is None or models is None:
         lacking = "only calls models" if models else "calls no model"
         return section(heading, paragraph(f"There is nothing to split: this pipeline {lacking}."))
-    made, split = first.unit.guide().gives, split_of(scenario, first.unit)
+    split = FAMILIES[scenario.pipeline].split(scenario, first.unit)
+    made = first.unit.guide().gives
     final = code(models.output_table.name)
     price = paragraph(
         "Changing from one to the other makes all rows of a partition again when it runs next, models",

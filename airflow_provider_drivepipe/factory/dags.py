@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pendulum
-from airflow.sdk import DAG, BaseOperator
+from airflow.sdk import DAG
 
-from airflow_provider_drivepipe import operators
-from airflow_provider_drivepipe.assets import table_asset
 from airflow_provider_drivepipe.documents.dag_doc import dag_doc
 from airflow_provider_drivepipe.factory.params import trigger_form
-from airflow_provider_drivepipe.pipelines.driving.plan import plan
+from airflow_provider_drivepipe.factory.tasks import build_tasks, default_arguments
+from airflow_provider_drivepipe.pipelines.registry import plan
 from airflow_provider_drivepipe.scenario.model import Scenario
-from airflow_provider_drivepipe.scenario.plan import Plan, TaskPlan
 from airflow_provider_drivepipe.timetables.odps_partition import (
     OdpsPartitionTimetable,
     OnDemandPartitionTimetable,
 )
-
-DEFAULT_RETRIES = 2
 
 
 def build_dag(scenario: Scenario) -> DAG:
@@ -34,15 +28,10 @@ def build_dag(scenario: Scenario) -> DAG:
         max_active_runs=scenario.max_active_runs,
         doc_md=dag_doc(scenario, steps),
         tags=["drivepipe", scenario.scenario_name, *scenario.tags],
-        default_args={"owner": scenario.owner, "retries": DEFAULT_RETRIES, "deferrable": True},
+        default_args=default_arguments(scenario),
         params=trigger_form(steps, scenario.partition_value),
     ) as dag:
-        previous: BaseOperator | None = None
-        for step in steps.tasks:
-            task = _task(steps, step)
-            if previous is not None:
-                previous >> task
-            previous = task
+        build_tasks(steps)
     return dag
 
 
@@ -60,27 +49,3 @@ def _timetable(scenario: Scenario) -> OdpsPartitionTimetable:
         lag=scenario.partition_lag,
         key_format=scenario.key_format,
     )
-
-
-def _task(steps: Plan, step: TaskPlan) -> BaseOperator:
-    arguments: dict[str, Any] = {
-        "task_id": step.task_id,
-        "stages": step.stages,
-        "scenario": steps.scenario,
-        "partition": steps.partition,
-        "output_table": step.output_table.name,
-        "lifecycle_days": step.output_table.lifecycle_days,
-        "gate": step.gate,
-        "conn_id": steps.conn_id,
-        "later_models": steps.models_behind(step),
-        "outlets": [table_asset(step.output_table.name)],
-    }
-    if not step.is_listing:
-        arguments |= {
-            "source_table": step.source,
-            "selection": steps.selection,
-            "prices": steps.prices,
-            "image_root": step.image_root,
-        }
-    task: BaseOperator = getattr(operators, step.operator)(**arguments)
-    return task

@@ -9,8 +9,8 @@ from airflow.exceptions import SerializationError
 from airflow.sdk import DAG, get_parsing_context
 
 from airflow_provider_drivepipe.factory.dags import build_dag
-from airflow_provider_drivepipe.scenario.clashes import Clashes
-from airflow_provider_drivepipe.scenario.loading import ScenarioError, load_scenario, scenario_files
+from airflow_provider_drivepipe.pipelines.clashes import Clashes
+from airflow_provider_drivepipe.pipelines.loading import ScenarioError, load_scenario, scenario_files
 
 
 class ScenarioFileError(SerializationError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow.sdk import Param
 
 from airflow_provider_drivepipe.scenario.options import PartitionOptions, Reprocess
@@ -66,7 +68,7 @@ def trigger_form(plan: Plan, partition_value: str | None) -> dict[str, Param]:
             description="for this run: publish an empty manifest when no video is found",
         )
     for param in plan.run_params.values():
-        shape = {"pattern": param.pattern} if param.pattern else {}
+        shape: dict[str, Any] = {"pattern": param.pattern} if param.pattern else {}
         shape |= {"format": "multiline"} if param.multiline else {}
         form[param.name] = Param(
             None, type=["null", "string"], title=param.title, description=param.description, **shape

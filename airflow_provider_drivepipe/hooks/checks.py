@@ -20,13 +20,13 @@ from airflow_provider_drivepipe.contracts import Column
 from airflow_provider_drivepipe.exceptions import ConfigurationError, DrivepipeError, RemoteJobError
 from airflow_provider_drivepipe.hooks.drivepipe import check_python
 from airflow_provider_drivepipe.hooks.errors import oss_errors
+from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
 from airflow_provider_drivepipe.hooks.sessions import SessionTags
 from airflow_provider_drivepipe.sql import create_table, drop_table
 from airflow_provider_drivepipe.worker.answer_rows import succeeded
 from airflow_provider_drivepipe.worker.answers import Response, answer_text, call_failure, embedding_vector
 
 if TYPE_CHECKING:
-    from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
     from airflow_provider_drivepipe.stages.graph import ModelAccess
 
 NAME = "drivepipe_doctor"
@@ -478,3 +478,16 @@ CHECKS = (
 
 TEST = tuple(check for check in CHECKS if check.in_test)
 """Those of the form's *Test*."""
+
+
+class ConnectionHook(MaxFrameHook):
+    """The hook of a connection of type ``drivepipe``, which Airflow's form can test."""
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Try what a connection is for, and say of each part what was found."""
+        site = Site(self)
+        try:
+            good, text = test_text(list(run_checks(site, TEST)), self.conn_id)
+        finally:
+            left = site.clean_up()
+        return good and not left, "; ".join([text, *(f"not removed: {what}" for what in left)])

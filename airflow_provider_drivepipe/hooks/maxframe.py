@@ -223,17 +223,6 @@ class MaxFrameHook(DrivepipeHook):
         with self.errors():
             return str(self._attach(job.session_id).get_logview_address(job.dag_id, hours))
 
-    def test_connection(self) -> tuple[bool, str]:
-        """Try what a connection is for, and say of each part what was found; called by Airflow's form."""
-        from airflow_provider_drivepipe.hooks.checks import TEST, Site, run_checks, test_text
-
-        site = Site(self)
-        try:
-            good, text = test_text(list(run_checks(site, TEST)), self.conn_id)
-        finally:
-            left = site.clean_up()
-        return good and not left, "; ".join([text, *(f"not removed: {what}" for what in left)])
-
     def _attach(self, session_id: str) -> MaxFrameInstanceCaller:
         from maxframe_client.session.task import MaxFrameInstanceCaller
 

@@ -20,8 +20,8 @@ from airflow_provider_drivepipe.contracts import Column
 from airflow_provider_drivepipe.exceptions import ConfigurationError, PartitionBusyError, RemoteJobError
 from airflow_provider_drivepipe.hooks.run_process import RunProcess
 from airflow_provider_drivepipe.hooks.sessions import SessionTags, installation
-from airflow_provider_drivepipe.sql import create_table, drop_table, quote_name, quote_text
 from airflow_provider_drivepipe.lifecycle.tables import WorkingTables
+from airflow_provider_drivepipe.sql import create_table, drop_table, quote_name, quote_text
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -228,8 +228,8 @@ def take_partition(
 ) -> tuple[SessionTags | None, list[str]]:
     """Own the partition, or wait for it without a worker slot and without using up a retry.
 
-    Returns the dead task instance that it was taken over from, if any, and the working tables that other tries
-    and runs left. Raises AirflowRescheduleException while another task holds the partition.
+    Returns the dead task instance that it was taken over from, if any, and the working tables that other
+    tries and runs left. Raises AirflowRescheduleException while another task holds the partition.
     """
     lock = PartitionLock(hook, working, owner)
     try:

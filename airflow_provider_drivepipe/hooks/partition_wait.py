@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from airflow_provider_drivepipe.exceptions import ConfigurationError, QuotaError, TransientError
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
-from airflow_provider_drivepipe.sql import quote_name
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
+from airflow_provider_drivepipe.sql import quote_name
 
 
 @dataclass(frozen=True)

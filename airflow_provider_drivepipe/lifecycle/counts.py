@@ -134,7 +134,7 @@ def balance(
         stages[stage] = StageCounts(rows_in + left_out, ok, failed, filtered + left_out, skipped)
     for name, count in {"table": table, **stages}.items():
         if not count.balanced() or min(asdict(count).values()) < 0:
-            raise UnbalancedCountsError(f"the counts of {name} do not balance: {count}; nothing was published")
+            raise UnbalancedCountsError(f"counts of {name} do not balance: {count}; nothing was published")
     return Counts(
         table,
         sum(g.rows for g in groups if g.origin == "carried" and g.status == Status.OK),

@@ -31,7 +31,7 @@ def job_rows(
     """Return the lazy rows, with the output's columns, of all that one wave does.
 
     Units that are done from the start go through the stage that makes rows of them. What comes out, and rows
-    that only lack parts, go through the stages of the parts one after the other, each row where its flag is 1.
+    that only lack parts, go through the stages of the parts one by one, each row where its flag is 1.
 
     :param counts: what the snapshot holds, over all waves.
     :param rows_left: how many new rows are within the budget, None without one.

@@ -66,11 +66,14 @@ def keep_unpublished(tables: StageTables, have: Sequence[Column]) -> str:
 
 
 def count_ended(tables: StageTables) -> str:
-    """Return the query for each wave of a try: its number, how much was to be done, and how much is staged."""
+    """Return the query for each wave of a try: its number, how much was to do, and how much is staged."""
     work, wave = quote_name(WORK_COLUMN.name), quote_name(WAVE_COLUMN.name)
 
     def of(table: str, doing: Work, key: str) -> str:
-        wanted = f"SELECT DISTINCT {wave} AS wave, {key} AS k FROM {quote_name(table)} WHERE {work} = {quote_text(doing)}"
+        wanted = (
+            f"SELECT DISTINCT {wave} AS wave, {key} AS k FROM {quote_name(table)} "
+            f"WHERE {work} = {quote_text(doing)}"
+        )
         staged = f"SELECT DISTINCT {wave} AS wave, {key} AS k FROM {quote_name(tables.working.staging)}"
         return (
             "SELECT w.wave AS wave, CASE WHEN s.k IS NULL THEN 0 ELSE 1 END AS staged "
@@ -103,7 +106,8 @@ def keep_staged(tables: StageTables, have: Sequence[Column], waves: Sequence[str
             f"SELECT {tables.output_names()}, {tables.unit_key_sql()} AS drivepipe_key, "
             f"{tables.row_key_sql()} AS drivepipe_row_key FROM {tables.earlier_sql}) o "
             f"LEFT SEMI JOIN (SELECT drivepipe_key AS k FROM ({staged}) a) s ON o.drivepipe_key = s.k "
-            f"LEFT ANTI JOIN (SELECT drivepipe_row_key AS k FROM ({staged}) b) t ON o.drivepipe_row_key = t.k "
+            f"LEFT ANTI JOIN (SELECT drivepipe_row_key AS k FROM ({staged}) b) t "
+            "ON o.drivepipe_row_key = t.k "
             f"LEFT ANTI JOIN (SELECT {tables.unit_key_sql()} AS k FROM {quote_name(tables.working.units)} "
             f"WHERE {quote_name(WORK_COLUMN.name)} = {quote_text(Work.RUN)}) u ON o.drivepipe_key = u.k"
         )
@@ -173,7 +177,8 @@ def fill_earlier(
         f"ON k.drivepipe_key = p.drivepipe_key WHERE {better}"
     )
     return (
-        f"{insert}SELECT {tables.output_names('o.')} FROM (SELECT {tables.output_names()}, {key} {published}) o "
+        f"{insert}SELECT {tables.output_names('o.')} "
+        f"FROM (SELECT {tables.output_names()}, {key} {published}) o "
         f"LEFT ANTI JOIN ({chosen}) c ON o.drivepipe_key = c.k "
         f"UNION ALL SELECT {tables.output_names('r.')} FROM (SELECT {kept}, {key} {of_kept}) r "
         f"LEFT SEMI JOIN ({chosen}) d ON r.drivepipe_key = d.k"

@@ -273,11 +273,20 @@ def _carried(tables: StageTables) -> str:
     """Published rows that stay: of units that are kept, and not among those that get new results."""
     work = quote_name(WORK_COLUMN.name)
     kept = f"{work} IN ({quote_text(Work.KEEP)}, {quote_text(Work.OVER)})"
+    renewed = tables.renewed_columns
+    names = ", ".join(
+        f"CASE WHEN i.{work} = {quote_text(Work.KEEP)} THEN i.{name} ELSE o.{name} END AS {name}"
+        if column.name in renewed
+        else f"o.{name}"
+        for column in tables.output_columns
+        for name in [quote_name(column.name)]
+    )
+    units = "".join(f", {name}" for name in (work, column_list(renewed))) if renewed else ""
     sql = (
-        f"SELECT {tables.output_names('o.')} FROM (SELECT {tables.output_names()}, "
+        f"SELECT {names} FROM (SELECT {tables.output_names()}, "
         f"{tables.unit_key_sql()} AS drivepipe_key, {tables.row_key_sql()} AS drivepipe_row_key "
         f"FROM {tables.earlier_sql}) o "
-        f"LEFT SEMI JOIN (SELECT {tables.unit_key_sql()} AS k "
+        f"{'JOIN' if renewed else 'LEFT SEMI JOIN'} (SELECT {tables.unit_key_sql()} AS k{units} "
         f"FROM {quote_name(tables.working.units)} WHERE {kept}) i ON o.drivepipe_key = i.k"
     )
     if tables.expands and tables.parts:

@@ -84,7 +84,7 @@ def count_units(tables: StageTables) -> str:
 
 
 def _insert(target: str, columns: Sequence[str], query: str, key: Sequence[str], per_job: int) -> str:
-    """Return the statement that fills a working table; what is to be done is numbered by wave, in key order."""
+    """Return the statement that fills a working table; what is to do is numbered by wave, in key order."""
     work, wave = quote_name(WORK_COLUMN.name), quote_name(WAVE_COLUMN.name)
     done = f"{work} IN ({quote_text(Work.RUN)}, {quote_text(Work.TODO)})"
     place = f"ROW_NUMBER() OVER (PARTITION BY {work} ORDER BY {column_list(key)}) - 1"
@@ -288,7 +288,7 @@ def fill_rows(
     )
     within = ""
     if budget is not None:
-        needed = _with_running_totals(tables, budget, needed)
+        needed = _with_running_totals(tables, needed)
         within = f" WHERE NOT ({_beyond(budget)})"
     query = (
         f"SELECT {_kept_columns(tables)}, {_tried('f.')}, {_flags(tables)}, {work} FROM ({needed}) f{within}"
@@ -300,7 +300,7 @@ def fill_rows(
 # Rows that are within the budget: the first ones, in the order of their keys.
 
 
-def _with_running_totals(tables: StageTables, budget: Budget, rows: str, asked: str = "1") -> str:
+def _with_running_totals(tables: StageTables, rows: str, asked: str = "1") -> str:
     """``rows`` with the rows and the calls that they and all before them take; ``asked`` is 0 for none."""
     calls = " + ".join(f"{part.flag} * {part.calls}" for part in tables.parts)
     running = (
@@ -460,7 +460,7 @@ def _fill_row_units(
     if budget is not None:
         asked = f"drivepipe_asked = {quote_text(Work.TODO)}"
         beyond = f"{asked} AND ({_beyond(budget)})"
-        totals = _with_running_totals(tables, budget, decided, f"CASE WHEN {asked} THEN 1 ELSE 0 END")
+        totals = _with_running_totals(tables, decided, f"CASE WHEN {asked} THEN 1 ELSE 0 END")
         decided = (
             f"SELECT s.*, CASE WHEN {beyond} AND ({unpublished}) THEN {quote_text(Work.BUDGET)} "
             f"WHEN {beyond} THEN {quote_text(Work.OVER)} ELSE drivepipe_asked END AS {work} FROM ({totals}) s"

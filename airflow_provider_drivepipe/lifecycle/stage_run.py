@@ -305,7 +305,7 @@ class StageRun:
             if int(wanted) == int(staged or 0)
         ]
         if waves:
-            self._keep(lambda of, have: keeping.keep_staged(tables, have, sorted(waves)))
+            self._keep(lambda _, have: keeping.keep_staged(tables, have, sorted(waves)))
         return len(waves)
 
     def _is_of_this_shape(self, tables: StageTables) -> bool:

@@ -276,6 +276,14 @@ class StageTables:
         held = {c.name for c in self.source_columns}
         return tuple(column for column in part.reads if column in held)
 
+    @property
+    def renewed_columns(self) -> tuple[str, ...]:
+        """Columns of gathered units that no part reads: they are as in the input also where parts are kept."""
+        if self.source.is_table or self.expands:
+            return ()
+        decisive = {*self.unit_key, *self.layout.identity, *(c for part in self.parts for c in part.reads)}
+        return tuple(c.name for c in self.source_columns if c.name not in decisive)
+
     def foreign_sql(self, prefix: str = "") -> str | None:
         """Return the condition that an input row's image is below none of the roots, None without images."""
         if not self.image_columns:
@@ -342,7 +350,8 @@ def lay_out(
         for column in part.reads:
             if column in types and types[column] != "string":
                 raise ConfigurationError(
-                    f"column {column} of table {source.name} is {types[column]}, not string; cast it in a view"
+                    f"column {column} of table {source.name} is {types[column]}, not string; "
+                    "cast it in a view"
                 )
     if unit is not None:
         given = [c for part in parts for c in part.reads if c in types and c not in layout.identity]
@@ -385,7 +394,7 @@ def _row_layout(
         )
     travelling = tuple(c for c in columns if not (has_status and c.name in STATUS_NAMES))
     seen = list(dict.fromkeys([*(["image_url"] if "image_url" in names else []), *images]))
-    # Of a picture, the fingerprint says what made it. Texts count by themselves, for each part that reads them.
+    # Of a picture, the fingerprint says what made it. Texts count by themselves, for the parts that read them.
     made_by = ["fingerprint"] if has_status and images and source.is_table else []
     return UnitLayout(
         unit_key=key,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,10 @@ class PartitionOperator(BaseOperator):
         self.conn_id = conn_id
         self.oss_conn_id = oss_conn_id
         self.later_models = later_models
+
+    @abstractmethod
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Write the partition and return the report."""
 
     def owned_partition(self, context: Context) -> PartitionSpec:
         """Return the partition that the run owns; raise ConfigurationError when it names none."""

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider_drivepipe.operators.stage import MaxFrameStageOperator
+from airflow_provider_drivepipe.stages.content import Image, TextColumn, Video
 from airflow_provider_drivepipe.stages.embed import Embed
-from airflow_provider_drivepipe.stages.generate import Generate, Image, TextColumn, Video
+from airflow_provider_drivepipe.stages.generate import Generate
 
 
 class AiFuncGenerateOperator(MaxFrameStageOperator):

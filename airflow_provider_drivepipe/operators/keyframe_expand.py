@@ -10,7 +10,7 @@ from airflow_provider_drivepipe.operators.stage import MaxFrameStageOperator
 from airflow_provider_drivepipe.pipelines.driving.keyframes import KeyframeExpansion
 from airflow_provider_drivepipe.pipelines.driving.models import model_stages
 from airflow_provider_drivepipe.pipelines.driving.options import KeyframeOptions, OssOptions, QualityOptions
-from airflow_provider_drivepipe.stages.generate import Image
+from airflow_provider_drivepipe.stages.content import Image
 from airflow_provider_drivepipe.stages.stage import Stage
 
 

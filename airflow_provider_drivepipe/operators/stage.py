@@ -257,7 +257,7 @@ class MaxFrameStageOperator(PartitionOperator):
         return tuple(replace(s, prompt=self.prompt) if s is prompted else s for s in self.stages)
 
     def _take_partition(self, context: Context, hook: MaxFrameHook, run: StageRun) -> None:
-        """Own the partition, or wait for it; take over what dead tasks left: sessions, and work that ended."""
+        """Own the partition, or wait for it; take over what dead tasks left: sessions, work that ended."""
         assert self._owner is not None
         dead, left = take_partition(context, hook, run.tables.working, self._owner)
         if dead is not None:

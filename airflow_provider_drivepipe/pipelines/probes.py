@@ -7,7 +7,7 @@ from typing import Any
 
 import maxframe.dataframe as md
 
-from airflow_provider_drivepipe.stages.generate import Image, Text
+from airflow_provider_drivepipe.stages.content import Image, Text
 from airflow_provider_drivepipe.stages.graph import ModelAccess
 from airflow_provider_drivepipe.stages.model_calls import embed, generate
 from airflow_provider_drivepipe.stages.worker_call import (

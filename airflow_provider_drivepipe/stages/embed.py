@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_drivepipe.contracts import Column, Reason
-from airflow_provider_drivepipe.stages.generate import MODEL_REASONS, Image, TextColumn
+from airflow_provider_drivepipe.stages.content import Image, TextColumn
+from airflow_provider_drivepipe.stages.generate import MODEL_REASONS
 from airflow_provider_drivepipe.stages.stage import Build, InputColumn, Part, RowStage, Site, StageGuide
+from airflow_provider_drivepipe.stages.worker_call import apply_chunk, row_part
+from airflow_provider_drivepipe.worker.vectors import EMBED_TEXT, VectorJob, mark_texts, read_vectors
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,34 @@ class Embed(RowStage):
         }
 
     def build(self, rows: Any, build: Build) -> Any:
-        """Return lazy ``rows`` with the vectors."""
-        from airflow_provider_drivepipe.stages.model_calls import embed_part
+        """Return lazy ``rows`` with the vectors, and what they make of the status of each row.
 
-        return embed_part(rows, self, build)
+        Rows without a text are not sent. They come back in another order.
+        """
+        from airflow_provider_drivepipe.stages import model_calls as calls
+
+        dtypes = dict(rows.dtypes)
+        access = calls.access_of(self, build)
+        [tokens] = self.part().tokens
+        text = self.of.column if isinstance(self.of, TextColumn) else None
+        part = row_part(self.part(), build.flags_behind)
+        job = VectorJob(part, tokens, self.dimension, text, str(self.lacking))
+
+        def check_vectors(chunk: Any) -> Any:
+            return read_vectors(chunk, job, tuple(dtypes))
+
+        def choose_texts_to_embed(chunk: Any) -> Any:
+            return mark_texts(chunk, str(text))
+
+        def ask(asked: Any) -> Any:
+            return calls.embed(asked, self.model, TextColumn(EMBED_TEXT), self.dimension, access)
+
+        if text is not None:
+            rows = calls.ask_some(rows, choose_texts_to_embed, ask, EMBED_TEXT, 0)
+        else:
+            vectors = calls.embed(rows, self.model, self.of, self.dimension, access)
+            rows = calls.with_answers(rows, vectors)
+        return apply_chunk(rows, check_vectors, dtypes)
 
     def guide(self) -> StageGuide:
         """Return the texts for people."""

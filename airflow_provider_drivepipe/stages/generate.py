@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_drivepipe.contracts import Column, Reason
-from airflow_provider_drivepipe.stages.answer_schemas import answer_fields, schema_name, schema_text
+from airflow_provider_drivepipe.stages.answer_schemas import (
+    answer_fields,
+    load_answer_schema,
+    schema_name,
+    schema_text,
+)
+from airflow_provider_drivepipe.stages.content import Content, Image, Text, TextColumn, Video
 from airflow_provider_drivepipe.stages.prompts import is_chinese, sha256, state_schema
 from airflow_provider_drivepipe.stages.stage import (
     Build,
@@ -18,6 +24,13 @@ from airflow_provider_drivepipe.stages.stage import (
     RunParam,
     Site,
     StageGuide,
+)
+from airflow_provider_drivepipe.stages.worker_call import apply_chunk, row_part
+from airflow_provider_drivepipe.worker.answer_rows import (
+    REPAIR_TEXT,
+    AnswerJob,
+    mark_repairs,
+    read_answers,
 )
 
 _LONGEST_PROMPT = 20_000
@@ -33,41 +46,6 @@ MODEL_REASONS = (
     Reason.EMPTY_RESPONSE,
 )
 """Why a call of a model that sees images may bring nothing."""
-
-
-@dataclass(frozen=True)
-class Image:
-    """An image that a model sees.
-
-    :param column: holds its OSS URI, or with ``inline`` a JPEG in Base64.
-    """
-
-    column: str
-    inline: bool = False
-
-
-@dataclass(frozen=True)
-class Video:
-    """A video that a model sees; ``column`` holds its OSS URI."""
-
-    column: str
-
-
-@dataclass(frozen=True)
-class Text:
-    """A text that stands in the message as it is."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class TextColumn:
-    """A text of the row, whatever it holds: it is data, never part of a template."""
-
-    column: str
-
-
-Content = Image | Video | Text | TextColumn
 
 
 @dataclass(frozen=True)
@@ -230,10 +208,47 @@ class Generate(RowStage):
         }
 
     def build(self, rows: Any, build: Build) -> Any:
-        """Return lazy ``rows`` with the answers."""
-        from airflow_provider_drivepipe.stages.model_calls import generate_part
+        """Return lazy ``rows`` with the answers, and what they make of the status of each row.
 
-        return generate_part(rows, self, build)
+        All rows are asked about, and once more for each repair that they need. They come back in another
+        order.
+        """
+        from airflow_provider_drivepipe.stages import model_calls as calls
+
+        dtypes = dict(rows.dtypes)
+        job, access = self._job(build), calls.access_of(self, build)
+        message = calls.with_own_columns(self.message)
+
+        def check_answers(chunk: Any) -> Any:
+            return read_answers(chunk, job, tuple(dtypes))
+
+        def ask_again(asked: Any) -> Any:
+            # What a model answered comes as a column, so that it stays text.
+            again = (*message.content, TextColumn(REPAIR_TEXT))
+            return calls.generate(asked, self.model, again, self.max_tokens, access)
+
+        def find_answers_to_repair(number: int) -> Callable[[Any], Any]:
+            return lambda chunk: mark_repairs(chunk, job, number)
+
+        rows = calls.with_texts(rows, message)
+        rows = calls.with_answers(
+            rows, calls.generate(rows, self.model, message.content, self.max_tokens, access)
+        )
+        for number in range(1, 1 + self.rounds):
+            rows = calls.ask_some(rows, find_answers_to_repair(number), ask_again, REPAIR_TEXT, number)
+        return apply_chunk(rows, check_answers, dtypes)
+
+    def _job(self, build: Build) -> AnswerJob:
+        """Return what workers need to know."""
+        sees = {Image: "picture", Video: "video"}
+        return AnswerJob(
+            part=row_part(self.part(), build.flags_behind),
+            schema=load_answer_schema(self.schema) if self.schema else None,
+            repair_rounds=self.rounds,
+            chinese=self.in_chinese,
+            sees=next((sees[type(each)] for each in self.media if type(each) in sees), ""),
+            fields=tuple((field.property, field.column, field.type) for field in self.fields),
+        )
 
     def param(self) -> RunParam | None:
         """Return the param that replaces the prompt."""

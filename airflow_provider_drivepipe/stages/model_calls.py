@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import maxframe.dataframe as md
 from maxframe.learn.contrib.llm import ContentPart, ImageContentType, VideoContentType
@@ -12,100 +13,61 @@ from maxframe.learn.contrib.llm.text import TextEmbeddingModel, TextGenLLM
 from maxframe.learn.utils import read_odps_model
 
 from airflow_provider_drivepipe.exceptions import ConfigurationError
-from airflow_provider_drivepipe.stages.answer_schemas import load_answer_schema
-from airflow_provider_drivepipe.stages.generate import Content, Generate, Image, Text, TextColumn, Video
+from airflow_provider_drivepipe.stages.content import Content, Image, Text, TextColumn, Video
 from airflow_provider_drivepipe.stages.graph import ModelAccess
+from airflow_provider_drivepipe.stages.stage import Build, RowStage
 from airflow_provider_drivepipe.stages.worker_call import apply_chunk
-from airflow_provider_drivepipe.worker.answer_rows import (
-    REPAIR_TEXT,
-    AnswerJob,
-    mark_repairs,
-    read_answers,
-    response_columns,
-)
-from airflow_provider_drivepipe.worker.rows import RowPart, request_dtypes, with_texts
-from airflow_provider_drivepipe.worker.vectors import EMBED_TEXT, VectorJob, mark_texts, read_vectors
-
-if TYPE_CHECKING:
-    from airflow_provider_drivepipe.stages.embed import Embed
-    from airflow_provider_drivepipe.stages.stage import Build, RowStage
+from airflow_provider_drivepipe.worker import rows as row_functions
+from airflow_provider_drivepipe.worker.answer_rows import response_columns
+from airflow_provider_drivepipe.worker.rows import request_dtypes
 
 _GENERATE_RUNNING_OPTIONS = {"enable_thinking": False, "enable_real_rpm_stats": True}
 _EMBED_RUNNING_OPTIONS = {"enable_real_rpm_stats": True}
 
 
-def generate_part(rows: Any, stage: Generate, build: Build) -> Any:
-    """Return lazy ``rows`` with the answers of a model and what they make of the status of each row.
+@dataclass(frozen=True)
+class Message:
+    """A message over text columns of its own, which are never NULL.
 
-    All rows are asked about, and once more for each repair that they need. They have the same columns when
-    they come back, and another order.
-
-    :param rows: have all final columns, and the flags of all parts.
+    :param texts: these columns, each with the column that it comes from.
     """
-    dtypes = dict(rows.dtypes)
-    job, access = _answer_job(stage, build), _access(stage, build)
-    texts, message = _with_own_columns(stage.message)
+
+    content: tuple[Content, ...]
+    texts: Mapping[str, str]
+
+
+def with_own_columns(message: Sequence[Content]) -> Message:
+    """Return a message over text columns of its own."""
+    columns = dict.fromkeys(each.column for each in message if isinstance(each, TextColumn))
+    own = {column: f"drivepipe_text_{number}" for number, column in enumerate(columns)}
+    content = [TextColumn(own[each.column]) if isinstance(each, TextColumn) else each for each in message]
+    return Message(tuple(content), {name: column for column, name in own.items()})
+
+
+def with_texts(rows: Any, message: Message) -> Any:
+    """Return lazy ``rows`` with the text columns of a message."""
+    texts = dict(message.texts)
 
     def take_texts(chunk: Any) -> Any:
-        return with_texts(chunk, texts)
+        return row_functions.with_texts(chunk, texts)
 
-    def check_answers(chunk: Any) -> Any:
-        return read_answers(chunk, job, tuple(dtypes))
-
-    if texts:
-        rows = apply_chunk(rows, take_texts, {**dtypes, **dict.fromkeys(texts, "object")})
-    answers = generate(rows, stage.model, message, stage.max_tokens, access)
-    rows = md.concat([rows, _raw(answers, 0)], axis=1)
-    for number in range(1, 1 + stage.rounds):
-        rows = _repair(rows, stage, message, access, job, number)
-    return apply_chunk(rows, check_answers, dtypes)
+    if not texts:
+        return rows
+    return apply_chunk(rows, take_texts, {**dict(rows.dtypes), **dict.fromkeys(texts, "object")})
 
 
-def _repair(
-    rows: Any, stage: Generate, message: Sequence[Content], access: ModelAccess, job: AnswerJob, number: int
-) -> Any:
-    def find_answers_to_repair(chunk: Any) -> Any:
-        return mark_repairs(chunk, job, number)
-
-    def ask(asked: Any) -> Any:
-        # What a model answered comes as a column, so that it stays text.
-        return generate(asked, stage.model, (*message, TextColumn(REPAIR_TEXT)), stage.max_tokens, access)
-
-    return _ask_some(rows, find_answers_to_repair, ask, REPAIR_TEXT, number)
+def with_answers(rows: Any, answers: Any) -> Any:
+    """Return lazy ``rows`` with the raw columns of the first call."""
+    return md.concat([rows, _raw(answers, 0)], axis=1)
 
 
-def embed_part(rows: Any, stage: Embed, build: Build) -> Any:
-    """Return lazy ``rows`` with the vectors of a model and what they make of the status of each row.
-
-    Rows without a text are not sent. Rows have the same columns when they come back, and another order.
-
-    :param rows: have all final columns, and the flags of all parts.
-    """
-    dtypes = dict(rows.dtypes)
-    job, access = _vector_job(stage, build), _access(stage, build)
-
-    def check_vectors(chunk: Any) -> Any:
-        return read_vectors(chunk, job, tuple(dtypes))
-
-    if isinstance(stage.of, TextColumn):
-        column = stage.of.column
-
-        def choose_texts_to_embed(chunk: Any) -> Any:
-            return mark_texts(chunk, column)
-
-        def ask(asked: Any) -> Any:
-            return embed(asked, stage.model, TextColumn(EMBED_TEXT), stage.dimension, access)
-
-        rows = _ask_some(rows, choose_texts_to_embed, ask, EMBED_TEXT, 0)
-    else:
-        vectors = embed(rows, stage.model, stage.of, stage.dimension, access)
-        rows = md.concat([rows, _raw(vectors, 0)], axis=1)
-    return apply_chunk(rows, check_vectors, dtypes)
+def access_of(stage: RowStage, build: Build) -> ModelAccess:
+    """Return how a stage reaches its model, with a key pair only where the model fetches media."""
+    key = build.site.oss_key() if stage.image_columns else None
+    return ModelAccess(build.site.model_project(), key)
 
 
-def _ask_some(
-    rows: Any, mark: Callable[[Any], Any], ask: Callable[[Any], Any], text: str, number: int
-) -> Any:
+def ask_some(rows: Any, mark: Callable[[Any], Any], ask: Callable[[Any], Any], text: str, number: int) -> Any:
     """Return lazy ``rows`` with raw columns of call ``number``, NULL where ``mark`` leaves ``text`` empty.
 
     :param mark: fills the columns of :func:`~airflow_provider_drivepipe.worker.rows.with_request`.
@@ -196,52 +158,3 @@ def _template(content: Content) -> str:
 def escape_braces(prompt: str) -> str:
     """Return a prompt in which MaxFrame sees no ``{column}`` template: a prompt is data."""
     return prompt.replace("{", "{{").replace("}", "}}")
-
-
-# What workers need to know.
-
-
-def _with_own_columns(message: Sequence[Content]) -> tuple[dict[str, str], tuple[Content, ...]]:
-    """Return the text columns to make, each with the column that it comes from, and the message over them."""
-    columns = dict.fromkeys(each.column for each in message if isinstance(each, TextColumn))
-    own = {column: f"drivepipe_text_{number}" for number, column in enumerate(columns)}
-    content = [TextColumn(own[each.column]) if isinstance(each, TextColumn) else each for each in message]
-    return {name: column for column, name in own.items()}, tuple(content)
-
-
-def _row_part(stage: RowStage, build: Build) -> RowPart:
-    part = stage.part()
-    return RowPart(
-        stage=part.stage,
-        columns=tuple((column.name, column.type) for column in part.columns),
-        result=part.result,
-        flags_behind=build.flags_behind.get(part.stage, ()),
-    )
-
-
-def _answer_job(stage: Generate, build: Build) -> AnswerJob:
-    sees = {Image: "picture", Video: "video"}
-    return AnswerJob(
-        part=_row_part(stage, build),
-        schema=load_answer_schema(stage.schema) if stage.schema else None,
-        repair_rounds=stage.rounds,
-        chinese=stage.in_chinese,
-        sees=next((sees[type(each)] for each in stage.media if type(each) in sees), ""),
-        fields=tuple((field.property, field.column, field.type) for field in stage.fields),
-    )
-
-
-def _vector_job(stage: Embed, build: Build) -> VectorJob:
-    [tokens] = stage.part().tokens
-    return VectorJob(
-        part=_row_part(stage, build),
-        tokens=tokens,
-        dimension=stage.dimension,
-        text=stage.of.column if isinstance(stage.of, TextColumn) else None,
-        lacking=str(stage.lacking),
-    )
-
-
-def _access(stage: RowStage, build: Build) -> ModelAccess:
-    key = build.site.oss_key() if stage.image_columns else None
-    return ModelAccess(build.site.model_project(), key)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Column, Status
+from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Column, Reason, Status
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.sql import column_list, joined_text, quote_name, quote_text
 
-LACKING = Column("lacking", "string", "how many rows of each gathered table are not ok, empty when all are")
+LACKING = Column("lacking", "string", "how many rows of the gathered tables are not ok, empty when all are")
+GATHER = "gather"
+"""What a unit names as its ``error_stage`` when a table has no row for it: no stage has failed there."""
 
 
 @dataclass(frozen=True)
@@ -17,11 +19,14 @@ class Gathered:
     """One table of a gather.
 
     :param table: partitioned like the task's output; written by a stage, so that it has status columns.
-    :param columns: columns of the unit, each with the aggregate over the table's ``ok`` rows that gives it.
+    :param columns: columns of the unit, each with the aggregate over the table's ``ok`` rows that makes it. A
+        unit is paid again when its value changes, so an aggregate gives the same for the same rows, whatever
+        their order: ``WM_CONCAT('\\n', label_text) WITHIN GROUP (ORDER BY frame_idx)``, and for a
+        ``COLLECT_LIST`` a ``SORT_ARRAY`` around it.
     """
 
     table: str
-    columns: Mapping[Column, str]
+    columns: Mapping[Column, str] = field(hash=False)
 
 
 @dataclass(frozen=True)
@@ -29,13 +34,12 @@ class Source:
     """Where input units come from; see :meth:`of_table` and :meth:`gather`.
 
     :param name: the table, or those that are gathered, for messages.
-    :param key: columns by which rows are gathered.
+    :param key_columns: those by which rows are gathered.
     """
 
     name: str
-    key: tuple[str, ...] = ()
-    gathered: tuple[Gathered, ...] = ()
     key_columns: tuple[Column, ...] = ()
+    gathered: tuple[Gathered, ...] = ()
 
     @classmethod
     def of_table(cls, name: str) -> Source:
@@ -46,11 +50,11 @@ class Source:
     def gather(cls, key: Sequence[Column], *gathered: Gathered) -> Source:
         """Return one unit for each key that the first table holds, with what all tables say of it.
 
-        A unit gets a column ``lacking`` that says how many of its rows are not ok. Where a table has no ok row
-        for it, the unit is skipped, with the stage and the reason that failed those rows.
+        A unit gets a column ``lacking`` that says how many of its rows are not ok. Where a table has no ok
+        row for it, the unit is skipped, with a stage and a reason that failed such rows; where it has none at
+        all, with ``gather`` and ``empty_input``.
         """
-        names = ", ".join(each.table for each in gathered)
-        return cls(names, tuple(c.name for c in key), gathered, tuple(key))
+        return cls(", ".join(each.table for each in gathered), tuple(key), gathered)
 
     @property
     def is_table(self) -> bool:
@@ -63,66 +67,89 @@ class Source:
         return tuple(each.table for each in self.gathered) or (self.name,)
 
     @property
+    def key(self) -> tuple[str, ...]:
+        """The names of the columns by which rows are gathered."""
+        return tuple(column.name for column in self.key_columns)
+
+    @property
     def columns(self) -> tuple[Column, ...]:
-        """The columns of a gather's units."""
-        made = [column for each in self.gathered for column in each.columns]
-        names = [column.name for column in (*self.key_columns, *made)]
+        """The columns of a gather's units; raise ConfigurationError when two have the same name."""
+        made = (column for each in self.gathered for column in each.columns)
+        columns = (*self.key_columns, *made, LACKING, *STATUS_COLUMNS)
+        names = [column.name for column in columns]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ConfigurationError(f"gathered columns {', '.join(twice)} have the same name")
-        return (*self.key_columns, *made, LACKING, *STATUS_COLUMNS)
+        return columns
 
     def sql(self, partition_filter: str) -> str:
         """Return what follows ``FROM`` to read the units of a partition."""
         if self.is_table:
             return f"{quote_name(self.name)} WHERE {partition_filter}"
-        return f"({self._gathering(partition_filter)}) g WHERE 1 = 1"
+        return f"({self._units(partition_filter)}) g WHERE 1 = 1"
 
-    def _gathering(self, partition_filter: str) -> str:
-        """One row for each key of the first table, joined to those of the others.
+    def _units(self, partition_filter: str) -> str:
+        """One row for each key of the first table, ``t0``, joined to those of the others.
 
-        The fingerprint is no column of the inputs: it stays empty, and what is gathered identifies the unit.
+        Of table number n, ``t<n>`` counts all rows of a key, and ``g<n>`` has the aggregates of the ok ones.
+        The fingerprint is no column of the inputs: it stays empty, and a part counts what it reads.
         """
-        key = column_list(self.key)
-        chosen = [column_list(self.key, "t0.")]
-        joins, lacking, none = [], [], []
-        for number, each in enumerate(self.gathered):
-            alias, table = f"t{number}", quote_name(each.table)
-            aggregates = [f"{sql} AS {quote_name(column.name)}" for column, sql in each.columns.items()]
-            ok = f"`status` = {quote_text(Status.OK)}"
-            counted = (
-                f"SELECT {key}, {joined_text(self.key)} AS drivepipe_key, COUNT(*) AS drivepipe_all, "
-                f"SUM(CASE WHEN {ok} THEN 0 ELSE 1 END) AS drivepipe_bad, "
-                "MAX(`error_stage`) AS drivepipe_stage, MAX(`error_type`) AS drivepipe_type "
-                f"FROM {table} WHERE {partition_filter} GROUP BY {key}"
-            )
-            good = (
-                f"SELECT {joined_text(self.key)} AS drivepipe_key, {', '.join(aggregates)} "
-                f"FROM {table} WHERE {partition_filter} AND {ok} GROUP BY {key}"
-            )
-            on = "" if number == 0 else f" ON t0.drivepipe_key = {alias}.drivepipe_key"
-            joins.append(f"{'' if number == 0 else 'LEFT JOIN '}({counted}) {alias}{on}")
-            joins.append(f"LEFT JOIN ({good}) g{number} ON t0.drivepipe_key = g{number}.drivepipe_key")
-            chosen += [f"g{number}.{quote_name(column.name)}" for column in each.columns]
-            said = quote_text(f"{each.table}: ")
-            lacking.append(
-                f"CASE WHEN {alias}.drivepipe_key IS NULL THEN CONCAT({said}, 'no row; ') "
-                f"WHEN {alias}.drivepipe_bad = 0 THEN '' "
-                f"ELSE CONCAT({said}, CAST({alias}.drivepipe_bad AS STRING), ' of ', "
-                f"CAST({alias}.drivepipe_all AS STRING), ' rows are not ok; ') END"
-            )
-            none.append(f"g{number}.drivepipe_key IS NULL")
-        lacks = f"CONCAT({', '.join(lacking)}, '')"
-        skipped = " OR ".join(none)
+        tables = range(len(self.gathered))
+        joins = []
+        for n, each in enumerate(self.gathered):
+            for alias, rows in (
+                (f"t{n}", self._counted(each, partition_filter)),
+                (f"g{n}", self._aggregated(each, partition_filter)),
+            ):
+                on = f" LEFT JOIN ({rows}) {alias} ON t0.drivepipe_key = {alias}.drivepipe_key"
+                joins.append(on if joins else f"({rows}) {alias}")
+        said = (self._lacking(each, f"t{n}") for n, each in enumerate(self.gathered))
+        lacking = f"SUBSTR(CONCAT({', '.join(said)}, ''), 3)"
+        nothing = f"{GATHER}|{Reason.EMPTY_INPUT}"
+        none = [f"g{n}.drivepipe_key IS NULL" for n in tables]
+        whys = (f"WHEN {none[n]} THEN COALESCE(t{n}.drivepipe_why, {quote_text(nothing)})" for n in tables)
+        why = f"CASE {' '.join(whys)} ELSE '|' END"
+        is_skipped = f"CASE WHEN {' OR '.join(none)} THEN"
+        values = {
+            LACKING.name: lacking,
+            "status": f"{is_skipped} {quote_text(Status.SKIPPED)} ELSE {quote_text(Status.OK)} END",
+            "error_stage": f"SPLIT_PART({why}, '|', 1)",
+            "error_type": f"SPLIT_PART({why}, '|', 2)",
+            "error_msg": f"{is_skipped} {lacking} ELSE '' END",
+            "attempt": "CAST(0 AS BIGINT)",
+            "fingerprint": "''",
+        }
+        made = (column_list([c.name for c in self.gathered[n].columns], f"g{n}.") for n in tables)
+        chosen = [column_list(self.key, "t0."), *(columns for columns in made if columns)]
+        chosen += [f"{sql} AS {quote_name(name)}" for name, sql in values.items()]
+        return f"SELECT {', '.join(chosen)} FROM {''.join(joins)}"
 
-        def first(column: str) -> str:
-            found = ", ".join(f"t{number}.{column}" for number in range(len(self.gathered)))
-            return f"CASE WHEN {skipped} THEN COALESCE({found}, '') ELSE '' END"
-
-        status = (
-            f"CASE WHEN {skipped} THEN {quote_text(Status.SKIPPED)} ELSE {quote_text(Status.OK)} END AS `status`, "
-            f"{first('drivepipe_stage')} AS `error_stage`, {first('drivepipe_type')} AS `error_type`, "
-            f"CASE WHEN {skipped} THEN {lacks} ELSE '' END AS `error_msg`, "
-            "CAST(0 AS BIGINT) AS `attempt`, '' AS `fingerprint`"
+    def _counted(self, each: Gathered, partition_filter: str) -> str:
+        """All rows of a table, by key: how many, how many are not ok, and one of the reasons."""
+        key = joined_text(self.key)
+        first = ", ".join(f"MIN({quote_name(name)}) AS {quote_name(name)}" for name in self.key)
+        return (
+            f"SELECT {first}, {key} AS drivepipe_key, COUNT(*) AS drivepipe_all, "
+            f"SUM(CASE WHEN `status` = {quote_text(Status.OK)} THEN 0 ELSE 1 END) AS drivepipe_bad, "
+            "MAX(CONCAT(COALESCE(`error_stage`, ''), '|', COALESCE(`error_type`, ''))) AS drivepipe_why "
+            f"FROM {quote_name(each.table)} WHERE {partition_filter} GROUP BY {key}"
         )
-        return f"SELECT {', '.join(chosen)}, {lacks} AS {quote_name(LACKING.name)}, {status} FROM {' '.join(joins)}"
+
+    def _aggregated(self, each: Gathered, partition_filter: str) -> str:
+        """The ok rows of a table, by key."""
+        key = joined_text(self.key)
+        made = "".join(f", {sql} AS {quote_name(column.name)}" for column, sql in each.columns.items())
+        return (
+            f"SELECT {key} AS drivepipe_key{made} FROM {quote_name(each.table)} "
+            f"WHERE {partition_filter} AND `status` = {quote_text(Status.OK)} GROUP BY {key}"
+        )
+
+    @staticmethod
+    def _lacking(each: Gathered, counted: str) -> str:
+        """What a unit lacks of a table, for people, after a separator; empty when it lacks nothing."""
+        return (
+            f"CASE WHEN {counted}.drivepipe_key IS NULL THEN {quote_text(f'; {each.table} has no row')} "
+            f"WHEN {counted}.drivepipe_bad = 0 THEN '' "
+            f"ELSE CONCAT('; ', CAST({counted}.drivepipe_bad AS STRING), ' of ', "
+            f"CAST({counted}.drivepipe_all AS STRING), {quote_text(f' rows of {each.table} are not ok')}) END"
+        )

@@ -144,6 +144,20 @@ class PictureFolder:
 
 
 @dataclass(frozen=True)
+class PicturePlace:
+    """Where a stage writes pictures, as far as a scenario says.
+
+    :param key: the scenario's key that says so.
+    :param root: bucket or full root URI.
+    :param prefix: key prefix below it.
+    """
+
+    key: str
+    root: str
+    prefix: str
+
+
+@dataclass(frozen=True)
 class Part:
     """One result that a row holds, or still lacks.
 
@@ -326,11 +340,20 @@ class UnitStage(Stage):
     def build(self, units: Any, build: Build) -> Any:
         """Return the lazy rows, with status columns and a fresh index, of lazy ``units``."""
 
-    def again(self, rows: Any, build: Build) -> Any:
+    def again(self, rows: Any, build: Build) -> Any:  # noqa: ARG002 - stages that need it have their own
         """Return lazy published ``rows`` with whatever parts need and no table holds."""
         return rows
 
-    def pictures(self, site: Site, partition_path: str, hashes: Mapping[str, str]) -> PictureFolder | None:
+    def pictures_below(self) -> PicturePlace | None:
+        """Return where it writes pictures, None where it writes none."""
+        return None
+
+    def pictures(
+        self,
+        site: Site,  # noqa: ARG002 - stages that write pictures need all three
+        partition_path: str,  # noqa: ARG002
+        hashes: Mapping[str, str],  # noqa: ARG002
+    ) -> PictureFolder | None:
         """Return where a run writes pictures, None where it writes none."""
         return None
 

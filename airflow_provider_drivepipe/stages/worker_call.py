@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from airflow_provider_drivepipe.stages.stage import Part
+from airflow_provider_drivepipe.worker.rows import RowPart
 
 PYAV_REQUIREMENT = "av>=16,<19"
 PILLOW_REQUIREMENT = "Pillow>=11"
@@ -74,4 +77,17 @@ def apply_chunk(
     batches = {} if batch_rows is None else {"batch_rows": batch_rows}
     return rows.mf.apply_chunk(
         function, output_type="dataframe", dtypes=declared_dtypes(dtypes), skip_infer=True, **batches
+    )
+
+
+def row_part(part: Part, flags_behind: Mapping[str, Sequence[str]]) -> RowPart:
+    """Return what workers need to know of a part.
+
+    :param flags_behind: see :class:`~airflow_provider_drivepipe.stages.stage.Build`.
+    """
+    return RowPart(
+        stage=part.stage,
+        columns=tuple((column.name, column.type) for column in part.columns),
+        result=part.result,
+        flags_behind=tuple(flags_behind.get(part.stage, ())),
     )

@@ -10,15 +10,15 @@ import pytest
 
 from airflow_provider_drivepipe.factory import build_dag
 from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
-from airflow_provider_drivepipe.scenario.loading import load_scenario
-from airflow_provider_drivepipe.scenario.model import Scenario
+from airflow_provider_drivepipe.pipelines.driving.scenario import DrivingScenario
+from airflow_provider_drivepipe.pipelines.loading import load_scenario
 from tests.integration.operator_context import Run
 
 EXAMPLES = Path(__file__).parents[2] / "dags" / "scenarios"
 _NAMED = ("video_input_table", "source_table", "output_table")
 
 
-def example(name: str, bucket: str, table: str, **changed: Any) -> Scenario:
+def example(name: str, bucket: str, table: str, **changed: Any) -> DrivingScenario:
     """Return the example scenario ``name`` with a bucket and tables of the test's own.
 
     Tables get the test's name in front; keys in ``changed`` are set as they are.
@@ -31,7 +31,7 @@ def example(name: str, bucket: str, table: str, **changed: Any) -> Scenario:
     for key in _NAMED:
         if key in values:
             values[key] = f"{table}_{values[key]}"
-    return Scenario(**{**values, **changed})
+    return DrivingScenario(**{**values, **changed})
 
 
 @dataclass
@@ -42,7 +42,7 @@ class ScenarioRun:
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
     submitted: list[tuple[str, Any]] = field(default_factory=list)
 
-    def execute(self, scenario: Scenario, try_number: int = 1) -> dict[str, dict[str, Any]]:
+    def execute(self, scenario: DrivingScenario, try_number: int = 1) -> dict[str, dict[str, Any]]:
         """Run all tasks of a scenario's DAG in their order; return their reports."""
         from maxframe_client.session.graph import gen_submit_tileable_graph
 

@@ -8,21 +8,18 @@ from airflow_provider_drivepipe.contracts import Reason
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.scenario.options import (
     GateOptions,
-    ImageEmbeddingOptions,
-    LabelOptions,
     PriceOptions,
     Reprocess,
     SelectionOptions,
 )
 from tests.integration.operator_context import Run
-from tests.integration.test_repair import VLM, Pipeline, fail, hook, pipeline, rows, videos, work
+from tests.integration.test_repair import LABELS, VLM, Pipeline, fail, hook, pipeline, rows, videos, work
 
 __all__ = ["fail", "hook", "pipeline", "videos", "work"]
 
-FREE_TEXT = LabelOptions(model=VLM, prompt="Label this")
-OWN_TEXT = LabelOptions(model="local-scene-tagger", prompt="Label this")
-OWN_EMBEDDING = ImageEmbeddingOptions(model="local-image-descriptor", dimension=64)
-WITH_REPAIR = LabelOptions(model=VLM, prompt="Label this", label_schema="driving-scene/v1")
+FREE_TEXT = {"model": VLM, "prompt": "Label this"}
+OWN_TEXT = {"model": "local-scene-tagger", "prompt": "Label this"}
+OWN_EMBEDDING = {"embedding_model": "local-image-descriptor", "embedding_dim": 64}
 
 
 def capped(**caps):
@@ -73,7 +70,7 @@ def test_videos_stop_at_max_rows_and_later_runs_go_on_where_it_stopped(pipeline:
 def test_max_calls_counts_embeddings_and_every_repair_round_that_may_come(pipeline: Pipeline, work):
     # A label takes up to 2 calls and an embedding 1: two rows fit into 8 calls, a third one does not.
     with work() as run:
-        report = Run().execute(pipeline.single_job(labels=WITH_REPAIR, **capped(max_calls=8)))
+        report = Run().execute(pipeline.single_job(labels=LABELS, **capped(max_calls=8)))
     assert run.calls == (2, 2, 3)
     assert balanced(report) == (2, 1, 3, 0)
 
@@ -112,14 +109,17 @@ def check_spending(report, prices):
 def test_failed_rows_are_tried_within_the_budget_and_every_run_says_what_it_cost(
     pipeline: Pipeline, hook, work, local_cloud, caplog
 ):
-    local_cloud.control.models.script(OWN_TEXT.model, images=["b_000"], status=400)
+    local_cloud.control.models.script(OWN_TEXT["model"], images=["b_000"], status=400)
     prices = PriceOptions("CNY", 1000, input=2.0, output=8.0, embedding=0.5)
     own = {"labels": OWN_TEXT, "embedding": OWN_EMBEDDING}
     run, operator = Run(), pipeline.single_job(**own, prices=prices)
     report = run.execute(operator)
     check_spending(report, prices)
     assert run.xcom(operator, "return_value")["spending"] == report["spending"]
-    assert report["models"] == {"label": OWN_TEXT.model, "image_embedding": OWN_EMBEDDING.model}
+    assert report["models"] == {
+        "label": OWN_TEXT["model"],
+        "image_embedding": OWN_EMBEDDING["embedding_model"],
+    }
     local_cloud.control.models.clear()
     with work() as repair:
         report = Run(run_id="r2").execute(pipeline.single_job(**own, **capped(max_calls=2)))
@@ -151,7 +151,7 @@ def test_images_stop_at_the_budget_and_go_on_with_a_clear(pipeline: Pipeline, ho
     assert cleared.calls == (2, 2, 0)
     assert balanced(report) == (4, 1, 1, 2)
     # Labels of another prompt: those beyond the budget stay as they are, no embedding is paid again.
-    other = LabelOptions(model=VLM, prompt="Other")
+    other = {"model": VLM, "prompt": "Other"}
     with work() as changed:
         report = run.execute(pipeline.labels(labels=other, **capped(max_calls=3)), try_number=3)
     assert changed.calls == (3, 0, 0)

@@ -18,9 +18,16 @@ from airflow_provider_drivepipe.cli.local import connection_json
 from airflow_provider_drivepipe.cli.main import main
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.factory import build_dag
-from airflow_provider_drivepipe.hooks.checks import CHECKS, NAME, Outcome, Site, State, run_checks
-from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
-from airflow_provider_drivepipe.scenario.loading import load_scenario
+from airflow_provider_drivepipe.hooks.checks import (
+    CHECKS,
+    NAME,
+    ConnectionHook,
+    Outcome,
+    Site,
+    State,
+    run_checks,
+)
+from airflow_provider_drivepipe.pipelines.loading import load_scenario
 from maxcompute_local.server import LocalCloud
 from maxcompute_local.settings import ROLE_ARN
 from tests.integration.operator_context import Run
@@ -38,17 +45,17 @@ def faults(local_cloud: LocalCloud) -> Iterator[Any]:
 def connect(local_cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch):
     """Return a function that sets the connection to the local cloud, with changes, and gives its hook."""
 
-    def connect(password: str | None = None, **extra: str | None) -> MaxFrameHook:
+    def connect(password: str | None = None, **extra: str | None) -> ConnectionHook:
         values = json.loads(connection_json(local_cloud.settings))
         values["password"] = password or values["password"]
         values["extra"].update(extra)
         monkeypatch.setenv("AIRFLOW_CONN_DRIVEPIPE_DEFAULT", json.dumps(values))
-        return MaxFrameHook()
+        return ConnectionHook()
 
     return connect
 
 
-def left_behind(hook: MaxFrameHook, bucket: str | None = None) -> list[str]:
+def left_behind(hook: ConnectionHook, bucket: str | None = None) -> list[str]:
     """Return what checks have made and not removed."""
     left = [*hook.list_tables(NAME), *(s.session_id for s in hook.list_sessions() if s.tags.dag_id == NAME)]
     if bucket is not None:
@@ -57,7 +64,7 @@ def left_behind(hook: MaxFrameHook, bucket: str | None = None) -> list[str]:
     return left
 
 
-def outcomes_of(hook: MaxFrameHook, bucket: str, names: set[str] | None = None) -> dict[str, Outcome]:
+def outcomes_of(hook: ConnectionHook, bucket: str, names: set[str] | None = None) -> dict[str, Outcome]:
     site = Site(hook, bucket, MODELS)
     chosen = [check for check in CHECKS if names is None or check.name in names]
     found = {outcome.check.name: outcome for outcome in run_checks(site, chosen)}
@@ -80,7 +87,7 @@ def test_doctor_tries_everything_and_leaves_nothing(
     assert "291 bytes read and written" in said
     assert "qwen3-vl-embedding gives 256 numbers" in said
     assert "0 tokens" not in said
-    assert left_behind(MaxFrameHook(), bucket) == []
+    assert left_behind(ConnectionHook(), bucket) == []
 
 
 def test_the_form_says_what_it_did_not_try(connect: Any, bucket: str) -> None:
@@ -177,7 +184,7 @@ def test_doctor_fails_when_a_check_does(
 
 
 def test_an_interrupted_doctor_leaves_nothing(airflow_connection: str, bucket: str, tmp_path: Path) -> None:
-    hook = MaxFrameHook(airflow_connection)
+    hook = ConnectionHook(airflow_connection)
     command = [sys.executable, "-m", "airflow_provider_drivepipe.cli.main", "doctor", "--bucket", bucket]
     log = tmp_path / "log"
     with log.open("wb") as output:
@@ -230,7 +237,7 @@ def test_validate_online_looks_up_what_a_scenario_names(
     good = scenario_file(tmp_path, bucket)
     assert main(["validate", "--online", str(good)]) == 0
     assert f"{good}: ok" in capsys.readouterr().out
-    assert left_behind(MaxFrameHook(airflow_connection), bucket) == []
+    assert left_behind(ConnectionHook(airflow_connection), bucket) == []
     bad = scenario_file(tmp_path, f"{bucket}-none", vlm_model="qwen3-vl-plsu")
     assert main(["validate", str(bad)]) == 0
     capsys.readouterr()
@@ -271,4 +278,4 @@ def test_a_wrong_model_fails_before_the_manifest_is_listed(
     manifest = dag.get_task("manifest")
     with pytest.raises(ConfigurationError, match="has no model qwen3-vl-plsu; it has"):
         Run().execute(manifest)
-    assert MaxFrameHook(airflow_connection).table_comment(manifest.output_table.name) is None
+    assert ConnectionHook(airflow_connection).table_comment(manifest.output_table.name) is None

@@ -6,27 +6,25 @@ import pytest
 from airflow_provider_drivepipe.contracts import FRAME_QUALITY_COLUMNS
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
-from airflow_provider_drivepipe.operators.frame_extract import MaxFrameFrameExtractOperator
-from airflow_provider_drivepipe.operators.label import AiFuncLabelOperator
-from airflow_provider_drivepipe.operators.oss_manifest import OssManifestOperator
-from airflow_provider_drivepipe.operators.single_job import MaxFrameSingleJobOperator
-from airflow_provider_drivepipe.scenario.options import (
-    FrameOptions,
-    ImageEmbeddingOptions,
-    LabelOptions,
-    ManifestOptions,
-    OssOptions,
-    PartitionOptions,
-    QualityOptions,
-    TableOptions,
+from airflow_provider_drivepipe.operators import (
+    AiFuncLabelOperator,
+    MaxFrameFrameExtractOperator,
+    MaxFrameSingleJobOperator,
+    OssManifestOperator,
 )
+from airflow_provider_drivepipe.pipelines.driving.options import QualityOptions
 from tests.integration.operator_context import Run
 from tests.unit.image_samples import scene
 from tests.unit.test_worker_frames import each_second, write_mixed
 from tests.unit.video_samples import write_video
 
-LABELS = LabelOptions(model="qwen3-vl-plus", prompt="Label this", label_schema="driving-scene/v1")
-EMBEDDING = ImageEmbeddingOptions(model="qwen3-vl-embedding", dimension=16)
+MODELS = {
+    "model": "qwen3-vl-plus",
+    "prompt": "Label this",
+    "label_schema": "driving-scene/v1",
+    "embedding_model": "qwen3-vl-embedding",
+    "embedding_dim": 16,
+}
 RULES = QualityOptions(10.0, 60.0, 0.2, 3)
 REASONS = {"too_dark": 2, "frozen": 1, "too_blurred": 1, "near_duplicate": 1}
 
@@ -43,9 +41,7 @@ def videos(oss_client, bucket, table, tmp_path, hook):
     bodies = {"mixed": write_mixed(tmp_path / "mixed.mp4").read_bytes(), "dark": dark.read_bytes()}
     for name, body in {**bodies, "broken": b"no video " * 20}.items():
         oss_client.put_object(oss.PutObjectRequest(bucket=bucket, key=f"v/{name}.mp4", body=body))
-    Run().execute(
-        OssManifestOperator(**common("manifest", f"{table}_m"), options=ManifestOptions(bucket, "v/"))
-    )
+    Run().execute(OssManifestOperator(**common("manifest", f"{table}_m"), bucket=bucket, prefix="v/"))
     return bucket
 
 
@@ -53,8 +49,7 @@ def common(task_id, output):
     return {
         "task_id": task_id,
         "scenario": "s",
-        "partition": PartitionOptions(),
-        "output_table": TableOptions(output),
+        "output_table": output,
     }
 
 
@@ -70,22 +65,18 @@ def waiting(task_id, table, output, source):
 def single_job(bucket, table, quality=RULES):
     return MaxFrameSingleJobOperator(
         **waiting("single", table, "o", "m"),
-        oss=OssOptions(bucket),
-        frames=FrameOptions(),
+        bucket=bucket,
         quality=quality,
-        labels=LABELS,
-        embedding=EMBEDDING,
+        **MODELS,
     )
 
 
 def frames(bucket, table, quality=RULES):
-    return MaxFrameFrameExtractOperator(
-        **waiting("frames", table, "f", "m"), oss=OssOptions(bucket), frames=FrameOptions(), quality=quality
-    )
+    return MaxFrameFrameExtractOperator(**waiting("frames", table, "f", "m"), bucket=bucket, quality=quality)
 
 
 def labels(table):
-    return AiFuncLabelOperator(**waiting("labels", table, "l", "f"), labels=LABELS, embedding=EMBEDDING)
+    return AiFuncLabelOperator(**waiting("labels", table, "l", "f"), **MODELS)
 
 
 def calls(local_cloud):

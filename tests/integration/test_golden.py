@@ -15,8 +15,8 @@ import yaml
 
 from airflow_provider_drivepipe.factory import build_dag
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
-from airflow_provider_drivepipe.scenario.loading import load_scenario
-from airflow_provider_drivepipe.pipelines.driving.plan import plan
+from airflow_provider_drivepipe.pipelines.loading import load_scenario
+from airflow_provider_drivepipe.pipelines.registry import plan
 from tests.integration.golden_sql import written
 from tests.integration.operator_context import Run
 from tests.unit.image_samples import encoded, scene

@@ -1,4 +1,4 @@
-"""Image preparation against the local cloud: features, prepared images in OSS, books, repair, chaining."""
+"""Image preparation against the local cloud: features, prepared images in OSS, counts, repair, chaining."""
 
 import hashlib
 import io
@@ -10,21 +10,15 @@ from PIL import Image
 from airflow_provider_drivepipe.contracts import IMAGE_COLUMNS, STATUS_COLUMNS
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
-from airflow_provider_drivepipe.operators.image_prepare import MaxFrameImagePrepareOperator
-from airflow_provider_drivepipe.operators.label import AiFuncLabelOperator
-from airflow_provider_drivepipe.scenario.options import (
-    ImageEmbeddingOptions,
-    ImageOptions,
-    OssOptions,
-    PartitionOptions,
-    Reprocess,
-    SelectionOptions,
-    TableOptions,
+from airflow_provider_drivepipe.operators import (
+    AiFuncLabelOperator,
+    MaxFrameImagePrepareOperator,
 )
+from airflow_provider_drivepipe.scenario.options import Reprocess, SelectionOptions
 from tests.integration.operator_context import Run
 from tests.unit.image_samples import encoded, scene, with_orientation
 
-SMALL = ImageOptions(longest_side=160, batch_rows=3)
+SMALL = {"longest_side": 160, "batch_rows": 3}
 PARTITION = "ds='20261120'"
 
 
@@ -69,13 +63,12 @@ def prepare(bucket, table, images=SMALL, source=None, **more):
     return MaxFrameImagePrepareOperator(
         task_id="prepare",
         scenario="s",
-        partition=PartitionOptions(),
         source_table=source or f"{table}_i",
-        output_table=TableOptions(f"{table}_p"),
+        output_table=f"{table}_p",
         deferrable=False,
         poll_interval=0.2,
-        oss=OssOptions(bucket),
-        images=images,
+        bucket=bucket,
+        **images,
         **more,
     )
 
@@ -89,7 +82,7 @@ def body_of(oss_client, hook, bucket, url):
     return oss_client.get_object(oss.GetObjectRequest(bucket=bucket, key=key)).body.read()
 
 
-def test_features_books_prepared_images_and_a_second_run_that_does_nothing(
+def test_features_counts_prepared_images_and_a_second_run_that_does_nothing(
     hook, oss_client, images, bucket, image_table, table, local_cloud
 ):
     run = Run()
@@ -150,7 +143,7 @@ def test_a_repaired_object_is_prepared_alone_and_a_changed_size_prepares_all(
     oss_client.put_object(oss.PutObjectRequest(bucket=bucket, key="trips/cut.jpg", body=encoded(scene(4))))
     report = run.execute(prepare(bucket, table), try_number=2)
     assert (report["carried_over"], report["ok"], report["failed"]) == (4, 5, 2)
-    exact = ImageOptions(exact_size=(64, 48))
+    exact = {"exact_size": (64, 48)}
     report = run.execute(prepare(bucket, table, exact), try_number=3)
     assert (report["carried_over"], report["ok"]) == (0, 5)
     [[url]] = hook.execute_sql(f"SELECT prepared_url FROM {table}_p WHERE {PARTITION} AND image_id = '4'")
@@ -163,7 +156,7 @@ def test_a_repaired_object_is_prepared_alone_and_a_changed_size_prepares_all(
 
 
 def test_without_write_back_images_stay_where_they_are(hook, oss_client, bucket, image_table, table):
-    Run().execute(prepare(bucket, table, ImageOptions(write_back=False)))
+    Run().execute(prepare(bucket, table, {"write_back": False}))
     rows = rows_of(hook, f"{table}_p", "image_url, prepared_url, status")
     assert all(row[0] == row[1] for row in rows if row[2] == "ok")
     listed = oss_client.list_objects_v2(oss.ListObjectsV2Request(bucket=bucket, prefix="prepared"))
@@ -256,12 +249,12 @@ def test_prepared_images_are_embedded(hook, bucket, image_table, table, local_cl
     embed = AiFuncLabelOperator(
         task_id="embed",
         scenario="s",
-        partition=PartitionOptions(),
         source_table=f"{table}_p",
-        output_table=TableOptions(f"{table}_e"),
+        output_table=f"{table}_e",
         deferrable=False,
         poll_interval=0.2,
-        embedding=ImageEmbeddingOptions(model="qwen3-vl-embedding", dimension=16),
+        embedding_model="qwen3-vl-embedding",
+        embedding_dim=16,
     )
     before = local_cloud.stats.snapshot().get("model.embed", 0)
     report = run.execute(embed)
@@ -290,7 +283,7 @@ def test_an_object_changed_under_its_name_is_seen_by_its_etag(hook, oss_client, 
 
 def test_settings_and_tables_that_do_not_fit_are_configuration_errors(hook, bucket, image_table, table):
     with pytest.raises(ConfigurationError, match="JPEG quality"):
-        Run().execute(prepare(bucket, table, ImageOptions(jpeg_quality=101)))
+        Run().execute(prepare(bucket, table, {"jpeg_quality": 101}))
     hook.execute_sql(
         f"CREATE TABLE {table}_w (image_url STRING, size_bytes BIGINT) PARTITIONED BY (ds STRING)"
     )

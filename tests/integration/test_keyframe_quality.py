@@ -6,26 +6,26 @@ import pytest
 from airflow_provider_drivepipe.contracts import FRAME_QUALITY_COLUMNS, KEYFRAME_COLUMNS
 from airflow_provider_drivepipe.exceptions import ConfigurationError, DataGateError
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
-from airflow_provider_drivepipe.operators.keyframe_expand import MaxFrameKeyframeExpandOperator
-from airflow_provider_drivepipe.operators.label import AiFuncLabelOperator
-from airflow_provider_drivepipe.operators.single_job import MaxFrameClipLabelOperator
-from airflow_provider_drivepipe.scenario.options import (
-    GateOptions,
-    ImageEmbeddingOptions,
-    LabelOptions,
-    OssOptions,
-    QualityOptions,
-    Reprocess,
-    SelectionOptions,
+from airflow_provider_drivepipe.operators import (
+    AiFuncLabelOperator,
+    MaxFrameClipLabelOperator,
+    MaxFrameKeyframeExpandOperator,
 )
+from airflow_provider_drivepipe.pipelines.driving.options import QualityOptions
+from airflow_provider_drivepipe.scenario.options import GateOptions, Reprocess, SelectionOptions
 from tests.integration.operator_context import Run
 from tests.integration.scenario_run import ScenarioRun, example
 from tests.integration.test_keyframes import operator, rows, write_clips
 from tests.unit.image_samples import encoded, scene
 from tests.unit.test_worker_keyframe_quality import mixed
 
-LABELS = LabelOptions(model="qwen3-vl-plus", prompt="Label this", label_schema="driving-scene/v1")
-EMBEDDING = ImageEmbeddingOptions(model="qwen3-vl-embedding", dimension=16)
+MODELS = {
+    "model": "qwen3-vl-plus",
+    "prompt": "Label this",
+    "label_schema": "driving-scene/v1",
+    "embedding_model": "qwen3-vl-embedding",
+    "embedding_dim": 16,
+}
 RULES = QualityOptions(10.0, 60.0, 0.2, 3)
 WITHOUT_SHARPNESS = QualityOptions(10.0, None, 0.2, 3)
 REASONS = {"too_dark": 1, "frozen": 1, "too_blurred": 1, "near_duplicate": 1}
@@ -57,17 +57,17 @@ def clips(oss_client, bucket, table, hook):
 
 
 def single_job(bucket, table, quality=RULES, **more):
-    options = {"oss": OssOptions(bucket), "quality": quality, "labels": LABELS, "embedding": EMBEDDING}
+    options = {"bucket": bucket, "quality": quality, **MODELS}
     return operator("single", MaxFrameClipLabelOperator, table, "c", "o", **options, **more)
 
 
 def keyframes(bucket, table, quality=RULES, **more):
-    options = {"oss": OssOptions(bucket), "quality": quality, **more}
+    options = {"bucket": bucket, "quality": quality, **more}
     return operator("keyframes", MaxFrameKeyframeExpandOperator, table, "c", "k", **options)
 
 
 def labels(table):
-    return operator("labels", AiFuncLabelOperator, table, "k", "l", labels=LABELS, embedding=EMBEDDING)
+    return operator("labels", AiFuncLabelOperator, table, "k", "l", **MODELS)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Clips become keyframes and labels against the local cloud: rows, books, and who pays for what."""
+"""Clips become keyframes and labels against the local cloud: rows, counts, and who pays for what."""
 
 import alibabacloud_oss_v2 as oss
 import numpy as np
@@ -8,20 +8,12 @@ from PIL import Image
 from airflow_provider_drivepipe.contracts import KEYFRAME_COLUMNS, STATUS_COLUMNS
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
-from airflow_provider_drivepipe.operators.keyframe_expand import MaxFrameKeyframeExpandOperator
-from airflow_provider_drivepipe.operators.label import AiFuncLabelOperator
-from airflow_provider_drivepipe.scenario.options import (
-    KeyframeOptions,
-    LabelOptions,
-    OssOptions,
-    PartitionOptions,
-    SelectionOptions,
-    TableOptions,
-)
+from airflow_provider_drivepipe.operators import AiFuncLabelOperator, MaxFrameKeyframeExpandOperator
+from airflow_provider_drivepipe.scenario.options import SelectionOptions
 from tests.integration.operator_context import Run
 
 VLM = "qwen3-vl-plus"
-LABELS = LabelOptions(model=VLM, prompt="Label this", label_schema="driving-scene/v1")
+LABELS = {"model": VLM, "prompt": "Label this", "label_schema": "driving-scene/v1"}
 EPOCH = 1532402927612
 
 
@@ -102,9 +94,8 @@ def operator(task_id, kind, table, source, output, **more):
     return kind(
         task_id=task_id,
         scenario="s",
-        partition=PartitionOptions(),
         source_table=f"{table}_{source}",
-        output_table=TableOptions(f"{table}_{output}"),
+        output_table=f"{table}_{output}",
         deferrable=False,
         poll_interval=0.2,
         **more,
@@ -112,21 +103,14 @@ def operator(task_id, kind, table, source, output, **more):
 
 
 def expansion(table, bucket, **more):
-    options = more.pop("keyframes", KeyframeOptions(count=3))
+    chosen = {} if "stride" in more else {"count": 3}
     return operator(
-        "keyframes",
-        MaxFrameKeyframeExpandOperator,
-        table,
-        "c",
-        "k",
-        oss=OssOptions(bucket),
-        keyframes=options,
-        **more,
+        "keyframes", MaxFrameKeyframeExpandOperator, table, "c", "k", bucket=bucket, **{**chosen, **more}
     )
 
 
 def labels(table):
-    return operator("labels", AiFuncLabelOperator, table, "k", "l", labels=LABELS)
+    return operator("labels", AiFuncLabelOperator, table, "k", "l", **LABELS)
 
 
 def rows(hook, table, columns, where="1 = 1"):
@@ -177,13 +161,12 @@ def test_another_choice_replaces_the_keyframes_and_a_moved_range_only_its_clip(h
     write_clips(hook, f"{table}_c", clips, CLIPS[:3])
     run = Run()
     run.execute(expansion(table, clips))
-    every_second = KeyframeOptions(stride=2)
-    report = run.execute(expansion(table, clips, keyframes=every_second))
+    report = run.execute(expansion(table, clips, stride=2))
     assert (report["carried_over"], report["ok"]) == (0, 7)
     hook.execute_sql(f"DROP TABLE {table}_c")
     moved = (*CLIPS[2][:2], EPOCH, EPOCH + 300, "z")
     write_clips(hook, f"{table}_c", clips, [*CLIPS[:2], moved])
-    report = Run(run_id="r2").execute(expansion(table, clips, keyframes=every_second))
+    report = Run(run_id="r2").execute(expansion(table, clips, stride=2))
     assert (report["carried_over"], report["ok"]) == (6, 8)
 
 
@@ -217,10 +200,10 @@ def test_keyframes_are_labelled_and_a_repair_asks_only_for_the_failed_label(
 
 
 def test_columns_of_other_names_and_clips_beyond_the_limit(hook, clips, table):
-    named = KeyframeOptions(count=1, clip_id_column="segment", clip_dir_column="folder")
+    named = {"count": 1, "clip_id_column": "segment", "clip_dir_column": "folder"}
     write_clips(hook, f"{table}_c", clips, CLIPS[:3], names=("segment", "folder"))
     run = Run()
-    report = run.execute(expansion(table, clips, keyframes=named, selection=SelectionOptions(limit=1)))
+    report = run.execute(expansion(table, clips, **named, selection=SelectionOptions(limit=1)))
     assert (report["rows_in"], report["ok"], report["skipped"]) == (3, 1, 2)
     made = rows(hook, f"{table}_k", "clip_id, clip_dir, segment, folder, frame_idx, status")
     root = str(hook.oss_root(clips))
@@ -236,19 +219,19 @@ def test_columns_of_other_names_and_clips_beyond_the_limit(hook, clips, table):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (KeyframeOptions(clip_dir_column="folder"), "has no column folder"),
-        (KeyframeOptions(start_column="begin"), "has no column begin"),
-        (KeyframeOptions(clip_id_column="start_ms"), "start_ms .* is bigint, not string"),
-        (KeyframeOptions(end_column="car"), "car .* is string, not tinyint"),
-        (KeyframeOptions(clip_id_column="car"), "clip_id have names that the output needs"),
+        ({"clip_dir_column": "folder"}, "has no column folder"),
+        ({"start_column": "begin"}, "has no column begin"),
+        ({"clip_id_column": "start_ms"}, "start_ms .* is bigint, not string"),
+        ({"end_column": "car"}, "car .* is string, not tinyint"),
+        ({"clip_id_column": "car"}, "clip_id have names that the output needs"),
     ],
 )
 def test_columns_that_do_not_fit_are_refused(hook, clips, table, options, said):
     write_clips(hook, f"{table}_c", clips, CLIPS[:1])
     with pytest.raises(ConfigurationError, match=said):
-        Run().execute(expansion(table, clips, keyframes=options))
+        Run().execute(expansion(table, clips, **options))
 
 
 def test_count_and_stride_together_are_refused(table):
     with pytest.raises(ValueError, match="not by both"):
-        expansion(table, "bucket", keyframes=KeyframeOptions(count=1, stride=1))
+        expansion(table, "bucket", count=1, stride=1)

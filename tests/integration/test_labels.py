@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,18 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_drivepipe.contracts import Stage
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
-from airflow_provider_drivepipe.operators.label import AiFuncLabelOperator
-from airflow_provider_drivepipe.pipelines.models import escape_braces
-from airflow_provider_drivepipe.stages.answer_schemas import label_fields
-from airflow_provider_drivepipe.scenario.options import (
-    ImageEmbeddingOptions,
-    LabelOptions,
-    PartitionOptions,
-    TableOptions,
-)
-from airflow_provider_drivepipe.stages.prompts import whole_prompt
+from airflow_provider_drivepipe.operators import AiFuncLabelOperator
+from airflow_provider_drivepipe.pipelines.driving import models
+from airflow_provider_drivepipe.stages.answer_schemas import answer_fields
+from airflow_provider_drivepipe.stages.content import Image
+from airflow_provider_drivepipe.stages.generate import Generate
+from airflow_provider_drivepipe.stages.model_calls import escape_braces
 from maxcompute_local.maxframe.engine.templates import render
 from maxcompute_local.models.backend import ChatRequest, ImagePart, TextPart
 from maxcompute_local.models.script_rules import ModelRules
@@ -185,15 +180,13 @@ class Pictures:
             times = 1 if number < len(steps) - 1 else None
             self.cloud.control.models.script(VLM, call="chat", images=[f"/{name}.jpg"], times=times, **step)
 
-    def operator(self, labels: LabelOptions, embedding: ImageEmbeddingOptions | None = None) -> Any:
+    def operator(self, **arguments: Any) -> Any:
         return AiFuncLabelOperator(
             task_id="labels",
             scenario="s",
-            partition=PartitionOptions(),
             source_table=f"{self.table}_i",
-            output_table=TableOptions(f"{self.table}_o"),
-            labels=labels,
-            embedding=embedding,
+            output_table=f"{self.table}_o",
+            **arguments,
             deferrable=False,
             poll_interval=0.2,
         )
@@ -211,16 +204,22 @@ def pictures(
     local_cloud.control.models.clear()
 
 
-LABELS = LabelOptions(VLM, PROMPT, label_schema="driving-scene/v1", label_columns=True)
+LABELS = {"model": VLM, "prompt": PROMPT, "label_schema": "driving-scene/v1", "label_columns": True}
 
 
-def test_every_answer_lands_in_its_class_and_the_books_balance(
+def label(prompt: str = PROMPT, name: str = "inline") -> Generate:
+    """The stage of ``LABELS``, with another prompt, as a scenario has it: the prompt is no template."""
+    schema = "driving-scene/v1"
+    return models.label(VLM, prompt, Image("image_url"), prompt_name=name, schema=schema, flat_columns=True)
+
+
+def test_every_answer_lands_in_its_class_and_the_counts_balance(
     pictures: Pictures, asked: dict[str, list[str]]
 ) -> None:
     pictures.add(*CASES)
     for name, case in CASES.items():
         pictures.script(name, *case.steps)
-    operator = pictures.operator(LABELS, ImageEmbeddingOptions("qwen3-vl-embedding", dimension=8))
+    operator = pictures.operator(**LABELS, embedding_model="qwen3-vl-embedding", embedding_dim=8)
     run = Run()
     with pictures.cloud.control.counting() as counted:
         report = run.execute(operator)
@@ -235,7 +234,7 @@ def test_every_answer_lands_in_its_class_and_the_books_balance(
     assert found == {
         name: ["ok", "", "", True, False]
         if name in fine
-        else ["failed", str(Stage.LABEL), case.becomes, found[name][3], False]
+        else ["failed", "label", case.becomes, found[name][3], False]
         for name, case in CASES.items()
     }
     assert [name for name in found if found[name][3]] == [
@@ -248,8 +247,8 @@ def test_every_answer_lands_in_its_class_and_the_books_balance(
             reasons[case.becomes] = reasons.get(case.becomes, 0) + 1
     assert report["failures"] == {"label": reasons}
     total, bad = len(CASES), sum(reasons.values())
-    books = {"rows_in": total, "ok": total - bad, "failed": bad, "filtered": 0, "skipped": 0}
-    assert report["stages"]["label"] == books
+    counts = {"rows_in": total, "ok": total - bad, "failed": bad, "filtered": 0, "skipped": 0}
+    assert report["stages"]["label"] == counts
     assert run.xcom(operator, "failure_counts") == {"label": bad, "image_embedding": 0}
     assert (report["ok"], report["failed"], report["rows_in"]) == (total - bad, bad, total)
 
@@ -263,7 +262,7 @@ def test_every_answer_lands_in_its_class_and_the_books_balance(
     for name, case in CASES.items():
         if case.normalised is not None:
             assert normalised[name] == case.normalised, name
-    assert report["label_normalised"] == sum(filter(None, normalised.values())) == 6
+    assert report["normalised"] == sum(filter(None, normalised.values())) == 6
 
     texts = {name: values[0] for name, values in pictures.rows("label_text").items()}
     for name in ("plain", "fenced", "prose", "trailing", "fullwidth", "wrong-enum", "cut-once"):
@@ -273,7 +272,7 @@ def test_every_answer_lands_in_its_class_and_the_books_balance(
     assert json.loads(texts["wrong-enum-ever"])["weather"] == "purple"
     assert texts["empty"] is None
 
-    flat = pictures.rows(", ".join(field.column for field in label_fields("driving-scene/v1")))
+    flat = pictures.rows(", ".join(field.column for field in answer_fields("driving-scene/v1", "label")))
     assert flat["chinese"][:3] == ["rainy", "night", "highway"]
     assert flat["plain"][12:14] == [LABEL["caption"], False]
     assert json.loads(flat["plain"][7]) == LABEL["key_objects"]
@@ -288,8 +287,8 @@ def test_every_answer_lands_in_its_class_and_the_books_balance(
 
     # The second request quotes the answer and says what was wrong; the first one is the prompt as it stands.
     first, second = asked["wrong-enum"]
-    assert first == whole_prompt(LABELS)
-    assert second.startswith(f"{whole_prompt(LABELS)}|")
+    assert first == label().whole_prompt
+    assert second.startswith(f"{label().whole_prompt}|")
     assert PURPLE in second
     assert '$.weather: "purple" is none of' in second
 
@@ -301,20 +300,20 @@ def test_a_retry_asks_only_for_failures_and_a_new_prompt_for_all(pictures: Pictu
         pictures.script(name, *CASES[name].steps)
     run = Run()
     with pictures.cloud.control.counting() as counted:
-        report = run.execute(pictures.operator(replace(LABELS, repair_rounds=0)))
+        report = run.execute(pictures.operator(**LABELS, repair_rounds=0))
     assert counted["model.chat"] == 3
     assert report["failures"] == {"label": {"schema_violation": 1, "refusal": 1}}
 
     pictures.cloud.control.models.clear()
     pictures.script("wrong-enum-ever", {"content": PURPLE}, {"content": CUT}, {"content": GOOD})
     with pictures.cloud.control.counting() as counted:
-        report = run.execute(pictures.operator(replace(LABELS, repair_rounds=2)), try_number=2)
+        report = run.execute(pictures.operator(**LABELS, repair_rounds=2), try_number=2)
     assert counted["model.chat"] == 4, "three rounds for one row and one for the other; ok rows stay"
     assert (report["ok"], report["failed"], report["carried_over"]) == (3, 0, 1)
     assert report["tokens"]["input"] == counted["model.input_tokens"]
 
     with pictures.cloud.control.counting() as counted:
-        Run(run_id="r2").execute(pictures.operator(replace(LABELS, prompt_name="other/v2")))
+        Run(run_id="r2").execute(pictures.operator(stages=[label(name="other/v2")]))
     assert counted["model.chat"] == 3, "another version of the prompt"
 
 
@@ -337,23 +336,36 @@ def test_prompts_and_table_values_are_sent_as_they_stand(
     pictures.add("plain", "cut-ever")
     pictures.script("plain", {"content": GOOD})
     pictures.script("cut-ever", {"content": f"{TEMPLATES} {CUT}"})
-    options = replace(LABELS, prompt=TEMPLATES, prompt_name="odd/v7")
-    operator = pictures.operator(options)
+    stage = label(TEMPLATES, "odd/v7")
+    operator = pictures.operator(stages=[stage])
     macros = SimpleNamespace(drivepipe=SimpleNamespace(partition_spec=lambda: "ds=20261120"))
     operator.render_template_fields({"ds": "rendered", "macros": macros})
     report = Run(params={"label_prompt": None}).execute(operator)
-    assert asked["plain"] == [whole_prompt(options)]
+    assert asked["plain"] == [stage.whole_prompt]
     assert asked["plain"][0].startswith(TEMPLATES)
-    assert asked["cut-ever"][1].startswith(f"{whole_prompt(options)}|")
+    assert asked["cut-ever"][1].startswith(f"{stage.whole_prompt}|")
     assert f"{TEMPLATES} {CUT}" in asked["cut-ever"][1]
-    assert report["prompt"]["text"] == TEMPLATES
-    assert (report["prompt"]["name"], report["prompt"]["version"]) == ("odd/v7", "v7")
-    assert report["prompt"]["schema"] == "driving-scene/v1"
+    assert report["prompts"]["label"]["text"] == TEMPLATES
+    assert (report["prompts"]["label"]["name"], report["prompts"]["label"]["version"]) == ("odd/v7", "v7")
+    assert report["prompts"]["label"]["schema"] == "driving-scene/v1"
     assert {tuple(v) for v in pictures.rows("note").values()} == {("{{ ds }} {name}",)}
 
     # The same from the trigger form.
     asked.clear()
     of_run = f"run {TEMPLATES}"
     report = Run(run_id="r2", params={"label_prompt": of_run}).execute(operator)
-    assert asked["plain"] == [whole_prompt(replace(options, prompt=of_run))]
-    assert report["prompt"]["text"] == of_run
+    assert asked["plain"] == [label(of_run).whole_prompt]
+    assert report["prompts"]["label"]["text"] == of_run
+
+
+def test_a_prompt_that_an_operator_is_given_is_a_template_of_airflow_and_its_text_none_of_a_row(
+    pictures: Pictures, asked: dict[str, list[str]]
+) -> None:
+    pictures.add("plain")
+    pictures.script("plain", {"content": GOOD})
+    operator = pictures.operator(**{**LABELS, "prompt": "On {{ ds }}: {note} {{ '{{note}}' }}"})
+    macros = SimpleNamespace(drivepipe=SimpleNamespace(partition_spec=lambda: "ds=20261120"))
+    operator.render_template_fields({"ds": "2026-11-20", "macros": macros})
+    report = Run().execute(operator)
+    assert asked["plain"] == [label("On 2026-11-20: {note} {{note}}").whole_prompt]
+    assert report["prompts"]["label"]["text"] == "On 2026-11-20: {note} {{note}}"

@@ -14,8 +14,9 @@ from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Reason
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.hooks.connection import AccessKey
 from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
+from airflow_provider_drivepipe.stages.content import Image, TextColumn
 from airflow_provider_drivepipe.stages.embed import Embed
-from airflow_provider_drivepipe.stages.generate import Generate, Image, TextColumn
+from airflow_provider_drivepipe.stages.generate import Generate
 from airflow_provider_drivepipe.stages.graph import graph_building
 from airflow_provider_drivepipe.stages.stage import Build, RowStage
 from airflow_provider_drivepipe.stages.worker_call import apply_chunk

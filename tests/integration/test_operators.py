@@ -1,4 +1,4 @@
-"""The operators against the local cloud: rows, books, XCom, and paying only for what is missing."""
+"""The operators against the local cloud: rows, counts, XCom, and paying only for what is missing."""
 
 import json
 
@@ -14,28 +14,24 @@ from airflow_provider_drivepipe.exceptions import (
 )
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.hooks.maxframe import Job, JobState, MaxFrameHook
-from airflow_provider_drivepipe.operators.frame_extract import MaxFrameFrameExtractOperator
-from airflow_provider_drivepipe.operators.job_record import RECORD_KEY
-from airflow_provider_drivepipe.operators.label import AiFuncLabelOperator
-from airflow_provider_drivepipe.operators.oss_manifest import OssManifestOperator
-from airflow_provider_drivepipe.operators.single_job import MaxFrameSingleJobOperator
-from airflow_provider_drivepipe.scenario.options import (
-    FrameOptions,
-    GateOptions,
-    ImageEmbeddingOptions,
-    LabelOptions,
-    ManifestOptions,
-    OssOptions,
-    PartitionOptions,
-    TableOptions,
+from airflow_provider_drivepipe.operators import (
+    AiFuncLabelOperator,
+    MaxFrameFrameExtractOperator,
+    MaxFrameSingleJobOperator,
+    OssManifestOperator,
 )
+from airflow_provider_drivepipe.operators.job_record import RECORD_KEY
+from airflow_provider_drivepipe.scenario.options import GateOptions
 from tests.integration.operator_context import Run
 from tests.unit.video_samples import write_video
 
-LABELS = LabelOptions(
-    model="qwen3-vl-plus", prompt='Label {this} as {"json": 1}', label_schema="driving-scene/v1"
-)
-EMBEDDING = ImageEmbeddingOptions(model="qwen3-vl-embedding", dimension=32)
+LABELS = {
+    "model": "qwen3-vl-plus",
+    "prompt": 'Label {this} as {"json": 1}',
+    "label_schema": "driving-scene/v1",
+}
+EMBEDDING = {"embedding_model": "qwen3-vl-embedding", "embedding_dim": 32}
+NONE: dict[str, object] = {}
 
 
 @pytest.fixture
@@ -64,26 +60,23 @@ def common(task_id, output, **more):
     return {
         "task_id": task_id,
         "scenario": "s",
-        "partition": PartitionOptions(),
-        "output_table": TableOptions(output),
+        "output_table": output,
         **more,
     }
 
 
 def manifest(bucket, table, **more):
-    return OssManifestOperator(
-        **common("manifest", f"{table}_m", **more), options=ManifestOptions(bucket, "trips/")
-    )
+    return OssManifestOperator(**common("manifest", f"{table}_m", **more), bucket=bucket, prefix="trips/")
 
 
 def single_job(bucket, table, labels=LABELS, embedding=EMBEDDING, fps="1", **more):
     return MaxFrameSingleJobOperator(
         **common("video_labels", f"{table}_o", deferrable=False, poll_interval=0.2, **more),
         source_table=f"{table}_m",
-        oss=OssOptions(bucket),
-        frames=FrameOptions(fps=fps),
-        labels=labels,
-        embedding=embedding,
+        bucket=bucket,
+        fps=fps,
+        **labels,
+        **embedding,
     )
 
 
@@ -124,7 +117,7 @@ def test_too_many_unusable_videos_fail_the_manifest_once_it_is_published(hook, v
     Run().execute(manifest(videos, table, gate=GateOptions(max_failure_rate=0.2)))
 
 
-def test_single_job_rows_books_and_a_second_run_that_pays_nothing(hook, videos, table, local_cloud, caplog):
+def test_single_job_rows_counts_and_a_second_run_that_pays_nothing(hook, videos, table, local_cloud, caplog):
     run = Run()
     run.execute(manifest(videos, table))
     operator = single_job(videos, table)
@@ -172,11 +165,11 @@ def test_single_job_rows_books_and_a_second_run_that_pays_nothing(hook, videos, 
 def test_changed_prompt_labels_again_and_no_secret_or_path_reaches_a_row(hook, videos, table, local_cloud):
     run = Run()
     run.execute(manifest(videos, table))
-    run.execute(single_job(videos, table, embedding=None))
+    run.execute(single_job(videos, table, embedding=NONE))
     chats, _ = model_calls(local_cloud)
-    changed = LabelOptions(model="qwen3-vl-plus", prompt="another")
+    changed = {"model": "qwen3-vl-plus", "prompt": "another"}
     hook.execute_sql(f"DROP TABLE {table}_o")
-    run.execute(single_job(videos, table, labels=changed, embedding=None))
+    run.execute(single_job(videos, table, labels=changed, embedding=NONE))
     assert model_calls(local_cloud)[0] - chats == 5
     text = json.dumps(hook.execute_sql(f"SELECT * FROM {table}_o WHERE ds='20261120'"))
     assert local_cloud.access_key_secret not in text
@@ -190,15 +183,15 @@ def test_frames_then_labels_as_two_tables(hook, videos, table, local_cloud):
     frames = MaxFrameFrameExtractOperator(
         **common("frames", f"{table}_f", deferrable=False, poll_interval=0.2),
         source_table=f"{table}_m",
-        oss=OssOptions(videos),
-        frames=FrameOptions(fps=None, sample_count=3),
+        bucket=videos,
+        sample_count=3,
     )
     report = run.execute(frames)
     assert (report["rows_in"], report["ok"], report["failed"]) == (8, 6, 2)
     labels = AiFuncLabelOperator(
         **common("labels", f"{table}_l", deferrable=False, poll_interval=0.2),
         source_table=f"{table}_f",
-        labels=LABELS,
+        **LABELS,
     )
     chats, _ = model_calls(local_cloud)
     report = run.execute(labels)
@@ -217,10 +210,10 @@ def test_frames_then_labels_as_two_tables(hook, videos, table, local_cloud):
 def test_videos_gone_from_the_input_leave_the_partition(hook, videos, table, oss_client):
     run = Run()
     run.execute(manifest(videos, table))
-    run.execute(single_job(videos, table, labels=None))
+    run.execute(single_job(videos, table, labels=NONE))
     oss_client.delete_object(oss.DeleteObjectRequest(bucket=videos, key="trips/a/front.mp4"))
     run.execute(manifest(videos, table))
-    report = run.execute(single_job(videos, table, labels=None))
+    report = run.execute(single_job(videos, table, labels=NONE))
     assert (report["ok"], report["carried_over"]) == (3, 3)
 
 
@@ -235,7 +228,7 @@ def test_empty_input_publishes_an_empty_partition(hook, bucket, table):
 def test_gate_fails_the_task_after_publishing(hook, videos, table):
     run = Run()
     run.execute(manifest(videos, table))
-    operator = single_job(videos, table, labels=None, gate=GateOptions(max_failure_rate=0.4))
+    operator = single_job(videos, table, labels=NONE, gate=GateOptions(max_failure_rate=0.4))
     with pytest.raises(DataGateError, match=r"50\.0%"):
         run.execute(operator)
     assert rows_of(hook, f"{table}_o", "COUNT(*)") == [[7]]

@@ -1,15 +1,14 @@
 """Pictures of two configurations never meet, and those that no row names any more are collected."""
 
 import logging
-from dataclasses import replace
 
 import alibabacloud_oss_v2 as oss
 import pytest
 
 from airflow_provider_drivepipe.contracts import OssUri
-from airflow_provider_drivepipe.scenario.options import FrameOptions, SelectionOptions
+from airflow_provider_drivepipe.scenario.options import SelectionOptions
 from tests.integration.operator_context import Run
-from tests.integration.test_repair import Pipeline, hook, videos, work
+from tests.integration.test_repair import NONE, Pipeline, hook, videos, work
 
 __all__ = ["hook", "videos", "work"]
 
@@ -46,10 +45,8 @@ def named(hook, pipeline):
 
 
 def frames(pipeline, output="f", **options):
-    operator = pipeline.frames(selection=ONCE)
-    operator.output_table = replace(operator.output_table, name=f"{pipeline.table}_{output}")
-    operator.frames = FrameOptions(**{"frames_prefix": "shared", **options})
-    return operator
+    named = {"output_table": f"{pipeline.table}_{output}", "frames_prefix": "shared"}
+    return pipeline.frames(selection=ONCE, **named, **options)
 
 
 def test_two_tables_of_one_prefix_never_write_one_file_and_old_folders_go(
@@ -90,7 +87,7 @@ def test_two_tables_of_one_prefix_never_write_one_file_and_old_folders_go(
 
 def test_pictures_of_rows_that_may_come_back_stay(pipeline, keys, named, oss_client, work):
     def job(fps):
-        return pipeline.single_job(fps=fps, embedding=None, selection=ONCE)
+        return pipeline.single_job(fps=fps, embedding=NONE, selection=ONCE)
 
     listing, key = pipeline.manifest(), "v/a.mp4"
     video = oss_client.get_object(oss.GetObjectRequest(bucket=pipeline.bucket, key=key)).body.read()

@@ -121,9 +121,7 @@ class Pipeline:
         )
 
     def frames(self, **more):
-        return MaxFrameFrameExtractOperator(
-            **self._maxframe("frames", "f", "m", **more), bucket=self.bucket
-        )
+        return MaxFrameFrameExtractOperator(**self._maxframe("frames", "f", "m", **more), bucket=self.bucket)
 
     def labels(self, labels=LABELS, embedding=EMBEDDING, **more):
         return AiFuncLabelOperator(**self._maxframe("labels", "l", "f", **more), **labels, **embedding)
@@ -251,14 +249,10 @@ def test_split_video_repairs_labels_without_touching_frames(pipeline, hook, work
     assert repair.calls == (3, 0, 0)
     assert (report["ok"], report["failed"], report["carried_over"]) == (5, 1, 2)
     with work() as changed:
-        Run(run_id="r2").execute(
-            pipeline.labels(embedding=SHORT_EMBEDDING)
-        )
+        Run(run_id="r2").execute(pipeline.labels(embedding=SHORT_EMBEDDING))
     assert changed.calls == (0, 5, 0)
     with work() as again:
-        Run(run_id="r3").execute(
-            pipeline.labels(embedding=SHORT_EMBEDDING)
-        )
+        Run(run_id="r3").execute(pipeline.labels(embedding=SHORT_EMBEDDING))
     assert again.calls == (0, 0, 0)
 
 
@@ -485,7 +479,9 @@ def test_job_that_fails_says_why_how_far_it_came_and_where_to_look(pipeline, hoo
     finally:
         local_cloud.control.faults.clear()
     said = str(caught.value)
-    assert "3 input units: 1 to do from the start, 2 kept, 5 rows that lack results (5 image_embedding)" in said
+    assert (
+        "3 input units: 1 to do from the start, 2 kept, 5 rows that lack results (5 image_embedding)" in said
+    )
     assert "unchanged by it: " in said
     assert "5 ok" in said
     assert "/logview/" in said

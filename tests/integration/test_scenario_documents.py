@@ -8,15 +8,15 @@ from airflow_provider_drivepipe.cli.plan import main as plan_command
 from airflow_provider_drivepipe.cli.schema import main as schema_command
 from airflow_provider_drivepipe.factory import build_dag
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
-from airflow_provider_drivepipe.scenario.loading import load_scenario
-from airflow_provider_drivepipe.scenario.options import LabelOptions, SelectionOptions
+from airflow_provider_drivepipe.pipelines.loading import load_scenario
+from airflow_provider_drivepipe.scenario.options import SelectionOptions
 from tests.integration.operator_context import Run
 from tests.integration.test_repair import VLM, Pipeline, hook, pipeline, videos
 
 __all__ = ["hook", "pipeline", "videos"]
 
 EMPTY = {"allow_empty": True, "allow_shrink": True}
-FREE_TEXT = LabelOptions(model=VLM, prompt="Label this")
+FREE_TEXT = {"model": VLM, "prompt": "Label this"}
 
 
 def statements(text):
@@ -69,7 +69,7 @@ def test_schema_sql_makes_the_tables_that_the_operators_make(
     assert len(made) == len(tasks)
     for statement in made:
         hook.execute_sql(statement)
-    tables = [task.output_table.name for task in tasks]
+    tables = [task.output_table for task in tasks]
     from_file = {name: shape(hook, name) for name in tables}
 
     # The input is empty, so that no job runs; a table that does not fit would be refused.

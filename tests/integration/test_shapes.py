@@ -1,4 +1,4 @@
-"""Every input shape with its targets: the example scenarios on the local cloud, columns and books."""
+"""Every input shape with its targets: the example scenarios on the local cloud, columns and counts."""
 
 import json
 
@@ -15,28 +15,31 @@ from airflow_provider_drivepipe.contracts import (
     FRAME_COLUMNS,
     FRAME_QUALITY_COLUMNS,
     IMAGE_COLUMNS,
-    IMAGE_EMBEDDING_COLUMNS,
     KEYFRAME_COLUMNS,
-    LABEL_COLUMNS,
-    LABEL_EMBEDDING_COLUMNS,
     MANIFEST_COLUMNS,
     STATUS_COLUMNS,
-    Column,
 )
+from airflow_provider_drivepipe.documents.schema_sql import table_columns
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.factory import build_dag
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
-from airflow_provider_drivepipe.documents.schema_sql import table_columns
-from airflow_provider_drivepipe.pipelines.driving.plan import plan
+from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
+from airflow_provider_drivepipe.pipelines.registry import plan
+from tests.integration.operator_context import Run
 from tests.integration.scenario_run import ScenarioRun, example
 from tests.unit.image_samples import encoded, scene, with_orientation
 from tests.unit.video_samples import write_video
 
 VLM, EMBEDDER, TEXT_EMBEDDER = "qwen3-vl-plus", "qwen3-vl-embedding", "text-embedding-v4"
-NORMALISED = Column("label_normalised", "bigint")
-LABELS = [c.name for c in (*LABEL_COLUMNS, NORMALISED)]
-VECTORS = [c.name for c in IMAGE_EMBEDDING_COLUMNS]
-LABEL_VECTORS = [c.name for c in LABEL_EMBEDDING_COLUMNS]
+LABELS = [
+    "label_text",
+    "label_json_valid",
+    "label_input_token",
+    "label_output_token",
+    "label_normalised",
+]
+VECTORS = ["image_embedding", "image_embedding_total_token"]
+LABEL_VECTORS = ["label_embedding", "label_embedding_total_token"]
 STATUS = [c.name for c in STATUS_COLUMNS]
 PARTITION = "ds='20261120'"
 
@@ -122,8 +125,8 @@ def written(hook, scenario, source=None):
     return found
 
 
-def books(report):
-    """Books of every stage: what came in, what is ok, what failed; and that they balance."""
+def counted(report):
+    """What came in at every stage, what is ok, what failed; and that the counts balance."""
     for counts in [report, *report["stages"].values()]:
         parts = counts["ok"], counts["failed"], counts["filtered"], counts["skipped"]
         assert counts["rows_in"] == sum(parts)
@@ -136,8 +139,8 @@ def calls(local_cloud):
     last = [0, 0]
 
     def calls():
-        counted = local_cloud.stats.snapshot()
-        now = [counted.get("model.chat", 0), counted.get("model.embed", 0)]
+        stats = local_cloud.stats.snapshot()
+        now = [stats.get("model.chat", 0), stats.get("model.embed", 0)]
         made = now[0] - last[0], now[1] - last[1]
         last[:] = now
         return made
@@ -178,7 +181,7 @@ def check_graphs(run, scenario, secrets):
             assert op.params == {"dimension": scenario.embedding_dim}
         assert op.simple_output is False
     assert seen == allowed
-    assert bool(mounts) == any(task.oss for task in plan(scenario).tasks)
+    assert bool(mounts) == any(stage.mounts for task in plan(scenario).tasks for stage in task.stages)
 
 
 @pytest.fixture
@@ -192,7 +195,7 @@ def secrets(local_cloud):
 def test_oss_prefix_manifest_alone(hook, videos, table):
     scenario = example("manifest_only", videos, table)
     report = ScenarioRun().execute(scenario)["manifest"]
-    assert books(report) == {"manifest": (4, 3, 0)}
+    assert counted(report) == {"manifest": (4, 3, 0)}
     assert report["filtered_reasons"] == {"other_extension": 1}
     assert written(hook, scenario) == {"manifest": names(MANIFEST_COLUMNS)}
 
@@ -200,8 +203,8 @@ def test_oss_prefix_manifest_alone(hook, videos, table):
 def test_oss_prefix_manifest_then_the_single_job(hook, videos, table, secrets, calls):
     run, scenario = ScenarioRun(), example("driving_demo", videos, table)
     reports = run.execute(scenario)
-    assert books(reports["manifest"]) == {"manifest": (4, 3, 0)}
-    assert books(reports["video_labels"]) == {
+    assert counted(reports["manifest"]) == {"manifest": (4, 3, 0)}
+    assert counted(reports["video_labels"]) == {
         "frame_extraction": (3, 2, 1),
         "label": (2, 2, 0),
         "image_embedding": (2, 2, 0),
@@ -230,8 +233,8 @@ def test_oss_prefix_chained_into_prepared_frames_and_label_embeddings(hook, vide
     run, scenario = ScenarioRun(), example("driving_demo", videos, table, **more)
     reports = run.execute(scenario)
     assert list(reports) == ["manifest", "frames", "image_labels"]
-    assert books(reports["frames"]) == {"frame_extraction": (3, 2, 1)}
-    assert books(reports["image_labels"]) == {
+    assert counted(reports["frames"]) == {"frame_extraction": (3, 2, 1)}
+    assert counted(reports["image_labels"]) == {
         "image_preparation": (2, 2, 0),
         "label": (2, 2, 0),
         "label_embedding": (2, 2, 0),
@@ -266,10 +269,10 @@ def test_frames_that_a_rule_leaves_out_are_not_prepared(hook, videos, table, cal
     }
     scenario = example("driving_demo", videos, table, **more)
     reports = ScenarioRun().execute(scenario)
-    assert books(reports["frames"]) == {"frame_extraction": (3, 2, 1)}
+    assert counted(reports["frames"]) == {"frame_extraction": (3, 2, 1)}
     # Of each video all frames but the first are taken for its duplicates.
     assert reports["frames"]["filtered_reasons"] == {"near_duplicate": 6}
-    assert books(reports["image_labels"]) == {"image_preparation": (2, 2, 0), "image_embedding": (2, 2, 0)}
+    assert counted(reports["image_labels"]) == {"image_preparation": (2, 2, 0), "image_embedding": (2, 2, 0)}
     assert calls() == (0, 2)
     measures = [c.name for c in FRAME_QUALITY_COLUMNS]
     columns = written(hook, scenario)["image_labels"]
@@ -283,7 +286,7 @@ def test_video_table_frames_then_labels_in_a_table_of_their_own(hook, videos, ta
     listing = example("manifest_only", videos, table, video_input_table=f"{table}_driving_demo_manifest")
     ScenarioRun().execute(listing)
     alone = example("frames_only", videos, table)
-    assert books(ScenarioRun().execute(alone)["frames"]) == {"frame_extraction": (3, 2, 1)}
+    assert counted(ScenarioRun().execute(alone)["frames"]) == {"frame_extraction": (3, 2, 1)}
     assert rows_of(hook, alone.output_table, "COUNT(*)") == [[17]]
     assert written(hook, alone, alone.source_table)["frames"] == [
         *names(FRAME_COLUMNS),
@@ -293,8 +296,8 @@ def test_video_table_frames_then_labels_in_a_table_of_their_own(hook, videos, ta
 
     run, scenario = ScenarioRun(), example("driving_split", videos, table)
     reports = run.execute(scenario)
-    assert books(reports["frames"]) == {"frame_extraction": (3, 2, 1)}
-    assert books(reports["labels"]) == {
+    assert counted(reports["frames"]) == {"frame_extraction": (3, 2, 1)}
+    assert counted(reports["labels"]) == {
         "label": (6, 6, 0),
         "image_embedding": (6, 6, 0),
         "label_embedding": (6, 6, 0),
@@ -342,7 +345,7 @@ def test_clip_dir_table_keyframes_labels_and_embeddings_in_one_job(
     local_cloud.control.models.script(VLM, images=["drives/b/frame10"], status=400)
     report = run.execute(scenario)["clip_labels"]
     local_cloud.control.models.clear()
-    assert books(report) == {
+    assert counted(report) == {
         "keyframe_expansion": (6, 2, 4),
         "label": (5, 4, 1),
         "image_embedding": (5, 5, 0),
@@ -372,7 +375,7 @@ def test_clip_dir_table_keyframes_labels_and_embeddings_in_one_job(
     # The label that failed is asked for again, alone: clips, other labels and all vectors stay.
     report = run.execute(scenario, try_number=2)["clip_labels"]
     assert calls() == (1, 0)
-    assert books(report)["label"] == (5, 5, 0)
+    assert counted(report)["label"] == (5, 5, 0)
     assert report["carried_over"] == 4
 
 
@@ -388,8 +391,8 @@ def test_clip_dir_table_split_and_by_stride(hook, clips, table, calls):
     }
     scenario = example("clip_labels", clips, table, **more)
     reports = ScenarioRun().execute(scenario)
-    assert books(reports["keyframes"]) == {"keyframe_expansion": (6, 2, 4)}
-    assert books(reports["labels"]) == {"label": (3, 3, 0)}
+    assert counted(reports["keyframes"]) == {"keyframe_expansion": (6, 2, 4)}
+    assert counted(reports["labels"]) == {"label": (3, 3, 0)}
     assert calls() == (3, 0)
     found = written(hook, scenario, scenario.source_table)
     assert found["keyframes"] == [*names(KEYFRAME_COLUMNS), *CLIP_LINEAGE, *STATUS]
@@ -415,8 +418,8 @@ def test_clips_of_one_id_are_kept_apart_when_their_images_are_prepared(
     local_cloud.control.models.script(VLM, content="I'm sorry, I can't help with that.")
     reports = ScenarioRun().execute(scenario)
     local_cloud.control.models.clear()
-    assert books(reports["keyframes"]) == {"keyframe_expansion": (3, 1, 2)}
-    assert books(reports["image_labels"]) == {
+    assert counted(reports["keyframes"]) == {"keyframe_expansion": (3, 1, 2)}
+    assert counted(reports["image_labels"]) == {
         "image_preparation": (2, 2, 0),
         "label": (2, 0, 2),
         "label_embedding": (0, 0, 0),
@@ -433,7 +436,7 @@ def test_image_table_labels_and_embeddings_in_one_job(hook, bucket, images, tabl
     run, scenario = ScenarioRun(), example("image_labels", bucket, table)
     report = run.execute(scenario)["labels"]
     # Nothing was prepared: what cannot be read fails at the model, and keeps its row.
-    assert books(report) == {"label": (5, 3, 2), "image_embedding": (5, 3, 2)}
+    assert counted(report) == {"label": (5, 3, 2), "image_embedding": (5, 3, 2)}
     assert calls()[0] >= 3
     assert written(hook, scenario, scenario.source_table)["labels"] == [
         *IMAGE_NAMES,
@@ -451,7 +454,7 @@ def test_image_table_prepared_images_are_embedded(hook, bucket, images, table, s
     local_cloud.control.models.script(EMBEDDER, status=400, fail_first=1)
     report = run.execute(scenario)["image_labels"]
     local_cloud.control.models.clear()
-    assert books(report) == {"image_preparation": (5, 3, 2), "image_embedding": (3, 2, 1)}
+    assert counted(report) == {"image_preparation": (5, 3, 2), "image_embedding": (3, 2, 1)}
     assert report["failures"]["image_preparation"] == {"image_decode_error": 1, "not_found": 1}
     assert calls() == (0, 3)
     assert written(hook, scenario, scenario.source_table)["image_labels"] == [
@@ -468,14 +471,14 @@ def test_image_table_prepared_images_are_embedded(hook, bucket, images, table, s
 
     report = run.execute(scenario, try_number=2)["image_labels"]
     assert calls() == (0, 1)
-    assert books(report)["image_embedding"] == (3, 3, 0)
+    assert counted(report)["image_embedding"] == (3, 3, 0)
 
 
 def test_image_preparation_alone_and_in_front_of_labels_as_a_table(hook, bucket, images, table, calls):
     make_table(hook, f"{table}_my_images", IMAGE_INPUT, image_rows(hook, bucket, images))
     alone = {"targets": ["image-preparation"], "embedding_model": None, "embedding_dim": None}
     scenario = example("image_features", bucket, table, **alone)
-    assert books(ScenarioRun().execute(scenario)["images"]) == {"image_preparation": (5, 3, 2)}
+    assert counted(ScenarioRun().execute(scenario)["images"]) == {"image_preparation": (5, 3, 2)}
     expected = [*IMAGE_NAMES, *names(IMAGE_COLUMNS), *STATUS]
     assert written(hook, scenario, scenario.source_table) == {"images": expected}
 
@@ -483,7 +486,7 @@ def test_image_preparation_alone_and_in_front_of_labels_as_a_table(hook, bucket,
     scenario = example("image_features", bucket, table, **split)
     run = ScenarioRun()
     reports = run.execute(scenario)
-    assert books(reports["embeddings"]) == {"image_embedding": (3, 3, 0)}
+    assert counted(reports["embeddings"]) == {"image_embedding": (3, 3, 0)}
     assert calls() == (0, 3)
     [op] = [op for _, op in run.submitted if isinstance(op, LLMTaskOperator)]
     assert op.input[0].content["data"] == "{prepared_url}"
@@ -503,7 +506,7 @@ def test_images_passed_on_inline_are_prepared_again_for_a_repair_and_never_writt
     local_cloud.control.models.script(VLM, status=400, fail_first=1)
     report = run.execute(scenario)["image_labels"]
     local_cloud.control.models.clear()
-    assert books(report) == {
+    assert counted(report) == {
         "image_preparation": (5, 3, 2),
         "label": (3, 2, 1),
         "image_embedding": (3, 3, 0),
@@ -517,7 +520,7 @@ def test_images_passed_on_inline_are_prepared_again_for_a_repair_and_never_writt
 
     report = run.execute(scenario, try_number=2)["image_labels"]
     assert calls() == (1, 0)
-    assert books(report)["label"] == (3, 3, 0)
+    assert counted(report)["label"] == (3, 3, 0)
     vectors = rows_of(hook, scenario.output_table, "COUNT(image_embedding), COUNT(sha256)")
     assert vectors == [[3, 3]]
 
@@ -538,7 +541,7 @@ def test_images_at_foreign_places_fail_and_no_model_gets_them(hook, bucket, imag
     make_table(hook, f"{table}_my_images", IMAGE_INPUT, rows)
     run, scenario = ScenarioRun(), example("image_labels", bucket, table)
     report = run.execute(scenario)["labels"]
-    assert books(report) == {"label": (9, 2, 7), "image_embedding": (9, 2, 7)}
+    assert counted(report) == {"label": (9, 2, 7), "image_embedding": (9, 2, 7)}
     assert report["failures"]["label"] == {"path_outside_root": 7}
     assert calls() == (2, 2)
     [message] = rows_of(hook, scenario.output_table, "DISTINCT error_msg", "status = 'failed'")
@@ -548,16 +551,18 @@ def test_images_at_foreign_places_fail_and_no_model_gets_them(hook, bucket, imag
     make_table(hook, f"{table}_my_images", IMAGE_INPUT, rows)
     report = run.execute(scenario, try_number=2)["labels"]
     assert calls() == (1, 1)
-    assert books(report)["label"] == (9, 3, 6)
+    assert counted(report)["label"] == (9, 3, 6)
     assert report["carried_over"] == 2
 
 
 def test_images_may_be_at_the_scenarios_own_endpoint_too(hook, bucket, table):
+    make_table(hook, f"{table}_my_images", IMAGE_INPUT, [])
     endpoint = hook.oss_settings.require_oss().netloc
     elsewhere = f"oss://oss.example.org/{bucket}/raw"
     for root, places in ((None, [endpoint]), (elsewhere, [endpoint, "oss.example.org"])):
         labels = build_dag(example("image_labels", bucket, table, oss_root=root)).get_task("labels")
-        assert labels.image_roots(hook) == tuple(f"oss://{place}/" for place in places)
+        tables = labels._resolve(Run().context(labels), MaxFrameHook()).tables
+        assert tables.image_roots == tuple(f"oss://{place}/" for place in places)
 
 
 @pytest.mark.parametrize(
@@ -583,7 +588,7 @@ def test_budgets_stop_keyframes_and_prepared_images_too(hook, clips, images, tab
         made = min(within, left)
         left, ok = left - made, ok + made
         assert calls() == (made, made)
-        assert books(report)["label"] == (5, ok, 0)
+        assert counted(report)["label"] == (5, ok, 0)
         assert report["skipped_reasons"] == ({"budget": left} if left else {})
         first = next(iter(report["stages"].values()))
         assert (first["skipped"], first["ok"]) == (0, 2 if name == "clip_labels" else 5)
@@ -602,7 +607,7 @@ def test_labeled_image_table_embeds_images_and_texts_each_when_it_changes(
     make_table(hook, source, LABELED_INPUT, image_rows(hook, bucket, images[:3], texts))
     run, scenario = ScenarioRun(), example("labeled_images", bucket, table)
     report = run.execute(scenario)["embeddings"]
-    assert books(report) == {"image_embedding": (3, 3, 0), "label_embedding": (3, 2, 1)}
+    assert counted(report) == {"image_embedding": (3, 3, 0), "label_embedding": (3, 2, 1)}
     assert report["failures"] == {"label_embedding": {"no_label": 1}}
     assert calls() == (0, 5)
     assert written(hook, scenario, source)["embeddings"] == [
@@ -620,7 +625,7 @@ def test_labeled_image_table_embeds_images_and_texts_each_when_it_changes(
     make_table(hook, source, LABELED_INPUT, image_rows(hook, bucket, images[:3], [*texts[:2], "snow"]))
     report = run.execute(scenario, try_number=2)["embeddings"]
     assert calls() == (0, 1)
-    assert books(report)["label_embedding"] == (3, 3, 0)
+    assert counted(report)["label_embedding"] == (3, 3, 0)
     assert rows_of(hook, scenario.output_table, "COUNT(*)", "attempt > 1") == [[0]]
     make_table(hook, source, LABELED_INPUT, image_rows(hook, bucket, images[:3], ["fog", texts[1], "snow"]))
     run.execute(scenario, try_number=3)
@@ -635,7 +640,7 @@ def test_label_texts_alone_need_no_image(hook, bucket, table, calls):
     more = {"targets": ["label-embedding"], "embedding_model": None, "embedding_dim": None}
     scenario = example("labeled_images", bucket, table, **more)
     report = ScenarioRun().execute(scenario)["embeddings"]
-    assert books(report) == {"label_embedding": (2, 2, 0)}
+    assert counted(report) == {"label_embedding": (2, 2, 0)}
     assert calls() == (0, 2)
     expected = ["image_id", "label_text", *LABEL_VECTORS, *STATUS]
     assert written(hook, scenario, source) == {"embeddings": expected}
@@ -654,13 +659,13 @@ def test_a_failed_label_is_not_embedded_and_a_new_one_is(hook, bucket, images, t
     local_cloud.control.models.script(TEXT_EMBEDDER, status=400, nth=[1])
     report = run.execute(scenario)["labels"]
     local_cloud.control.models.clear()
-    assert books(report) == {"label": (3, 2, 1), "label_embedding": (2, 1, 1)}
+    assert counted(report) == {"label": (3, 2, 1), "label_embedding": (2, 1, 1)}
     assert calls() == (3, 2)
     failed = rows_of(hook, scenario.output_table, "error_stage", "status = 'failed' AND label_text IS NULL")
     assert failed == [["label"]]
     report = run.execute(scenario, try_number=2)["labels"]
     assert calls() == (1, 2)
-    assert books(report) == {"label": (3, 3, 0), "label_embedding": (3, 3, 0)}
+    assert counted(report) == {"label": (3, 3, 0), "label_embedding": (3, 3, 0)}
     assert run.execute(scenario, try_number=3)["labels"]["carried_over"] == 3
     assert calls() == (0, 0)
     changed = example("image_labels", bucket, table, **{**more, "label_embedding_dim": 64})
@@ -674,7 +679,7 @@ def test_a_failed_label_is_not_embedded_and_a_new_one_is(hook, bucket, images, t
 @pytest.mark.parametrize(
     ("name", "columns", "said"),
     [
-        ("labeled_images", "image_id STRING, image_url STRING", "no column label_text to embed"),
+        ("labeled_images", "image_id STRING, image_url STRING", "no column label_text, which stage label_embedding reads"),
         ("labeled_images", "image_id STRING, image_url STRING, label_text BIGINT", "bigint, not string"),
         ("labeled_images", "image_id STRING, label_text STRING", "no column image_url"),
         ("image_labels", "image_url STRING, label_text STRING", "label_text have names that the output"),

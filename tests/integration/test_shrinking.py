@@ -1,7 +1,5 @@
 """A slip in the input costs a message: published rows stay, and what was paid for is not paid again."""
 
-from dataclasses import replace
-
 import alibabacloud_oss_v2 as oss
 import pytest
 from airflow.sdk import DAG
@@ -12,15 +10,9 @@ from airflow_provider_drivepipe.exceptions import (
     EmptyInputError,
     PartitionShrinksError,
 )
-from airflow_provider_drivepipe.operators.oss_manifest import OssManifestOperator
-from airflow_provider_drivepipe.pipelines import publishing
-from airflow_provider_drivepipe.scenario.options import (
-    GateOptions,
-    ManifestOptions,
-    PartitionOptions,
-    SelectionOptions,
-    TableOptions,
-)
+from airflow_provider_drivepipe.lifecycle import publishing
+from airflow_provider_drivepipe.operators import OssManifestOperator
+from airflow_provider_drivepipe.scenario.options import GateOptions, SelectionOptions
 from tests.integration.operator_context import Run
 from tests.integration.test_repair import LABELS, Pipeline, fail, hook, videos, work
 
@@ -43,9 +35,9 @@ def listing(pipeline):
         return OssManifestOperator(
             task_id="manifest",
             scenario="s",
-            partition=PartitionOptions(),
-            options=ManifestOptions(pipeline.bucket, prefix),
-            output_table=TableOptions(f"{pipeline.table}_m"),
+            bucket=pipeline.bucket,
+            prefix=prefix,
+            output_table=f"{pipeline.table}_m",
             gate=GateOptions(**gate),
         )
 
@@ -119,7 +111,7 @@ def test_what_comes_back_is_made_anew_as_far_as_it_is_not_current(pipeline, list
         return pipeline.single_job(labels, selection=ONCE)
 
     video = oss_client.get_object(oss.GetObjectRequest(bucket=pipeline.bucket, key="v/a.mp4")).body.read()
-    other = replace(LABELS, prompt="Label that")
+    other = {**LABELS, "prompt": "Label that"}
     run(listing("v/"), job())
     oss_client.delete_object(oss.DeleteObjectRequest(bucket=pipeline.bucket, key="v/a.mp4"))
     listed, report = run(listing("v/"), job())
@@ -138,7 +130,7 @@ def test_what_comes_back_is_made_anew_as_far_as_it_is_not_current(pipeline, list
 def test_what_a_refused_run_has_paid_for_is_there_for_the_next_one(
     pipeline, listing, published, work, fail, local_cloud
 ):
-    other = pipeline.single_job(replace(LABELS, prompt="Label that"), selection=ONCE)
+    other = pipeline.single_job({**LABELS, "prompt": "Label that"}, selection=ONCE)
     run(listing("v/"), pipeline.single_job(selection=ONCE))
     before = published()
     fail("b_", "a_0001")
@@ -147,7 +139,7 @@ def test_what_a_refused_run_has_paid_for_is_there_for_the_next_one(
     assert (published(), done.calls) == (before, (5, 0, 0))
     local_cloud.control.models.clear()
     with work() as done:
-        [report] = run(pipeline.single_job(replace(LABELS, prompt="Label that")))
+        [report] = run(pipeline.single_job({**LABELS, "prompt": "Label that"}))
     assert (report["ok"], done.calls) == (5, (4, 0, 1))  # and the broken video
 
 
@@ -155,9 +147,7 @@ def test_split_video_counts_what_its_input_lost_and_not_what_was_made_anew(
     pipeline, listing, work, oss_client
 ):
     def split(**frames):
-        first = pipeline.frames(selection=ONCE)
-        first.frames = replace(first.frames, **frames)
-        return first, pipeline.labels(selection=ONCE)
+        return pipeline.frames(selection=ONCE, **frames), pipeline.labels(selection=ONCE)
 
     video = oss_client.get_object(oss.GetObjectRequest(bucket=pipeline.bucket, key="v/a.mp4")).body.read()
     run(listing("v/"), *split())

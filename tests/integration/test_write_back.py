@@ -8,17 +8,12 @@ import pytest
 from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, video_id
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
-from airflow_provider_drivepipe.operators.frame_extract import MaxFrameFrameExtractOperator
-from airflow_provider_drivepipe.operators.image_prepare import MaxFrameImagePrepareOperator
 from airflow_provider_drivepipe.lifecycle.fingerprint import part_sql
-from airflow_provider_drivepipe.sql import quote_text
-from airflow_provider_drivepipe.scenario.options import (
-    FrameOptions,
-    ImageOptions,
-    OssOptions,
-    PartitionOptions,
-    TableOptions,
+from airflow_provider_drivepipe.operators import (
+    MaxFrameFrameExtractOperator,
+    MaxFrameImagePrepareOperator,
 )
+from airflow_provider_drivepipe.sql import quote_text
 from tests.integration.operator_context import Run
 from tests.unit.image_samples import encoded, scene
 from tests.unit.video_samples import write_video
@@ -57,10 +52,10 @@ def common(table, root, **more):
     return {
         "task_id": "t",
         "scenario": "s",
-        "partition": PartitionOptions(),
         "source_table": f"{table}_in",
-        "output_table": TableOptions(f"{table}_out"),
-        "oss": OssOptions("ignored", f"{root}/mine"),
+        "output_table": f"{table}_out",
+        "bucket": "ignored",
+        "root": f"{root}/mine",
         "deferrable": False,
         "poll_interval": 0.2,
         **more,
@@ -98,7 +93,7 @@ def test_videos(hook, objects, bucket, table):
     bad = hostile(root, "v.mp4")
     fill(hook, f"{table}_in", "video_path", [*good, *bad])
     before = objects()
-    report = Run().execute(MaxFrameFrameExtractOperator(**common(table, root), frames=FrameOptions()))
+    report = Run().execute(MaxFrameFrameExtractOperator(**common(table, root)))
     assert (report["rows_in"], report["ok"], report["failed"]) == (2 + len(bad), 2, len(bad))
     assert reasons(hook, table, "video_path") == {**dict.fromkeys(good, ""), **bad}
     ids = [video_id(path.removeprefix(f"{root}/")) for path in good]
@@ -121,7 +116,7 @@ def test_images(hook, objects, bucket, table):
     bad = hostile(root, "i.jpg")
     fill(hook, f"{table}_in", "image_url", [f"{root}/mine/i.jpg", *bad])
     before = objects()
-    report = Run().execute(MaxFrameImagePrepareOperator(**common(table, root), images=ImageOptions()))
+    report = Run().execute(MaxFrameImagePrepareOperator(**common(table, root)))
     assert (report["ok"], report["failed"]) == (1, len(bad))
     assert reasons(hook, table, "image_url") == {f"{root}/mine/i.jpg": "", **bad}
     [new] = objects() - before
@@ -133,7 +128,7 @@ def test_prefixes(hook, objects, bucket, table, prefix):
     root = str(hook.oss_root(bucket))
     fill(hook, f"{table}_in", "video_path", [f"{root}/mine/caf\u00e9.mp4"])
     before = objects()
-    operator = MaxFrameFrameExtractOperator(**common(table, root), frames=FrameOptions(frames_prefix=prefix))
+    operator = MaxFrameFrameExtractOperator(**common(table, root), frames_prefix=prefix)
     with pytest.raises(ConfigurationError, match="output prefix"):
         Run().execute(operator)
     assert objects() == before

@@ -1,4 +1,4 @@
-"""What holds when all tests of an Airflow have run: nothing is left and every partition's books balance."""
+"""What holds when all tests of an Airflow have run: nothing is left and every partition's counts balance."""
 
 from __future__ import annotations
 

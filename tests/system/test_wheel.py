@@ -133,7 +133,7 @@ def test_without_the_local_cloud_a_command_says_what_to_install(clean: Clean, co
 def test_airflow_lists_provider_connection_type_and_plugin(clean: Clean) -> None:
     assert NAME in [row["package_name"] for row in clean.airflow("providers", "list")]
     [hook] = [row for row in clean.airflow("providers", "hooks") if row["package_name"] == NAME]
-    assert (hook["connection_type"], hook["class"]) == ("drivepipe", f"{PACKAGE}.hooks.maxframe.MaxFrameHook")
+    assert (hook["connection_type"], hook["class"]) == ("drivepipe", f"{PACKAGE}.hooks.checks.ConnectionHook")
     assert "drivepipe" in [row["name"] for row in clean.airflow("plugins")]
 
 

@@ -8,8 +8,8 @@ import yaml
 
 from airflow_provider_drivepipe.cli.main import COMMANDS
 from airflow_provider_drivepipe.contracts import Reason
-from airflow_provider_drivepipe.stages.answer_schemas import load_label_schema
-from airflow_provider_drivepipe.scenario.model import Scenario
+from airflow_provider_drivepipe.pipelines.driving.scenario import DrivingScenario
+from airflow_provider_drivepipe.stages.answer_schemas import load_answer_schema
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -20,7 +20,7 @@ def first_cells(page):
 
 
 def test_every_scenario_field_is_documented():
-    assert set(Scenario.model_fields) <= first_cells("scenario-reference.md")
+    assert set(DrivingScenario.model_fields) <= first_cells("scenario-reference.md")
 
 
 def test_every_reason_is_documented():
@@ -83,7 +83,7 @@ def test_words_and_values_of_the_built_in_label_schema_are_documented():
     rows = re.findall(r"^\| `([\w.]+)` \| `(\w+)` \| (.*) \|$", page, re.MULTILINE)
     documented = {(field, word, value) for field, value, words in rows for word in words.split(", ")}
     known = set()
-    for name, content in load_label_schema("driving-scene/v1")["properties"].items():
+    for name, content in load_answer_schema("driving-scene/v1")["properties"].items():
         items = content.get("items", {})
         inner = {f"{name}.{key}": one for key, one in items.get("properties", {}).items()}
         assert f"| `{name}` | {', '.join(content.get('enum', []))}" in page

@@ -114,7 +114,7 @@ HUNDRED = """
 import sys
 from pathlib import Path
 from airflow_provider_drivepipe.factory import load_scenarios
-from airflow_provider_drivepipe.scenario import loading
+from airflow_provider_drivepipe.pipelines import loading
 folder = Path(sys.argv[1])
 print(len(load_scenarios(folder)))
 before = loading._load.cache_info().misses
@@ -134,8 +134,8 @@ def test_hundred_scenarios_and_only_the_changed_one_is_read_again(airflow_env, t
 FORM = """
 import sys, json
 from airflow_provider_drivepipe.factory import build_dag
-from airflow_provider_drivepipe.scenario.model import Scenario
-dag = build_dag(Scenario(**json.loads(sys.argv[1])))
+from airflow_provider_drivepipe.pipelines.driving.scenario import DrivingScenario
+dag = build_dag(DrivingScenario(**json.loads(sys.argv[1])))
 print(json.dumps({
     "params": sorted(dag.params),
     "tasks": {t.task_id: sorted(t.downstream_task_ids) for t in dag.tasks},

@@ -2,7 +2,6 @@
 
 import json
 
-from airflow_provider_drivepipe.contracts import Stage
 from airflow_provider_drivepipe.lifecycle.failures import (
     SHOWN,
     FailureSample,
@@ -13,20 +12,27 @@ from airflow_provider_drivepipe.lifecycle.failures import (
     task_note,
 )
 from airflow_provider_drivepipe.lifecycle.tables import StageTables, WorkingTables
+from airflow_provider_drivepipe.pipelines.driving.models import label
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
+from airflow_provider_drivepipe.stages.content import Image
+from airflow_provider_drivepipe.stages.source import Source
+from airflow_provider_drivepipe.stages.stage import UnitLayout
 
 TABLES = StageTables(
-    source="m",
+    source=Source.of_table("m"),
     output="t",
     working=WorkingTables("t", "p", "o"),
     partition=PartitionSpec(("ds",), ("20261120",)),
-    expands=True,
-    unit_key=("video_path",),
-    row_key=("video_path", "frame_idx"),
-    identity=("video_path",),
-    source_columns=(),
+    layout=UnitLayout(
+        unit_key=("video_path",),
+        row_key=("video_path", "frame_idx"),
+        identity=("video_path",),
+        source_columns=(),
+        columns=(),
+    ),
     output_columns=(),
-    stages=(Stage.FRAME_EXTRACTION, Stage.LABEL),
+    unit="frame_extraction",
+    parts=(label("m", "p", Image("image_url")).part(),),
 )
 
 

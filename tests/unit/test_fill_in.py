@@ -5,8 +5,8 @@ import textwrap
 import pytest
 
 from airflow_provider_drivepipe.cli.validate import main as validate
+from airflow_provider_drivepipe.pipelines.loading import ScenarioError, load_scenario
 from airflow_provider_drivepipe.scenario.fill_in import fill_in, open_field
-from airflow_provider_drivepipe.scenario.loading import ScenarioError, load_scenario
 
 OPEN = """\
 scenario_name: night

@@ -1,68 +1,123 @@
 """A fingerprint changes exactly when the content of a row would."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 from duckdb import connect
 
+from airflow_provider_drivepipe.contracts import OssUri
 from airflow_provider_drivepipe.lifecycle.fingerprint import (
     fingerprint_of,
     fingerprint_sql,
-    frames_fingerprint,
-    image_embedding_fingerprint,
-    label_embedding_fingerprint,
-    label_fingerprint,
     part_sql,
     without_part_sql,
 )
-from airflow_provider_drivepipe.pipelines.driving.keyframes import keyframes_fingerprint
-from airflow_provider_drivepipe.sql import quote_text
-from airflow_provider_drivepipe.scenario.options import (
+from airflow_provider_drivepipe.pipelines.driving.frames import FrameExtraction
+from airflow_provider_drivepipe.pipelines.driving.images import ImagePreparation
+from airflow_provider_drivepipe.pipelines.driving.keyframes import KeyframeExpansion
+from airflow_provider_drivepipe.pipelines.driving.models import image_embedding, label, label_embedding
+from airflow_provider_drivepipe.pipelines.driving.options import (
     FrameOptions,
-    ImageEmbeddingOptions,
+    ImageOptions,
     KeyframeOptions,
-    LabelEmbeddingOptions,
-    LabelOptions,
+    OssOptions,
     QualityOptions,
-    StageOptions,
 )
+from airflow_provider_drivepipe.sql import quote_text
+from airflow_provider_drivepipe.stages.content import Image
 
-FRAMES = FrameOptions(fps="1")
-LABELS = LabelOptions(model="m", prompt="p")
+
+@dataclass(frozen=True)
+class Connection:
+    """What stages ask of the connection for their hashes."""
+
+    project: str = "p"
+
+    def oss_root(self, bucket: str, root: str | None = None) -> OssUri:
+        return OssUri.parse(root) if root else OssUri("e", bucket)
+
+    def model_project(self) -> str:
+        return self.project
+
+
+SITE = Connection()
+OSS = OssOptions("b")
+FRAMES = FrameExtraction(OSS, FrameOptions(fps="1"))
+KEYFRAMES = KeyframeExpansion(OSS, KeyframeOptions(count=3))
+IMAGES = ImagePreparation(OSS, ImageOptions(longest_side=160))
+LABEL = label("m", "p", Image("image_url"), schema="driving-scene/v1")
+VECTOR = image_embedding("m", 8, Image("image_url"))
+
+
+def hash_of(stage, site=SITE):
+    return stage.hashes(site)[stage.hash_name]
 
 
 @pytest.mark.parametrize(
     "changed", [{"fps": "2"}, {"fps": None, "sample_count": 8}, {"jpeg_quality": 80}, {"frames_prefix": "x"}]
 )
 def test_frame_content_changes(changed):
-    assert frames_fingerprint(replace(FRAMES, **changed), "r") != frames_fingerprint(FRAMES, "r")
+    assert hash_of(replace(FRAMES, frames=replace(FRAMES.frames, **changed))) != hash_of(FRAMES)
 
 
 @pytest.mark.parametrize("changed", [{"timeout_sec": 5}, {"cpu": 8}, {"memory_gb": 1}, {"batch_rows": 9}])
 def test_how_the_work_is_done_does_not_count(changed):
-    assert frames_fingerprint(replace(FRAMES, **changed), "r") == frames_fingerprint(FRAMES, "r")
+    assert hash_of(replace(FRAMES, frames=replace(FRAMES.frames, **changed))) == hash_of(FRAMES)
+    assert hash_of(replace(IMAGES, images=replace(IMAGES.images, **changed))) == hash_of(IMAGES)
+    assert hash_of(replace(KEYFRAMES, keyframes=replace(KEYFRAMES.keyframes, **changed))) == hash_of(
+        KEYFRAMES
+    )
+
+
+@pytest.mark.parametrize("stage", [FRAMES, KEYFRAMES, IMAGES])
+def test_the_root_counts_and_the_place_of_the_mount_does_not(stage):
+    assert hash_of(replace(stage, oss=OssOptions("other"))) != hash_of(stage)
+    assert hash_of(replace(stage, oss=OssOptions("b", mount_path="/elsewhere"))) == hash_of(stage)
+
+
+@pytest.mark.parametrize("stage", [FRAMES, LABEL, VECTOR])
+def test_a_result_version_that_is_raised_counts(stage, monkeypatch):
+    before = hash_of(stage)
+    monkeypatch.setattr(type(stage), "result_version", 2)
+    assert hash_of(stage) != before
 
 
 @pytest.mark.parametrize(
-    "changed", [{"model": "n"}, {"prompt": "q"}, {"label_schema": "driving-scene/v1"}, {"max_tokens": 9}]
+    "changed",
+    [
+        {"model": "n"},
+        {"prompt": "q"},
+        {"schema": None},
+        {"max_tokens": 9},
+        {"media": (Image("prepared_url"),)},
+        {"keep_raw_response": True},
+        {"flat_columns": True},
+        {"prompt_name": "night/v2"},
+    ],
 )
 def test_label_content_changes(changed):
-    assert label_fingerprint(replace(LABELS, **changed), "p") != label_fingerprint(LABELS, "p")
+    assert hash_of(replace(LABEL, **changed)) != hash_of(LABEL)
 
 
-def test_name_of_the_prompt_does_not_count_but_its_text_does():
-    assert label_fingerprint(replace(LABELS, prompt_name="other"), "p") == label_fingerprint(LABELS, "p")
+@pytest.mark.parametrize("changed", [{"prompt_name": "other"}, {"repair_rounds": 3}, {"run_param": None}])
+def test_name_of_the_prompt_and_repairs_do_not_count(changed):
+    assert hash_of(replace(LABEL, **changed)) == hash_of(LABEL)
 
 
-def test_model_project_counts():
-    options = ImageEmbeddingOptions(model="m")
-    assert image_embedding_fingerprint(options, "a") != image_embedding_fingerprint(options, "b")
+@pytest.mark.parametrize("stage", [LABEL, VECTOR])
+def test_model_project_counts(stage):
+    assert hash_of(stage, Connection("a")) != hash_of(stage, Connection("b"))
+
+
+@pytest.mark.parametrize("changed", [{"model": "n"}, {"dimension": 9}, {"of": Image("prepared_url")}])
+def test_embedding_content_changes(changed):
+    assert hash_of(replace(VECTOR, **changed)) != hash_of(VECTOR)
 
 
 def test_a_row_says_which_part_of_it_is_current():
-    both = fingerprint_of(StageOptions(FRAMES, LABELS), "r", "p")
-    other_prompt = fingerprint_of(StageOptions(FRAMES, replace(LABELS, prompt="q")), "r", "p")
-    assert both.hashes == {"frames": frames_fingerprint(FRAMES, "r"), "label": label_fingerprint(LABELS, "p")}
+    both = fingerprint_of([FRAMES, LABEL], SITE)
+    other_prompt = fingerprint_of([FRAMES, replace(LABEL, prompt="q")], SITE)
+    assert both.hashes == {"frames": hash_of(FRAMES), "label": hash_of(LABEL)}
     assert [name for name in both.hashes if both[name] != other_prompt[name]] == ["label"]
     assert both["image_embedding"] == ""
 
@@ -82,9 +137,9 @@ def test_sql_reads_a_part_by_its_name_whatever_its_place():
 
 
 def test_rules_that_leave_frames_out_count_beside_the_hash_of_the_pictures():
-    without = fingerprint_of(StageOptions(FRAMES), "r", None)
+    without = fingerprint_of([FRAMES], SITE)
     some, other = (
-        fingerprint_of(StageOptions(FRAMES, quality=QualityOptions(min_brightness=level)), "r", None)
+        fingerprint_of([replace(FRAMES, quality=QualityOptions(min_brightness=level))], SITE)
         for level in (10.0, 11.0)
     )
     assert some["frames"] == other["frames"] == without["frames"]
@@ -92,26 +147,39 @@ def test_rules_that_leave_frames_out_count_beside_the_hash_of_the_pictures():
 
 
 def test_rules_and_limits_of_keyframes_count_beside_the_hash_of_the_keyframes():
-    options, rules = KeyframeOptions(count=3), QualityOptions(min_brightness=10.0)
-    without = keyframes_fingerprint(options, "r")
+    rules = QualityOptions(min_brightness=10.0)
+
+    def hashes(quality=None, **changed):
+        keyframes = replace(KEYFRAMES.keyframes, **changed)
+        return replace(KEYFRAMES, keyframes=keyframes, quality=quality).hashes(SITE)
+
     found = [
-        keyframes_fingerprint(options, "r", rules),
-        keyframes_fingerprint(options, "r", QualityOptions(min_brightness=11.0)),
-        keyframes_fingerprint(replace(options, max_pixels=9), "r", rules),
-        keyframes_fingerprint(replace(options, max_bytes=9), "r", rules),
+        hashes(rules),
+        hashes(QualityOptions(min_brightness=11.0)),
+        hashes(rules, max_pixels=9),
+        hashes(rules, max_bytes=9),
     ]
-    assert {hashes["keyframes"] for hashes in found} == {without["keyframes"]}
-    assert len({hashes["rules"] for hashes in found}) == 4
-    assert keyframes_fingerprint(replace(options, image_timeout_sec=9), "r", rules) == found[0]
-    assert keyframes_fingerprint(replace(options, max_pixels=9), "r") == without
+    assert {each["keyframes"] for each in found} == {hashes()["keyframes"]}
+    assert len({each["rules"] for each in found}) == 4
+    assert hashes(rules, image_timeout_sec=9) == found[0]
+    assert hashes(max_pixels=9) == hashes()
+    assert hashes(stride=3, count=None) != hashes()
+
+
+def test_size_of_images_counts_only_where_they_are_written_or_passed_on():
+    def hash_with(**options):
+        return hash_of(replace(IMAGES, images=ImageOptions(**options)))
+
+    assert hash_with(longest_side=160) != hash_with(longest_side=80)
+    assert hash_with(longest_side=160, write_back=False) == hash_with(longest_side=80, write_back=False)
+    inline = {"write_back": False, "inline": True}
+    assert hash_with(longest_side=160, **inline) != hash_with(longest_side=80, **inline)
 
 
 def test_the_embedding_of_a_label_has_a_part_of_its_own():
-    without = fingerprint_of(StageOptions(FRAMES, LABELS), "r", "p")
-    embedding = LabelEmbeddingOptions("t", 64)
-    with_it = fingerprint_of(StageOptions(FRAMES, LABELS, label_embedding=embedding), "r", "p")
-    own = label_embedding_fingerprint(embedding, "p")
-    assert with_it.hashes == {**without.hashes, "label_embedding": own}
+    vector = label_embedding("t", 64, given=False)
+    without, with_it = fingerprint_of([FRAMES, LABEL], SITE), fingerprint_of([FRAMES, LABEL, vector], SITE)
+    assert with_it.hashes == {**without.hashes, "label_embedding": hash_of(vector)}
     for changed in ({"model": "u"}, {"dimension": 65}):
-        assert label_embedding_fingerprint(replace(embedding, **changed), "p") != own
-    assert label_embedding_fingerprint(embedding, "q") != own
+        assert hash_of(replace(vector, **changed)) != hash_of(vector)
+    assert hash_of(vector, Connection("q")) != hash_of(vector)

@@ -4,33 +4,21 @@ import pytest
 
 from airflow_provider_drivepipe.contracts import FRAME_COLUMNS, FRAME_QUALITY_COLUMNS, STATUS_COLUMNS, Column
 from airflow_provider_drivepipe.exceptions import ConfigurationError
-from airflow_provider_drivepipe.operators.frame_extract import MaxFrameFrameExtractOperator
-from airflow_provider_drivepipe.operators.single_job import MaxFrameSingleJobOperator
-from airflow_provider_drivepipe.lifecycle.tables import WorkingTables
-from airflow_provider_drivepipe.scenario.options import (
-    LabelOptions,
-    OssOptions,
-    PartitionOptions,
-    QualityOptions,
-    TableOptions,
-)
+from airflow_provider_drivepipe.lifecycle.tables import WorkingTables, lay_out
+from airflow_provider_drivepipe.pipelines.driving.frames import FrameExtraction
+from airflow_provider_drivepipe.pipelines.driving.models import label
+from airflow_provider_drivepipe.pipelines.driving.options import FrameOptions, OssOptions, QualityOptions
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
+from airflow_provider_drivepipe.stages.content import Image
+from airflow_provider_drivepipe.stages.source import Source
 
 DAY = PartitionSpec(("ds",), ("20261120",))
 
 
-def layout(*names, quality=None):
-    operator = MaxFrameFrameExtractOperator(
-        task_id="frames",
-        scenario="s",
-        partition=PartitionOptions(),
-        source_table="v",
-        output_table=TableOptions("o"),
-        oss=OssOptions("b"),
-        quality=quality,
-    )
+def layout(*names, quality=None, models=()):
+    stages = (FrameExtraction(OssOptions("b"), FrameOptions(), quality), *models)
     source = [Column(name, "string") for name in names]
-    return operator.layout(DAY, source, WorkingTables.of("o", DAY, "try"), operator.stage_options())
+    return lay_out(stages, Source.of_table("v"), source, "o", DAY, WorkingTables.of("o", DAY, "try"))
 
 
 @pytest.mark.parametrize("quality", [None, QualityOptions()])
@@ -47,18 +35,9 @@ def test_input_columns_with_names_of_our_own_do_not_travel(quality):
 
 
 def test_input_columns_that_models_need_for_themselves_are_refused():
-    operator = MaxFrameSingleJobOperator(
-        task_id="frames",
-        scenario="s",
-        partition=PartitionOptions(),
-        source_table="v",
-        output_table=TableOptions("o"),
-        oss=OssOptions("b"),
-        labels=LabelOptions("m", "Label this"),
-    )
-    source = [Column(name, "string") for name in ("video_path", "label_text", "trip")]
+    labels = label("m", "Label this", Image("image_url"))
     with pytest.raises(ConfigurationError, match="input columns label_text have names"):
-        operator.layout(DAY, source, WorkingTables.of("o", DAY, "try"), operator.stage_options())
+        layout("video_path", "label_text", "trip", models=(labels,))
     assert "label_text" in [c.name for c in layout("video_path", "label_text").output_columns]
 
 

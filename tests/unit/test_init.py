@@ -18,9 +18,9 @@ from airflow_provider_drivepipe.documents.drafting import (
     problems,
     with_needed_targets,
 )
-from airflow_provider_drivepipe.scenario.loading import load_scenario
-from airflow_provider_drivepipe.scenario.model import Scenario
 from airflow_provider_drivepipe.pipelines.driving.guide import INPUT_SHAPES, TARGETS
+from airflow_provider_drivepipe.pipelines.driving.scenario import DrivingScenario
+from airflow_provider_drivepipe.pipelines.loading import load_scenario
 
 
 @pytest.fixture(autouse=True)
@@ -184,9 +184,9 @@ def test_every_shape_and_target_that_is_offered_gives_a_draft_that_can_be_comple
     answers = {"oss_bucket": "my-bucket", "source_table": "t", "vlm_model": "m", "embedding_model": "e"}
     whole = {**draft, **{key: answers.get(key, "a_name") for key in open_keys}}
     assert problems(whole) == []
-    Scenario(**whole)
+    DrivingScenario(**whole)
     commented = [line[2:] for line in text.splitlines() if line.startswith("# ") and ": " in line]
-    hints = [h for h in commented if h.split(":")[0] in Scenario.model_fields]
+    hints = [h for h in commented if h.split(":")[0] in DrivingScenario.model_fields]
     # Every hint, uncommented on its own, is valid too.
     for hint in hints:
         assert problems({**whole, **yaml.safe_load(hint)}) == [], hint

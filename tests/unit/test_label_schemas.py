@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from airflow_provider_drivepipe.scenario.loading import ScenarioError, load_scenario
-from airflow_provider_drivepipe.scenario.model import Scenario
-from airflow_provider_drivepipe.pipelines.driving.plan import plan
+from airflow_provider_drivepipe.pipelines.driving.scenario import DrivingScenario
+from airflow_provider_drivepipe.pipelines.loading import ScenarioError, load_scenario
+from airflow_provider_drivepipe.pipelines.registry import plan
 from airflow_provider_drivepipe.stages.answer_schemas import load_answer_schema
+from airflow_provider_drivepipe.stages.generate import Generate
 from airflow_provider_drivepipe.stages.prompts import load_prompt
 
 OWN = {
@@ -97,7 +98,7 @@ def labels_of(**keys):
         "output_table": "o",
         "vlm_model": "m",
     }
-    return plan(Scenario(**values | keys)).tasks[-1].labels
+    return plan(DrivingScenario(**values | keys)).tasks[-1].find(Generate)
 
 
 def test_where_a_prompt_comes_from(tmp_path):
@@ -113,5 +114,5 @@ def test_where_a_prompt_comes_from(tmp_path):
     folder.mkdir(parents=True)
     (folder / "v3.txt").write_text(own_text)
     (tmp_path / "night.yaml").write_text(f"{SCENARIO}label_prompt: file:prompts/night/v3.txt\n")
-    labels = plan(load_scenario(tmp_path / "night.yaml")).tasks[-1].labels
+    labels = plan(load_scenario(tmp_path / "night.yaml")).tasks[-1].find(Generate)
     assert (labels.prompt, labels.prompt_name, labels.prompt_version) == (own_text, "prompts/night/v3", "v3")

@@ -5,10 +5,7 @@ import json
 import pytest
 
 from airflow_provider_drivepipe.cli.plan import main as plan_command
-from airflow_provider_drivepipe.contracts import Stage, Tokens
-from airflow_provider_drivepipe.lifecycle.budget import Budget
-from airflow_provider_drivepipe.lifecycle.spending import read_spending
-from airflow_provider_drivepipe.lifecycle.tables import IMAGE_EMBEDDING_PART, LABEL_PART
+from airflow_provider_drivepipe.contracts import Tokens
 from airflow_provider_drivepipe.documents.estimate import (
     Figure,
     Figures,
@@ -17,9 +14,11 @@ from airflow_provider_drivepipe.documents.estimate import (
     estimate,
 )
 from airflow_provider_drivepipe.documents.estimate_text import estimate_text
-from airflow_provider_drivepipe.scenario.loading import ScenarioError, load_scenario
+from airflow_provider_drivepipe.lifecycle.budget import Budget
+from airflow_provider_drivepipe.lifecycle.spending import read_spending
+from airflow_provider_drivepipe.pipelines.loading import ScenarioError, load_scenario
+from airflow_provider_drivepipe.pipelines.registry import plan
 from airflow_provider_drivepipe.scenario.options import PriceOptions
-from airflow_provider_drivepipe.pipelines.driving.plan import plan
 from airflow_provider_drivepipe.scenario.prices import cost_of, spending_of, spending_text
 
 BASE = """\
@@ -215,23 +214,23 @@ def test_caps_and_prices_need_models(problems):
 
 
 @pytest.mark.parametrize(
-    ("rows", "calls", "todo", "left"),
+    ("rows", "calls", "waiting", "needs", "left"),
     [
-        (10, None, {}, 10),
-        (10, None, {"todo-label": 4, "todo-label-image_embedding": 3}, 3),
-        (None, 10, {"todo-label": 2, "todo-image_embedding": 1}, 1),
-        (None, 10, {"todo-label": 9}, 0),
-        (1, 100, {}, 1),
-        (100, 2, {}, 0),
+        (10, None, 0, {}, 10),
+        (10, None, 7, {"label": 7, "image_embedding": 3}, 3),
+        (None, 10, 3, {"label": 2, "image_embedding": 1}, 1),
+        (None, 10, 9, {"label": 9}, 0),
+        (1, 100, 0, {}, 1),
+        (100, 2, 0, {}, 0),
     ],
 )
-def test_rows_that_wait_take_their_part_of_the_budget_first(rows, calls, todo, left):
+def test_rows_that_wait_take_their_part_of_the_budget_first(rows, calls, waiting, needs, left):
     budget = Budget(rows, calls, {"label": 2, "image_embedding": 1})
-    assert budget.rows_left(todo, (LABEL_PART, IMAGE_EMBEDDING_PART)) == left
+    assert budget.rows_left(waiting, needs) == left
 
 
 def test_stages_of_estimates_are_those_of_reports(scenario):
     assert list(estimate(plan(scenario()), Figures(rows=given(1))).calls_per_row) == [
-        Stage.LABEL,
-        Stage.IMAGE_EMBEDDING,
+        "label",
+        "image_embedding",
     ]

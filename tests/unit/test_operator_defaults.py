@@ -9,43 +9,30 @@ import sys
 import pytest
 from airflow.sdk import DAG, BaseOperator, ExceptionRetryPolicy
 
-from airflow_provider_drivepipe.operators.label import AiFuncLabelOperator
-from airflow_provider_drivepipe.operators.oss_manifest import OssManifestOperator
-from airflow_provider_drivepipe.operators.retry import drivepipe_retry_policy
-from airflow_provider_drivepipe.scenario.options import (
-    ImageEmbeddingOptions,
-    LabelEmbeddingOptions,
-    LabelOptions,
-    ManifestOptions,
-    PartitionOptions,
-    TableOptions,
+from airflow_provider_drivepipe.operators import (
+    AiFuncEmbedOperator,
+    AiFuncGenerateOperator,
+    AiFuncLabelOperator,
+    MaxFrameClipLabelOperator,
+    MaxFrameFrameExtractOperator,
+    MaxFrameImageLabelOperator,
+    MaxFrameImagePrepareOperator,
+    MaxFrameKeyframeExpandOperator,
+    MaxFrameSingleJobOperator,
+    OssManifestOperator,
 )
+from airflow_provider_drivepipe.operators.retry import drivepipe_retry_policy
 from airflow_provider_drivepipe.sensors.odps_partition import OdpsPartitionSensor
 
-EMBEDDING = ImageEmbeddingOptions("m")
+TABLES = {"source_table": "images", "output_table": "labels"}
 
 
 def label_operator(**more) -> AiFuncLabelOperator:
-    given = {"embedding": EMBEDDING, **more}
-    return AiFuncLabelOperator(
-        task_id="label",
-        scenario="s",
-        partition=PartitionOptions(),
-        source_table="images",
-        output_table=TableOptions("labels", ()),
-        **given,
-    )
+    return AiFuncLabelOperator(task_id="label", **TABLES, embedding_model="m", **more)
 
 
 def manifest_operator(**more) -> OssManifestOperator:
-    return OssManifestOperator(
-        task_id="manifest",
-        scenario="s",
-        partition=PartitionOptions(),
-        options=ManifestOptions("bucket", ""),
-        output_table=TableOptions("videos", ()),
-        **more,
-    )
+    return OssManifestOperator(task_id="manifest", bucket="bucket", output_table="videos", **more)
 
 
 def sensor(**more) -> OdpsPartitionSensor:
@@ -76,22 +63,44 @@ def test_default_args_say_where_to_wait(make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "stage"),
+    ("operator", "given", "stage"),
     [
-        ({"labels": LabelOptions("m", "p"), "embedding": EMBEDDING}, "label"),
-        ({"embedding": EMBEDDING}, "image_embedding"),
-        ({"embedding": None, "label_embedding": LabelEmbeddingOptions("m")}, "label_embedding"),
+        (AiFuncLabelOperator, {"model": "m", "embedding_model": "m"}, "label"),
+        (AiFuncLabelOperator, {"embedding_model": "m"}, "image_embedding"),
+        (AiFuncLabelOperator, {"label_embedding_model": "m"}, "label_embedding"),
+        (AiFuncGenerateOperator, {"model": "m", "prompt": "p", "name": "reason"}, "reason"),
+        (AiFuncEmbedOperator, {"model": "m", "column": "note"}, "embedding"),
+        (MaxFrameFrameExtractOperator, {"bucket": "b"}, "frame_extraction"),
+        (MaxFrameKeyframeExpandOperator, {"bucket": "b"}, "keyframe_expansion"),
+        (MaxFrameImagePrepareOperator, {"bucket": "b"}, "image_preparation"),
+        (MaxFrameSingleJobOperator, {"bucket": "b", "model": "m"}, "video_labels"),
+        (MaxFrameClipLabelOperator, {"bucket": "b", "embedding_model": "m"}, "clip_labels"),
+        (MaxFrameImageLabelOperator, {"bucket": "b", "model": "m"}, "image_labels"),
     ],
 )
-def test_a_task_reports_the_stage_that_it_has(given, stage) -> None:
-    assert label_operator(**given).stage_name == stage
+def test_a_task_reports_the_stage_that_it_has(operator, given, stage) -> None:
+    assert operator(task_id="t", **TABLES, **given).stage_name == stage
+
+
+@pytest.mark.parametrize(
+    ("operator", "given", "said"),
+    [
+        (AiFuncLabelOperator, {}, "name a model"),
+        (AiFuncLabelOperator, {"embedding_model": "m", "prompt": "p"}, "prompt"),
+        (MaxFrameSingleJobOperator, {"bucket": "b"}, "name a model"),
+        (AiFuncEmbedOperator, {"model": "m"}, "either column or image_column"),
+        (MaxFrameKeyframeExpandOperator, {"bucket": "b", "count": 1, "stride": 1}, "not by both"),
+    ],
+)
+def test_arguments_that_do_not_go_together_are_named_when_a_dag_is_parsed(operator, given, said) -> None:
+    with pytest.raises(ValueError, match=said):
+        operator(task_id="t", **TABLES, **given)
 
 
 def test_airflow_says_where_operators_wait_by_default() -> None:
     code = (
         "from airflow_provider_drivepipe.sensors.odps_partition import OdpsPartitionSensor as S\n"
-        "from airflow_provider_drivepipe.operators.single_job import MaxFrameSingleJobOperator as O\n"
-        "import inspect; from airflow_provider_drivepipe.operators.base import MaxFrameStageOperator as B\n"
+        "import inspect; from airflow_provider_drivepipe.operators import MaxFrameStageOperator as B\n"
         "print(S(task_id='t', table='t').deferrable, inspect.signature(B).parameters['deferrable'].default)"
     )
     for value in ("True", "False"):

@@ -14,23 +14,23 @@ from airflow_provider_drivepipe.contracts import (
     STATUS_COLUMNS,
     Column,
 )
-from airflow_provider_drivepipe.factory import build_dag
-from airflow_provider_drivepipe.documents.schema_sql import table_columns
 from airflow_provider_drivepipe.documents.plan_text import plan_text
-from airflow_provider_drivepipe.scenario.loading import load_scenario
-from airflow_provider_drivepipe.scenario.model import Scenario
-from airflow_provider_drivepipe.pipelines.driving.options import DEFAULT_QUALITY, FrameFilter, QualityOptions
-from airflow_provider_drivepipe.pipelines.driving.frames import FrameExtraction
-from airflow_provider_drivepipe.pipelines.driving.plan import plan
-from airflow_provider_drivepipe.scenario.rules import combination_problems
+from airflow_provider_drivepipe.documents.schema_sql import table_columns
 from airflow_provider_drivepipe.documents.walkthrough import walkthrough
+from airflow_provider_drivepipe.factory import build_dag
+from airflow_provider_drivepipe.pipelines.driving.frames import FrameExtraction
+from airflow_provider_drivepipe.pipelines.driving.options import DEFAULT_QUALITY, FrameFilter, QualityOptions
+from airflow_provider_drivepipe.pipelines.driving.rules import combination_problems
+from airflow_provider_drivepipe.pipelines.driving.scenario import DrivingScenario
+from airflow_provider_drivepipe.pipelines.loading import load_scenario
+from airflow_provider_drivepipe.pipelines.registry import plan
 
 SCENARIOS = Path(__file__).parents[2] / "dags" / "scenarios"
 COMMON = {"scenario_name": "s", "oss_bucket": "my-bucket"}
 
 
 def scenario(**values):
-    return Scenario(**{**COMMON, **values})
+    return DrivingScenario(**{**COMMON, **values})
 
 
 def names(task):
@@ -274,7 +274,7 @@ def test_operators_of_clips_get_the_rules():
         asked = scenario(**CLIPS, min_sharpness=7, **more)
         dag = build_dag(asked)
         made = dag.get_task(plan(asked).tasks[0].task_id)
-        assert made.quality == QualityOptions(min_sharpness=7.0)
+        assert made.stages[0].quality == QualityOptions(min_sharpness=7.0)
 
 
 def test_documents_of_clips_say_what_is_left_out_and_what_fails_alone():

@@ -5,7 +5,7 @@ import textwrap
 import pytest
 
 from airflow_provider_drivepipe.cli.validate import main as validate
-from airflow_provider_drivepipe.scenario.loading import ScenarioError, load_scenario
+from airflow_provider_drivepipe.pipelines.loading import ScenarioError, load_scenario
 
 GOOD = """\
 scenario_name: night

@@ -4,10 +4,14 @@ from itertools import chain, combinations, pairwise
 
 import pytest
 
-from airflow_provider_drivepipe.scenario.model import InputShape, Scenario, Target
-from airflow_provider_drivepipe.pipelines.driving.plan import plan
-from airflow_provider_drivepipe.scenario.rules import combination_problems
-from airflow_provider_drivepipe.pipelines.driving.shape_rules import ALLOWED, nearest, shape_problems
+from airflow_provider_drivepipe.pipelines.driving.rules import (
+    ALLOWED,
+    combination_problems,
+    nearest,
+    shape_problems,
+)
+from airflow_provider_drivepipe.pipelines.driving.scenario import DrivingScenario, InputShape, Target
+from airflow_provider_drivepipe.pipelines.registry import plan
 
 TARGETS = [str(target) for target in Target]
 SUBSETS = [set(c) for c in chain.from_iterable(combinations(TARGETS, n) for n in range(1, len(TARGETS) + 1))]
@@ -49,7 +53,7 @@ def test_what_is_refused_names_a_combination_that_works_and_what_is_not_can_be_p
     for targets in SUBSETS:
         works = nearest(shape, targets)
         assert problems(shape, works) == []
-        steps = plan(Scenario(**values(shape, works))).tasks
+        steps = plan(DrivingScenario(**values(shape, works))).tasks
         assert steps[-1].output_table.name == ("m" if works == ["manifest"] else "o")
         assert len({step.output_table.name for step in steps}) == len(steps)
         assert len({step.task_id for step in steps}) == len(steps)
@@ -184,12 +188,10 @@ TABLES = [
 @pytest.mark.parametrize(("shape", "targets", "more", "tasks"), TABLES)
 def test_the_selection_table(shape, targets, more, tasks):
     assert problems(shape, targets, **more) == []
-    steps = plan(Scenario(**values(shape, targets, **more))).tasks
+    steps = plan(DrivingScenario(**values(shape, targets, **more))).tasks
     assert [step.task_id for step in steps] == tasks
     for before, step in pairwise(steps):
         assert step.source == before.output_table.name
-    assert steps[-1].image_column == (
-        "prepared_url"
-        if tasks[-2:] in (["images", "labels"],) or (tasks[-3:] == ["frames", "images", "labels"])
-        else "image_url"
-    )
+    sent = {column for stage in steps[-1].row_stages for column in stage.image_columns}
+    assert sent <= {"prepared_url" if "image-preparation" in targets else "image_url"}
+    assert sent or not {"labeling", "embedding"}.intersection(targets)

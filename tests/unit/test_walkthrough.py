@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -11,12 +12,17 @@ from airflow_provider_drivepipe.cli.plan import main as plan_command
 from airflow_provider_drivepipe.cli.schema import main as schema_command
 from airflow_provider_drivepipe.cli.walkthrough import main as walkthrough_command
 from airflow_provider_drivepipe.contracts import Column
-from airflow_provider_drivepipe.factory import build_dag
+from airflow_provider_drivepipe.documents import dag_doc as dag_doc_module
+from airflow_provider_drivepipe.documents.dag_doc import dag_doc
+from airflow_provider_drivepipe.documents.estimate import Figure, Figures, Source, estimate
+from airflow_provider_drivepipe.documents.plan_text import plan_text
 from airflow_provider_drivepipe.documents.schema_sql import schema_sql, table_columns
-from airflow_provider_drivepipe.scenario.loading import load_scenario
-from airflow_provider_drivepipe.scenario.model import Scenario
-from airflow_provider_drivepipe.pipelines.driving.plan import plan
 from airflow_provider_drivepipe.documents.walkthrough import walkthrough
+from airflow_provider_drivepipe.factory import build_dag
+from airflow_provider_drivepipe.pipelines.driving.scenario import DrivingScenario
+from airflow_provider_drivepipe.pipelines.loading import load_scenario
+from airflow_provider_drivepipe.pipelines.registry import plan
+from airflow_provider_drivepipe.stages.generate import Generate
 
 PREFIX = {"input_shape": "oss_prefix", "video_input_table": "night_video_manifest"}
 TABLE = {"input_shape": "video_table", "source_table": "videos"}
@@ -58,7 +64,7 @@ def scenario_of(kind, **more):
         values.setdefault("embedding_model", "embedder-x")
     if values["targets"] != ["manifest"]:
         values.setdefault("output_table", "night_image_labeling")
-    return Scenario(**values)
+    return DrivingScenario(**values)
 
 
 def text_of(kind, **more):
@@ -93,7 +99,7 @@ def test_a_walkthrough_names_all_that_the_plan_has(kind):
 
 
 @pytest.mark.parametrize("kind", SCENARIOS)
-def test_the_walkthrough_is_the_documentation_of_the_dag(kind):
+def test_the_walkthrough_is_the_documentation_of_the_dag(kind, home):
     assert build_dag(scenario_of(kind)).doc_md == text_of(kind) == text_of(kind)
 
 
@@ -204,7 +210,9 @@ def test_source_columns_are_columns(file, columns, capsys):
 @pytest.mark.parametrize("kind", SCENARIOS)
 def test_a_comment_never_ends_a_statement(kind):
     steps = plan(scenario_of(kind, **({"label_columns": True} if kind == "single" else {})))
-    text = schema_sql(steps, [])
+    first = steps.tasks[0]
+    needed = [Column(c.name, "string") for c in first.stages[0].guide().reads if c.needed]
+    text = schema_sql(steps, needed)
     statements = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
     assert statements.count(";") == len(steps.tasks)
 
@@ -212,9 +220,16 @@ def test_a_comment_never_ends_a_statement(kind):
 def test_input_columns_do_not_come_twice():
     steps = plan(scenario_of("split"))
     frames, labels = steps.tasks
-    columns = table_columns(frames, [*frames.output_table.columns[:1], *frames.output_table.columns[-1:]])
+    videos = [Column(name, "string") for name in ("video_path", "trip", "width")]
+    columns = table_columns(frames, videos)
     names = [c.name for c in table_columns(labels, columns)]
     assert len(names) == len(set(names))
+    assert "trip" in names
+
+
+def test_columns_that_a_run_would_refuse_are_refused(file, capsys):
+    assert schema_command([str(file), "--stdout", "--source-columns", "video_path string, status string"]) == 1
+    assert "input columns status have names that the output needs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", [kind for kind in SCENARIOS if kind not in ("manifest", "frames")])
@@ -224,3 +239,79 @@ def test_the_estimate_that_a_walkthrough_shows_can_be_made(kind, tmp_path, capsy
     [shown] = re.findall(r"^drivepipe plan FILE (--estimate .*)$", text_of(kind), re.MULTILINE)
     assert plan_command([str(file), *shown.split()]) == 0
     assert "the whole partition" in capsys.readouterr().out
+
+
+def with_summary(kind):
+    """A scenario, and its plan with a stage of its own that no document has heard of."""
+    scenario = scenario_of(kind)
+    steps = plan(scenario)
+    task = steps.tasks[-1]
+    summary = Generate("summary", "texter-x", "Sum up", columns=("label_text",), needs=("label",))
+    columns = task.output_table.columns
+    table = replace(task.output_table, columns=(*columns[:-6], *summary.part().columns, *columns[-6:]))
+    task = replace(task, stages=(*task.stages, summary), output_table=table)
+    return scenario, replace(steps, tasks=(*steps.tasks[:-1], task))
+
+
+@pytest.mark.parametrize("kind", ["single", "split", "clips"])
+def test_documents_explain_a_stage_that_they_have_not_heard_of(kind):
+    scenario, steps = with_summary(kind)
+    text = walkthrough(scenario, steps)
+    for said in (
+        "`summary`: asks a language model for the summary of each row",
+        f"### Stage summary (task {steps.tasks[-1].task_id})",
+        "| `summary` | `texter-x` | prompt inline, schema none, free text, answers of at most 1024 tokens |",
+        "| `summary_text` | string |",
+        "SUM(summary_input_token)",
+    ):
+        assert said in text
+    assert "   model    texter-x (summary)\n   prompt   inline\n" in plan_text(steps, None)
+    assert "`summary_text` STRING" in schema_sql(steps)
+    found = estimate(steps, Figures(rows=Figure(10, Source.GIVEN)))
+    assert found.calls_per_row["summary"] == 1
+    assert "200 of label_text" in found.figures["input_tokens"].note
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    return tmp_path / "drivepipe_docs"
+
+
+def test_the_documentation_of_a_dag_is_rendered_once_for_each_content(home, monkeypatch):
+    scenario, rendered = scenario_of("single", description="by\r\nnight"), []
+
+    def render(*asked):
+        rendered.append(asked)
+        return walkthrough(*asked)
+
+    monkeypatch.setattr(dag_doc_module, "walkthrough", render)
+    first = dag_doc(scenario, plan(scenario))
+    assert dag_doc(scenario, plan(scenario)) == first == walkthrough(scenario, plan(scenario))
+    assert len(rendered) == 1
+    other = scenario.model_copy(update={"label_prompt": "Say what you see."})
+    dag_doc(other, plan(other))
+    assert len(rendered) == 2
+    assert [file.name for file in home.iterdir()] == ["drivepipe_night.md"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff", b"no hash\ntext", None])
+def test_documentation_that_cannot_be_kept_or_read_is_rendered(home, damage):
+    scenario = scenario_of("frames")
+    first = dag_doc(scenario, plan(scenario))
+    [file] = home.iterdir()
+    if damage is None:
+        file.unlink()
+        home.rmdir()
+        home.write_text("not a folder")
+    else:
+        file.write_bytes(damage)
+    assert dag_doc(scenario, plan(scenario)) == first
+
+
+def test_documentation_is_rendered_anew_when_the_code_has_changed(home, monkeypatch):
+    scenario = scenario_of("frames")
+    dag_doc(scenario, plan(scenario))
+    monkeypatch.setattr(dag_doc_module, "_code", lambda: "another version")
+    monkeypatch.setattr(dag_doc_module, "walkthrough", lambda *_: "new")
+    assert dag_doc(scenario, plan(scenario)) == "new"

@@ -6,7 +6,7 @@ from airflow.serialization.decoders import decode_timetable
 from airflow.serialization.encoders import encode_timetable
 
 from airflow_provider_drivepipe.factory.dags import build_dag
-from airflow_provider_drivepipe.scenario.loading import load_scenario
+from airflow_provider_drivepipe.pipelines.loading import load_scenario
 from tests.example_dags import EXAMPLES, example
 from tests.unit.test_factory import HEAVY, PARSE, airflow_env, run
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_drivepipe import contracts
+from airflow_provider_drivepipe.pipelines.driving.scenario import DrivingScenario
 from airflow_provider_drivepipe.scenario.key_path import check_key_path
-from airflow_provider_drivepipe.scenario.model import Scenario
 from airflow_provider_drivepipe.worker import paths
 from airflow_provider_drivepipe.worker.errors import VideoError
 from airflow_provider_drivepipe.worker.frames import FrameJob, extract_frames
@@ -425,13 +425,13 @@ def test_output_prefixes_that_lead_elsewhere_fail_the_job(stage, mount, changes)
 )
 def test_a_scenario_cannot_write_elsewhere(key):
     with pytest.raises(ValueError, match=next(iter(key))):
-        Scenario(**SCENARIO, **key)
+        DrivingScenario(**SCENARIO, **key)
 
 
 @pytest.mark.parametrize("prefix", ["frames", "frames/", "fleet-7/帧（测试）", "a b/ä"])
 def test_plain_prefixes_and_roots_are_accepted(prefix):
     root = f"oss://oss-cn-x.aliyuncs.com:8080/my-bucket/{prefix}"
-    accepted = Scenario(**SCENARIO, frames_prefix=prefix, oss_root=root)
+    accepted = DrivingScenario(**SCENARIO, frames_prefix=prefix, oss_root=root)
     assert accepted.frames_prefix == prefix.rstrip("/")
     assert accepted.oss_root == root.rstrip("/")
 

@@ -23,6 +23,7 @@ from airflow_provider_drivepipe.stages.stage import (
     Grain,
     InputColumn,
     PictureFolder,
+    PicturePlace,
     RowsMade,
     RunParam,
     Site,
@@ -159,6 +160,10 @@ class FrameExtraction(UnitStage):
     def with_param(self, value: object) -> FrameExtraction:
         """Return the stage with other frames per second; raise ValueError for what is none."""
         return replace(self, frames=replace(self.frames, fps=check_frame_rate(value), sample_count=None))
+
+    def pictures_below(self) -> PicturePlace:
+        """Return where it writes pictures."""
+        return PicturePlace("frames_prefix", self.oss.root or self.oss.bucket, self.frames.frames_prefix)
 
     def pictures(self, site: Site, partition_path: str, hashes: Mapping[str, str]) -> PictureFolder:
         """Return where a run writes frames."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from airflow_provider_drivepipe.pipelines.driving import models
 from airflow_provider_drivepipe.pipelines.driving.images import ImagePreparation
-from airflow_provider_drivepipe.scenario.model import Scenario
-from airflow_provider_drivepipe.stages.generate import Image
+from airflow_provider_drivepipe.pipelines.driving.scenario import DrivingScenario
+from airflow_provider_drivepipe.pipelines.family import Split
+from airflow_provider_drivepipe.stages.content import Image
 from airflow_provider_drivepipe.stages.stage import RowStage, UnitStage
 
 INPUT_SHAPES: dict[str, str] = {
@@ -39,21 +38,12 @@ ADDED: dict[str, tuple[str, RowStage]] = {
 """The targets that add columns to a table of images: the key that they need, the stage that makes them."""
 
 
-@dataclass(frozen=True)
-class Split:
-    """How a scenario says whether there is a table between the images and the models.
-
-    :param asked: the key by which it asks for one, empty when it does not.
-    :param setting: what would ask for one, as Markdown.
-    :param table: the name that the table has, or would have.
-    """
-
-    asked: str
-    setting: str
-    table: str
+def starts_from(scenario: DrivingScenario) -> str:
+    """Return what a scenario starts from, as Markdown."""
+    return f"{INPUT_SHAPES[scenario.input_shape]} (`input_shape: {scenario.input_shape}`)"
 
 
-def split_of(scenario: Scenario, unit: UnitStage) -> Split:
+def split_of(scenario: DrivingScenario, unit: UnitStage) -> Split:
     """Return how a scenario says whether there is a table between ``unit`` and the models."""
     keys = ("output_tables", "split_video", "need_intermediate_table")
     prepared = isinstance(unit, ImagePreparation)

@@ -15,13 +15,14 @@ from airflow_provider_drivepipe.contracts import (
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.pipelines.driving.frames import PATH_REASONS, THE_IMAGE, oss_settings
 from airflow_provider_drivepipe.pipelines.driving.options import ImageOptions, OssOptions, PreparedImages
-from airflow_provider_drivepipe.stages.generate import Image
+from airflow_provider_drivepipe.stages.content import Image
 from airflow_provider_drivepipe.stages.stage import (
     STATUS_NAMES,
     Build,
     Grain,
     InputColumn,
     PictureFolder,
+    PicturePlace,
     Site,
     StageGuide,
     UnitLayout,
@@ -122,6 +123,12 @@ class ImagePreparation(UnitStage):
         left_out = _NOT_CONTENT if written else (*_NOT_CONTENT, *_OF_WRITTEN_IMAGES)
         content = {name: value for name, value in asdict(self.images).items() if name not in left_out}
         return {**content, "oss_root": str(self._root(site))}
+
+    def pictures_below(self) -> PicturePlace | None:
+        """Return where it writes pictures, None where it writes none."""
+        if not self.images.write_back:
+            return None
+        return PicturePlace("prepared_prefix", self.oss.root or self.oss.bucket, self.images.prepared_prefix)
 
     def pictures(self, site: Site, partition_path: str, hashes: Mapping[str, str]) -> PictureFolder | None:
         """Return where a run writes prepared images, None where it writes none."""

@@ -28,7 +28,7 @@ class Manifest(Stage):
     name = "manifest"
     model = None
 
-    def content(self, site: Site) -> Mapping[str, object]:
+    def content(self, site: Site) -> Mapping[str, object]:  # noqa: ARG002 - the same for all stages
         """Return bucket, prefix and extensions."""
         return asdict(self.options)
 

@@ -7,8 +7,9 @@ from typing import Any
 from airflow_provider_drivepipe.contracts import Reason
 from airflow_provider_drivepipe.pipelines.driving.frames import THE_IMAGE
 from airflow_provider_drivepipe.pipelines.driving.images import IMAGE_INPUT
+from airflow_provider_drivepipe.stages.content import Image, TextColumn
 from airflow_provider_drivepipe.stages.embed import Embed
-from airflow_provider_drivepipe.stages.generate import MODEL_REASONS, Generate, Image, TextColumn
+from airflow_provider_drivepipe.stages.generate import MODEL_REASONS, Generate
 from airflow_provider_drivepipe.stages.prompts import full_name, load_prompt
 from airflow_provider_drivepipe.stages.stage import InputColumn, RowStage, StageGuide
 
@@ -140,8 +141,10 @@ def model_stages(
     :param embedding_model: multi-modal model that turns images into vectors of ``embedding_dim`` numbers.
     :param label_embedding_model: text model that does so with labels, made here or given in the input.
 
-    Raises ValueError when none is named.
+    Raises ValueError when none is named, and for a prompt without a model.
     """
+    if prompt is not None and model is None:
+        raise ValueError("a prompt is for the model that labels: name a model")
     stages: list[RowStage] = []
     if model is not None:
         stages.append(

@@ -55,6 +55,10 @@ class FrameOptions:
     batch_rows: int = 4
     """Videos per ``apply_chunk`` call."""
 
+    def __post_init__(self) -> None:
+        if (self.fps is None) == (self.sample_count is None):
+            raise ValueError("frames are chosen by fps or by sample_count, by one of them")
+
 
 @dataclass(frozen=True)
 class OssOptions:
@@ -64,6 +68,10 @@ class OssOptions:
     root: str | None = None
     """Full URI ``oss://<endpoint>/<bucket>[/<prefix>]`` that holds inputs and outputs."""
     mount_path: str = "/mnt/drivepipe"
+
+    def __post_init__(self) -> None:
+        if not self.bucket and self.root is None:
+            raise ValueError("name a bucket, or a root")
 
 
 class ResizeFilter(StrEnum):

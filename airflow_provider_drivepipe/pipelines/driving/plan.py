@@ -19,7 +19,7 @@ from airflow_provider_drivepipe.pipelines.driving.options import (
     PreparedImages,
     QualityOptions,
 )
-from airflow_provider_drivepipe.scenario.model import InputShape, Scenario, Target
+from airflow_provider_drivepipe.pipelines.driving.scenario import DrivingScenario, InputShape, Target
 from airflow_provider_drivepipe.scenario.options import (
     GateOptions,
     PartitionOptions,
@@ -28,7 +28,7 @@ from airflow_provider_drivepipe.scenario.options import (
     TableOptions,
 )
 from airflow_provider_drivepipe.scenario.plan import Plan, TaskPlan
-from airflow_provider_drivepipe.stages.generate import Image
+from airflow_provider_drivepipe.stages.content import Image
 from airflow_provider_drivepipe.stages.prompts import full_name, load_prompt
 from airflow_provider_drivepipe.stages.stage import RowStage, UnitStage
 
@@ -42,7 +42,7 @@ _OPERATORS = {
 """Operator and task id of a stage that makes rows of units, and the operator where models follow."""
 
 
-def plan(scenario: Scenario) -> Plan:
+def plan(scenario: DrivingScenario) -> Plan:
     """Return the plan of a validated scenario.
 
     ``oss_prefix`` starts with a manifest task. Frames, keyframes or prepared images with labels or embeddings
@@ -66,6 +66,7 @@ def plan(scenario: Scenario) -> Plan:
         scenario.max_row_attempts,
         max_rows=scenario.max_rows,
         max_calls=scenario.max_calls,
+        rows_per_job=scenario.rows_per_job,
     )
     return Plan(
         scenario.scenario_name,
@@ -79,21 +80,21 @@ def plan(scenario: Scenario) -> Plan:
     )
 
 
-def _partition_columns(scenario: Scenario) -> tuple[str, ...]:
+def _partition_columns(scenario: DrivingScenario) -> tuple[str, ...]:
     return (scenario.partition_col, *scenario.partition_fixed)
 
 
-def _bucket(scenario: Scenario) -> str:
+def _bucket(scenario: DrivingScenario) -> str:
     return scenario.oss_bucket or (scenario.oss_root or "").split("/")[3]
 
 
-def _gate(scenario: Scenario) -> GateOptions:
+def _gate(scenario: DrivingScenario) -> GateOptions:
     return GateOptions(
         scenario.max_failure_rate, scenario.min_rows, scenario.max_shrink, scenario.allow_empty
     )
 
 
-def _manifest_task(scenario: Scenario) -> TaskPlan:
+def _manifest_task(scenario: DrivingScenario) -> TaskPlan:
     options = ManifestOptions(_bucket(scenario), scenario.oss_prefix, scenario.video_extensions)
     return TaskPlan(
         task_id="manifest",
@@ -106,7 +107,7 @@ def _manifest_task(scenario: Scenario) -> TaskPlan:
     )
 
 
-def _work_tasks(scenario: Scenario) -> list[TaskPlan]:
+def _work_tasks(scenario: DrivingScenario) -> list[TaskPlan]:
     """The tasks behind the manifest: the one that makes images, the one that prepares them, the models.
 
     Models are part of the task before them, unless the scenario asks for a table in between.
@@ -127,7 +128,7 @@ def _work_tasks(scenario: Scenario) -> list[TaskPlan]:
     return tasks
 
 
-def _unit_stages(scenario: Scenario) -> list[UnitStage]:
+def _unit_stages(scenario: DrivingScenario) -> list[UnitStage]:
     units: list[UnitStage] = []
     if scenario.input_shape in (InputShape.OSS_PREFIX, InputShape.VIDEO_TABLE):
         units.append(FrameExtraction(_oss(scenario), _frames(scenario), _quality(scenario)))
@@ -138,7 +139,9 @@ def _unit_stages(scenario: Scenario) -> list[UnitStage]:
     return units
 
 
-def _row_stages(scenario: Scenario, behind: UnitStage | None, in_table: bool = False) -> tuple[RowStage, ...]:
+def _row_stages(
+    scenario: DrivingScenario, behind: UnitStage | None, in_table: bool = False
+) -> tuple[RowStage, ...]:
     """The stages that call models, in order.
 
     :param behind: the stage that makes the images.
@@ -152,7 +155,11 @@ def _row_stages(scenario: Scenario, behind: UnitStage | None, in_table: bool = F
 
 
 def _unit_task(
-    scenario: Scenario, unit: UnitStage, rows: tuple[RowStage, ...], before: TaskPlan | None, table: str
+    scenario: DrivingScenario,
+    unit: UnitStage,
+    rows: tuple[RowStage, ...],
+    before: TaskPlan | None,
+    table: str,
 ) -> TaskPlan:
     alone, task_id, with_models = _OPERATORS[type(unit)]
     own = unit.columns()
@@ -170,7 +177,7 @@ def _unit_task(
     )
 
 
-def _models_task(scenario: Scenario, rows: tuple[RowStage, ...], before: TaskPlan | None) -> TaskPlan:
+def _models_task(scenario: DrivingScenario, rows: tuple[RowStage, ...], before: TaskPlan | None) -> TaskPlan:
     """The task that only calls models, for rows that another task published or that are the input."""
     columns = (*_travelling(scenario, before), *_part_columns(rows), *STATUS_COLUMNS)
     return TaskPlan(
@@ -189,22 +196,22 @@ def _part_columns(rows: tuple[RowStage, ...]) -> tuple[Column, ...]:
     return tuple(column for stage in rows for column in stage.part().columns)
 
 
-def _oss(scenario: Scenario) -> OssOptions:
+def _oss(scenario: DrivingScenario) -> OssOptions:
     return OssOptions(_bucket(scenario), scenario.oss_root, scenario.oss_mount_path)
 
 
-def _source(scenario: Scenario, before: TaskPlan | None) -> str:
+def _source(scenario: DrivingScenario, before: TaskPlan | None) -> str:
     if before is not None:
         return before.output_table.name
     listed = scenario.input_shape is InputShape.OSS_PREFIX
     return (scenario.video_input_table if listed else scenario.source_table) or ""
 
 
-def _lineage_known(scenario: Scenario, before: TaskPlan | None) -> bool:
+def _lineage_known(scenario: DrivingScenario, before: TaskPlan | None) -> bool:
     return before.lineage_known if before else scenario.input_shape is InputShape.OSS_PREFIX
 
 
-def _travelling(scenario: Scenario, before: TaskPlan | None) -> tuple[Column, ...]:
+def _travelling(scenario: DrivingScenario, before: TaskPlan | None) -> tuple[Column, ...]:
     """Columns of the input as far as they are known: those of our own tables, and those that are needed."""
     if before is not None:
         status = {c.name for c in STATUS_COLUMNS}
@@ -220,11 +227,11 @@ def _travelling(scenario: Scenario, before: TaskPlan | None) -> tuple[Column, ..
     return ()
 
 
-def _output(scenario: Scenario, name: str, columns: tuple[Column, ...]) -> TableOptions:
+def _output(scenario: DrivingScenario, name: str, columns: tuple[Column, ...]) -> TableOptions:
     return TableOptions(name, columns, _partition_columns(scenario), scenario.meta_lifecycle)
 
 
-def _frames(scenario: Scenario) -> FrameOptions:
+def _frames(scenario: DrivingScenario) -> FrameOptions:
     fps = None if scenario.frame_sample_count else (scenario.frame_fps or FrameOptions.fps)
     return FrameOptions(
         fps=fps,
@@ -238,7 +245,7 @@ def _frames(scenario: Scenario) -> FrameOptions:
     )
 
 
-def _quality(scenario: Scenario) -> QualityOptions | None:
+def _quality(scenario: DrivingScenario) -> QualityOptions | None:
     """Return the rules that are named or have a threshold; None when frames are not even measured."""
     given = {key: getattr(scenario, key) for key in FRAME_FILTERS}
     if scenario.frame_filters is None and all(value is None for value in given.values()):
@@ -249,7 +256,7 @@ def _quality(scenario: Scenario) -> QualityOptions | None:
     return QualityOptions(**given)
 
 
-def _label(scenario: Scenario, image: Image) -> RowStage | None:
+def _label(scenario: DrivingScenario, image: Image) -> RowStage | None:
     if not scenario.wants(Target.LABELING) or not scenario.vlm_model:
         return None
     own_name = scenario.label_prompt_name or "inline"
@@ -266,20 +273,20 @@ def _label(scenario: Scenario, image: Image) -> RowStage | None:
     )
 
 
-def _image_embedding(scenario: Scenario, image: Image) -> RowStage | None:
+def _image_embedding(scenario: DrivingScenario, image: Image) -> RowStage | None:
     if not scenario.wants(Target.EMBEDDING) or not scenario.embedding_model:
         return None
     return models.image_embedding(scenario.embedding_model, scenario.embedding_dim, image)
 
 
-def _label_embedding(scenario: Scenario) -> RowStage | None:
+def _label_embedding(scenario: DrivingScenario) -> RowStage | None:
     if not scenario.wants(Target.LABEL_EMBEDDING) or not scenario.label_embedding_model:
         return None
     given = not scenario.wants(Target.LABELING)
     return models.label_embedding(scenario.label_embedding_model, scenario.label_embedding_dim, given=given)
 
 
-def _keyframes(scenario: Scenario) -> KeyframeOptions:
+def _keyframes(scenario: DrivingScenario) -> KeyframeOptions:
     return KeyframeOptions(
         count=scenario.keyframe_count,
         stride=scenario.keyframe_stride,
@@ -297,7 +304,7 @@ def _keyframes(scenario: Scenario) -> KeyframeOptions:
     )
 
 
-def _images(scenario: Scenario) -> ImageOptions:
+def _images(scenario: DrivingScenario) -> ImageOptions:
     return ImageOptions(
         longest_side=scenario.image_longest_side,
         exact_size=scenario.image_exact_size,

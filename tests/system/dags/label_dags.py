@@ -7,13 +7,8 @@ from datetime import timedelta
 import pendulum
 from airflow.sdk import DAG, Param
 
-from airflow_provider_drivepipe.operators.label import AiFuncLabelOperator
-from airflow_provider_drivepipe.scenario.options import (
-    GateOptions,
-    LabelOptions,
-    PartitionOptions,
-    TableOptions,
-)
+from airflow_provider_drivepipe.operators import AiFuncLabelOperator
+from airflow_provider_drivepipe.scenario.options import GateOptions
 from airflow_provider_drivepipe.timetables.odps_partition import OdpsPartitionTimetable
 
 MODEL = "system-test-labeller"
@@ -67,11 +62,10 @@ for name, options in DAGS.items():
     ) as dag:
         AiFuncLabelOperator(
             task_id="label",
-            scenario=name,
-            partition=PartitionOptions(),
             source_table=f"{name}_images",
-            output_table=TableOptions(f"{name}_labels"),
-            labels=LabelOptions(model=MODEL, prompt=name),
+            output_table=f"{name}_labels",
+            model=MODEL,
+            prompt=name,
             poll_interval=1,
             **options,
         )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from airflow_provider_drivepipe.factory import build_dag
-from airflow_provider_drivepipe.scenario.model import Scenario
+from airflow_provider_drivepipe.pipelines.driving.scenario import DrivingScenario
 
 MODEL = "system-test-labeller"
 
 for name, split in (("split", True), ("single", False)):
-    scenario = Scenario(
+    scenario = DrivingScenario(
         scenario_name=name,
         input_shape="oss_prefix",
         targets=("manifest", "frame-extraction", "labeling"),

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from airflow_provider_drivepipe.pipelines.driving.frames import FrameExtraction
-from airflow_provider_drivepipe.pipelines.driving.images import ImagePreparation
-from airflow_provider_drivepipe.pipelines.driving.plan import plan
-from airflow_provider_drivepipe.scenario.loading import Problem, ScenarioError
+from airflow_provider_drivepipe.pipelines.loading import Problem, ScenarioError
+from airflow_provider_drivepipe.pipelines.registry import plan
 from airflow_provider_drivepipe.scenario.model import Scenario
 
 
@@ -40,13 +38,7 @@ def _claims(scenario: Scenario) -> Iterator[tuple[str, tuple[object, ...], str]]
         table = task.output_table.name
         said = f"writes table {table} too; name another, for each run replaces the other's partition"
         yield key, ("table", scenario.conn_id, table, partition), said
-        frames, images = task.find(FrameExtraction), task.find(ImagePreparation)
-        folders = []
-        if frames:
-            folders.append(("frames_prefix", frames.oss, frames.frames.frames_prefix))
-        if images and images.images.write_back:
-            folders.append(("prepared_prefix", images.oss, images.images.prepared_prefix))
-        for key, oss, prefix in folders:
-            root = oss.root or oss.bucket
-            said = f"writes pictures below {prefix}/ of {root} too; choose another prefix"
-            yield key, ("folder", root, prefix, partition), said
+        place = task.unit.pictures_below() if task.unit else None
+        if place:
+            said = f"writes pictures below {place.prefix}/ of {place.root} too; choose another prefix"
+            yield place.key, ("folder", place.root, place.prefix, partition), said

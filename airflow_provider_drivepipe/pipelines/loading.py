@@ -11,14 +11,12 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from airflow_provider_drivepipe.pipelines.family import Family
+from airflow_provider_drivepipe.pipelines.registry import DEFAULT_FAMILY, FAMILIES
 from airflow_provider_drivepipe.scenario.fill_in import open_field
 from airflow_provider_drivepipe.scenario.messages import shown, value_problems
 from airflow_provider_drivepipe.scenario.model import Scenario
-from airflow_provider_drivepipe.scenario.rules import (
-    Finding,
-    combination_problems,
-    unknown_keys,
-)
+from airflow_provider_drivepipe.scenario.rules import Finding, unknown_keys
 from airflow_provider_drivepipe.stages.answer_schemas import read_answer_schema
 
 DEFAULTS_FILE = "defaults.yaml"
@@ -190,18 +188,24 @@ def _validate(path: str, entries: dict[str, _Entry], problems: list[Problem]) ->
 
     if not entries:
         return None
-    for key, message in unknown_keys(list(entries)):
+    named = entries["pipeline"].value if "pipeline" in entries else DEFAULT_FAMILY
+    family = FAMILIES.get(named) if isinstance(named, str) else None
+    if family is None:
+        add("pipeline", f"there is no such family of pipelines; there are: {', '.join(FAMILIES)}")
+        return None
+    model = family.scenario
+    for key, message in unknown_keys(list(entries), model):
         add(key, message)
-    values = {key: entry.value for key, entry in entries.items() if key in Scenario.model_fields}
+    values = {key: entry.value for key, entry in entries.items() if key in model.model_fields}
     still_open = {key: what for key in values if (what := open_field(values[key])) is not None}
     for key, what in still_open.items():
-        add(key, f"still to fill in: {what or Scenario.model_fields[key].description}")
+        add(key, f"still to fill in: {what or model.model_fields[key].description}")
     reported = set(still_open)
-    for key, message in _closed_problems(values, still_open):
+    for key, message in _closed_problems(family, values, still_open):
         reported.add(key)
         add(key, message)
     try:
-        return Scenario(**values)
+        return model(**values)
     except ValidationError as error:
         for key, message in value_problems(error, values):
             if key in still_open or (key in reported and key in ("input_shape", "targets")):
@@ -210,7 +214,9 @@ def _validate(path: str, entries: dict[str, _Entry], problems: list[Problem]) ->
         return None
 
 
-def _closed_problems(values: Mapping[str, Any], still_open: Collection[str]) -> Iterator[Finding]:
+def _closed_problems(
+    family: Family, values: Mapping[str, Any], still_open: Collection[str]
+) -> Iterator[Finding]:
     """Yield what is wrong with the keys that are filled in.
 
     An open key counts as given, so that it is not called missing too. While input shape or targets are open,
@@ -218,6 +224,6 @@ def _closed_problems(values: Mapping[str, Any], still_open: Collection[str]) -> 
     """
     deciding = ("input_shape", "targets")
     undecided = deciding if any(key in still_open for key in deciding) else ()
-    for key, message in combination_problems({k: v for k, v in values.items() if k not in undecided}):
+    for key, message in family.problems({k: v for k, v in values.items() if k not in undecided}):
         if key not in (*still_open, *undecided):
             yield key, message

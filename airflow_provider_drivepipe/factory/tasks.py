@@ -1,0 +1,53 @@
+"""The tasks of a scenario, in whatever DAG or group they are made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import BaseOperator
+
+from airflow_provider_drivepipe import operators
+from airflow_provider_drivepipe.assets import table_asset
+from airflow_provider_drivepipe.scenario.model import Scenario
+from airflow_provider_drivepipe.scenario.plan import Plan, TaskPlan
+
+DEFAULT_RETRIES = 2
+
+
+def default_arguments(scenario: Scenario) -> dict[str, Any]:
+    """Return the ``default_args`` of a scenario's tasks."""
+    return {"owner": scenario.owner, "retries": DEFAULT_RETRIES, "deferrable": True}
+
+
+def build_tasks(steps: Plan) -> None:
+    """Make the tasks of a plan, one behind the other, in the DAG and the group that are open."""
+    previous: BaseOperator | None = None
+    for step in steps.tasks:
+        task = _task(steps, step)
+        if previous is not None:
+            previous >> task
+        previous = task
+
+
+def _task(steps: Plan, step: TaskPlan) -> BaseOperator:
+    arguments: dict[str, Any] = {
+        "task_id": step.task_id,
+        "stages": step.stages,
+        "scenario": steps.scenario,
+        "partition": steps.partition,
+        "output_table": step.output_table.name,
+        "lifecycle_days": step.output_table.lifecycle_days,
+        "gate": step.gate,
+        "conn_id": steps.conn_id,
+        "later_models": steps.models_behind(step),
+        "outlets": [table_asset(step.output_table.name)],
+    }
+    if not step.is_listing:
+        arguments |= {
+            "source_table": step.source,
+            "selection": steps.selection,
+            "prices": steps.prices,
+            "image_root": step.image_root,
+        }
+    task: BaseOperator = getattr(operators, step.operator)(**arguments)
+    return task

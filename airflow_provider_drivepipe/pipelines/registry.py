@@ -1,0 +1,23 @@
+"""The families of pipelines that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from airflow_provider_drivepipe.pipelines.driving.guide import TARGETS, split_of, starts_from
+from airflow_provider_drivepipe.pipelines.driving.plan import plan as driving_plan
+from airflow_provider_drivepipe.pipelines.driving.rules import combination_problems
+from airflow_provider_drivepipe.pipelines.driving.scenario import DrivingScenario
+from airflow_provider_drivepipe.pipelines.family import Family
+from airflow_provider_drivepipe.scenario.model import Scenario
+from airflow_provider_drivepipe.scenario.plan import Plan
+
+DEFAULT_FAMILY = "driving"
+FAMILIES: Mapping[str, Family] = {
+    "driving": Family(DrivingScenario, combination_problems, driving_plan, starts_from, TARGETS, split_of),
+}
+
+
+def plan(scenario: Scenario) -> Plan:
+    """Return the plan of a validated scenario."""
+    return FAMILIES[scenario.pipeline].plan(scenario)

@@ -1,0 +1,40 @@
+"""What a model gets to see and to read of a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image that a model sees.
+
+    :param column: holds its OSS URI, or with ``inline`` a JPEG in Base64.
+    """
+
+    column: str
+    inline: bool = False
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video that a model sees; ``column`` holds its OSS URI."""
+
+    column: str
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text that stands in the message as it is."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class TextColumn:
+    """A text of the row, whatever it holds: it is data, never part of a template."""
+
+    column: str
+
+
+Content = Image | Video | Text | TextColumn
