@@ -1,7 +1,7 @@
 """Videos, their frames and a label for each frame, written by hand instead of in a scenario file.
 
 A run owns one partition of each table: that of its partition key, else of "ds" in its configuration, else of
-its logical date.
+its logical date. OdpsPartitionTimetable("30 2 * * *", timezone=…) runs it every night for the day before.
 """
 
 from airflow.sdk import DAG, Param
@@ -15,22 +15,14 @@ from airflow_provider_drivepipe.timetables.odps_partition import OnDemandPartiti
 
 with DAG(
     "by_hand",
-    schedule=OnDemandPartitionTimetable(
-        timezone="Asia/Shanghai"
-    ),  # or OdpsPartitionTimetable("30 2 * * *", …)
+    schedule=OnDemandPartitionTimetable(timezone="Asia/Shanghai"),
     params={"question": Param("How wet is the road? Answer in one word.", type="string")},
-    default_args={"retries": 2},
+    default_args={"bucket": "drivepipe-demo", "retries": 2},
     tags=["drivepipe", "example"],
 ) as dag:
-    videos = OssManifestOperator(
-        task_id="videos", bucket="drivepipe-demo", prefix="trips/", output_table="by_hand_videos"
-    )
+    videos = OssManifestOperator(task_id="videos", prefix="trips/", output_table="by_hand_videos")
     frames = MaxFrameFrameExtractOperator(
-        task_id="frames",
-        source_table=videos.output_table,
-        bucket="drivepipe-demo",
-        fps="1/2",
-        output_table="by_hand_frames",
+        task_id="frames", source_table=videos.output_table, fps="1/2", output_table="by_hand_frames"
     )
     labels = AiFuncLabelOperator(
         task_id="labels",

@@ -16,7 +16,7 @@ from airflow_provider_drivepipe.documents.markdown import (
     section,
     table,
 )
-from airflow_provider_drivepipe.pipelines.driving.guide import ADDED
+from airflow_provider_drivepipe.pipelines.registry import FAMILIES
 from airflow_provider_drivepipe.scenario.model import Scenario
 from airflow_provider_drivepipe.scenario.plan import Plan, TaskPlan
 from airflow_provider_drivepipe.stages.stage import InputColumn
@@ -152,15 +152,17 @@ def output_tables(plan: Plan) -> str:
     return section("## Output tables", *parts)
 
 
-def left_out(plan: Plan) -> str:
+def left_out(scenario: Scenario, plan: Plan) -> str:
     """Return which columns are deliberately absent, and why."""
     rows = [
-        [code(task.output_table.name), *row] for task in plan.tasks for row in _absent_columns(task, plan)
+        [code(task.output_table.name), *row]
+        for task in plan.tasks
+        for row in _absent_columns(task, scenario, plan)
     ]
     return section("### Left out on purpose", table(["table", "columns", "why", "to get them"], rows))
 
 
-def _absent_columns(task: TaskPlan, plan: Plan) -> Iterator[list[str]]:
+def _absent_columns(task: TaskPlan, scenario: Scenario, plan: Plan) -> Iterator[list[str]]:
     """Yield columns, why they are not there, and what would bring them."""
     for row in dict.fromkeys(row for stage in task.stages for row in stage.guide().absent):
         yield [cell or NOTHING for cell in row]
@@ -172,7 +174,7 @@ def _absent_columns(task: TaskPlan, plan: Plan) -> Iterator[list[str]]:
         added = codes(c.name for c in later[0].output_table.columns if c.name not in there)
         yield [added, f"task {code(later[0].task_id)} adds them", f"read {code(later[0].output_table.name)}"]
         return
-    for target, (setting, stage) in ADDED.items():
+    for target, (setting, stage) in FAMILIES[scenario.pipeline].added.items():
         columns = stage.part().column_names
         if not there.intersection(columns):
             why = f"the target {code(target)} is not asked for"

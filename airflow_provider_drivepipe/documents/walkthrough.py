@@ -43,7 +43,7 @@ def walkthrough(scenario: Scenario, plan: Plan) -> str:
         connection_and_settings(scenario, plan),
         input_expected(plan),
         output_tables(plan),
-        left_out(plan),
+        left_out(scenario, plan),
         partitions_and_runs(scenario, plan),
         commands_by_hand(plan),
         params_of_a_run(plan),

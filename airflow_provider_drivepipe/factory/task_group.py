@@ -17,10 +17,10 @@ class DrivepipeTaskGroup(TaskGroup):
     """The tasks of a scenario, one behind the other: ``start >> DrivepipeTaskGroup("night.yaml") >> end``.
 
     A run owns the partition that its partition key, ``ds`` in its conf or params, or its logical date names,
-    in this order and under the scenario's settings. Params of the run that the scenario's own DAG has in its
-    trigger form (``ds``, ``limit``, ``reprocess``, ``label_prompt``, …) count here too, where the DAG
-    declares them; the others are as the scenario says. The scenario's ``schedule``, ``start_date``,
-    ``max_active_runs`` and ``tags`` are a matter of the DAG.
+    in this order and under the scenario's settings. What the scenario's own DAG has in its trigger form
+    (``limit``, ``reprocess``, ``label_prompt``, …) counts here too when the run's params or conf give it, for
+    all groups of the DAG alike; what they do not give is as the scenario says. Its ``schedule``,
+    ``start_date``, ``max_active_runs``, ``tags`` and ``partition_value`` are left to the DAG.
 
     :param scenario_file: path, absolute or relative to the DAG's file.
     :param group_id: what the ids of its tasks start with; the name of the file unless given.

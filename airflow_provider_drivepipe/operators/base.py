@@ -87,14 +87,19 @@ class PartitionOperator(BaseOperator):
         publish_asset_events(context, self.outlets, report.to_json(), partition)
 
 
+def names(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Return names as a tuple; one may be given as it is."""
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
 def take(kind: type, arguments: dict[str, Any]) -> dict[str, Any]:
     """Take those of an operator's arguments that are fields of a data class; the others stay."""
-    names = {field.name for field in fields(kind)}
-    return {name: arguments.pop(name) for name in names & arguments.keys()}
+    taken = {field.name for field in fields(kind)} & arguments.keys()
+    return {name: arguments.pop(name) for name in taken}
 
 
 def take_arguments(function: Callable[..., Any], arguments: dict[str, Any]) -> dict[str, Any]:
     """Take those of an operator's arguments that are keyword-only ones of a function; the others stay."""
     parameters = inspect.signature(function).parameters.values()
-    names = {each.name for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY}
-    return {name: arguments.pop(name) for name in names & arguments.keys()}
+    taken = {each.name for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY}
+    return {name: arguments.pop(name) for name in taken & arguments.keys()}

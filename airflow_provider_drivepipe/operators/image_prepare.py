@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from airflow_provider_drivepipe.operators.base import take, take_arguments
@@ -24,22 +25,36 @@ class MaxFrameImagePrepareOperator(MaxFrameStageOperator):
 
     :param bucket: bucket that holds the images and receives the prepared ones.
     :param root: full URI ``oss://<endpoint>/<bucket>[/<prefix>]`` instead of the connection's endpoint.
+    :param prepared_prefix: key prefix of the prepared images, as a template; the output table's name unless
+        given.
     :param stages: what is done, instead of all of these.
     """
+
+    template_fields: Sequence[str] = (*MaxFrameStageOperator.template_fields, "prepared_prefix")
 
     def __init__(
         self,
         *,
+        output_table: str,
         bucket: str = "",
         root: str | None = None,
+        prepared_prefix: str | None = None,
         stages: Sequence[Stage] = (),
         **kwargs: Any,
     ) -> None:
-        options = take(ImageOptions, kwargs)
         if not stages:
-            images = ImageOptions(**{"prepared_prefix": kwargs.get("output_table", ""), **options})
+            prepared_prefix = prepared_prefix or output_table
+            images = ImageOptions(**take(ImageOptions, kwargs))
             stages = (ImagePreparation(OssOptions(bucket, root), images),)
-        super().__init__(stages=stages, **kwargs)
+        super().__init__(stages=stages, output_table=output_table, **kwargs)
+        self.prepared_prefix = prepared_prefix
+
+    def wanted_stages(self) -> tuple[Stage, ...]:
+        """Return the stages, with the prefix as its template has become."""
+        first, *others = super().wanted_stages()
+        if self.prepared_prefix is not None and isinstance(first, ImagePreparation):
+            first = replace(first, images=replace(first.images, prepared_prefix=self.prepared_prefix))
+        return (first, *others)
 
 
 class MaxFrameImageLabelOperator(MaxFrameImagePrepareOperator):
@@ -51,7 +66,7 @@ class MaxFrameImageLabelOperator(MaxFrameImagePrepareOperator):
     """
 
     def __init__(self, *, stages: Sequence[Stage] = (), **kwargs: Any) -> None:
-        models = take_arguments(model_stages, kwargs)
+        models = {} if stages else take_arguments(model_stages, kwargs)
         super().__init__(stages=stages, **kwargs)
         preparation = self.stages[0]
         if not stages and isinstance(preparation, ImagePreparation):

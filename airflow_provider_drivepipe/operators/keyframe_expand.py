@@ -37,8 +37,8 @@ class MaxFrameKeyframeExpandOperator(MaxFrameStageOperator):
         stages: Sequence[Stage] = (),
         **kwargs: Any,
     ) -> None:
-        options = KeyframeOptions(**take(KeyframeOptions, kwargs))
         if not stages:
+            options = KeyframeOptions(**take(KeyframeOptions, kwargs))
             stages = (KeyframeExpansion(OssOptions(bucket, root), options, quality),)
         super().__init__(stages=stages, **kwargs)
 
@@ -51,7 +51,7 @@ class MaxFrameClipLabelOperator(MaxFrameKeyframeExpandOperator):
     """
 
     def __init__(self, *, stages: Sequence[Stage] = (), **kwargs: Any) -> None:
-        models = take_arguments(model_stages, kwargs)
+        models = {} if stages else take_arguments(model_stages, kwargs)
         super().__init__(stages=stages, **kwargs)
         if not stages:
             self.add_models(model_stages(Image("image_url"), **models), models.get("prompt"))

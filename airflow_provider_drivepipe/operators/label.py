@@ -17,8 +17,8 @@ class AiFuncLabelOperator(MaxFrameStageOperator):
 
     The input needs a column with images, or ``label_text`` when nothing but labels that are there already is
     embedded; all its columns travel through. If it has a ``status`` column (a frames table), rows that are
-    not ``ok`` pass by unchanged and cost nothing. The model service fetches images with the connection's key pair,
-    so a row whose image is not in the connection's OSS fails. Arguments beside these are those of
+    not ``ok`` pass by unchanged and cost nothing. The model service fetches images with the connection's key
+    pair, so a row whose image is not in the connection's OSS fails. Arguments beside these are those of
     :func:`model_stages` (``model``, ``prompt``, ``label_schema``, ``embedding_model``, …) and of
     :class:`MaxFrameStageOperator`.
 
@@ -29,8 +29,8 @@ class AiFuncLabelOperator(MaxFrameStageOperator):
     def __init__(
         self, *, image_column: str = "image_url", stages: Sequence[Stage] = (), **kwargs: Any
     ) -> None:
-        models = take_arguments(model_stages, kwargs)
         if not stages:
+            models = take_arguments(model_stages, kwargs)
             stages = model_stages(Image(image_column), **models)
             kwargs["prompt"] = models.get("prompt")
         super().__init__(stages=stages, **kwargs)

@@ -49,9 +49,10 @@ class OssManifestOperator(PartitionOperator):
     Objects that are no videos (other extensions, folder markers) are left out as ``filtered``; videos of
     zero bytes are left out as ``failed`` with ``empty_file``. Both are counted by reason. The partition is
     replaced in one statement, unless it would lose too many of its videos, or the listing finds none.
-    Arguments beside these are the fields of :class:`ManifestOptions` (``bucket``, ``video_extensions``) and
-    those of :class:`PartitionOperator`.
+    Arguments beside these are the field ``video_extensions`` of :class:`ManifestOptions` and those of
+    :class:`PartitionOperator`.
 
+    :param bucket: bucket to list.
     :param prefix: key prefix to list, as a template. ``{<partition column>}`` becomes the partition's value
         too, so that ``trips/{ds}/`` lists one day.
     :param stages: the listing, instead of all of these.
@@ -62,12 +63,15 @@ class OssManifestOperator(PartitionOperator):
     stage_name = Manifest.name
 
     def __init__(
-        self, *, prefix: str | None = None, stages: Sequence[Stage] = (), **kwargs: Any
+        self, *, bucket: str = "", prefix: str | None = None, stages: Sequence[Stage] = (), **kwargs: Any
     ) -> None:
-        options = take(ManifestOptions, kwargs)
+        listing = next((stage for stage in stages if isinstance(stage, Manifest)), None)
+        if listing is None:
+            if not bucket:
+                raise ValueError("name a bucket")
+            listing = Manifest(ManifestOptions(bucket, prefix or "", **take(ManifestOptions, kwargs)))
         super().__init__(**kwargs)
-        given = next((stage for stage in stages if isinstance(stage, Manifest)), None)
-        self.listing = given or Manifest(ManifestOptions(**options, prefix=prefix or ""))
+        self.listing = listing
         self.prefix = prefix
 
     @property

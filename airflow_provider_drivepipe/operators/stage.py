@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -34,7 +35,7 @@ from airflow_provider_drivepipe.lifecycle.publishing import WorkCounts
 from airflow_provider_drivepipe.lifecycle.stage_run import StageRun, Task, check_gate
 from airflow_provider_drivepipe.lifecycle.tables import WorkingTables
 from airflow_provider_drivepipe.links.logview import LogViewLink
-from airflow_provider_drivepipe.operators.base import PartitionOperator
+from airflow_provider_drivepipe.operators.base import PartitionOperator, names
 from airflow_provider_drivepipe.operators.job_record import (
     JobRecord,
     RunMark,
@@ -59,6 +60,9 @@ from airflow_provider_drivepipe.triggers.maxframe import TIMED_OUT, MaxFrameJobT
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+
+_STAGE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class MaxFrameStageOperator(PartitionOperator):
@@ -92,7 +96,7 @@ class MaxFrameStageOperator(PartitionOperator):
         stages: Sequence[Stage],
         source_table: str = "",
         source: Source | None = None,
-        unit_key: Sequence[str] = (),
+        unit_key: str | Sequence[str] = (),
         prompt: str | None = None,
         image_root: str | None = None,
         selection: SelectionOptions | None = None,
@@ -109,7 +113,7 @@ class MaxFrameStageOperator(PartitionOperator):
         self.stages = tuple(stages)
         self.source_table = source_table
         self.source = source
-        self.unit_key = tuple(unit_key)
+        self.unit_key = names(unit_key)
         self.prompt = prompt
         self.image_root = image_root
         self.selection = selection or SelectionOptions()
@@ -218,7 +222,7 @@ class MaxFrameStageOperator(PartitionOperator):
         if working is not None:
             tables = replace(tables, owner=working)
         try:
-            params, stages = read_params(context["params"], self._wanted_stages())
+            params, stages = read_params(context["params"], self.wanted_stages())
         except ValueError as error:
             raise ConfigurationError(f"this run's params do not fit: {error}") from error
         chosen = params.selection(self.selection)
@@ -249,7 +253,7 @@ class MaxFrameStageOperator(PartitionOperator):
         )
         return run
 
-    def _wanted_stages(self) -> tuple[Stage, ...]:
+    def wanted_stages(self) -> tuple[Stage, ...]:
         """Return the stages, with the prompt as its template has become."""
         if self.prompt is None:
             return self.stages
@@ -462,10 +466,13 @@ class MaxFrameStageOperator(PartitionOperator):
 
 def _check_order(stages: Sequence[Stage]) -> None:
     """Raise ValueError unless the stages can be run one after the other."""
-    names = [stage.name for stage in stages]
+    order = [stage.name for stage in stages]
     if not stages:
         raise ValueError("a task needs a stage")
-    twice = sorted({name for name in names if names.count(name) > 1})
+    for name in order:
+        if not _STAGE_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} cannot start names of columns: use lower-case letters, digits, _")
+    twice = sorted({name for name in order if order.count(name) > 1})
     if twice:
         raise ValueError(f"stages {', '.join(twice)} stand twice in one task")
     for place, stage in enumerate(stages):
@@ -473,5 +480,5 @@ def _check_order(stages: Sequence[Stage]) -> None:
             raise ValueError(f"stage {stage.name} makes rows of units, so it comes first")
         if isinstance(stage, RowStage):
             for needed in stage.part().needs:
-                if needed in names[place:]:
+                if needed in order[place:]:
                     raise ValueError(f"stage {stage.name} needs {needed}, so it comes after it")

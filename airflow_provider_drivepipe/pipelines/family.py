@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_drivepipe.scenario.model import Scenario
 from airflow_provider_drivepipe.scenario.plan import Plan
 from airflow_provider_drivepipe.scenario.rules import Finding
-from airflow_provider_drivepipe.stages.stage import UnitStage
+from airflow_provider_drivepipe.stages.stage import RowStage, UnitStage
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Family:
     :param starts_from: what a scenario starts from, as Markdown.
     :param targets: what scenarios make, each target with its words.
     :param split: how a scenario says whether there is a table between a stage and the models.
+    :param added: targets that add a part to rows: the key that each needs, and the stage that makes it.
     """
 
     scenario: type[Scenario]
@@ -44,3 +45,4 @@ class Family:
     starts_from: Callable[[Any], str]
     targets: Mapping[str, str]
     split: Callable[[Any, UnitStage], Split]
+    added: Mapping[str, tuple[str, RowStage]]

@@ -9,7 +9,7 @@ import maxframe.dataframe as md
 
 from airflow_provider_drivepipe.stages.content import Image, Text
 from airflow_provider_drivepipe.stages.graph import ModelAccess
-from airflow_provider_drivepipe.stages.model_calls import embed, generate
+from airflow_provider_drivepipe.stages.model_calls import ask, vectors
 from airflow_provider_drivepipe.stages.worker_call import (
     PILLOW_REQUIREMENT,
     PYAV_REQUIREMENT,
@@ -58,12 +58,12 @@ def answer(rows: Any, picture: str, model: str, access: ModelAccess) -> Any:
     :param picture: its OSS URI.
     """
     content = (Image("image_url"), Text(_PROMPT))
-    return generate(rows.assign(image_url=picture), model, content, _MAX_TOKENS, access)
+    return ask(rows.assign(image_url=picture), model, content, _MAX_TOKENS, access)
 
 
 def vector(rows: Any, picture: str, model: str, access: ModelAccess) -> Any:
     """Return lazy rows with a model's embedding of a picture."""
-    return embed(rows.assign(image_url=picture), model, Image("image_url"), None, access)
+    return vectors(rows.assign(image_url=picture), model, Image("image_url"), None, access)
 
 
 def _in_worker(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from airflow_provider_drivepipe.pipelines.driving.guide import TARGETS, split_of, starts_from
+from airflow_provider_drivepipe.pipelines.driving.guide import ADDED, TARGETS, split_of, starts_from
 from airflow_provider_drivepipe.pipelines.driving.plan import plan as driving_plan
 from airflow_provider_drivepipe.pipelines.driving.rules import combination_problems
 from airflow_provider_drivepipe.pipelines.driving.scenario import DrivingScenario
@@ -14,7 +14,9 @@ from airflow_provider_drivepipe.scenario.plan import Plan
 
 DEFAULT_FAMILY = "driving"
 FAMILIES: Mapping[str, Family] = {
-    "driving": Family(DrivingScenario, combination_problems, driving_plan, starts_from, TARGETS, split_of),
+    "driving": Family(
+        DrivingScenario, combination_problems, driving_plan, starts_from, TARGETS, split_of, ADDED
+    ),
 }
 
 

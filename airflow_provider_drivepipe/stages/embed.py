@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_drivepipe.contracts import Column, Reason
 from airflow_provider_drivepipe.stages.content import Image, TextColumn
-from airflow_provider_drivepipe.stages.generate import MODEL_REASONS
+from airflow_provider_drivepipe.stages.generate import CALL_REASONS, MODEL_REASONS
 from airflow_provider_drivepipe.stages.stage import Build, InputColumn, Part, RowStage, Site, StageGuide
 from airflow_provider_drivepipe.stages.worker_call import apply_chunk, row_part
 from airflow_provider_drivepipe.worker.vectors import EMBED_TEXT, VectorJob, mark_texts, read_vectors
@@ -93,12 +93,12 @@ class Embed(RowStage):
             return mark_texts(chunk, str(text))
 
         def ask(asked: Any) -> Any:
-            return calls.embed(asked, self.model, TextColumn(EMBED_TEXT), self.dimension, access)
+            return calls.vectors(asked, self.model, TextColumn(EMBED_TEXT), self.dimension, access)
 
         if text is not None:
             rows = calls.ask_some(rows, choose_texts_to_embed, ask, EMBED_TEXT, 0)
         else:
-            vectors = calls.embed(rows, self.model, self.of, self.dimension, access)
+            vectors = calls.vectors(rows, self.model, self.of, self.dimension, access)
             rows = calls.with_answers(rows, vectors)
         return apply_chunk(rows, check_vectors, dtypes)
 
@@ -114,6 +114,10 @@ class Embed(RowStage):
             gives="vectors",
             reads=(InputColumn(self.of.column, True, "what is embedded"),),
             fails="The row keeps all results that other stages brought.",
-            reasons=(*MODEL_REASONS, Reason.DIMENSION_MISMATCH, *(() if image else (self.lacking,))),
+            reasons=(
+                *(MODEL_REASONS if image else CALL_REASONS),
+                Reason.DIMENSION_MISMATCH,
+                *(() if image else (self.lacking,)),
+            ),
             again="The model is called, and paid, only for rows that have no vector.",
         )

@@ -37,14 +37,15 @@ _LONGEST_PROMPT = 20_000
 _REPORTED = 2000
 """Most characters of a prompt that a report shows."""
 
-MODEL_REASONS = (
-    Reason.IMAGE_DECODE_ERROR,
+CALL_REASONS = (
     Reason.MODEL_ERROR,
     Reason.RATE_LIMITED,
     Reason.CONTENT_BLOCKED,
     Reason.TIMEOUT,
     Reason.EMPTY_RESPONSE,
 )
+"""Why a call of a model that only reads may bring nothing."""
+MODEL_REASONS = (Reason.IMAGE_DECODE_ERROR, *CALL_REASONS)
 """Why a call of a model that sees images may bring nothing."""
 
 
@@ -83,6 +84,12 @@ class Generate(RowStage):
     run_param: str | None = None
     texts: StageGuide | None = None
 
+    def __post_init__(self) -> None:
+        if self.schema is not None:
+            load_answer_schema(self.schema)
+        elif self.flat_columns:
+            raise ValueError("columns for single properties of an answer need a schema")
+
     @property
     def prompt_version(self) -> str:
         """The version in the prompt's name, empty when there is none."""
@@ -110,7 +117,7 @@ class Generate(RowStage):
             if isinstance(last, Text):
                 content[-1] = Text(f"{last.text.rstrip()}\n\n{stated}")
             else:
-                content.append(Text(stated))
+                content.append(Text(f"\n\n{stated}"))
         return tuple(each for each in content if not isinstance(each, Text) or each.text)
 
     @property
@@ -225,15 +232,13 @@ class Generate(RowStage):
         def ask_again(asked: Any) -> Any:
             # What a model answered comes as a column, so that it stays text.
             again = (*message.content, TextColumn(REPAIR_TEXT))
-            return calls.generate(asked, self.model, again, self.max_tokens, access)
+            return calls.ask(asked, self.model, again, self.max_tokens, access)
 
         def find_answers_to_repair(number: int) -> Callable[[Any], Any]:
             return lambda chunk: mark_repairs(chunk, job, number)
 
         rows = calls.with_texts(rows, message)
-        rows = calls.with_answers(
-            rows, calls.generate(rows, self.model, message.content, self.max_tokens, access)
-        )
+        rows = calls.with_answers(rows, calls.ask(rows, self.model, message.content, self.max_tokens, access))
         for number in range(1, 1 + self.rounds):
             rows = calls.ask_some(rows, find_answers_to_repair(number), ask_again, REPAIR_TEXT, number)
         return apply_chunk(rows, check_answers, dtypes)
@@ -281,21 +286,24 @@ class Generate(RowStage):
         """Return the texts for people."""
         if self.texts is not None:
             return self.texts
-        kind = "vision-language" if self.image_columns or self.media else "language"
+        kind = "vision-language" if self.media else "language"
         answers = (Reason.REFUSAL, *((Reason.INVALID_JSON, Reason.SCHEMA_VIOLATION) if self.schema else ()))
         reads = (*self.image_columns, *self.columns)
+        calls = MODEL_REASONS if self.media else CALL_REASONS
+        changed = f" So does a new {' or '.join(self.columns)} for its row." if self.columns else ""
+        made_from = (f"A row whose {needed} failed is not sent. " for needed in self.needs)
         return StageGuide(
             does=f"asks a {kind} model for the {self.name} of each row",
             unit="row",
             gives=f"rows with a {self.name}",
             reads=tuple(InputColumn(column, True, "what the model is told") for column in reads),
             fails=(
-                f"The row keeps the model's answer in `{self.name}_text` where there is one, and all results "
-                "that other stages brought."
+                f"{''.join(made_from)}The row keeps the model's answer in `{self.name}_text` where there is "
+                "one, and all results that other stages brought."
             ),
-            reasons=(*MODEL_REASONS, *answers),
+            reasons=(*calls, *answers),
             again=(
                 f"The model is asked, and paid, only for rows that have no good {self.name}. Another model, "
-                f"prompt or schema makes every {self.name} again."
+                f"prompt or schema makes every {self.name} again.{changed}"
             ),
         )

@@ -87,7 +87,7 @@ def _raw(answers: Any, number: int) -> Any:
 # Calls of models, as the AI functions want them.
 
 
-def generate(rows: Any, model: str, content: Sequence[Content], max_tokens: int, access: ModelAccess) -> Any:
+def ask(rows: Any, model: str, content: Sequence[Content], max_tokens: int, access: ModelAccess) -> Any:
     """Return lazy ``response`` and ``success`` for each row: what a model answers to one message.
 
     A model that only reads gets the message as one text. Raises ConfigurationError for one that cannot
@@ -116,7 +116,7 @@ def generate(rows: Any, model: str, content: Sequence[Content], max_tokens: int,
     )
 
 
-def embed(rows: Any, model: str, of: Image | TextColumn, dimension: int | None, access: ModelAccess) -> Any:
+def vectors(rows: Any, model: str, of: Image | TextColumn, dimension: int | None, access: ModelAccess) -> Any:
     """Return lazy ``response`` and ``success`` for each row: the vector of an image or a text.
 
     A multi-modal model puts texts into the same space as images. Raises ConfigurationError for a model that

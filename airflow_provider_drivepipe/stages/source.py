@@ -95,7 +95,7 @@ class Source:
         The fingerprint is no column of the inputs: it stays empty, and a part counts what it reads.
         """
         tables = range(len(self.gathered))
-        joins = []
+        joins: list[str] = []
         for n, each in enumerate(self.gathered):
             for alias, rows in (
                 (f"t{n}", self._counted(each, partition_filter)),

