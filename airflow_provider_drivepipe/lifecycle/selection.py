@@ -192,6 +192,7 @@ def _status_values(tables: StageTables, attempt: str, fingerprint: str, options:
 def _fill_expanding_units(tables: StageTables, wanted: Fingerprint, options: SelectionOptions) -> str:
     published = "d.drivepipe_key IS NOT NULL AND d.skipped = 0"
     hashes = {name: quote_text(hash_) for name, hash_ in wanted.hashes.items()}
+    hashes |= {part.stage: _wanted_hash(tables, wanted, part, "s.") for part in tables.parts}
     content = _content(
         {name: quote_text(wanted[name]) for name in tables.unit_hashes} | {INPUT: "s.drivepipe_identity"}
     )
@@ -264,8 +265,9 @@ def fill_rows(
     What a row has already, and is current, stays in it: only what is missing is asked for again. Rows beyond
     the budget stay as they are.
     """
-    hashes = {part: quote_text(wanted[part.stage]) for part in tables.parts}
-    needs = _with_needs({part: _needed(part, "o.", hashes, options) for part in tables.parts})
+    hashes = {part: _wanted_hash(tables, wanted, part, "") for part in tables.parts}
+    of_rows = {part: _wanted_hash(tables, wanted, part, "o.") for part in tables.parts}
+    needs = _with_needs({part: _needed(part, "o.", of_rows, options) for part in tables.parts})
     flagged = (
         f"SELECT {tables.output_names('o.')}, {_flags_sql(needs)} "
         f"FROM (SELECT {tables.output_names()} FROM {tables.earlier_sql}) o "
@@ -416,7 +418,7 @@ def _fill_row_units(
     part_columns = [name for part in tables.parts for name in part.column_names]
     current = f"{part_sql('d.`fingerprint`', INPUT)} = s.drivepipe_identity"
     any_missing = " OR ".join(_missing(part, "d.") for part in tables.parts)
-    hashes = {part: _wanted_hash(tables, wanted, part) for part in tables.parts}
+    hashes = {part: _wanted_hash(tables, wanted, part, "s.", reads=True) for part in tables.parts}
     needs = {}
     for part in tables.parts:
         need = _needed(part, "d.", hashes, options, current)
@@ -484,11 +486,22 @@ def _fill_row_units(
     return _insert(tables.working.units, columns, query, tables.unit_key, tables.rows_per_job)
 
 
-def _wanted_hash(tables: StageTables, wanted: Fingerprint, part: Part) -> str:
-    """The wanted hash of a part, with the values of the input that it reads.
+def _wanted_hash(
+    tables: StageTables, wanted: Fingerprint, part: Part, row: str, reads: bool = False
+) -> str:
+    """The wanted hash of a part, with what differs from row to row.
 
-    These are not part of the row's identity: another text leaves what other parts made of the row as it is.
+    :param row: prefix of the row's columns.
+    :param reads: whether the values of the input that it reads count. They are not part of the row's identity
+        then: another text leaves what other parts made of the row as it is.
     """
     hash_ = quote_text(wanted[part.stage])
-    read = [f"COALESCE(s.{quote_name(column)}, '')" for column in tables.reads(part)]
-    return f"SUBSTR(MD5(CONCAT({', '.join([hash_, *read])})), 1, 16)" if read else hash_
+    differs = []
+    if part.by:
+        cases = "".join(
+            f" WHEN {quote_text(value)} THEN {quote_text(each)}" for value, each in part.hashes_by.items()
+        )
+        differs.append(f"CASE COALESCE({row}{quote_name(part.by)}, ''){cases} ELSE '' END")
+    if reads:
+        differs += [f"COALESCE({row}{quote_name(column)}, '')" for column in tables.reads(part)]
+    return f"SUBSTR(MD5(CONCAT({', '.join([hash_, *differs])})), 1, 16)" if differs else hash_

@@ -37,4 +37,16 @@ class TextColumn:
     column: str
 
 
-Content = Image | Video | Text | TextColumn
+@dataclass(frozen=True)
+class TextBy:
+    """A text that is chosen by a value of the row.
+
+    :param column: holds the value.
+    :param texts: pieces of text for each value; those of the empty value are for all others.
+    """
+
+    column: str
+    texts: tuple[tuple[str, tuple[Text | TextColumn, ...]], ...]
+
+
+Content = Image | Video | Text | TextColumn | TextBy

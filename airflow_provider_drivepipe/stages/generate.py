@@ -14,7 +14,7 @@ from airflow_provider_drivepipe.stages.answer_schemas import (
     schema_name,
     schema_text,
 )
-from airflow_provider_drivepipe.stages.content import Content, Image, Text, TextColumn, Video
+from airflow_provider_drivepipe.stages.content import Content, Image, Text, TextBy, TextColumn, Video
 from airflow_provider_drivepipe.stages.prompts import is_chinese, sha256, state_schema
 from airflow_provider_drivepipe.stages.stage import (
     Build,
@@ -50,6 +50,18 @@ MODEL_REASONS = (Reason.IMAGE_DECODE_ERROR, *CALL_REASONS)
 
 
 @dataclass(frozen=True)
+class Variant:
+    """What rows are told whose column ``by`` holds a value.
+
+    :param schema: instead of the stage's.
+    """
+
+    value: str
+    prompt: str
+    schema: str | None = None
+
+
+@dataclass(frozen=True)
 class Generate(RowStage):
     """Asks a model about each row.
 
@@ -66,6 +78,8 @@ class Generate(RowStage):
     :param keep_raw_response: whether ``<name>_response`` keeps the model's raw response.
     :param flat_columns: whether each property of the answer gets a column ``<name>_<property>`` too.
     :param run_param: param of a run that replaces the prompt.
+    :param by: column of the input by whose value the prompt is chosen, from ``variants``; ``prompt`` is for
+        all other values. Another prompt for a value makes the answers for that value anew, and no others.
     :param texts: what documents say of the stage, instead of general words.
     """
 
@@ -82,6 +96,8 @@ class Generate(RowStage):
     keep_raw_response: bool = False
     flat_columns: bool = False
     run_param: str | None = None
+    by: str = ""
+    variants: tuple[Variant, ...] = ()
     texts: StageGuide | None = None
 
     def __post_init__(self) -> None:
@@ -99,17 +115,26 @@ class Generate(RowStage):
     @property
     def message(self) -> tuple[Content, ...]:
         """The whole message, in order: media, prompt, columns that the prompt does not place, schema."""
+        if not self.by:
+            return (*self.media, *self._pieces(self.prompt))
+        texts = (("", self._pieces(self.prompt)), *((v.value, self._of(v)) for v in self.variants))
+        return (*self.media, TextBy(self.by, texts))
+
+    def _of(self, variant: Variant) -> tuple[Text | TextColumn, ...]:
+        return replace(self, schema=variant.schema or self.schema)._pieces(variant.prompt)
+
+    def _pieces(self, prompt: str) -> tuple[Text | TextColumn, ...]:
         placed = re.compile("|".join(rf"\{{({re.escape(c)})\}}" for c in self.columns) or "(?!)")
-        content: list[Content] = [*self.media]
+        content: list[Text | TextColumn] = []
         start, seen = 0, set()
-        for match in placed.finditer(self.prompt):
+        for match in placed.finditer(prompt):
             column = match.group(0)[1:-1]
-            content += [Text(self.prompt[start : match.start()]), TextColumn(column)]
+            content += [Text(prompt[start : match.start()]), TextColumn(column)]
             start = match.end()
             seen.add(column)
-        content.append(Text(self.prompt[start:]))
+        content.append(Text(prompt[start:]))
         for column in self.columns:
-            if column not in seen:
+            if column not in seen and column != self.by:
                 content += [Text(f"\n\n{column}:\n"), TextColumn(column)]
         if self.schema:
             stated = state_schema(self.schema, self.in_chinese)
@@ -122,17 +147,14 @@ class Generate(RowStage):
 
     @property
     def whole_prompt(self) -> str:
-        """What the model is told with each row: the texts of the message, columns by name in braces."""
-        return "".join(
-            each.text if isinstance(each, Text) else f"{{{each.column}}}"
-            for each in self.message
-            if isinstance(each, Text | TextColumn)
-        )
+        """What the model is told with each row, columns by name in braces; prompts by value one by one."""
+        told = [_whole(self._pieces(self.prompt)), *(_whole(self._of(variant)) for variant in self.variants)]
+        return "\n\n".join(text for text in told if text)
 
     @property
     def in_chinese(self) -> bool:
         """Whether the prompt is written in Chinese, so that repairs are too."""
-        return is_chinese(self.prompt)
+        return is_chinese(self.prompt or "".join(variant.prompt for variant in self.variants))
 
     @property
     def image_columns(self) -> tuple[str, ...]:
@@ -146,20 +168,25 @@ class Generate(RowStage):
     @property
     def rounds(self) -> int:
         """How often the model is asked again at most; without a schema there is nothing to repair."""
-        return self.repair_rounds if self.schema else 0
+        return self.repair_rounds if self.has_schema else 0
+
+    @property
+    def has_schema(self) -> bool:
+        """Whether answers have to fit a schema."""
+        return bool(self.schema or any(variant.schema for variant in self.variants))
 
     def part(self) -> Part:
         """Return what it adds to a row."""
         name = self.name
         columns = [Column(f"{name}_text", "string", self._text_comment)]
-        if self.schema:
+        if self.has_schema:
             comment = f"whether {name}_text parses and fits the {name} schema"
             columns.append(Column(f"{name}_json_valid", "boolean", comment))
         columns += [
             Column(f"{name}_input_token", "bigint", "prompt tokens, 0 where the response has none"),
             Column(f"{name}_output_token", "bigint", "completion tokens, 0 where the response has none"),
         ]
-        if self.schema:
+        if self.has_schema:
             comment = f"how many values of the {name} were put right, NULL without one"
             columns.append(Column(f"{name}_normalised", "bigint", comment))
         if self.keep_raw_response:
@@ -174,8 +201,10 @@ class Generate(RowStage):
             tokens={f"{name}_input_token": "input", f"{name}_output_token": "output"},
             needs=self.needs,
             calls=1 + self.rounds,
-            reads=self.columns,
-            sums=(f"{name}_normalised",) if self.schema else (),
+            reads=tuple(dict.fromkeys([*self.columns, *([self.by] if self.by else [])])),
+            sums=(f"{name}_normalised",) if self.has_schema else (),
+            by=self.by,
+            hashes_by={v.value: sha256(_whole(self._of(v)))[:16] for v in self.variants},
         )
 
     @property
@@ -196,7 +225,7 @@ class Generate(RowStage):
         return {
             "model": self.model,
             "model_project": site.model_project(),
-            "prompt": self.whole_prompt,
+            "prompt": _whole(self._pieces(self.prompt)),
             "prompt_version": self.prompt_version,
             "media": [repr(each) for each in self.media],
             "schema": schema_text(self.schema) if self.schema else None,
@@ -252,6 +281,8 @@ class Generate(RowStage):
             repair_rounds=self.rounds,
             chinese=self.in_chinese,
             sees=next((sees[type(each)] for each in self.media if type(each) in sees), ""),
+            by=self.by,
+            schemas={v.value: load_answer_schema(v.schema) for v in self.variants if v.schema},
             fields=tuple((field.property, field.column, field.type) for field in self.fields),
         )
 
@@ -307,3 +338,7 @@ class Generate(RowStage):
                 f"prompt or schema makes every {self.name} again.{changed}"
             ),
         )
+
+
+def _whole(pieces: tuple[Text | TextColumn, ...]) -> str:
+    return "".join(p.text if isinstance(p, Text) else f"{{{p.column}}}" for p in pieces)

@@ -13,7 +13,7 @@ from maxframe.learn.contrib.llm.text import TextEmbeddingModel, TextGenLLM
 from maxframe.learn.utils import read_odps_model
 
 from airflow_provider_drivepipe.exceptions import ConfigurationError
-from airflow_provider_drivepipe.stages.content import Content, Image, Text, TextColumn, Video
+from airflow_provider_drivepipe.stages.content import Content, Image, Text, TextBy, TextColumn, Video
 from airflow_provider_drivepipe.stages.graph import ModelAccess
 from airflow_provider_drivepipe.stages.stage import Build, RowStage
 from airflow_provider_drivepipe.stages.worker_call import apply_chunk
@@ -29,31 +29,42 @@ _EMBED_RUNNING_OPTIONS = {"enable_real_rpm_stats": True}
 class Message:
     """A message over text columns of its own, which are never NULL.
 
-    :param texts: these columns, each with the column that it comes from.
+    :param texts: these columns, each with what makes it: a column, or a text that is chosen by a value.
     """
 
     content: tuple[Content, ...]
-    texts: Mapping[str, str]
+    texts: Mapping[str, TextColumn | TextBy]
 
 
 def with_own_columns(message: Sequence[Content]) -> Message:
     """Return a message over text columns of its own."""
-    columns = dict.fromkeys(each.column for each in message if isinstance(each, TextColumn))
-    own = {column: f"drivepipe_text_{number}" for number, column in enumerate(columns)}
-    content = [TextColumn(own[each.column]) if isinstance(each, TextColumn) else each for each in message]
-    return Message(tuple(content), {name: column for column, name in own.items()})
+    made = dict.fromkeys(each for each in message if isinstance(each, TextColumn | TextBy))
+    own = {each: f"drivepipe_text_{number}" for number, each in enumerate(made)}
+    content = [TextColumn(own[each]) if isinstance(each, TextColumn | TextBy) else each for each in message]
+    return Message(tuple(content), {name: each for each, name in own.items()})
 
 
 def with_texts(rows: Any, message: Message) -> Any:
     """Return lazy ``rows`` with the text columns of a message."""
-    texts = dict(message.texts)
+    made = {name: _choice(each) for name, each in message.texts.items()}
 
-    def take_texts(chunk: Any) -> Any:
-        return row_functions.with_texts(chunk, texts)
+    def make_texts(chunk: Any) -> Any:
+        return row_functions.with_texts(chunk, made)
 
-    if not texts:
+    if not made:
         return rows
-    return apply_chunk(rows, take_texts, {**dict(rows.dtypes), **dict.fromkeys(texts, "object")})
+    return apply_chunk(rows, make_texts, {**dict(rows.dtypes), **dict.fromkeys(made, "object")})
+
+
+def _choice(each: TextColumn | TextBy) -> row_functions.TextChoice:
+    """Return how workers make a text column: pieces by value, each piece a text or the name of a column."""
+    if isinstance(each, TextColumn):
+        return row_functions.TextChoice("", {"": ((each.column, True),)})
+    pieces = {
+        value: tuple((p.text, False) if isinstance(p, Text) else (p.column, True) for p in text)
+        for value, text in each.texts
+    }
+    return row_functions.TextChoice(each.column, pieces)
 
 
 def with_answers(rows: Any, answers: Any) -> Any:

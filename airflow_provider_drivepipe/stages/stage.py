@@ -169,6 +169,8 @@ class Part:
     :param calls: of models, per row, at most; 0 is free.
     :param reads: columns of the input whose values decide the result, row by row.
     :param sums: its columns with values put right, which reports add up.
+    :param by: column of the input by whose value rows are made differently, empty without one.
+    :param hashes_by: for each such value, the hash of what is different.
     """
 
     stage: str
@@ -179,6 +181,8 @@ class Part:
     calls: int = 0
     reads: tuple[str, ...] = ()
     sums: tuple[str, ...] = ()
+    by: str = ""
+    hashes_by: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def column_names(self) -> tuple[str, ...]:

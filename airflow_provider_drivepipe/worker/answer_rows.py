@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_drivepipe.contracts import Reason
@@ -44,6 +44,7 @@ class AnswerJob:
 
     :param part: what they become; its columns start with the stage's name.
     :param schema: JSON Schema (a dict), or None for free text.
+    :param by: column by whose value another one of ``schemas`` holds, empty without one.
     :param repair_rounds: how often a model is asked again for an answer that does not fit the schema.
     :param chinese: whether to ask again in Chinese.
     :param sees: what the model is shown, ``picture`` or ``video``; empty when it only reads.
@@ -56,6 +57,12 @@ class AnswerJob:
     chinese: bool = False
     sees: str = ""
     fields: tuple[tuple[str, str, str], ...] = ()
+    by: str = ""
+    schemas: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+
+    def schema_of(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the schema of a row's answer, None for free text."""
+        return self.schemas.get(str(row.get(self.by)), self.schema) if self.by else self.schema
 
     @property
     def name(self) -> str:
@@ -168,9 +175,10 @@ def _read(row: Mapping[str, Any], job: AnswerJob, number: int) -> Answer:
     if not said.strip():
         return Answer(cells, no_answer(response))
     cells[text] = said[:_LONGEST_TEXT]
-    if job.schema is None:
+    schema = job.schema_of(row)
+    if schema is None:
         return Answer(cells, Failure(Reason.REFUSAL, said) if is_refusal(said, bool(job.sees)) else None)
-    label = find_label(said, job.schema)
+    label = find_label(said, schema)
     if label is not None:
         cells |= {
             text: label.text[:_LONGEST_TEXT],

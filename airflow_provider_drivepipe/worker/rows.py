@@ -153,11 +153,30 @@ def request_dtypes(dtypes: Mapping[str, Any], text: str, response: str, success:
     return {**dtypes, text: "object", response: "string", success: "bool"}
 
 
-def with_texts(rows: Any, texts: Mapping[str, str]) -> Any:
-    """Return ``rows`` with text columns, each made of the column that it maps to; NULL becomes empty."""
+@dataclass(frozen=True)
+class TextChoice:
+    """How the text of a row is made.
+
+    :param column: whose value chooses the text, empty where all rows have the same.
+    :param pieces: for each value, the pieces of its text: a text as it is, or (True) the name of a column.
+        Those of the empty value are for all other values.
+    """
+
+    column: str
+    pieces: Mapping[str, tuple[tuple[str, bool], ...]]
+
+    def text(self, row: Mapping[str, Any]) -> str:
+        """Return the text of a row; NULL becomes empty."""
+        chosen = text_of(row[self.column]) if self.column else ""
+        pieces = self.pieces.get(chosen, self.pieces.get("", ()))
+        return "".join(text_of(row[piece]) if named else piece for piece, named in pieces)
+
+
+def with_texts(rows: Any, texts: Mapping[str, TextChoice]) -> Any:
+    """Return ``rows`` with text columns."""
+    records = rows.to_dict("records")
     made = {
-        name: _series([text_of(cell) for cell in rows[column]], rows, "object")
-        for name, column in texts.items()
+        name: _series([choice.text(row) for row in records], rows, "object") for name, choice in texts.items()
     }
     return rows.assign(**made)
 

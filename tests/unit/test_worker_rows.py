@@ -15,6 +15,7 @@ from airflow_provider_drivepipe.worker.answers import Failure, scrub
 from airflow_provider_drivepipe.worker.label_check import violations
 from airflow_provider_drivepipe.worker.rows import (
     RowPart,
+    TextChoice,
     pandas_dtype,
     skip_rows,
     start_rows,
@@ -379,7 +380,7 @@ def test_cells_as_texts():
     rows = pd.DataFrame(
         {"s": ["{a} ", None], "n": pd.Series([1, None], dtype="Int64"), "f": [0.5, None]}
     ).set_axis([1, 1])
-    made = with_texts(rows, {"x": "s", "y": "n", "z": "f"})
+    made = with_texts(rows, {to: TextChoice("", {"": ((of, True),)}) for to, of in ("xs", "yn", "zf")})
     assert made[["x", "y", "z"]].values.tolist() == [["{a} ", "1", "0.5"], ["", "", ""]]
 
 
