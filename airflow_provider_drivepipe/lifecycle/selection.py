@@ -276,7 +276,7 @@ def fill_rows(
         f"WHERE {quote_name(WORK_COLUMN.name)} = {quote_text(Work.KEEP)}) k "
         f"ON {tables.unit_key_sql('o.')} = k.drivepipe_key "
         f"WHERE (o.`status` = {quote_text(Status.OK)} "
-        f"OR (o.`status` IN ({quote_text(Status.FAILED)}, {quote_text(Status.SKIPPED)}) "
+        f"OR (o.`status` <> {quote_text(Status.OK)} "
         f"AND o.`error_stage` <> {quote_text(tables.unit)}))"
     )
     kept = {name: part_sql("`fingerprint`", name) for name in (*tables.unit_hashes, INPUT)}
@@ -336,8 +336,10 @@ def _any_needed(tables: StageTables) -> str:
 
 
 def _missing(part: Part, row: str) -> str:
-    failed = f"{row}`error_stage` = {quote_text(part.stage)}"
-    return f"({failed} OR {row}{quote_name(part.result)} IS NULL)"
+    failed = (
+        f"{row}`status` <> {quote_text(Status.FILTERED)} AND {row}`error_stage` = {quote_text(part.stage)}"
+    )
+    return f"(({failed}) OR {row}{quote_name(part.result)} IS NULL)"
 
 
 def _needed(

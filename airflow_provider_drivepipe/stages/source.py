@@ -23,10 +23,18 @@ class Gathered:
         unit is paid again when its value changes, so an aggregate gives the same for the same rows, whatever
         their order: ``WM_CONCAT('\\n', label_text) WITHIN GROUP (ORDER BY frame_idx)``, and for a
         ``COLLECT_LIST`` a ``SORT_ARRAY`` around it.
+    :param optional: whether a unit does without the table's rows where none is ok; its columns are NULL then.
+    :param where: condition on rows that count at all, SQL over the table's columns; empty for all.
     """
 
     table: str
     columns: Mapping[Column, str] = field(hash=False)
+    optional: bool = False
+    where: str = ""
+
+    def filter(self, partition_filter: str) -> str:
+        """Return the condition on rows that count."""
+        return f"{partition_filter} AND ({self.where})" if self.where else partition_filter
 
 
 @dataclass(frozen=True)
@@ -107,9 +115,10 @@ class Source:
         lacking = f"SUBSTR(CONCAT({', '.join(said)}, ''), 3)"
         nothing = f"{GATHER}|{Reason.EMPTY_INPUT}"
         none = [f"g{n}.drivepipe_key IS NULL" for n in tables]
-        whys = (f"WHEN {none[n]} THEN COALESCE(t{n}.drivepipe_why, {quote_text(nothing)})" for n in tables)
+        needed = [n for n in tables if not self.gathered[n].optional]
+        whys = (f"WHEN {none[n]} THEN COALESCE(t{n}.drivepipe_why, {quote_text(nothing)})" for n in needed)
         why = f"CASE {' '.join(whys)} ELSE '|' END"
-        is_skipped = f"CASE WHEN {' OR '.join(none)} THEN"
+        is_skipped = f"CASE WHEN {' OR '.join(none[n] for n in needed)} THEN"
         values = {
             LACKING.name: lacking,
             "status": f"{is_skipped} {quote_text(Status.SKIPPED)} ELSE {quote_text(Status.OK)} END",
@@ -132,7 +141,7 @@ class Source:
             f"SELECT {first}, {key} AS drivepipe_key, COUNT(*) AS drivepipe_all, "
             f"SUM(CASE WHEN `status` = {quote_text(Status.OK)} THEN 0 ELSE 1 END) AS drivepipe_bad, "
             "MAX(CONCAT(COALESCE(`error_stage`, ''), '|', COALESCE(`error_type`, ''))) AS drivepipe_why "
-            f"FROM {quote_name(each.table)} WHERE {partition_filter} GROUP BY {key}"
+            f"FROM {quote_name(each.table)} WHERE {each.filter(partition_filter)} GROUP BY {key}"
         )
 
     def _aggregated(self, each: Gathered, partition_filter: str) -> str:
@@ -141,14 +150,15 @@ class Source:
         made = "".join(f", {sql} AS {quote_name(column.name)}" for column, sql in each.columns.items())
         return (
             f"SELECT {key} AS drivepipe_key{made} FROM {quote_name(each.table)} "
-            f"WHERE {partition_filter} AND `status` = {quote_text(Status.OK)} GROUP BY {key}"
+            f"WHERE {each.filter(partition_filter)} AND `status` = {quote_text(Status.OK)} GROUP BY {key}"
         )
 
     @staticmethod
     def _lacking(each: Gathered, counted: str) -> str:
         """What a unit lacks of a table, for people, after a separator; empty when it lacks nothing."""
+        missing = quote_text("" if each.optional else f"; {each.table} has no row")
         return (
-            f"CASE WHEN {counted}.drivepipe_key IS NULL THEN {quote_text(f'; {each.table} has no row')} "
+            f"CASE WHEN {counted}.drivepipe_key IS NULL THEN {missing} "
             f"WHEN {counted}.drivepipe_bad = 0 THEN '' "
             f"ELSE CONCAT('; ', CAST({counted}.drivepipe_bad AS STRING), ' of ', "
             f"CAST({counted}.drivepipe_all AS STRING), {quote_text(f' rows of {each.table} are not ok')}) END"

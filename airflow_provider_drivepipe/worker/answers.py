@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_drivepipe.contracts import MAX_ERROR_MESSAGE, Reason
+from airflow_provider_drivepipe.contracts import MAX_ERROR_MESSAGE, Reason, Status
 from airflow_provider_drivepipe.worker.label_parse import encodable
 
 _SHOWN = 200
@@ -73,10 +73,14 @@ _TIMEOUT = re.compile(r"(?i)time_?out|timed out|deadline exceeded|\b(408|504)\b"
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a model's answer could not be used: a typed reason, and a text for people."""
+    """Why a row does not go on: a typed reason, and a text for people.
+
+    :param status: ``filtered`` where a rule left the row out on purpose.
+    """
 
     reason: str
     message: str
+    status: Status = Status.FAILED
 
 
 @dataclass(frozen=True)

@@ -55,10 +55,12 @@ def dtypes_of(columns: Sequence[Column]) -> dict[str, str]:
     return {column.name: pandas_dtype(column.type) for column in columns}
 
 
-def failed_cells(stage: str, reason: str, message: str) -> dict[str, str]:
+def failed_cells(
+    stage: str, reason: str, message: str, status: Status = Status.FAILED
+) -> dict[str, str]:
     """Return what a row says that failed; ``message`` is one line that is fit to be shown."""
     return {
-        "status": str(Status.FAILED),
+        "status": str(status),
         "error_stage": stage,
         "error_type": str(reason),
         "error_msg": message[:MAX_ERROR_MESSAGE],
@@ -123,7 +125,8 @@ def with_results(rows: Any, results: Sequence[Result], part: RowPart, columns: S
     for place, (cells, failure) in enumerate(results):
         lacking.append(failure is not None or cells.get(part.result) is None)
         if failure is not None and status["status"][place] == Status.OK:
-            for name, cell in failed_cells(part.stage, failure.reason, scrub(failure.message)).items():
+            said = failed_cells(part.stage, failure.reason, scrub(failure.message), failure.status)
+            for name, cell in said.items():
                 status[name][place] = cell
     made = {name: _series(values, rows, "object") for name, values in status.items()}
     for name, type_ in part.columns:

@@ -55,13 +55,13 @@ class ViewOptions:
 
     :param max_frames: most frames on a sheet.
     :param sheet_fps: frames per second that a sheet shows, unless there would be more than ``max_frames``.
-    :param tile_width: of a frame on a sheet, in pixels.
+    :param max_pixels: most pixels of a sheet: what the model sees without scaling it down.
     """
 
     video_as: VideoAs = VideoAs.FRAMES
-    max_frames: int = 48
-    sheet_fps: float = 1.0
-    tile_width: int = 320
+    max_frames: int = 16
+    sheet_fps: float = 2.0
+    max_pixels: int = 1280 * 28 * 28
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class Reasoning(BaseModel):
     video_as: VideoAs = Field(
         _VIEW.video_as, description="how models see a video: video, or frames on a sheet with their times"
     )
-    max_frames: int = Field(_VIEW.max_frames, ge=1, le=200, description="most frames on a sheet")
+    max_frames: int = Field(_VIEW.max_frames, ge=1, le=64, description="most frames on a sheet")
     max_video_length_sec: float = Field(
         300, gt=0, le=36_000, description="longer videos are left out, with reason too_long"
     )
