@@ -1,0 +1,1 @@
+"""The reasoning family: from raw videos to checked question-and-answer data, step by step."""
