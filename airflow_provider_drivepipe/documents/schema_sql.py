@@ -28,7 +28,7 @@ def schema_sql(plan: Plan, source_columns: Columns | None = None) -> str:
     known: dict[str, Columns | None] = {plan.tasks[0].source: source_columns}
     blocks = [f"-- Tables of scenario {plan.scenario}, DAG {plan.dag_id}."]
     for task in plan.tasks:
-        columns = table_columns(task, known[task.source])
+        columns = table_columns(task, task.gather.columns if task.gather else known.get(task.source))
         known[task.output_table.name] = columns
         blocks.append(_statement(plan, task, columns))
         blocks += [
@@ -49,7 +49,7 @@ def table_columns(task: TaskPlan, source: Columns | None) -> Columns | None:
         return table.columns if task.lineage_known else None
     partition = PartitionSpec(table.partition_columns, table.partition_columns)
     working = WorkingTables.of(table.name, partition, "")
-    read = Source.of_table(task.source)
+    read = task.gather or Source.of_table(task.source)
     return lay_out(task.stages, read, source, table.name, partition, working).output_columns
 
 

@@ -43,8 +43,8 @@ def _task(steps: Plan, step: TaskPlan) -> BaseOperator:
         "outlets": [table_asset(step.output_table.name)],
     }
     if not step.is_listing:
+        arguments |= {"source": step.gather} if step.gather else {"source_table": step.source}
         arguments |= {
-            "source_table": step.source,
             "selection": steps.selection,
             "prices": steps.prices,
             "image_root": step.image_root,

@@ -13,6 +13,7 @@ from airflow_provider_drivepipe.scenario.options import (
     SelectionOptions,
     TableOptions,
 )
+from airflow_provider_drivepipe.stages.source import Source
 from airflow_provider_drivepipe.stages.stage import RowStage, RunParam, Stage, UnitStage
 
 AnyStage = TypeVar("AnyStage", bound=Stage)
@@ -27,6 +28,7 @@ class TaskPlan:
     :param source: what it reads: a table, or the OSS prefix of a listing.
     :param lineage_known: False when further columns of ``source`` travel through that are only known at run
         time.
+    :param gather: instead of one table, a query that gathers units; ``source`` names its tables then.
     :param image_root: full OSS URI where images are when they are not in the connection's OSS.
     """
 
@@ -37,6 +39,7 @@ class TaskPlan:
     output_table: TableOptions
     lineage_known: bool
     gate: GateOptions
+    gather: Source | None = None
     image_root: str | None = None
 
     @property

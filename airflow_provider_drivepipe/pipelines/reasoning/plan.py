@@ -1,0 +1,245 @@
+"""plan(scenario): the tasks from videos to a training set, in order. Pure: scenario in, plan out."""
+
+from __future__ import annotations
+
+from airflow_provider_drivepipe.contracts import MANIFEST_COLUMNS, STATUS_COLUMNS, Column
+from airflow_provider_drivepipe.pipelines.driving.manifest import Manifest
+from airflow_provider_drivepipe.pipelines.driving.options import ManifestOptions, OssOptions
+from airflow_provider_drivepipe.pipelines.reasoning.items import BlindJudge, QaParse, QaTypes
+from airflow_provider_drivepipe.pipelines.reasoning.models import MODE, Admit, Asking, shown
+from airflow_provider_drivepipe.pipelines.reasoning.options import (
+    ChunkOptions,
+    HighlightOptions,
+    Mode,
+    Step,
+    VideoAs,
+    ViewOptions,
+)
+from airflow_provider_drivepipe.pipelines.reasoning.packs import load_pack
+from airflow_provider_drivepipe.pipelines.reasoning.scenario import (
+    InputShape,
+    ReasoningScenario,
+    Target,
+)
+from airflow_provider_drivepipe.pipelines.reasoning.videos import (
+    ChunkCut,
+    Footage,
+    HighlightCut,
+    VideoProbe,
+)
+from airflow_provider_drivepipe.scenario.options import (
+    GateOptions,
+    PartitionOptions,
+    PriceOptions,
+    SelectionOptions,
+    TableOptions,
+)
+from airflow_provider_drivepipe.scenario.plan import Plan, TaskPlan
+from airflow_provider_drivepipe.stages.source import Gathered, Source
+from airflow_provider_drivepipe.stages.stage import RowStage, Stage, UnitStage
+
+_VIDEO = Column("video_path", "string", "full OSS URI of the video")
+_FILTERED_MODE = "filter_mode"
+
+
+def plan(scenario: ReasoningScenario) -> Plan:
+    """Return the plan of a validated scenario."""
+    tasks = [_manifest_task(scenario)] if scenario.input_shape is InputShape.OSS_PREFIX else []
+    if Target.REASONING_ANNOTATION in scenario.targets:
+        tasks += _Tasks(scenario).all()
+    return Plan(
+        scenario.scenario_name,
+        scenario.dag_id,
+        scenario.conn_id,
+        PartitionOptions(
+            columns=_partition_columns(scenario),
+            timezone=scenario.timezone,
+            key_format=scenario.key_format,
+            fixed_values=tuple(scenario.partition_fixed.values()),
+            granularity=scenario.partition_granularity,
+            default_lag=scenario.partition_lag,
+        ),
+        SelectionOptions(
+            scenario.reprocess,
+            scenario.max_row_attempts,
+            max_rows=scenario.max_rows,
+            max_calls=scenario.max_calls,
+            rows_per_job=scenario.rows_per_job,
+        ),
+        tuple(tasks),
+        prices=PriceOptions(**scenario.prices.model_dump()) if scenario.prices else None,
+        bucket=_bucket(scenario),
+    )
+
+
+def _partition_columns(scenario: ReasoningScenario) -> tuple[str, ...]:
+    return (scenario.partition_col, *scenario.partition_fixed)
+
+
+def _bucket(scenario: ReasoningScenario) -> str:
+    return scenario.oss_bucket or (scenario.oss_root or "").split("/")[3]
+
+
+def _gate(scenario: ReasoningScenario) -> GateOptions:
+    return GateOptions(scenario.max_failure_rate, scenario.min_rows, scenario.max_shrink, scenario.allow_empty)
+
+
+def _manifest_task(scenario: ReasoningScenario) -> TaskPlan:
+    options = ManifestOptions(_bucket(scenario), scenario.oss_prefix, scenario.video_extensions)
+    return TaskPlan(
+        task_id="manifest",
+        operator="OssManifestOperator",
+        stages=(Manifest(options),),
+        source=f"oss://{options.bucket}/{options.prefix}",
+        output_table=_table(scenario, scenario.video_input_table or "", MANIFEST_COLUMNS),
+        lineage_known=True,
+        gate=_gate(scenario),
+    )
+
+
+def _table(scenario: ReasoningScenario, name: str, columns: tuple[Column, ...]) -> TableOptions:
+    return TableOptions(name, columns, _partition_columns(scenario), scenario.meta_lifecycle)
+
+
+class _Tasks:
+    """The tasks of the annotation, each of one step."""
+
+    def __init__(self, scenario: ReasoningScenario) -> None:
+        options = scenario.reasoning
+        self._scenario = scenario
+        self._options = options
+        self._as_frames = options.video_as is VideoAs.FRAMES
+        self._mode = None if options.mode is Mode.AUTO else str(options.mode)
+        self._footage = Footage(
+            OssOptions(_bucket(scenario), scenario.oss_root, scenario.oss_mount_path),
+            scenario.output_prefix or scenario.scenario_name,
+            ViewOptions(options.video_as, options.max_frames),
+        )
+        self._asking = Asking(
+            scenario.vlm_model or "",
+            scenario.llm_model or "",
+            load_pack(options.prompt_pack, options.language),
+            self._mode,
+            scenario.max_tokens,
+            scenario.repair_rounds,
+        )
+
+    def all(self) -> list[TaskPlan]:
+        """Return the tasks of the wanted steps, in order."""
+        made = {
+            Step.VIDEO_FILTER: (self._video_filter,),
+            Step.VIDEO_CAPTIONS: (self._video_captions,),
+            Step.CHUNK_CAPTIONS: (self._chunk_captions,),
+            Step.HIGHLIGHTS: (self._highlights,) if self._mode != Mode.NORMAL else (),
+            Step.DESCRIPTIONS: (self._descriptions,),
+            Step.QA_ITEMS: (self._qa_answers, self._qa_items),
+            Step.QA_EXPORT: (self._qa_export,),
+        }
+        return [task() for step in Step if step in self._options.steps for task in made[step]]
+
+    def _name(self, task: str) -> str:
+        return self._scenario.table(task)
+
+    def _has(self, step: Step) -> bool:
+        wanted = step in self._options.steps
+        return wanted and (step is not Step.HIGHLIGHTS or self._mode != Mode.NORMAL)
+
+    @property
+    def _shown(self) -> str:
+        return "sheet_url" if self._as_frames else "video_path"
+
+    def _video_filter(self) -> TaskPlan:
+        listed = self._scenario.input_shape is InputShape.OSS_PREFIX
+        source = (self._scenario.video_input_table if listed else self._scenario.source_table) or ""
+        ask = self._asking.watch("filter", sees=shown(self._shown, self._as_frames))
+        probe = VideoProbe(self._footage, self._options.max_video_length_sec)
+        return self._task("video_filter", source, (probe, ask, Admit()))
+
+    def _video_captions(self) -> TaskPlan:
+        sees = shown(self._shown, self._as_frames)
+        asked = [
+            self._asking.watch(step, sees=sees, by=_FILTERED_MODE) for step in ("global_caption", "dense_caption")
+        ]
+        return self._task("video_captions", self._name("video_filter"), asked)
+
+    def _chunk_captions(self) -> TaskPlan:
+        sees = shown("sheet_url" if self._as_frames else "clip_url", self._as_frames)
+        ask = self._asking.watch("chunk_caption", sees=sees, by=_FILTERED_MODE)
+        cut = ChunkCut(
+            self._footage, ChunkOptions(self._options.chunk_lengths_sec, self._options.max_chunks)
+        )
+        return self._task("chunk_captions", self._name("video_filter"), (cut, ask))
+
+    def _highlights(self) -> TaskPlan:
+        options = HighlightOptions(self._options.highlight_before_sec, self._options.highlight_after_sec)
+        cut = HighlightCut(self._footage, options)
+        sees = shown("highlight_url", self._as_frames)
+        stages = (
+            self._asking.read("moment"),
+            cut,
+            self._asking.watch("highlight", sees=sees, needs=(cut.name,)),
+        )
+        return self._task("highlights", self._captions(anomalies=True), stages)
+
+    def _descriptions(self) -> TaskPlan:
+        extra = []
+        if self._has(Step.HIGHLIGHTS):
+            text = "COALESCE(MAX(`highlight_text`), '')"
+            highlight = {Column("highlight", "string", "what the clip around the critical moment shows"): text}
+            extra.append(Gathered(self._name("highlights"), highlight, optional=True))
+        return self._task("descriptions", self._captions(*extra), (self._asking.read("description"),))
+
+    def _qa_answers(self) -> TaskPlan:
+        types = tuple(str(type_) for type_ in self._options.qa_types)
+        stages = (QaTypes(types, self._mode or Mode.NORMAL), self._asking.questions(types))
+        return self._task("qa_answers", self._name("descriptions"), stages)
+
+    def _qa_items(self) -> TaskPlan:
+        stages: list[Stage] = [QaParse(self._options.language)]
+        if self._options.blind_check:
+            stages += [self._asking.read("blind"), BlindJudge()]
+        return self._task("qa_items", self._name("qa_answers"), stages)
+
+    def _captions(self, *extra: Gathered, anomalies: bool = False) -> Source:
+        """One unit for each captioned video, with what its captions say; of anomalies alone where asked."""
+        where = f"`{_FILTERED_MODE}` = 'anomaly'" if anomalies and self._mode is None else ""
+        mode = f"MAX(`{_FILTERED_MODE}`)" if self._mode is None else f"MAX('{self._mode}')"
+        videos = {
+            Column("video_id", "string", "identity of the video"): "MAX(`video_id`)",
+            Column("duration_ms", "bigint", "length of the video"): "MAX(`duration_ms`)",
+            Column("duration", "string", "length of the video as a clock shows it"): "MAX(`duration`)",
+            Column(MODE, "string", "anomaly or normal"): mode,
+            Column("global_caption", "string", "what the video shows"): "MAX(`global_caption_text`)",
+            Column("dense_caption", "string", "what happens, with times"): "MAX(`dense_caption_text`)",
+        }
+        gathered = [Gathered(self._name("video_captions"), videos, where=where)]
+        if self._has(Step.CHUNK_CAPTIONS):
+            line = "CONCAT(`start`, '-', `end`, ': ', `chunk_caption_text`)"
+            chunks = f"WM_CONCAT('\\n', {line}) WITHIN GROUP (ORDER BY `chunk_index`)"
+            column = Column("chunk_captions", "string", "what each chunk shows, with its times")
+            gathered.append(
+                Gathered(self._name("chunk_captions"), {column: chunks}, optional=True, where=where)
+            )
+        return Source.gather([_VIDEO], *gathered, *extra)
+
+    def _task(
+        self, name: str, source: str | Source, stages: tuple[Stage, ...] | list[Stage]
+    ) -> TaskPlan:
+        return TaskPlan(
+            task_id=name,
+            operator="MaxFrameStageOperator",
+            stages=tuple(stages),
+            source=source if isinstance(source, str) else source.name,
+            gather=None if isinstance(source, str) else source,
+            output_table=_table(self._scenario, self._name(name), _columns(stages)),
+            lineage_known=False,
+            gate=_gate(self._scenario),
+            image_root=self._scenario.oss_root,
+        )
+
+
+def _columns(stages: tuple[Stage, ...] | list[Stage]) -> tuple[Column, ...]:
+    """Return the columns that stages make; those of their input travel through beside them."""
+    made = [c for stage in stages if isinstance(stage, UnitStage) for c in stage.columns()]
+    made += [c for stage in stages if isinstance(stage, RowStage) for c in stage.part().columns]
+    return (*made, *STATUS_COLUMNS)
