@@ -1,0 +1,1 @@
+"""Functions of the reasoning family that run inside DPE workers."""
