@@ -38,12 +38,12 @@ def job_rows(
     """
     unit = next((stage for stage in stages if isinstance(stage, UnitStage)), None)
     pieces = []
-    if counts.run and unit is not None:
+    if counts.has(Work.RUN, wave) and unit is not None:
         new = unit.build(_read(odps, tables.working.units, Work.RUN, wave), build)
         if not tables.parts:
             return new
         pieces += _new_rows(new, tables, unit, rows_left)
-    if counts.todo:
+    if counts.has(Work.TODO, wave):
         lacking = _read(odps, tables.rows_to_do, Work.TODO, wave)
         again = lacking if unit is None else unit.again(lacking, build)
         pieces.append(_started(again, tables, unit))
