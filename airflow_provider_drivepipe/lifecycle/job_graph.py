@@ -57,8 +57,7 @@ def job_rows(
 
 def _read(odps: Any, table: str, work: Work, wave: int) -> Any:
     partition = f"{WORK_COLUMN.name}={work},{WAVE_COLUMN.name}={wave}"
-    rows = md.read_odps_table(table, partitions=[partition], odps_entry=odps)
-    return rows
+    return md.read_odps_table(table, partitions=[partition], odps_entry=odps)
 
 
 def _with_part(rows: Any, stage: RowStage, build: Build, counts: WorkCounts) -> Any:

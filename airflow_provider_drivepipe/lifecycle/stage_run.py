@@ -1,4 +1,4 @@
-"""One partition of one task, from the snapshot of its input to its report: the SQL of its life. No Airflow."""
+"""One partition of one task, from the snapshot of its input to its report: its life as SQL. No Airflow."""
 
 from __future__ import annotations
 
@@ -247,14 +247,14 @@ class StageRun:
             missing = [f"{n} {kind}" for n, kind in want.items() if have.get(n) != kind]
             extra = [f"{n} {kind}" for n, kind in have.items() if want.get(n) != kind]
             said = [f"it lacks {', '.join(missing)}"] if missing else []
-            said += [f"it has {', '.join(extra)}, which the scenario does not write"] if extra else []
+            said += [f"it has {', '.join(extra)}, which this task does not write"] if extra else []
             raise ConfigurationError(
-                f"table {tables.output} does not fit this scenario: {'; '.join(said)}. "
+                f"table {tables.output} does not fit this task: {'; '.join(said)}. "
                 "Name another output table, or change the table"
             )
         if partition_columns != list(self.task.partition_columns):
             raise ConfigurationError(
-                f"table {tables.output} is partitioned by ({', '.join(partition_columns)}), this scenario "
+                f"table {tables.output} is partitioned by ({', '.join(partition_columns)}), this task "
                 f"writes partitions of ({', '.join(self.task.partition_columns)}). Name another output table"
             )
 

@@ -110,6 +110,8 @@ class MaxFrameStageOperator(PartitionOperator):
         if bool(source_table) == (source is not None):
             raise ValueError(f"{type(self).__name__} reads either source_table or source")
         _check_order(stages)
+        if prompt is not None and sum(isinstance(stage, Generate) for stage in stages) != 1:
+            raise ValueError("prompt= is for tasks with one prompt; give stages their prompts instead")
         self.stages = tuple(stages)
         self.source_table = source_table
         self.source = source
