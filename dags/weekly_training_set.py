@@ -38,13 +38,13 @@ def write_week(**context):
     from airflow_provider_drivepipe.exceptions import ConfigurationError
     from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
     from airflow_provider_drivepipe.operators.partition import partition_spec_from_context
+    from airflow_provider_drivepipe.scenario.options import PartitionOptions
     from airflow_provider_drivepipe.sql import (
         column_list,
         create_table,
         quote_name,
         quote_text,
     )
-    from airflow_provider_drivepipe.scenario.options import PartitionOptions
 
     columns = [
         Column("ds", "string", "day of the video"),

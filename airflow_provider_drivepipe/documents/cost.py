@@ -52,7 +52,7 @@ def _caps(plan: Plan) -> list[str]:
     return [
         bullet(
             f"A run stops at {' and '.join(named)}: the rows beyond are `skipped` with `error_type` "
-            "`budget`, the task does not fail, and the next run or a Clear takes them up. A label counts as "
-            "the calls that it takes with all of its repair rounds."
+            "`budget`, the task does not fail, and the next run or a Clear takes them up. An answer counts "
+            "as the calls that it takes with all of its repair rounds."
         )
     ]

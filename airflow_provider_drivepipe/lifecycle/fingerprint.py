@@ -26,6 +26,10 @@ class Fingerprint:
         """Return the hash of a part, empty where there is none."""
         return self.hashes.get(name, "")
 
+    def text(self) -> str:
+        """Return all of it but the input's identity as one text."""
+        return ";".join(f"{name}={hash_}" for name, hash_ in self.hashes.items())
+
 
 def part_sql(fingerprint: str, name: str) -> str:
     """Return the hash of a part in a column of fingerprints, empty where there is none."""

@@ -38,12 +38,12 @@ def job_rows(
     """
     unit = next((stage for stage in stages if isinstance(stage, UnitStage)), None)
     pieces = []
-    if counts.run and unit is not None:
+    if counts.has(Work.RUN, wave) and unit is not None:
         new = unit.build(_read(odps, tables.working.units, Work.RUN, wave), build)
         if not tables.parts:
             return new
         pieces += _new_rows(new, tables, unit, rows_left)
-    if counts.todo:
+    if counts.has(Work.TODO, wave):
         lacking = _read(odps, tables.rows_to_do, Work.TODO, wave)
         again = lacking if unit is None else unit.again(lacking, build)
         pieces.append(_started(again, tables, unit))
@@ -57,8 +57,7 @@ def job_rows(
 
 def _read(odps: Any, table: str, work: Work, wave: int) -> Any:
     partition = f"{WORK_COLUMN.name}={work},{WAVE_COLUMN.name}={wave}"
-    rows = md.read_odps_table(table, partitions=[partition], odps_entry=odps)
-    return rows
+    return md.read_odps_table(table, partitions=[partition], odps_entry=odps)
 
 
 def _with_part(rows: Any, stage: RowStage, build: Build, counts: WorkCounts) -> Any:

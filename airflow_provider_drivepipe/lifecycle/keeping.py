@@ -131,6 +131,21 @@ def _keep(tables: StageTables, have: Sequence[Column], rows: str) -> str:
     )
 
 
+def forget(tables: StageTables, have: Sequence[Column]) -> str:
+    """Return the statement that drops the kept rows of the units in the input: they are made anew.
+
+    :param have: the table's columns; the statement goes by place.
+    """
+    names = [c.name for c in have]
+    return (
+        f"INSERT OVERWRITE TABLE {quote_name(tables.kept)} PARTITION ({tables.partition.sql(', ')}) "
+        f"SELECT {column_list(names, 'k.')} FROM (SELECT {column_list(names)}, "
+        f"{tables.unit_key_sql()} AS drivepipe_key FROM {quote_name(tables.kept)} "
+        f"WHERE {tables.partition_filter}) k LEFT ANTI JOIN (SELECT {tables.unit_key_sql()} AS k "
+        f"FROM {quote_name(tables.working.units)}) u ON k.drivepipe_key = u.k"
+    )
+
+
 def create_earlier(tables: StageTables) -> str:
     """Return the statement that makes the table of what is there already, published or kept."""
     return create_table(
@@ -151,7 +166,7 @@ def fill_earlier(
     """Return the statement that puts published and kept rows together.
 
     All rows of a unit come from one place: the published ones, unless there are none, or the kept ones hold
-    more results as this run makes them.
+    more results as this run makes them. Where only what failed is made again, the kept ones lack less.
 
     :param have: the columns of the table of kept rows.
     :param only_kept: whether published rows count for nothing, since all rows are to be made anew.
@@ -164,17 +179,15 @@ def fill_earlier(
     insert = f"INSERT INTO TABLE {quote_name(tables.working.earlier)} "
     if only_kept:
         return f"{insert}SELECT {kept} {of_kept}"
-    current = f"SUM({_worth(tables, wanted)}) AS current"
+    worth = _completeness(tables) if reprocess is Reprocess.FAILED else _worth(tables, wanted)
+    current = f"SUM({worth}) AS current"
     judged = ["status", "error_stage", "fingerprint", *(part.result for part in tables.parts)]
-    better = "p.drivepipe_key IS NULL"
-    if reprocess is Reprocess.CHANGED:
-        better += " OR k.current > p.current"
     chosen = (
         f"SELECT k.drivepipe_key AS k FROM (SELECT drivepipe_key, {current} "
         f"FROM (SELECT {column_list(judged)}, {key} {of_kept}) a GROUP BY drivepipe_key) k "
         f"LEFT JOIN (SELECT drivepipe_key, {current} "
         f"FROM (SELECT {column_list(judged)}, {key} {published}) b GROUP BY drivepipe_key) p "
-        f"ON k.drivepipe_key = p.drivepipe_key WHERE {better}"
+        "ON k.drivepipe_key = p.drivepipe_key WHERE p.drivepipe_key IS NULL OR k.current > p.current"
     )
     return (
         f"{insert}SELECT {tables.output_names('o.')} "
@@ -183,6 +196,17 @@ def fill_earlier(
         f"UNION ALL SELECT {tables.output_names('r.')} FROM (SELECT {kept}, {key} {of_kept}) r "
         f"LEFT SEMI JOIN ({chosen}) d ON r.drivepipe_key = d.k"
     )
+
+
+def _completeness(tables: StageTables) -> str:
+    """How little a row lacks, whatever made it: 0 for nothing, else less."""
+    lacks = [f"`status` IN ({quote_text(Status.FAILED)}, {quote_text(Status.SKIPPED)})"]
+    lacks += [
+        f"{quote_name(part.result)} IS NULL OR `error_stage` = {quote_text(part.stage)}"
+        for part in tables.parts
+    ]
+    points = "".join(f" - CASE WHEN {each} THEN 1 ELSE 0 END" for each in lacks)
+    return f"CASE WHEN `status` = {quote_text(Status.FILTERED)} THEN 0 ELSE 0{points} END"
 
 
 def _worth(tables: StageTables, wanted: Fingerprint) -> str:

@@ -29,8 +29,8 @@ class WorkCounts:
     """By stage, how many of them lack its part."""
     published: Mapping[str, int] = field(default_factory=dict)
     """Rows that are published now, by whether their unit is still in the input, and by status."""
-    waves: int = 1
-    """How many jobs the work is spread over."""
+    last_wave: Mapping[str, int] = field(default_factory=dict)
+    """By what is done, the last job that does it, from 0."""
 
     @classmethod
     def read(
@@ -47,8 +47,17 @@ class WorkCounts:
             counts.get(Work.TODO, 0),
             {part.stage: n for part, n in zip(tables.parts, flags, strict=False)},
             published,
-            1 + max((last for _, (_, last, *_) in found), default=0),
+            {work: last for work, (_, last, *_) in found},
         )
+
+    @property
+    def waves(self) -> int:
+        """How many jobs the work is spread over."""
+        return 1 + max(self.last_wave.values(), default=0)
+
+    def has(self, work: Work, wave: int) -> bool:
+        """Whether a job has something of a kind to do."""
+        return wave <= self.last_wave.get(work, -1)
 
     @property
     def published_ok(self) -> int:

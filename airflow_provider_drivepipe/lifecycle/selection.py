@@ -170,9 +170,7 @@ def _status_values(tables: StageTables, attempt: str, fingerprint: str, options:
         "status": Status.FAILED,
         "error_stage": tables.stages[0],
         "error_type": Reason.PATH_OUTSIDE_ROOT,
-        "error_msg": (
-            f"{' or '.join(tables.image_columns)} is not below {' or '.join(tables.image_roots)}"
-        ),
+        "error_msg": (f"{' or '.join(tables.image_columns)} is not below {' or '.join(tables.image_roots)}"),
     }
     whens = []
     for name, (when_skipped, otherwise) in values.items():
@@ -475,8 +473,7 @@ def _fill_row_units(
     passing = f"{work} IN ({works})"
     flag_of = {column: part.flag for part in tables.parts for column in part.column_names}
     kept = ", ".join(
-        f"CASE WHEN {flag_of[c]} = 1 OR {passing} THEN NULL ELSE {quote_name(c)} END "
-        f"AS {quote_name(c)}"
+        f"CASE WHEN {flag_of[c]} = 1 OR {passing} THEN NULL ELSE {quote_name(c)} END AS {quote_name(c)}"
         for c in part_columns
     )
     flags = ", ".join(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from airflow_provider_drivepipe.contracts import Status
-from airflow_provider_drivepipe.lifecycle.tables import StageTables
+from airflow_provider_drivepipe.lifecycle.tables import WORK_COLUMN, StageTables, Work
 from airflow_provider_drivepipe.sql import joined_text, quote_name, quote_text
 
 _TIME_COLUMNS = {"frame_idx", "frame_time_ms"}
@@ -22,6 +22,17 @@ def count_spending(tables: StageTables) -> str:
     names = {c.name for c in tables.output_columns}
     stages = [part.stage for part in tables.parts if part.calls]
     return count_frames(quote_name(tables.working.staging), names, stages)
+
+
+def count_new(tables: StageTables) -> str:
+    """Return the query of :func:`count_spending` for rows of units that are done from the start."""
+    rows = (
+        f"(SELECT s.`status`, s.`error_stage` FROM (SELECT `status`, `error_stage`, "
+        f"{tables.unit_key_sql()} AS k FROM {quote_name(tables.working.staging)}) s "
+        f"LEFT SEMI JOIN (SELECT {tables.unit_key_sql()} AS k FROM {quote_name(tables.working.units)} "
+        f"WHERE {quote_name(WORK_COLUMN.name)} = {quote_text(Work.RUN)}) u ON s.k = u.k)"
+    )
+    return count_frames(rows, (), [part.stage for part in tables.parts if part.calls])
 
 
 def count_frames(rows: str, names: Collection[str], stages: Collection[str]) -> str:

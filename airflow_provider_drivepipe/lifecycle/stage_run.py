@@ -1,4 +1,4 @@
-"""One partition of one task, from the snapshot of its input to its report: the SQL of its life. No Airflow."""
+"""One partition of one task, from the snapshot of its input to its report: its life as SQL. No Airflow."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from airflow_provider_drivepipe.lifecycle.publishing import Shrinking, WorkCount
 from airflow_provider_drivepipe.lifecycle.tables import (
     WAVE_COLUMN,
     StageTables,
+    Work,
     WorkingTables,
     lay_out,
 )
@@ -128,10 +129,11 @@ class StageRun:
         self.partition = partition
         self.params = params
         self.stages = tuple(stages)
+        self.attached = attached
         self.resumes_all = resumes_all
         self.chosen = replace(chosen, reprocess=Reprocess.CHANGED) if resumes_all else chosen
         self.wanted: Fingerprint = fingerprint_of(stages, project)
-        self.tables = self._lay_out(working, attached)
+        self.tables = self._lay_out(working)
         if chosen.reprocess is Reprocess.ALL and self.budget is not None:
             raise ConfigurationError(
                 "reprocess: all makes all rows anew, and max_rows or max_calls would stop every such run at "
@@ -156,7 +158,7 @@ class StageRun:
             return None
         return unit.pictures(self.project, self.partition.path(), self.wanted.hashes)
 
-    def _lay_out(self, working: WorkingTables, attached: bool) -> StageTables:
+    def _lay_out(self, working: WorkingTables) -> StageTables:
         tables = lay_out(
             self.stages,
             self.task.source,
@@ -172,13 +174,13 @@ class StageRun:
             if self.task.image_root is not None:
                 places += (self.task.image_root.removeprefix("oss://").partition("/")[0],)
             tables = replace(tables, image_roots=tuple(f"oss://{place}/" for place in dict.fromkeys(places)))
-        return replace(tables, recalls=self._recalls(tables, attached))
+        return replace(tables, recalls=self._recalls(tables))
 
-    def _recalls(self, tables: StageTables, attached: bool) -> bool:
+    def _recalls(self, tables: StageTables) -> bool:
         """Whether rows that are kept beside the output count as published: the run that began decides."""
         if self.chosen.reprocess is Reprocess.ALL:
             return False
-        if attached:
+        if self.attached:
             return self.project.table_comment(tables.working.earlier) is not None
         return self.project.has_partition(tables.kept, tables.partition)
 
@@ -192,6 +194,7 @@ class StageRun:
                     f"table {table} is not partitioned by {', '.join(missing)} "
                     f"(its partition columns: {', '.join(partition_columns) or 'none'})"
                 )
+            self.task.source.check(table, [column.name for column in columns])
             of_source = columns
         return of_source if self.task.source.is_table else self.task.source.columns
 
@@ -212,6 +215,9 @@ class StageRun:
         self.project.execute_sql(selection.fill_units(tables, self.wanted, self.chosen, self.budget))
         if tables.expands and tables.parts:
             self.project.execute_sql(selection.fill_rows(tables, self.wanted, self.chosen, self.budget))
+        if self.chosen.reprocess is Reprocess.ALL and self.project.has_partition(tables.kept, self.partition):
+            have = self.project.table_columns(tables.kept)[0]
+            self.project.execute_sql(keeping.forget(tables, have))
         counts = self.counts()
         logger.info("partition %s: %s", self.partition.path(), counts.describe())
         self._check_shrink(counts, None)
@@ -241,14 +247,14 @@ class StageRun:
             missing = [f"{n} {kind}" for n, kind in want.items() if have.get(n) != kind]
             extra = [f"{n} {kind}" for n, kind in have.items() if want.get(n) != kind]
             said = [f"it lacks {', '.join(missing)}"] if missing else []
-            said += [f"it has {', '.join(extra)}, which the scenario does not write"] if extra else []
+            said += [f"it has {', '.join(extra)}, which this task does not write"] if extra else []
             raise ConfigurationError(
-                f"table {tables.output} does not fit this scenario: {'; '.join(said)}. "
+                f"table {tables.output} does not fit this task: {'; '.join(said)}. "
                 "Name another output table, or change the table"
             )
         if partition_columns != list(self.task.partition_columns):
             raise ConfigurationError(
-                f"table {tables.output} is partitioned by ({', '.join(partition_columns)}), this scenario "
+                f"table {tables.output} is partitioned by ({', '.join(partition_columns)}), this task "
                 f"writes partitions of ({', '.join(self.task.partition_columns)}). Name another output table"
             )
 
@@ -261,8 +267,8 @@ class StageRun:
         from airflow_provider_drivepipe.lifecycle.job_graph import job_rows
         from airflow_provider_drivepipe.stages.graph import graph_building
 
-        project, tables, budget = self.project, self.tables, self.budget
-        left = budget.rows_left(counts.todo, counts.needs) if budget is not None and counts.run else None
+        project, tables = self.project, self.tables
+        left = self._rows_left(counts, wave)
         with project.errors(), project.session_options(), graph_building(project.odps):
             rows = job_rows(project.odps, tables, self.stages, self._build(), counts, wave, left)
             return md.to_odps_table(
@@ -272,6 +278,16 @@ class StageRun:
                 overwrite=True,
                 index=False,
             )
+
+    def _rows_left(self, counts: WorkCounts, wave: int) -> int | None:
+        """Return how many new rows of a wave are within the budget, None without one."""
+        if self.budget is None or not counts.has(Work.RUN, wave):
+            return None
+        left = self.budget.rows_left(counts.todo, counts.needs)
+        if wave:
+            asked, _ = spent.read_spending(self.project.execute_sql(spent.count_new(self.tables))[0])
+            left = max(0, left - asked)
+        return left
 
     def _build(self) -> Build:
         behind: dict[str, list[str]] = {part.stage: [] for part in self.tables.parts}
@@ -314,8 +330,8 @@ class StageRun:
         for table, columns in wanted.items():
             if self.project.table_comment(table) is None:
                 return False
-            have = [c.name for c in self.project.table_columns(table)[0]]
-            if have != [c.name for c in columns]:
+            have = [(c.name, c.type) for c in self.project.table_columns(table)[0]]
+            if have != [(c.name, c.type) for c in columns]:
                 return False
         return True
 

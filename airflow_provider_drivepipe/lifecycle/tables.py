@@ -278,7 +278,7 @@ class StageTables:
 
     @property
     def renewed_columns(self) -> tuple[str, ...]:
-        """Columns of gathered units that no part reads: they are as in the input also where parts are kept."""
+        """Columns of gathered units that no part reads: as in the input also where parts are kept."""
         if self.source.is_table or self.expands:
             return ()
         decisive = {*self.unit_key, *self.layout.identity, *(c for part in self.parts for c in part.reads)}
@@ -394,12 +394,12 @@ def _row_layout(
         )
     travelling = tuple(c for c in columns if not (has_status and c.name in STATUS_NAMES))
     seen = list(dict.fromkeys([*(["image_url"] if "image_url" in names else []), *images]))
-    # Of a picture, the fingerprint says what made it. Texts count by themselves, for the parts that read them.
+    # Of a picture, the fingerprint says what made it. Texts count by themselves, for parts that read them.
     made_by = ["fingerprint"] if has_status and images and source.is_table else []
     return UnitLayout(
         unit_key=key,
         row_key=key,
-        identity=tuple([*seen, *made_by]) or key,
+        identity=(*seen, *made_by) or key,
         source_columns=travelling,
         columns=travelling,
         has_status=has_status,

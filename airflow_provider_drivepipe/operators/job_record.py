@@ -33,6 +33,9 @@ class JobRecord:
     :param working: owner part of the working tables' names, see ``WorkingTables``.
     :param wave: which job of the run it is, from 0.
     :param waves: how many there are.
+    :param rows: how many input rows all of them work on.
+    :param made_with: the run's fingerprint when it began.
+    :param deadline: when the try has waited too long, in seconds since the epoch.
     """
 
     session_id: str
@@ -42,6 +45,9 @@ class JobRecord:
     working: str
     wave: int = 0
     waves: int = 1
+    rows: int = 0
+    made_with: str = ""
+    deadline: float | None = None
     done: bool = False
 
     @property
@@ -50,13 +56,13 @@ class JobRecord:
         return Job(self.session_id, self.dag_id)
 
     def progress(self) -> str:
-        """Return which wave it is and how long the others may take, as the rest of a sentence."""
+        """Return which wave it is, of how many rows, and how long the rest may take, as the end of a line."""
         if self.waves == 1:
             return ""
-        text = f", wave {self.wave + 1} of {self.waves}"
+        text = f", wave {self.wave + 1} of {self.waves} ({self.rows} rows in all)"
         if self.wave:
             left = (time.time() - self.started) / self.wave * (self.waves - self.wave)
-            text += f"; about {max(1, round(left / 60))} minutes left"
+            text += f", about {max(1, round(left / 60))} min left"
         return text
 
 

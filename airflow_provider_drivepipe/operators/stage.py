@@ -20,7 +20,7 @@ from airflow_provider_drivepipe.exceptions import (
     TransientError,
     UnbalancedCountsError,
 )
-from airflow_provider_drivepipe.hooks.maxframe import JobState, MaxFrameHook
+from airflow_provider_drivepipe.hooks.maxframe import JobState, JobStatus, MaxFrameHook
 from airflow_provider_drivepipe.hooks.old_pictures import delete_folders, obsolete_folders
 from airflow_provider_drivepipe.hooks.partition_lock import (
     drop_tables,
@@ -110,6 +110,8 @@ class MaxFrameStageOperator(PartitionOperator):
         if bool(source_table) == (source is not None):
             raise ValueError(f"{type(self).__name__} reads either source_table or source")
         _check_order(stages)
+        if prompt is not None and sum(isinstance(stage, Generate) for stage in stages) != 1:
+            raise ValueError("prompt= is for tasks with one prompt; give stages their prompts instead")
         self.stages = tuple(stages)
         self.source_table = source_table
         self.source = source
@@ -159,6 +161,8 @@ class MaxFrameStageOperator(PartitionOperator):
         status = hook.status(record.job)
         self.log.info("job %s of try %d: %s", record.dag_id, record.try_number, status.state)
         if status.state is JobState.RUNNING:
+            record = replace(record, deadline=self._deadline())
+            store_record(context, record)
             self._take_partition(context, hook, run)
             return self._wait(context, hook, run, record)
         if status.state is JobState.SUCCEEDED:
@@ -204,7 +208,7 @@ class MaxFrameStageOperator(PartitionOperator):
         elif record is not None:
             hook.stop_session(record.session_id)
         # The next run of the partition keeps what waves have made that ended before this one.
-        ended = record.wave if record is not None else 0
+        ended = record.wave if record is not None else run.attached
         leave_partition(hook, run.tables.working, self._owner, drop=not ended)
 
     # Before the job.
@@ -229,6 +233,8 @@ class MaxFrameStageOperator(PartitionOperator):
         if chosen.reprocess is Reprocess.ALL and has_mark(context, RunMark.REPROCESSED):
             self.log.info("this run has recomputed everything already; only what is not ok is done again")
             chosen = replace(chosen, reprocess=Reprocess.CHANGED)
+        # Beyond a limit, published rows stay; whoever goes on with kept rows does not see them.
+        goes_on = chosen.limit is None and has_mark(context, RunMark.KEPT_WAVES)
         self._run = run = StageRun(
             hook,
             Task(
@@ -249,7 +255,7 @@ class MaxFrameStageOperator(PartitionOperator):
             chosen,
             tables,
             attached=working is not None,
-            resumes_all=chosen.reprocess is Reprocess.ALL and has_mark(context, RunMark.KEPT_WAVES),
+            resumes_all=chosen.reprocess is Reprocess.ALL and goes_on,
         )
         return run
 
@@ -260,9 +266,13 @@ class MaxFrameStageOperator(PartitionOperator):
         prompted = next(stage for stage in self.stages if isinstance(stage, Generate))
         return tuple(replace(s, prompt=self.prompt) if s is prompted else s for s in self.stages)
 
-    def _take_partition(self, context: Context, hook: MaxFrameHook, run: StageRun) -> None:
-        """Own the partition, or wait for it; take over what dead tasks left: sessions, work that ended."""
+    def _take_partition(self, context: Context, hook: MaxFrameHook, run: StageRun) -> bool:
+        """Own the partition, or wait for it; take over what dead tasks left: sessions, work that ended.
+
+        Returns whether there was such work.
+        """
         assert self._owner is not None
+        before, any_kept = load_record(context), False
         dead, left = take_partition(context, hook, run.tables.working, self._owner)
         if dead is not None:
             hook.stop_sessions(lambda tags: same_task(tags, dead))
@@ -270,16 +280,18 @@ class MaxFrameStageOperator(PartitionOperator):
             kept = run.keep_ended_waves(working, recalls=working.earlier in left)
             if kept:
                 self.log.info("kept the results of %d jobs of a try that ended early", kept)
-                set_mark(context, RunMark.KEPT_WAVES)
+                any_kept = True
+                if before is not None and before.working == working.owner:
+                    set_mark(context, RunMark.KEPT_WAVES)
         drop_tables(hook, left)
+        return any_kept
 
     def _start(self, context: Context, hook: MaxFrameHook, run: StageRun) -> dict[str, Any]:
         assert self._owner is not None
         owner = self._owner
         if self.later_models:
             hook.require_models(self.later_models)
-        self._take_partition(context, hook, run)
-        if has_mark(context, RunMark.KEPT_WAVES):
+        if self._take_partition(context, hook, run):
             run = self._resolve(context, hook)
         hook.stop_sessions(lambda tags: self._is_left_over(context, owner, tags))
         try:
@@ -312,12 +324,20 @@ class MaxFrameStageOperator(PartitionOperator):
         wave = before.wave + 1 if before else 0
         sink = run.sink(counts, wave)
         if before is None:
-            session_id, started = hook.open_session(self._owner), time.time()
+            record = JobRecord(
+                hook.open_session(self._owner),
+                "",
+                self._owner.try_number,
+                time.time(),
+                run.tables.working.owner,
+                waves=counts.waves,
+                rows=counts.run + counts.todo,
+                made_with=run.wanted.text(),
+                deadline=self._deadline(),
+            )
         else:
-            session_id, started = before.session_id, before.started
-        record = JobRecord(
-            session_id, "", self._owner.try_number, started, run.tables.working.owner, wave, counts.waves
-        )
+            record = replace(before, dag_id="", try_number=self._owner.try_number, wave=wave)
+        session_id = record.session_id
         self._record = record
         try:
             store_record(context, record)
@@ -333,15 +353,25 @@ class MaxFrameStageOperator(PartitionOperator):
 
     # While the job runs.
 
+    def _deadline(self) -> float | None:
+        """When a try that begins to wait now has waited too long."""
+        return time.time() + self.execution_timeout.total_seconds() if self.execution_timeout else None
+
     def _wait(self, context: Context, hook: MaxFrameHook, run: StageRun, record: JobRecord) -> dict[str, Any]:
+        """Wait for a job and go on behind it."""
+        status = self._poll(context, hook, run, record)
+        if status.state is not JobState.SUCCEEDED:
+            return self._fail(context, hook, run, record, status.state, status.error)
+        return self._next(context, hook, run, record)
+
+    def _poll(self, context: Context, hook: MaxFrameHook, run: StageRun, record: JobRecord) -> JobStatus:
+        """Return how a job has ended; a task that defers goes on in ``execute_complete`` instead."""
         self._record = record
         self.logview = hook.logview(record.job)
         context["ti"].xcom_push(key=LogViewLink().xcom_key, value=self.logview)
         self.log.info("LogView: %s", self.logview)
         assert self._owner is not None
         if self.deferrable:
-            timeout = self.execution_timeout
-            began = record.started if record.wave else time.time()
             self.defer(
                 trigger=MaxFrameJobTrigger(
                     conn_id=self.conn_id,
@@ -351,16 +381,16 @@ class MaxFrameStageOperator(PartitionOperator):
                     first_poll_delay=FIRST_POLL_DELAY,
                     poll_interval=self.poll_interval,
                     max_unreachable=self.max_unreachable,
-                    deadline=began + timeout.total_seconds() if timeout else None,
+                    deadline=record.deadline,
                     working=asdict(run.tables.working),
                     owner=asdict(self._owner),
                     has_ended_waves=record.wave > 0,
                 ),
                 method_name="execute_complete",
             )
-        return self._poll(context, hook, run, record)
+        return self._until_ended(hook, record)
 
-    def _poll(self, context: Context, hook: MaxFrameHook, run: StageRun, record: JobRecord) -> dict[str, Any]:
+    def _until_ended(self, hook: MaxFrameHook, record: JobRecord) -> JobStatus:
         last_answer = time.monotonic()
         while True:
             try:
@@ -373,23 +403,29 @@ class MaxFrameStageOperator(PartitionOperator):
                 self.log.warning("MaxFrame job %s: %s; watching on", record.dag_id, error)
             else:
                 last_answer = time.monotonic()
-                if status.state is JobState.SUCCEEDED:
-                    return self._next(context, hook, run, record)
                 if status.state is not JobState.RUNNING:
-                    return self._fail(context, hook, run, record, status.state, status.error)
-                self.log.info("MaxFrame job %s: %.0f %% done", record.dag_id, 100 * status.progress)
+                    return status
+                self.log.info(
+                    "MaxFrame job %s: %.0f %% done%s", record.dag_id, 100 * status.progress, record.progress()
+                )
             time.sleep(self.poll_interval)
 
     def _next(self, context: Context, hook: MaxFrameHook, run: StageRun, record: JobRecord) -> dict[str, Any]:
-        """Go on after a job that succeeded: with the next wave, or with the end."""
-        if record.wave + 1 >= record.waves:
-            return self._finish(context, hook, run, record)
-        try:
-            following = self._submit(context, hook, run, run.counts(), record)
-        except BaseException:
-            self._give_up(context, hook, run, record)
-            raise
-        return self._wait(context, hook, run, following)
+        """Go on after a job that succeeded: with the next waves, then with the end."""
+        while record.wave + 1 < record.waves:
+            if record.made_with != run.wanted.text():
+                self.log.info("the task has been edited since its first job; starting again with what is new")
+                self._give_up(context, hook, run, record)
+                return self._start(context, hook, self._resolve(context, hook))
+            try:
+                record = self._submit(context, hook, run, run.counts(), record)
+            except BaseException:
+                self._give_up(context, hook, run, record)
+                raise
+            status = self._poll(context, hook, run, record)
+            if status.state is not JobState.SUCCEEDED:
+                return self._fail(context, hook, run, record, status.state, status.error)
+        return self._finish(context, hook, run, record)
 
     # After the jobs.
 
@@ -411,12 +447,12 @@ class MaxFrameStageOperator(PartitionOperator):
     def _give_up(
         self, context: Context, hook: MaxFrameHook, run: StageRun, record: JobRecord | None, keep: bool = True
     ) -> None:
-        """Leave the partition; keep what waves have made that ended before the last one."""
+        """Leave the partition; keep what waves have made that ended."""
         assert self._owner is not None
         if record is not None:
             store_record(context, record, done=True)
             hook.stop_session(record.session_id)
-            if keep and record.wave and run.keep_ended_waves():
+            if keep and record.waves > 1 and run.keep_ended_waves():
                 set_mark(context, RunMark.KEPT_WAVES)
         leave_partition(hook, run.tables.working, self._owner)
 

@@ -63,8 +63,8 @@ class Prices(BaseModel):
 
     currency: str = Field(min_length=1, max_length=10, description="for example CNY")
     per_tokens: int = Field(1_000_000, ge=1, description="how many tokens the prices are for")
-    input: float | None = Field(None, ge=0, description="of tokens that the labelling model reads")
-    output: float | None = Field(None, ge=0, description="of tokens that the labelling model writes")
+    input: float | None = Field(None, ge=0, description="of tokens that models read")
+    output: float | None = Field(None, ge=0, description="of tokens that models write")
     embedding: float | None = Field(None, ge=0, description="of tokens that are embedded")
 
 

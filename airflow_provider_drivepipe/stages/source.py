@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Column, Reason, Status
@@ -89,6 +89,16 @@ class Source:
         if twice:
             raise ConfigurationError(f"gathered columns {', '.join(twice)} have the same name")
         return columns
+
+    def check(self, table: str, names: Collection[str]) -> None:
+        """Raise ConfigurationError when a gathered table, with columns ``names``, cannot be gathered."""
+        needed = () if self.is_table else (*self.key, *(column.name for column in STATUS_COLUMNS))
+        lacks = [name for name in needed if name not in names]
+        if lacks:
+            raise ConfigurationError(
+                f"table {table} lacks {', '.join(lacks)}, which gathering needs "
+                f"(its columns: {', '.join(names)})"
+            )
 
     def sql(self, partition_filter: str) -> str:
         """Return what follows ``FROM`` to read the units of a partition."""

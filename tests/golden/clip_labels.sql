@@ -2,7 +2,7 @@
 
 CREATE TABLE `clip_labels_labels__<partition>_lock` (`owner` STRING COMMENT 'see the table\'s comment') COMMENT
     '{"task": {"dag_id": "dag", "run_id": "run1", "task_id": "clip_labels", "map_index": -1, "try_number": 1}, "installation": "<airflow>", "process": null}'
-    LIFECYCLE 7
+    LIFECYCLE 1
 
 CREATE TABLE IF NOT EXISTS `clip_labels_labels` (`clip_id` STRING COMMENT 'identity of the clip, as the input has it', `keyframe_id` STRING
     COMMENT '16 hex digits over clip and file name, NULL for a failed clip', `frame_idx` BIGINT COMMENT
@@ -182,6 +182,55 @@ FROM (
   FROM `clip_labels_labels__<run>_rows`
   WHERE `drivepipe_work` = 'todo') t
 
+SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
+FROM (
+  SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
+      STRING), '')) AS row_key
+  FROM (
+    SELECT o.`clip_id`, o.`keyframe_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`clip_dir`, o.`start_ms`,
+        o.`end_ms`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`, o.`label_normalised`,
+        o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`,
+        o.`fingerprint`
+    FROM (
+      SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`,
+          `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`,
+          `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
+          CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key,
+          CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
+          STRING), '')) AS drivepipe_row_key
+      FROM `clip_labels_labels`
+      WHERE `ds`='20261120') o
+    LEFT SEMI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS k
+      FROM `clip_labels_labels__<run>_units`
+      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k
+    LEFT ANTI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx`
+          AS STRING), '')) AS k
+      FROM `clip_labels_labels__<run>_rows`) r ON o.drivepipe_row_key = r.k) c
+  UNION ALL
+  SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
+      STRING), '')) AS row_key
+  FROM (
+    SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
+        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
+        `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `clip_labels_labels__<run>_staging`) n
+  UNION ALL
+  SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
+      STRING), '')) AS row_key
+  FROM (
+    SELECT `clip_id`, CAST(NULL AS STRING) AS `keyframe_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
+        CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, `clip_dir`, `start_ms`, `end_ms`, CAST(NULL AS STRING) AS
+        `label_text`, CAST(NULL AS BOOLEAN) AS `label_json_valid`, CAST(NULL AS BIGINT) AS `label_input_token`, CAST(NULL AS BIGINT) AS
+        `label_output_token`, CAST(NULL AS BIGINT) AS `label_normalised`, CAST(NULL AS STRING) AS `image_embedding`, CAST(NULL AS BIGINT) AS
+        `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `clip_labels_labels__<run>_units`
+    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
+
 SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*)
 FROM (
   SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
@@ -231,55 +280,6 @@ FROM (
     FROM `clip_labels_labels__<run>_units`
     WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
 GROUP BY origin, `status`, `error_stage`, `error_type`, has, failed_alone
-
-SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
-FROM (
-  SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
-      STRING), '')) AS row_key
-  FROM (
-    SELECT o.`clip_id`, o.`keyframe_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`clip_dir`, o.`start_ms`,
-        o.`end_ms`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`, o.`label_normalised`,
-        o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`,
-        o.`fingerprint`
-    FROM (
-      SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`,
-          `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`,
-          `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
-          CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key,
-          CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
-          STRING), '')) AS drivepipe_row_key
-      FROM `clip_labels_labels`
-      WHERE `ds`='20261120') o
-    LEFT SEMI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS k
-      FROM `clip_labels_labels__<run>_units`
-      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k
-    LEFT ANTI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx`
-          AS STRING), '')) AS k
-      FROM `clip_labels_labels__<run>_rows`) r ON o.drivepipe_row_key = r.k) c
-  UNION ALL
-  SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
-      STRING), '')) AS row_key
-  FROM (
-    SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
-        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
-        `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `clip_labels_labels__<run>_staging`) n
-  UNION ALL
-  SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
-      STRING), '')) AS row_key
-  FROM (
-    SELECT `clip_id`, CAST(NULL AS STRING) AS `keyframe_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
-        CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, `clip_dir`, `start_ms`, `end_ms`, CAST(NULL AS STRING) AS
-        `label_text`, CAST(NULL AS BOOLEAN) AS `label_json_valid`, CAST(NULL AS BIGINT) AS `label_input_token`, CAST(NULL AS BIGINT) AS
-        `label_output_token`, CAST(NULL AS BIGINT) AS `label_normalised`, CAST(NULL AS STRING) AS `image_embedding`, CAST(NULL AS BIGINT) AS
-        `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `clip_labels_labels__<run>_units`
-    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
 
 INSERT OVERWRITE TABLE `clip_labels_labels` PARTITION (`ds`='20261120')
 SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
@@ -357,8 +357,8 @@ SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(dr
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `clip_labels_labels__<run>_units` GROUP BY … -- as above
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
 SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_normalised`)  … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 INSERT OVERWRITE TABLE `clip_labels_labels` PARTITION (`ds`='20261120') SELECT `clip_id`, `keyframe_id`, `frame_idx`, `f … -- as above
 DROP TABLE IF EXISTS `clip_labels_labels__<run>_units`
 DROP TABLE IF EXISTS `clip_labels_labels__<run>_rows`
@@ -380,8 +380,8 @@ SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `c
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELS … -- as above
 SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_normalised`)  … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 INSERT OVERWRITE TABLE `clip_labels_labels` PARTITION (`ds`='20261120') SELECT `clip_id`, `keyframe_id`, `frame_idx`, `f … -- as above
 SELECT SUM(asked), SUM(n), SUM(CASE WHEN last_idx > first_idx THEN n ELSE 0 END), SUM(CASE WHEN last_idx > first_idx THE … -- as above
 
@@ -410,8 +410,8 @@ SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `c
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELS … -- as above
 SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_normalised`)  … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 
 CREATE TABLE IF NOT EXISTS `clip_labels_labels__kept` (`clip_id` STRING, `keyframe_id` STRING, `frame_idx` BIGINT, `frame_time_ms` BIGINT,
     `image_id` STRING, `image_url` STRING, `clip_dir` STRING, `start_ms` BIGINT, `end_ms` BIGINT, `label_text` STRING, `label_json_valid`
@@ -672,6 +672,55 @@ SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(dr
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELS … -- as above
 SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_normalised`)  … -- as above
 
+SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
+FROM (
+  SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
+      STRING), '')) AS row_key
+  FROM (
+    SELECT o.`clip_id`, o.`keyframe_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`clip_dir`, o.`start_ms`,
+        o.`end_ms`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`, o.`label_normalised`,
+        o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`,
+        o.`fingerprint`
+    FROM (
+      SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`,
+          `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`,
+          `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
+          CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key,
+          CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
+          STRING), '')) AS drivepipe_row_key
+      FROM `clip_labels_labels__<run>_earlier`
+      WHERE 1 = 1) o
+    LEFT SEMI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS k
+      FROM `clip_labels_labels__<run>_units`
+      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k
+    LEFT ANTI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx`
+          AS STRING), '')) AS k
+      FROM `clip_labels_labels__<run>_rows`) r ON o.drivepipe_row_key = r.k) c
+  UNION ALL
+  SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
+      STRING), '')) AS row_key
+  FROM (
+    SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
+        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
+        `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `clip_labels_labels__<run>_staging`) n
+  UNION ALL
+  SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
+      STRING), '')) AS row_key
+  FROM (
+    SELECT `clip_id`, CAST(NULL AS STRING) AS `keyframe_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
+        CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, `clip_dir`, `start_ms`, `end_ms`, CAST(NULL AS STRING) AS
+        `label_text`, CAST(NULL AS BOOLEAN) AS `label_json_valid`, CAST(NULL AS BIGINT) AS `label_input_token`, CAST(NULL AS BIGINT) AS
+        `label_output_token`, CAST(NULL AS BIGINT) AS `label_normalised`, CAST(NULL AS STRING) AS `image_embedding`, CAST(NULL AS BIGINT) AS
+        `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `clip_labels_labels__<run>_units`
+    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
+
 SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*)
 FROM (
   SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
@@ -721,55 +770,6 @@ FROM (
     FROM `clip_labels_labels__<run>_units`
     WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
 GROUP BY origin, `status`, `error_stage`, `error_type`, has, failed_alone
-
-SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
-FROM (
-  SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
-      STRING), '')) AS row_key
-  FROM (
-    SELECT o.`clip_id`, o.`keyframe_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`clip_dir`, o.`start_ms`,
-        o.`end_ms`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`, o.`label_normalised`,
-        o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`,
-        o.`fingerprint`
-    FROM (
-      SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`,
-          `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`,
-          `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
-          CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key,
-          CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
-          STRING), '')) AS drivepipe_row_key
-      FROM `clip_labels_labels__<run>_earlier`
-      WHERE 1 = 1) o
-    LEFT SEMI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS k
-      FROM `clip_labels_labels__<run>_units`
-      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k
-    LEFT ANTI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx`
-          AS STRING), '')) AS k
-      FROM `clip_labels_labels__<run>_rows`) r ON o.drivepipe_row_key = r.k) c
-  UNION ALL
-  SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
-      STRING), '')) AS row_key
-  FROM (
-    SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
-        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
-        `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `clip_labels_labels__<run>_staging`) n
-  UNION ALL
-  SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
-      STRING), '')) AS row_key
-  FROM (
-    SELECT `clip_id`, CAST(NULL AS STRING) AS `keyframe_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
-        CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, `clip_dir`, `start_ms`, `end_ms`, CAST(NULL AS STRING) AS
-        `label_text`, CAST(NULL AS BOOLEAN) AS `label_json_valid`, CAST(NULL AS BIGINT) AS `label_input_token`, CAST(NULL AS BIGINT) AS
-        `label_output_token`, CAST(NULL AS BIGINT) AS `label_normalised`, CAST(NULL AS STRING) AS `image_embedding`, CAST(NULL AS BIGINT) AS
-        `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `clip_labels_labels__<run>_units`
-    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
 
 INSERT OVERWRITE TABLE `clip_labels_labels` PARTITION (`ds`='20261120')
 SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,

@@ -2,7 +2,7 @@
 
 CREATE TABLE `driving_demo_manifest__<partition>_lock` (`owner` STRING COMMENT 'see the table\'s comment') COMMENT
     '{"task": {"dag_id": "dag", "run_id": "run1", "task_id": "manifest", "map_index": -1, "try_number": 1}, "installation": "<airflow>", "process": null}'
-    LIFECYCLE 7
+    LIFECYCLE 1
 
 CREATE TABLE `driving_demo_manifest__<run>_staging` (`video_path` STRING COMMENT 'full OSS URI of the video', `size_bytes` BIGINT COMMENT
     'object size in bytes', `last_modified` STRING COMMENT 'UTC, YYYY-MM-DD HH:MM:SS', `etag` STRING COMMENT 'entity tag of the object',
@@ -35,7 +35,7 @@ DROP TABLE IF EXISTS `driving_demo_manifest__<partition>_lock`
 
 CREATE TABLE `driving_demo_labels__<partition>_lock` (`owner` STRING) COMMENT
     '{"task": {"dag_id": "dag", "run_id": "run1", "task_id": "video_labels", "map_index": -1, "try_number": 1}, "installation": "<airflow>", "process": null}'
-    LIFECYCLE 7
+    LIFECYCLE 1
 
 CREATE TABLE IF NOT EXISTS `driving_demo_labels` (`video_path` STRING, `video_id` STRING COMMENT
     'first 16 hex digits of SHA-256 over the object key', `frame_idx` BIGINT COMMENT
@@ -215,6 +215,52 @@ FROM (
   FROM `driving_demo_labels__<run>_rows`
   WHERE `drivepipe_work` = 'todo') t
 
+SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
+FROM (
+  SELECT COALESCE(CAST(`video_path` AS STRING), '') AS unit_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
+      COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
+  FROM (
+    SELECT o.`video_path`, o.`video_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`width`, o.`height`,
+        o.`size_bytes`, o.`last_modified`, o.`etag`, o.`crc64`, o.`storage_class`, o.`label_text`, o.`label_json_valid`,
+        o.`label_input_token`, o.`label_output_token`, o.`label_normalised`, o.`image_embedding`, o.`image_embedding_total_token`,
+        o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`, o.`fingerprint`
+    FROM (
+      SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `size_bytes`,
+          `last_modified`, `etag`, `crc64`, `storage_class`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
+          `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`,
+          `attempt`, `fingerprint`, COALESCE(CAST(`video_path` AS STRING), '') AS drivepipe_key, CONCAT(COALESCE(CAST(`video_path` AS
+          STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS drivepipe_row_key
+      FROM `driving_demo_labels`
+      WHERE `ds`='20261120') o
+    LEFT SEMI JOIN (
+      SELECT COALESCE(CAST(`video_path` AS STRING), '') AS k
+      FROM `driving_demo_labels__<run>_units`
+      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k
+    LEFT ANTI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS k
+      FROM `driving_demo_labels__<run>_rows`) r ON o.drivepipe_row_key = r.k) c
+  UNION ALL
+  SELECT COALESCE(CAST(`video_path` AS STRING), '') AS unit_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
+      COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
+  FROM (
+    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `size_bytes`,
+        `last_modified`, `etag`, `crc64`, `storage_class`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
+        `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`,
+        `fingerprint`
+    FROM `driving_demo_labels__<run>_staging`) n
+  UNION ALL
+  SELECT COALESCE(CAST(`video_path` AS STRING), '') AS unit_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
+      COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
+  FROM (
+    SELECT `video_path`, CAST(NULL AS STRING) AS `video_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
+        CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, CAST(NULL AS BIGINT) AS `width`, CAST(NULL AS BIGINT) AS
+        `height`, `size_bytes`, `last_modified`, `etag`, `crc64`, `storage_class`, CAST(NULL AS STRING) AS `label_text`, CAST(NULL AS
+        BOOLEAN) AS `label_json_valid`, CAST(NULL AS BIGINT) AS `label_input_token`, CAST(NULL AS BIGINT) AS `label_output_token`, CAST(NULL
+        AS BIGINT) AS `label_normalised`, CAST(NULL AS STRING) AS `image_embedding`, CAST(NULL AS BIGINT) AS `image_embedding_total_token`,
+        `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `driving_demo_labels__<run>_units`
+    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
+
 SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*)
 FROM (
   SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
@@ -264,52 +310,6 @@ FROM (
     FROM `driving_demo_labels__<run>_units`
     WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
 GROUP BY origin, `status`, `error_stage`, `error_type`, has, failed_alone
-
-SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
-FROM (
-  SELECT COALESCE(CAST(`video_path` AS STRING), '') AS unit_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
-      COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
-  FROM (
-    SELECT o.`video_path`, o.`video_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`width`, o.`height`,
-        o.`size_bytes`, o.`last_modified`, o.`etag`, o.`crc64`, o.`storage_class`, o.`label_text`, o.`label_json_valid`,
-        o.`label_input_token`, o.`label_output_token`, o.`label_normalised`, o.`image_embedding`, o.`image_embedding_total_token`,
-        o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`, o.`fingerprint`
-    FROM (
-      SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `size_bytes`,
-          `last_modified`, `etag`, `crc64`, `storage_class`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
-          `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`,
-          `attempt`, `fingerprint`, COALESCE(CAST(`video_path` AS STRING), '') AS drivepipe_key, CONCAT(COALESCE(CAST(`video_path` AS
-          STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS drivepipe_row_key
-      FROM `driving_demo_labels`
-      WHERE `ds`='20261120') o
-    LEFT SEMI JOIN (
-      SELECT COALESCE(CAST(`video_path` AS STRING), '') AS k
-      FROM `driving_demo_labels__<run>_units`
-      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k
-    LEFT ANTI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS k
-      FROM `driving_demo_labels__<run>_rows`) r ON o.drivepipe_row_key = r.k) c
-  UNION ALL
-  SELECT COALESCE(CAST(`video_path` AS STRING), '') AS unit_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
-      COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
-  FROM (
-    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `size_bytes`,
-        `last_modified`, `etag`, `crc64`, `storage_class`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
-        `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`,
-        `fingerprint`
-    FROM `driving_demo_labels__<run>_staging`) n
-  UNION ALL
-  SELECT COALESCE(CAST(`video_path` AS STRING), '') AS unit_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
-      COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
-  FROM (
-    SELECT `video_path`, CAST(NULL AS STRING) AS `video_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
-        CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, CAST(NULL AS BIGINT) AS `width`, CAST(NULL AS BIGINT) AS
-        `height`, `size_bytes`, `last_modified`, `etag`, `crc64`, `storage_class`, CAST(NULL AS STRING) AS `label_text`, CAST(NULL AS
-        BOOLEAN) AS `label_json_valid`, CAST(NULL AS BIGINT) AS `label_input_token`, CAST(NULL AS BIGINT) AS `label_output_token`, CAST(NULL
-        AS BIGINT) AS `label_normalised`, CAST(NULL AS STRING) AS `image_embedding`, CAST(NULL AS BIGINT) AS `image_embedding_total_token`,
-        `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `driving_demo_labels__<run>_units`
-    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
 
 INSERT OVERWRITE TABLE `driving_demo_labels` PARTITION (`ds`='20261120')
 SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `size_bytes`, `last_modified`,
@@ -390,8 +390,8 @@ SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(dr
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `driving_demo_labels__<run>_units` GROUP B … -- as above
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
 SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_normalised`)  … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT COALESCE(CAST(`video_path` AS STRING), ' … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 INSERT OVERWRITE TABLE `driving_demo_labels` PARTITION (`ds`='20261120') SELECT `video_path`, `video_id`, `frame_idx`, ` … -- as above
 DROP TABLE IF EXISTS `driving_demo_labels__<run>_units`
 DROP TABLE IF EXISTS `driving_demo_labels__<run>_rows`
@@ -416,8 +416,8 @@ SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `d
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELS … -- as above
 SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_normalised`)  … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT COALESCE(CAST(`video_path` AS STRING), ' … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 INSERT OVERWRITE TABLE `driving_demo_labels` PARTITION (`ds`='20261120') SELECT `video_path`, `video_id`, `frame_idx`, ` … -- as above
 SELECT SUM(asked), SUM(n), SUM(CASE WHEN last_idx > first_idx THEN n ELSE 0 END), SUM(CASE WHEN last_idx > first_idx THE … -- as above
 

@@ -2,7 +2,7 @@
 
 CREATE TABLE `driving_split_video_frame_extraction__<partition>_lock` (`owner` STRING COMMENT 'see the table\'s comment') COMMENT
     '{"task": {"dag_id": "dag", "run_id": "run1", "task_id": "frames", "map_index": -1, "try_number": 1}, "installation": "<airflow>", "process": null}'
-    LIFECYCLE 7
+    LIFECYCLE 1
 
 CREATE TABLE IF NOT EXISTS `driving_split_video_frame_extraction` (`video_path` STRING COMMENT 'full OSS URI of the video', `video_id`
     STRING COMMENT 'first 16 hex digits of SHA-256 over the object key', `frame_idx` BIGINT COMMENT
@@ -99,6 +99,40 @@ LEFT JOIN (
     SELECT 1 AS one) n
   WHERE one = 0) r ON t.row_key = r.k
 
+SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
+FROM (
+  SELECT COALESCE(CAST(`video_path` AS STRING), '') AS unit_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
+      COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
+  FROM (
+    SELECT o.`video_path`, o.`video_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`width`, o.`height`, o.`etag`,
+        o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`, o.`fingerprint`
+    FROM (
+      SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status`,
+          `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`, COALESCE(CAST(`video_path` AS STRING), '') AS drivepipe_key,
+          CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS drivepipe_row_key
+      FROM `driving_split_video_frame_extraction`
+      WHERE `ds`='20261120') o
+    LEFT SEMI JOIN (
+      SELECT COALESCE(CAST(`video_path` AS STRING), '') AS k
+      FROM `driving_split_video_frame_extraction__<run>_units`
+      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k) c
+  UNION ALL
+  SELECT COALESCE(CAST(`video_path` AS STRING), '') AS unit_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
+      COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
+  FROM (
+    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status`,
+        `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `driving_split_video_frame_extraction__<run>_staging`) n
+  UNION ALL
+  SELECT COALESCE(CAST(`video_path` AS STRING), '') AS unit_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
+      COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
+  FROM (
+    SELECT `video_path`, CAST(NULL AS STRING) AS `video_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
+        CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, CAST(NULL AS BIGINT) AS `width`, CAST(NULL AS BIGINT) AS
+        `height`, `etag`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `driving_split_video_frame_extraction__<run>_units`
+    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
+
 SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*)
 FROM (
   SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, '' AS has, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND
@@ -133,40 +167,6 @@ FROM (
     FROM `driving_split_video_frame_extraction__<run>_units`
     WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
 GROUP BY origin, `status`, `error_stage`, `error_type`, has, failed_alone
-
-SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
-FROM (
-  SELECT COALESCE(CAST(`video_path` AS STRING), '') AS unit_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
-      COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
-  FROM (
-    SELECT o.`video_path`, o.`video_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`width`, o.`height`, o.`etag`,
-        o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`, o.`fingerprint`
-    FROM (
-      SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status`,
-          `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`, COALESCE(CAST(`video_path` AS STRING), '') AS drivepipe_key,
-          CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS drivepipe_row_key
-      FROM `driving_split_video_frame_extraction`
-      WHERE `ds`='20261120') o
-    LEFT SEMI JOIN (
-      SELECT COALESCE(CAST(`video_path` AS STRING), '') AS k
-      FROM `driving_split_video_frame_extraction__<run>_units`
-      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k) c
-  UNION ALL
-  SELECT COALESCE(CAST(`video_path` AS STRING), '') AS unit_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
-      COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
-  FROM (
-    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status`,
-        `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `driving_split_video_frame_extraction__<run>_staging`) n
-  UNION ALL
-  SELECT COALESCE(CAST(`video_path` AS STRING), '') AS unit_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
-      COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
-  FROM (
-    SELECT `video_path`, CAST(NULL AS STRING) AS `video_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
-        CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, CAST(NULL AS BIGINT) AS `width`, CAST(NULL AS BIGINT) AS
-        `height`, `etag`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `driving_split_video_frame_extraction__<run>_units`
-    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
 
 INSERT OVERWRITE TABLE `driving_split_video_frame_extraction` PARTITION (`ds`='20261120')
 SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status`, `error_stage`,
@@ -211,7 +211,7 @@ DROP TABLE IF EXISTS `driving_split_video_frame_extraction__<partition>_lock`
 
 CREATE TABLE `driving_split_labels__<partition>_lock` (`owner` STRING) COMMENT
     '{"task": {"dag_id": "dag", "run_id": "run1", "task_id": "labels", "map_index": -1, "try_number": 1}, "installation": "<airflow>", "process": null}'
-    LIFECYCLE 7
+    LIFECYCLE 1
 
 CREATE TABLE IF NOT EXISTS `driving_split_labels` (`video_path` STRING, `video_id` STRING, `frame_idx` BIGINT, `frame_time_ms` BIGINT,
     `image_id` STRING, `image_url` STRING, `width` BIGINT, `height` BIGINT, `etag` STRING, `label_text` STRING COMMENT
@@ -387,6 +387,46 @@ FROM (
   FROM `driving_split_labels__<run>_units`
   WHERE `drivepipe_work` = 'todo') t
 
+SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
+FROM (
+  SELECT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
+  FROM (
+    SELECT o.`video_path`, o.`video_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`width`, o.`height`, o.`etag`,
+        o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`, o.`label_normalised`, o.`image_embedding`,
+        o.`image_embedding_total_token`, o.`label_embedding`, o.`label_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`,
+        o.`error_msg`, o.`attempt`, o.`fingerprint`
+    FROM (
+      SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `label_text`,
+          `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`,
+          `image_embedding_total_token`, `label_embedding`, `label_embedding_total_token`, `status`, `error_stage`, `error_type`,
+          `error_msg`, `attempt`, `fingerprint`, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
+          STRING), '')) AS drivepipe_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), ''))
+          AS drivepipe_row_key
+      FROM `driving_split_labels`
+      WHERE `ds`='20261120') o
+    LEFT SEMI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS k
+      FROM `driving_split_labels__<run>_units`
+      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k) c
+  UNION ALL
+  SELECT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
+  FROM (
+    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `label_text`,
+        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
+        `label_embedding`, `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `driving_split_labels__<run>_staging`) n
+  UNION ALL
+  SELECT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
+  FROM (
+    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `label_text`,
+        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
+        `label_embedding`, `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `driving_split_labels__<run>_units`
+    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
+
 SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*)
 FROM (
   SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
@@ -430,46 +470,6 @@ FROM (
     FROM `driving_split_labels__<run>_units`
     WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
 GROUP BY origin, `status`, `error_stage`, `error_type`, has, failed_alone
-
-SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
-FROM (
-  SELECT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
-  FROM (
-    SELECT o.`video_path`, o.`video_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`width`, o.`height`, o.`etag`,
-        o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`, o.`label_normalised`, o.`image_embedding`,
-        o.`image_embedding_total_token`, o.`label_embedding`, o.`label_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`,
-        o.`error_msg`, o.`attempt`, o.`fingerprint`
-    FROM (
-      SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `label_text`,
-          `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`,
-          `image_embedding_total_token`, `label_embedding`, `label_embedding_total_token`, `status`, `error_stage`, `error_type`,
-          `error_msg`, `attempt`, `fingerprint`, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
-          STRING), '')) AS drivepipe_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), ''))
-          AS drivepipe_row_key
-      FROM `driving_split_labels`
-      WHERE `ds`='20261120') o
-    LEFT SEMI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS k
-      FROM `driving_split_labels__<run>_units`
-      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k) c
-  UNION ALL
-  SELECT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
-  FROM (
-    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `label_text`,
-        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
-        `label_embedding`, `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `driving_split_labels__<run>_staging`) n
-  UNION ALL
-  SELECT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
-  FROM (
-    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `label_text`,
-        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
-        `label_embedding`, `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `driving_split_labels__<run>_units`
-    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
 
 INSERT OVERWRITE TABLE `driving_split_labels` PARTITION (`ds`='20261120')
 SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `label_text`,
@@ -536,8 +536,8 @@ CREATE TABLE `driving_split_video_frame_extraction__<run>_staging` (`video_path`
 INSERT INTO TABLE `driving_split_video_frame_extraction__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`) SEL … -- as above
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `driving_split_video_frame_extraction__<ru … -- as above
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `driving_split_video_frame_extraction__<ru … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT COALESCE(CAST(`video_path` AS STRING), ' … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 INSERT OVERWRITE TABLE `driving_split_video_frame_extraction` PARTITION (`ds`='20261120') SELECT `video_path`, `video_id … -- as above
 DROP TABLE IF EXISTS `driving_split_video_frame_extraction__<run>_units`
 DROP TABLE IF EXISTS `driving_split_video_frame_extraction__<run>_rows`
@@ -554,8 +554,8 @@ INSERT INTO TABLE `driving_split_labels__<run>_units` PARTITION (`drivepipe_work
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
 SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_embedding_tot … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT CONCAT(COALESCE(CAST(`video_path` AS STR … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 INSERT OVERWRITE TABLE `driving_split_labels` PARTITION (`ds`='20261120') SELECT `video_path`, `video_id`, `frame_idx`,  … -- as above
 DROP TABLE IF EXISTS `driving_split_labels__<run>_units`
 DROP TABLE IF EXISTS `driving_split_labels__<run>_rows`
@@ -572,8 +572,8 @@ INSERT INTO TABLE `driving_split_video_frame_extraction__<run>_units` PARTITION 
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `driving_split_video_frame_extraction__<ru … -- as above
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `driving_split_video_frame_extraction__<ru … -- as above
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELS … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT COALESCE(CAST(`video_path` AS STRING), ' … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 INSERT OVERWRITE TABLE `driving_split_video_frame_extraction` PARTITION (`ds`='20261120') SELECT `video_path`, `video_id … -- as above
 
 SELECT `video_path`, `frame_idx`, `error_stage`, `error_type`, `error_msg`

@@ -2,7 +2,7 @@
 
 CREATE TABLE `frames_only_frames__<partition>_lock` (`owner` STRING COMMENT 'see the table\'s comment') COMMENT
     '{"task": {"dag_id": "dag", "run_id": "run1", "task_id": "frames", "map_index": -1, "try_number": 1}, "installation": "<airflow>", "process": null}'
-    LIFECYCLE 7
+    LIFECYCLE 1
 
 CREATE TABLE IF NOT EXISTS `frames_only_frames` (`video_path` STRING COMMENT 'full OSS URI of the video', `video_id` STRING COMMENT
     'first 16 hex digits of SHA-256 over the object key', `frame_idx` BIGINT COMMENT
@@ -98,6 +98,40 @@ LEFT JOIN (
     SELECT 1 AS one) n
   WHERE one = 0) r ON t.row_key = r.k
 
+SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
+FROM (
+  SELECT COALESCE(CAST(`video_path` AS STRING), '') AS unit_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
+      COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
+  FROM (
+    SELECT o.`video_path`, o.`video_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`width`, o.`height`, o.`etag`,
+        o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`, o.`fingerprint`
+    FROM (
+      SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status`,
+          `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`, COALESCE(CAST(`video_path` AS STRING), '') AS drivepipe_key,
+          CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS drivepipe_row_key
+      FROM `frames_only_frames`
+      WHERE `ds`='20261120') o
+    LEFT SEMI JOIN (
+      SELECT COALESCE(CAST(`video_path` AS STRING), '') AS k
+      FROM `frames_only_frames__<run>_units`
+      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k) c
+  UNION ALL
+  SELECT COALESCE(CAST(`video_path` AS STRING), '') AS unit_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
+      COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
+  FROM (
+    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status`,
+        `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `frames_only_frames__<run>_staging`) n
+  UNION ALL
+  SELECT COALESCE(CAST(`video_path` AS STRING), '') AS unit_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
+      COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
+  FROM (
+    SELECT `video_path`, CAST(NULL AS STRING) AS `video_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
+        CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, CAST(NULL AS BIGINT) AS `width`, CAST(NULL AS BIGINT) AS
+        `height`, `etag`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `frames_only_frames__<run>_units`
+    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
+
 SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*)
 FROM (
   SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, '' AS has, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND
@@ -132,40 +166,6 @@ FROM (
     FROM `frames_only_frames__<run>_units`
     WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
 GROUP BY origin, `status`, `error_stage`, `error_type`, has, failed_alone
-
-SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
-FROM (
-  SELECT COALESCE(CAST(`video_path` AS STRING), '') AS unit_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
-      COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
-  FROM (
-    SELECT o.`video_path`, o.`video_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`width`, o.`height`, o.`etag`,
-        o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`, o.`fingerprint`
-    FROM (
-      SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status`,
-          `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`, COALESCE(CAST(`video_path` AS STRING), '') AS drivepipe_key,
-          CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS drivepipe_row_key
-      FROM `frames_only_frames`
-      WHERE `ds`='20261120') o
-    LEFT SEMI JOIN (
-      SELECT COALESCE(CAST(`video_path` AS STRING), '') AS k
-      FROM `frames_only_frames__<run>_units`
-      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k) c
-  UNION ALL
-  SELECT COALESCE(CAST(`video_path` AS STRING), '') AS unit_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
-      COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
-  FROM (
-    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status`,
-        `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `frames_only_frames__<run>_staging`) n
-  UNION ALL
-  SELECT COALESCE(CAST(`video_path` AS STRING), '') AS unit_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
-      COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
-  FROM (
-    SELECT `video_path`, CAST(NULL AS STRING) AS `video_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
-        CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, CAST(NULL AS BIGINT) AS `width`, CAST(NULL AS BIGINT) AS
-        `height`, `etag`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `frames_only_frames__<run>_units`
-    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
 
 INSERT OVERWRITE TABLE `frames_only_frames` PARTITION (`ds`='20261120')
 SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status`, `error_stage`,
@@ -214,8 +214,8 @@ CREATE TABLE `frames_only_frames__<run>_staging` (`video_path` STRING COMMENT 'f
 INSERT INTO TABLE `frames_only_frames__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `video_path`,  … -- as above
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `frames_only_frames__<run>_units` GROUP BY … -- as above
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `frames_only_frames__<run>_units` GROUP BY … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT COALESCE(CAST(`video_path` AS STRING), ' … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 INSERT OVERWRITE TABLE `frames_only_frames` PARTITION (`ds`='20261120') SELECT `video_path`, `video_id`, `frame_idx`, `f … -- as above
 DROP TABLE IF EXISTS `frames_only_frames__<run>_units`
 DROP TABLE IF EXISTS `frames_only_frames__<run>_rows`
@@ -272,8 +272,8 @@ FROM (
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `frames_only_frames__<run>_units` GROUP BY … -- as above
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `frames_only_frames__<run>_units` GROUP BY … -- as above
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELS … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT COALESCE(CAST(`video_path` AS STRING), ' … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 INSERT OVERWRITE TABLE `frames_only_frames` PARTITION (`ds`='20261120') SELECT `video_path`, `video_id`, `frame_idx`, `f … -- as above
 
 SELECT `video_path`, `frame_idx`, `error_stage`, `error_type`, `error_msg`

@@ -2,7 +2,7 @@
 
 CREATE TABLE `image_features_features__<partition>_lock` (`owner` STRING COMMENT 'see the table\'s comment') COMMENT
     '{"task": {"dag_id": "dag", "run_id": "run1", "task_id": "image_labels", "map_index": -1, "try_number": 1}, "installation": "<airflow>", "process": null}'
-    LIFECYCLE 7
+    LIFECYCLE 1
 
 CREATE TABLE IF NOT EXISTS `image_features_features` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `width` BIGINT COMMENT
     'width of the upright image in pixels, before it was resized', `height` BIGINT COMMENT
@@ -160,6 +160,46 @@ FROM (
   FROM `image_features_features__<run>_rows`
   WHERE `drivepipe_work` = 'todo') t
 
+SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
+FROM (
+  SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS row_key
+  FROM (
+    SELECT o.`image_id`, o.`image_url`, o.`camera`, o.`width`, o.`height`, o.`format`, o.`mode`, o.`size_bytes`, o.`sha256`, o.`phash`,
+        o.`prepared_url`, o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`,
+        o.`attempt`, o.`fingerprint`
+    FROM (
+      SELECT `image_id`, `image_url`, `camera`, `width`, `height`, `format`, `mode`, `size_bytes`, `sha256`, `phash`, `prepared_url`,
+          `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
+          CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS drivepipe_key,
+          CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS drivepipe_row_key
+      FROM `image_features_features`
+      WHERE `ds`='20261120') o
+    LEFT SEMI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS k
+      FROM `image_features_features__<run>_units`
+      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k
+    LEFT ANTI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS k
+      FROM `image_features_features__<run>_rows`) r ON o.drivepipe_row_key = r.k) c
+  UNION ALL
+  SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS row_key
+  FROM (
+    SELECT `image_id`, `image_url`, `camera`, `width`, `height`, `format`, `mode`, `size_bytes`, `sha256`, `phash`, `prepared_url`,
+        `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `image_features_features__<run>_staging`) n
+  UNION ALL
+  SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS row_key
+  FROM (
+    SELECT `image_id`, `image_url`, `camera`, CAST(NULL AS BIGINT) AS `width`, CAST(NULL AS BIGINT) AS `height`, CAST(NULL AS STRING) AS
+        `format`, CAST(NULL AS STRING) AS `mode`, CAST(NULL AS BIGINT) AS `size_bytes`, CAST(NULL AS STRING) AS `sha256`, CAST(NULL AS
+        STRING) AS `phash`, CAST(NULL AS STRING) AS `prepared_url`, CAST(NULL AS STRING) AS `image_embedding`, CAST(NULL AS BIGINT) AS
+        `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `image_features_features__<run>_units`
+    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
+
 SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*)
 FROM (
   SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `image_embedding` IS NULL THEN '0' ELSE '1' END, '')
@@ -200,46 +240,6 @@ FROM (
     FROM `image_features_features__<run>_units`
     WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
 GROUP BY origin, `status`, `error_stage`, `error_type`, has, failed_alone
-
-SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
-FROM (
-  SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS row_key
-  FROM (
-    SELECT o.`image_id`, o.`image_url`, o.`camera`, o.`width`, o.`height`, o.`format`, o.`mode`, o.`size_bytes`, o.`sha256`, o.`phash`,
-        o.`prepared_url`, o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`,
-        o.`attempt`, o.`fingerprint`
-    FROM (
-      SELECT `image_id`, `image_url`, `camera`, `width`, `height`, `format`, `mode`, `size_bytes`, `sha256`, `phash`, `prepared_url`,
-          `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
-          CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS drivepipe_key,
-          CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS drivepipe_row_key
-      FROM `image_features_features`
-      WHERE `ds`='20261120') o
-    LEFT SEMI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS k
-      FROM `image_features_features__<run>_units`
-      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k
-    LEFT ANTI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS k
-      FROM `image_features_features__<run>_rows`) r ON o.drivepipe_row_key = r.k) c
-  UNION ALL
-  SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS row_key
-  FROM (
-    SELECT `image_id`, `image_url`, `camera`, `width`, `height`, `format`, `mode`, `size_bytes`, `sha256`, `phash`, `prepared_url`,
-        `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `image_features_features__<run>_staging`) n
-  UNION ALL
-  SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS row_key
-  FROM (
-    SELECT `image_id`, `image_url`, `camera`, CAST(NULL AS BIGINT) AS `width`, CAST(NULL AS BIGINT) AS `height`, CAST(NULL AS STRING) AS
-        `format`, CAST(NULL AS STRING) AS `mode`, CAST(NULL AS BIGINT) AS `size_bytes`, CAST(NULL AS STRING) AS `sha256`, CAST(NULL AS
-        STRING) AS `phash`, CAST(NULL AS STRING) AS `prepared_url`, CAST(NULL AS STRING) AS `image_embedding`, CAST(NULL AS BIGINT) AS
-        `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `image_features_features__<run>_units`
-    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
 
 INSERT OVERWRITE TABLE `image_features_features` PARTITION (`ds`='20261120')
 SELECT `image_id`, `image_url`, `camera`, `width`, `height`, `format`, `mode`, `size_bytes`, `sha256`, `phash`, `prepared_url`,
@@ -302,8 +302,8 @@ SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(dr
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `image_features_features__<run>_units` GRO … -- as above
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_image_embedding) FROM `imag … -- as above
 SELECT SUM(`image_embedding_total_token`) FROM (SELECT `image_embedding_total_token` FROM `image_features_features__<run … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT CONCAT(COALESCE(CAST(`image_id` AS STRIN … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 INSERT OVERWRITE TABLE `image_features_features` PARTITION (`ds`='20261120') SELECT `image_id`, `image_url`, `camera`, ` … -- as above
 DROP TABLE IF EXISTS `image_features_features__<run>_units`
 DROP TABLE IF EXISTS `image_features_features__<run>_rows`
@@ -325,8 +325,8 @@ SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `i
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_image_embedding) FROM `imag … -- as above
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELS … -- as above
 SELECT SUM(`image_embedding_total_token`) FROM (SELECT `image_embedding_total_token` FROM `image_features_features__<run … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT CONCAT(COALESCE(CAST(`image_id` AS STRIN … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 INSERT OVERWRITE TABLE `image_features_features` PARTITION (`ds`='20261120') SELECT `image_id`, `image_url`, `camera`, ` … -- as above
 SELECT SUM(CASE WHEN `status` = 'ok' OR (`status` = 'failed' AND `error_stage` IN ('image_embedding')) THEN 1 ELSE 0 END … -- as above
 

@@ -2,7 +2,7 @@
 
 CREATE TABLE `image_labels_labels__<partition>_lock` (`owner` STRING COMMENT 'see the table\'s comment') COMMENT
     '{"task": {"dag_id": "dag", "run_id": "run1", "task_id": "labels", "map_index": -1, "try_number": 1}, "installation": "<airflow>", "process": null}'
-    LIFECYCLE 7
+    LIFECYCLE 1
 
 CREATE TABLE IF NOT EXISTS `image_labels_labels` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `label_text` STRING COMMENT
     'the model\'s answer, a JSON object when a label schema is set', `label_json_valid` BOOLEAN COMMENT
@@ -136,6 +136,44 @@ FROM (
   FROM `image_labels_labels__<run>_units`
   WHERE `drivepipe_work` = 'todo') t
 
+SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
+FROM (
+  SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS row_key
+  FROM (
+    SELECT o.`image_id`, o.`image_url`, o.`camera`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`,
+        o.`label_normalised`, o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`,
+        o.`error_msg`, o.`attempt`, o.`fingerprint`
+    FROM (
+      SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
+          `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`,
+          `attempt`, `fingerprint`, CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS
+          drivepipe_key, CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS
+          drivepipe_row_key
+      FROM `image_labels_labels`
+      WHERE `ds`='20261120') o
+    LEFT SEMI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS k
+      FROM `image_labels_labels__<run>_units`
+      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k) c
+  UNION ALL
+  SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS row_key
+  FROM (
+    SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
+        `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`,
+        `fingerprint`
+    FROM `image_labels_labels__<run>_staging`) n
+  UNION ALL
+  SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS row_key
+  FROM (
+    SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
+        `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`,
+        `fingerprint`
+    FROM `image_labels_labels__<run>_units`
+    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
+
 SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*)
 FROM (
   SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
@@ -174,44 +212,6 @@ FROM (
     FROM `image_labels_labels__<run>_units`
     WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
 GROUP BY origin, `status`, `error_stage`, `error_type`, has, failed_alone
-
-SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
-FROM (
-  SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS row_key
-  FROM (
-    SELECT o.`image_id`, o.`image_url`, o.`camera`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`,
-        o.`label_normalised`, o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`,
-        o.`error_msg`, o.`attempt`, o.`fingerprint`
-    FROM (
-      SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
-          `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`,
-          `attempt`, `fingerprint`, CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS
-          drivepipe_key, CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS
-          drivepipe_row_key
-      FROM `image_labels_labels`
-      WHERE `ds`='20261120') o
-    LEFT SEMI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS k
-      FROM `image_labels_labels__<run>_units`
-      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k) c
-  UNION ALL
-  SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS row_key
-  FROM (
-    SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
-        `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`,
-        `fingerprint`
-    FROM `image_labels_labels__<run>_staging`) n
-  UNION ALL
-  SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS row_key
-  FROM (
-    SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
-        `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`,
-        `fingerprint`
-    FROM `image_labels_labels__<run>_units`
-    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
 
 INSERT OVERWRITE TABLE `image_labels_labels` PARTITION (`ds`='20261120')
 SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`,
@@ -265,8 +265,8 @@ INSERT INTO TABLE `image_labels_labels__<run>_units` PARTITION (`drivepipe_work`
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
 SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_normalised`)  … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT CONCAT(COALESCE(CAST(`image_id` AS STRIN … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 INSERT OVERWRITE TABLE `image_labels_labels` PARTITION (`ds`='20261120') SELECT `image_id`, `image_url`, `camera`, `labe … -- as above
 DROP TABLE IF EXISTS `image_labels_labels__<run>_units`
 DROP TABLE IF EXISTS `image_labels_labels__<run>_rows`
@@ -284,8 +284,8 @@ SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(dr
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELS … -- as above
 SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_normalised`)  … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT CONCAT(COALESCE(CAST(`image_id` AS STRIN … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 INSERT OVERWRITE TABLE `image_labels_labels` PARTITION (`ds`='20261120') SELECT `image_id`, `image_url`, `camera`, `labe … -- as above
 SELECT SUM(CASE WHEN `status` = 'ok' OR (`status` = 'failed' AND `error_stage` IN ('label', 'image_embedding')) THEN 1 E … -- as above
 
@@ -310,8 +310,8 @@ SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(dr
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELS … -- as above
 SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_normalised`)  … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT CONCAT(COALESCE(CAST(`image_id` AS STRIN … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 
 CREATE TABLE IF NOT EXISTS `image_labels_labels__kept` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `label_text` STRING,
     `label_json_valid` BOOLEAN, `label_input_token` BIGINT, `label_output_token` BIGINT, `label_normalised` BIGINT, `image_embedding`
@@ -523,6 +523,44 @@ SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(dr
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELS … -- as above
 SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_normalised`)  … -- as above
 
+SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
+FROM (
+  SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS row_key
+  FROM (
+    SELECT o.`image_id`, o.`image_url`, o.`camera`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`,
+        o.`label_normalised`, o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`,
+        o.`error_msg`, o.`attempt`, o.`fingerprint`
+    FROM (
+      SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
+          `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`,
+          `attempt`, `fingerprint`, CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS
+          drivepipe_key, CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS
+          drivepipe_row_key
+      FROM `image_labels_labels__<run>_earlier`
+      WHERE 1 = 1) o
+    LEFT SEMI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS k
+      FROM `image_labels_labels__<run>_units`
+      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k) c
+  UNION ALL
+  SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS row_key
+  FROM (
+    SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
+        `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`,
+        `fingerprint`
+    FROM `image_labels_labels__<run>_staging`) n
+  UNION ALL
+  SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS row_key
+  FROM (
+    SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
+        `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`,
+        `fingerprint`
+    FROM `image_labels_labels__<run>_units`
+    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
+
 SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*)
 FROM (
   SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
@@ -561,44 +599,6 @@ FROM (
     FROM `image_labels_labels__<run>_units`
     WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
 GROUP BY origin, `status`, `error_stage`, `error_type`, has, failed_alone
-
-SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
-FROM (
-  SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS row_key
-  FROM (
-    SELECT o.`image_id`, o.`image_url`, o.`camera`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`,
-        o.`label_normalised`, o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`,
-        o.`error_msg`, o.`attempt`, o.`fingerprint`
-    FROM (
-      SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
-          `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`,
-          `attempt`, `fingerprint`, CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS
-          drivepipe_key, CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS
-          drivepipe_row_key
-      FROM `image_labels_labels__<run>_earlier`
-      WHERE 1 = 1) o
-    LEFT SEMI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS k
-      FROM `image_labels_labels__<run>_units`
-      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k) c
-  UNION ALL
-  SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS row_key
-  FROM (
-    SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
-        `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`,
-        `fingerprint`
-    FROM `image_labels_labels__<run>_staging`) n
-  UNION ALL
-  SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS row_key
-  FROM (
-    SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
-        `label_normalised`, `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`,
-        `fingerprint`
-    FROM `image_labels_labels__<run>_units`
-    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
 
 INSERT OVERWRITE TABLE `image_labels_labels` PARTITION (`ds`='20261120')
 SELECT `image_id`, `image_url`, `camera`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`,

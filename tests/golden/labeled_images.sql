@@ -2,7 +2,7 @@
 
 CREATE TABLE `labeled_images_embeddings__<partition>_lock` (`owner` STRING COMMENT 'see the table\'s comment') COMMENT
     '{"task": {"dag_id": "dag", "run_id": "run1", "task_id": "embeddings", "map_index": -1, "try_number": 1}, "installation": "<airflow>", "process": null}'
-    LIFECYCLE 7
+    LIFECYCLE 1
 
 CREATE TABLE IF NOT EXISTS `labeled_images_embeddings` (`image_id` STRING, `image_url` STRING, `camera` BIGINT, `label_text` STRING,
     `image_embedding` STRING COMMENT 'JSON array of floats', `image_embedding_total_token` BIGINT COMMENT
@@ -134,6 +134,41 @@ FROM (
   FROM `labeled_images_embeddings__<run>_units`
   WHERE `drivepipe_work` = 'todo') t
 
+SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
+FROM (
+  SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS row_key
+  FROM (
+    SELECT o.`image_id`, o.`image_url`, o.`camera`, o.`label_text`, o.`image_embedding`, o.`image_embedding_total_token`,
+        o.`label_embedding`, o.`label_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`,
+        o.`fingerprint`
+    FROM (
+      SELECT `image_id`, `image_url`, `camera`, `label_text`, `image_embedding`, `image_embedding_total_token`, `label_embedding`,
+          `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
+          CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS drivepipe_key,
+          CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS drivepipe_row_key
+      FROM `labeled_images_embeddings`
+      WHERE `ds`='20261120') o
+    LEFT SEMI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS k
+      FROM `labeled_images_embeddings__<run>_units`
+      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k) c
+  UNION ALL
+  SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS row_key
+  FROM (
+    SELECT `image_id`, `image_url`, `camera`, `label_text`, `image_embedding`, `image_embedding_total_token`, `label_embedding`,
+        `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `labeled_images_embeddings__<run>_staging`) n
+  UNION ALL
+  SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS row_key
+  FROM (
+    SELECT `image_id`, `image_url`, `camera`, `label_text`, `image_embedding`, `image_embedding_total_token`, `label_embedding`,
+        `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `labeled_images_embeddings__<run>_units`
+    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
+
 SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*)
 FROM (
   SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `image_embedding` IS NULL THEN '0' ELSE '1' END, CASE
@@ -169,41 +204,6 @@ FROM (
     FROM `labeled_images_embeddings__<run>_units`
     WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
 GROUP BY origin, `status`, `error_stage`, `error_type`, has, failed_alone
-
-SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
-FROM (
-  SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS row_key
-  FROM (
-    SELECT o.`image_id`, o.`image_url`, o.`camera`, o.`label_text`, o.`image_embedding`, o.`image_embedding_total_token`,
-        o.`label_embedding`, o.`label_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`,
-        o.`fingerprint`
-    FROM (
-      SELECT `image_id`, `image_url`, `camera`, `label_text`, `image_embedding`, `image_embedding_total_token`, `label_embedding`,
-          `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
-          CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS drivepipe_key,
-          CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS drivepipe_row_key
-      FROM `labeled_images_embeddings`
-      WHERE `ds`='20261120') o
-    LEFT SEMI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS k
-      FROM `labeled_images_embeddings__<run>_units`
-      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k) c
-  UNION ALL
-  SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS row_key
-  FROM (
-    SELECT `image_id`, `image_url`, `camera`, `label_text`, `image_embedding`, `image_embedding_total_token`, `label_embedding`,
-        `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `labeled_images_embeddings__<run>_staging`) n
-  UNION ALL
-  SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS row_key
-  FROM (
-    SELECT `image_id`, `image_url`, `camera`, `label_text`, `image_embedding`, `image_embedding_total_token`, `label_embedding`,
-        `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `labeled_images_embeddings__<run>_units`
-    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
 
 INSERT OVERWRITE TABLE `labeled_images_embeddings` PARTITION (`ds`='20261120')
 SELECT `image_id`, `image_url`, `camera`, `label_text`, `image_embedding`, `image_embedding_total_token`, `label_embedding`,
@@ -257,8 +257,8 @@ INSERT INTO TABLE `labeled_images_embeddings__<run>_units` PARTITION (`drivepipe
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_image_embedding), SUM(drive … -- as above
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_image_embedding), SUM(drive … -- as above
 SELECT SUM(`image_embedding_total_token`), SUM(`label_embedding_total_token`) FROM (SELECT `image_embedding_total_token` … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT CONCAT(COALESCE(CAST(`image_id` AS STRIN … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 INSERT OVERWRITE TABLE `labeled_images_embeddings` PARTITION (`ds`='20261120') SELECT `image_id`, `image_url`, `camera`, … -- as above
 DROP TABLE IF EXISTS `labeled_images_embeddings__<run>_units`
 DROP TABLE IF EXISTS `labeled_images_embeddings__<run>_rows`
@@ -276,8 +276,8 @@ SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(dr
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_image_embedding), SUM(drive … -- as above
 SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELS … -- as above
 SELECT SUM(`image_embedding_total_token`), SUM(`label_embedding_total_token`) FROM (SELECT `image_embedding_total_token` … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT CONCAT(COALESCE(CAST(`image_id` AS STRIN … -- as above
+SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
 INSERT OVERWRITE TABLE `labeled_images_embeddings` PARTITION (`ds`='20261120') SELECT `image_id`, `image_url`, `camera`, … -- as above
 SELECT SUM(CASE WHEN `status` = 'ok' OR (`status` = 'failed' AND `error_stage` IN ('image_embedding', 'label_embedding') … -- as above
 

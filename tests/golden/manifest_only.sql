@@ -2,7 +2,7 @@
 
 CREATE TABLE `manifest_only_manifest__<partition>_lock` (`owner` STRING COMMENT 'see the table\'s comment') COMMENT
     '{"task": {"dag_id": "dag", "run_id": "run1", "task_id": "manifest", "map_index": -1, "try_number": 1}, "installation": "<airflow>", "process": null}'
-    LIFECYCLE 7
+    LIFECYCLE 1
 
 CREATE TABLE `manifest_only_manifest__<run>_staging` (`video_path` STRING COMMENT 'full OSS URI of the video', `size_bytes` BIGINT COMMENT
     'object size in bytes', `last_modified` STRING COMMENT 'UTC, YYYY-MM-DD HH:MM:SS', `etag` STRING COMMENT 'entity tag of the object',

@@ -20,7 +20,11 @@ from airflow_provider_drivepipe.operators import (
     AiFuncEmbedOperator,
     AiFuncGenerateOperator,
     MaxFrameSingleJobOperator,
+    MaxFrameStageOperator,
 )
+from airflow_provider_drivepipe.stages.content import TextColumn
+from airflow_provider_drivepipe.stages.embed import Embed
+from airflow_provider_drivepipe.stages.generate import Generate
 from maxcompute_local.models.backend import ChatRequest
 from maxcompute_local.models.script_rules import ModelRules
 from maxcompute_local.models.scripted import Request, Step
@@ -32,6 +36,7 @@ from tests.unit.test_macros import context_of
 from tests.unit.video_samples import write_video
 
 READER = {"name": "reader", "task": "text-generation", "backend": "script", "script": [{"content": "-"}]}
+ANSWER = '{"topic": "weather"}'
 TOPIC = {"type": "object", "required": ["topic"], "properties": {"topic": {"type": "string"}}}
 DAY = datetime(2026, 11, 20, 4, tzinfo=UTC)
 
@@ -81,7 +86,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         if not isinstance(request, ChatRequest):
             return step(rules, request)
         heard.append(request.text)
-        return Step(content={"topic": "weather"})
+        return Step(content=ANSWER)
 
     monkeypatch.setattr(ModelRules, "step", listen)
     return heard
@@ -120,7 +125,7 @@ def test_the_example(
     assert (report["scenario"], report["ok"], report["partition"]) == ("dag", 2, "ds=20261120")
     assert set(told) == {f"{table}?"}
     found = rows_of(hook, "by_hand_labels", "frame_time_ms, label_text, status, image_url")
-    assert [row[:3] for row in found] == [[ms, '{"topic": "weather"}', "ok"] for ms in (0, 2000)]
+    assert [row[:3] for row in found] == [[ms, ANSWER, "ok"] for ms in (0, 2000)]
     assert all("/by_hand_frames/ds=20261120/" in row[3] for row in found)
 
 
@@ -210,6 +215,23 @@ def test_vectors_of_texts(hook: DrivepipeHook, notes: str) -> None:
     assert Worker().run(task)["tokens"]["embedding"] == 0
 
 
+def test_stages_of_ones_own(hook: DrivepipeHook, notes: str, told: list[str]) -> None:
+    with DAG("d"):
+        task = MaxFrameStageOperator(
+            task_id="summaries",
+            source_table=notes,
+            output_table=f"{notes}_o",
+            unit_key="id",
+            stages=(
+                Generate("summary", "reader", "{{ ds }} {note}", columns=("note",)),
+                Embed("vector", "text-embedding-v4", TextColumn("summary_text"), 8, needs=("summary",)),
+            ),
+        )
+    assert Worker().run(task)["stages"]["vector"]["ok"] == 3
+    assert "{{ ds }} rain" in told
+    assert rows_of(hook, f"{notes}_o", "DISTINCT summary_text, vector IS NULL") == [[ANSWER, False]]
+
+
 def test_answers_about_images_and_their_vectors(
     hook: DrivepipeHook, oss_client: oss.Client, bucket: str, table: str, told: list[str]
 ) -> None:
@@ -238,7 +260,7 @@ def test_answers_about_images_and_their_vectors(
         assert (report["ok"], report["failed"]) == (1, 1)
     assert told == ["What is it?"]
     assert rows_of(hook, f"{table}_v", "error_stage, error_type, answer_text, embedding IS NULL") == [
-        ["", "", '{"topic": "weather"}', False],
+        ["", "", ANSWER, False],
         ["answer", "path_outside_root", None, True],
     ]
 

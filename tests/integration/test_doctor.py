@@ -278,4 +278,4 @@ def test_a_wrong_model_fails_before_the_manifest_is_listed(
     manifest = dag.get_task("manifest")
     with pytest.raises(ConfigurationError, match="has no model qwen3-vl-plsu; it has"):
         Run().execute(manifest)
-    assert ConnectionHook(airflow_connection).table_comment(manifest.output_table.name) is None
+    assert ConnectionHook(airflow_connection).table_comment(manifest.output_table) is None

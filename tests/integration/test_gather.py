@@ -90,12 +90,11 @@ class Videos:
         """Run stages over the gathered units."""
         operator = MaxFrameStageOperator(
             task_id="story",
-            source=self.source(),
             output_table=f"{self.table}_o",
             stages=stages or (STORY,),
             deferrable=False,
             poll_interval=0.1,
-            **arguments,
+            **{"source": self.source(), **arguments},
         )
         return Run().execute(operator)
 
@@ -221,7 +220,15 @@ def test_rows_without_a_key_are_one_unit_and_rows_that_come_twice_make_no_second
     assert (report["rows_in"], report["filtered_reasons"]) == (2, {})
 
 
-def test_columns_of_one_name_are_refused(videos: Videos) -> None:
+def test_what_cannot_be_gathered_is_refused_by_name(videos: Videos) -> None:
     source = Source.gather([VIDEO], Gathered("f", {Column("lacking", "string"): "MAX(label_text)"}))
     with pytest.raises(ConfigurationError, match="gathered columns lacking have the same name"):
         source.columns  # noqa: B018 - the property is what is tested
+    plain = f"{videos.table}_i"
+    videos.hook.execute_sql(
+        f"CREATE TABLE {plain} (video_path STRING, status STRING) PARTITIONED BY (ds STRING)"
+    )
+    places = {Column("labels", "string"): "MAX(status)", Column("places", "string"): "MAX(status)"}
+    said = f"table {plain} lacks error_stage, .*, fingerprint, which gathering needs"
+    with pytest.raises(ConfigurationError, match=said):
+        videos.run(source=Source.gather([VIDEO], Gathered(plain, places)))

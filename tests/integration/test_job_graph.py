@@ -76,7 +76,7 @@ def test_the_graph_grows_by_the_same_number_of_operators_with_each_part(
     step = sizes[2] - sizes[1]
     assert sizes == {n: sizes[1] + (n - 1) * step for n in sizes}
     # With a round of repair, a part is asked for twice; each time rows are parted and put together again.
-    assert step <= 30, sizes
+    assert step <= 40, sizes
 
 
 def test_every_subset_of_missing_parts_is_repaired_with_the_missing_calls(

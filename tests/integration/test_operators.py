@@ -258,8 +258,13 @@ def test_killed_task_cancels_its_job_and_session(hook, videos, table, monkeypatc
     run = Run()
     run.execute(manifest(videos, table))
     operator = single_job(videos, table)
-    monkeypatch.setattr(operator, "_poll", lambda *a: {})
-    run.execute(operator)
+
+    def killed(*_):
+        raise SystemExit
+
+    monkeypatch.setattr(operator, "_poll", killed)
+    with pytest.raises(SystemExit):
+        run.execute(operator)
     job = operator._record.job
     operator.on_kill()
     assert MaxFrameHook().status(job).state is JobState.LOST

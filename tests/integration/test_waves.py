@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import logging
 import multiprocessing
@@ -13,7 +14,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -24,6 +25,7 @@ from typing import Any
 import alibabacloud_oss_v2 as oss
 import pytest
 from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferred
+from structlog.testing import capture_logs
 
 from airflow_provider_drivepipe.cli.local import connection_json
 from airflow_provider_drivepipe.exceptions import DrivepipeError, RemoteJobError, RemoteJobTimeout
@@ -41,6 +43,8 @@ from tests.integration.operator_context import Run, StateStore
 from tests.system.cloud import _jpeg
 from tests.system.model_endpoint import MODEL, REFUSED, Answer, Call, ModelEndpoint
 from tests.unit.video_samples import write_video
+
+logger = logging.getLogger(__name__)
 
 DS = "20261120"
 BUCKET = "waves"
@@ -182,7 +186,7 @@ def label_operator(table: str, per_job: int, **more: Any) -> AiFuncLabelOperator
 
 @pytest.fixture(scope="module")
 def size() -> Size:
-    return Size(18, 6, 6, 2)
+    return Size(12, 4, 4, 2)
 
 
 @pytest.fixture(scope="module")
@@ -214,12 +218,19 @@ def reference(world: World, undisturbed: dict[str, Any]) -> list[list[Any]]:
     if not undisturbed:
         table = world.new_table()
         before = world.cloud.control.stats()
-        log = _Lines()
-        operator = world.operator(table)
-        operator.log.addHandler(log) if hasattr(operator.log, "addHandler") else None
-        report = Run().execute(operator)
+        depths: list[int] = []
+        submit = MaxFrameHook.submit
+
+        def note_depth(self: MaxFrameHook, *arguments: Any) -> Any:
+            depths.append(len(inspect.stack(0)))
+            return submit(self, *arguments)
+
+        with pytest.MonkeyPatch.context() as noted, capture_logs() as log:
+            noted.setattr(MaxFrameHook, "submit", note_depth)
+            undisturbed["report"] = Run().execute(world.operator(table))
         after = world.cloud.control.stats()
-        undisturbed["report"] = report
+        undisturbed["depths"] = depths
+        undisturbed["log"] = [line["event"] for line in log]
         undisturbed["asked"] = world.model.pictures()
         undisturbed["done"] = {kind: after[kind] - before.get(kind, 0) for kind in after}
         undisturbed["rows"] = world.rows(table)
@@ -229,20 +240,11 @@ def reference(world: World, undisturbed: dict[str, Any]) -> list[list[Any]]:
     return rows
 
 
-class _Lines(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
-
-
 @pytest.fixture
 def moment(size: Size) -> random.Random:
     """Chance, told by its seed."""
     seed = int(os.environ.get("WAVES_SEED") or random.SystemRandom().randrange(10**6))
-    print(f"WAVES_SEED={seed}")
+    logger.warning("WAVES_SEED=%d", seed)
     return random.Random(seed)
 
 
@@ -259,6 +261,11 @@ def test_waves_are_jobs_of_one_session_and_ask_each_picture_once(
     assert sorted(undisturbed["asked"].values()) == [1] * size.rows
     done = undisturbed["done"]
     assert (done["maxframe.create_session"], done["maxframe.submit_dag"]) == (1, size.waves)
+    # However many waves there are, the stack does not grow.
+    assert len(set(undisturbed["depths"][1:])) == 1
+    progress = [line for line in undisturbed["log"] if "% done" in line]
+    assert all(re.search(rf"wave \d+ of {size.waves} \({size.rows} rows", line) for line in progress)
+    assert all("left" in line for line in progress if "wave 1 of" not in line)
 
 
 # What ends a try early.
@@ -336,18 +343,18 @@ def fail_job(world: World, run: Run, table: str, call: int, moment: random.Rando
     return run
 
 
-def lose_submission(
-    world: World, run: Run, table: str, call: int, moment: random.Random, folder: Path
-) -> Run:
-    wave = (call - 1) // world.size.per_job
-    faults = world.cloud.control.faults
-    faults.add("maxframe.submit_dag", moment.choice(["http", "drop"]), after=wave)
-    try:
-        with pytest.raises(DrivepipeError):
-            run.execute(world.operator(table))
-    finally:
-        faults.clear()
-    return run
+def lose_submission(how: str) -> Ending:
+    def ending(world: World, run: Run, table: str, call: int, moment: random.Random, folder: Path) -> Run:
+        faults = world.cloud.control.faults
+        faults.add("maxframe.submit_dag", how, after=(call - 1) // world.size.per_job)
+        try:
+            with pytest.raises(DrivepipeError):
+                run.execute(world.operator(table))
+        finally:
+            faults.clear()
+        return run
+
+    return ending
 
 
 def event_of(trigger: MaxFrameJobTrigger) -> dict[str, Any]:
@@ -445,21 +452,55 @@ def time_out_in_worker(
     return run
 
 
+def end_as_it_comes_back(
+    world: World, run: Run, table: str, call: int, moment: random.Random, folder: Path
+) -> Run:
+    """Tell the next try to end while it asks how the job of the first one is."""
+
+    def status(*_: object) -> None:
+        operator.on_kill()
+        raise SystemExit
+
+    operator = world.operator(table)
+    with world.model.stopped_at(call) as stop, pytest.MonkeyPatch.context() as asked:
+        deferred_at(partial(world.operator, table), run, (call - 1) // world.size.per_job)
+        stop.wait()
+        asked.setattr(MaxFrameHook, "status", status)
+        with pytest.raises(SystemExit):
+            run.execute(operator, try_number=2)
+    return run
+
+
 ENDINGS: dict[str, Ending] = {
     "job fails": fail_job,
     "worker is killed": end_process(signal.SIGKILL),
     "worker is killed, another run comes": kill_and_run_another,
     "worker is told to end": end_process(signal.SIGTERM),
+    "next worker is told to end at once": end_as_it_comes_back,
     "task is cleared": clear,
     "task is cleared and its store is lost": clear_and_lose_the_store,
     "task is cleared, another run comes": clear_and_run_another,
     "time is up for the trigger": time_out,
     "time is up in the worker": time_out_in_worker,
-    "next job cannot be submitted": lose_submission,
+    "next job is refused": lose_submission("http"),
+    "answer to the next submission is lost": lose_submission("drop"),
 }
+QUICK = (
+    "job fails",
+    "next worker is told to end at once",
+    "task is cleared, another run comes",
+    "next job is refused",
+)
+"""Those that are tried with few pictures too."""
 
 
-@pytest.mark.parametrize("ending", ENDINGS.values(), ids=[re.sub(r"\W+", "_", name) for name in ENDINGS])
+def endings(names: Iterable[str]) -> pytest.MarkDecorator:
+    """Return the mark that tries some endings."""
+    cases = [pytest.param(ENDINGS[name], id=re.sub(r"\W+", "_", name)) for name in names]
+    return pytest.mark.parametrize("ending", cases)
+
+
+@endings(QUICK)
 def test_a_try_that_ends_early_costs_one_wave_at_most(
     world: World,
     reference: list[list[Any]],
@@ -467,16 +508,28 @@ def test_a_try_that_ends_early_costs_one_wave_at_most(
     call: int,
     moment: random.Random,
     tmp_path: Path,
-    size: Size,
 ) -> None:
+    check_costs(world, reference, ending, call, moment, tmp_path)
+
+
+def check_costs(
+    world: World,
+    reference: list[list[Any]],
+    ending: Ending,
+    call: int,
+    moment: random.Random,
+    folder: Path,
+) -> None:
+    """Let a first try end early: the next one makes the partition, and pays for one wave again at most."""
+    size = world.size
     table, run = world.new_table(), Run()
-    print(f"at call {call} of {size.rows}")
-    following = ending(world, run, table, call, moment, tmp_path)
+    logger.warning("at call %d of %d", call, size.rows)
+    following = ending(world, run, table, call, moment, folder)
     assert world.hook.execute_sql(f"SELECT COUNT(*) FROM {table} WHERE ds = '{DS}'") == [[0]]
     report = following.execute(world.operator(table), try_number=2)
     asked = world.model.pictures()
     twice = asked.total() - len(asked)
-    print(f"{twice} pictures asked twice")
+    logger.warning("%d pictures asked twice", twice)
     assert len(asked) == size.rows
     assert max(asked.values()) <= 2
     assert twice <= size.per_job
@@ -540,6 +593,15 @@ def test_all_anew_goes_on_with_what_the_run_itself_has_made(world: World, call: 
     world.assert_nothing_left(table)
 
 
+def test_all_anew_within_a_limit_leaves_the_rows_beyond_it(world: World, size: Size) -> None:
+    table, limit = world.new_table(), 2 * size.per_job
+    Run().execute(world.operator(table, selection=SelectionOptions()))
+    run = Run(run_id="anew", params={"reprocess": "all", "limit": limit})
+    clear(world, run, table, limit, random.Random(), Path())
+    report = run.execute(world.operator(table), try_number=2)
+    assert (report["ok"], report["skipped"], report["carried_over"]) == (size.rows, 0, size.rows - limit)
+
+
 def test_failed_rows_that_were_repaired_are_not_paid_again(world: World, call: int, size: Size) -> None:
     table = world.new_table()
     world.model.refuses = True
@@ -575,12 +637,12 @@ FRAMES = 2
 
 
 @pytest.fixture
-def videos(world: World, tmp_path: Path) -> Callable[[int], str]:
-    """Makes so many videos and their manifest; returns a prefix for names of tables."""
+def videos(world: World, tmp_path: Path) -> Callable[..., str]:
+    """Makes videos of these numbers and their manifest; returns a prefix for names of tables."""
 
-    def make(count: int, prefix: str = "") -> str:
+    def make(numbers: range, prefix: str = "") -> str:
         prefix = prefix or f"v{world.new_table()}"
-        for number in range(count):
+        for number in numbers:
             # Frames of the same grey in another size are other pictures.
             file = write_video(tmp_path / "video.mp4", frames=25 * FRAMES, size=(96 + 2 * number, 64))
             request = oss.PutObjectRequest(
@@ -633,7 +695,7 @@ class Done:
 def test_videos_that_are_done_are_neither_cut_nor_labelled_again(
     world: World, videos: Callable[..., str], moment: random.Random, size: Size
 ) -> None:
-    prefix, per_job = videos(size.videos), size.videos_per_job
+    prefix, per_job = videos(range(size.videos)), size.videos_per_job
     make, run, done = partial(single_job, prefix, per_job), Run(), Done(world)
     frames, of_job = size.videos * FRAMES, per_job * FRAMES
     clear_in_wave(world, make, run, 1, of_job + moment.randrange(of_job) + 1)
@@ -648,8 +710,9 @@ def test_videos_that_are_done_are_neither_cut_nor_labelled_again(
 
     # A new video is one wave; the rows whose label is old are more.
     before = world.hook.execute_sql(f"SELECT image_url, image_embedding FROM {prefix}_o")
-    videos(size.videos + 1, prefix)
-    make, run, done = partial(single_job, prefix, of_job, prompt=OTHER_PROMPT), Run(run_id="edited"), Done(world)
+    videos(range(size.videos, size.videos + 1), prefix)
+    make, run = partial(single_job, prefix, of_job, prompt=OTHER_PROMPT), Run(run_id="edited")
+    done = Done(world)
     clear_in_wave(world, make, run, 1, FRAMES + of_job + moment.randrange(of_job) + 1)
     report = run.execute(make(), try_number=2)
     assert report["ok"] == frames + FRAMES
@@ -663,7 +726,7 @@ def test_videos_that_are_done_are_neither_cut_nor_labelled_again(
 
 
 def test_budget_of_frames_holds_over_all_waves(world: World, videos: Callable[..., str], size: Size) -> None:
-    prefix = videos(size.videos)
+    prefix = videos(range(size.videos))
     cap = size.videos_per_job * FRAMES + 1
     options = SelectionOptions(rows_per_job=size.videos_per_job, max_rows=cap)
     report = Run().execute(single_job(prefix, 0, selection=options))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -42,6 +43,13 @@ def test_short_imports(name: str) -> None:
 def test_parsing_the_example_imports_nothing_heavy(airflow_env: dict[str, str]) -> None:
     out = run(PARSE, airflow_env, str(EXAMPLES / "by_hand.py"), ",".join(HEAVY)).splitlines()
     assert out[-2:] == ["['dag']", "[]"]
+
+
+def test_the_page_shows_the_example() -> None:
+    [code, *_] = re.findall(
+        "```python\n(.*?)```", (EXAMPLES.parent / "docs" / "by-hand.md").read_text(), re.DOTALL
+    )
+    assert (EXAMPLES / "by_hand.py").read_text().endswith(code)
 
 
 @pytest.mark.parametrize(
