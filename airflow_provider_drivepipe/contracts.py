@@ -64,6 +64,12 @@ class Reason(StrEnum):
     NO_TIMESTAMPS = "no_timestamps"
     INVALID_TIME_RANGE = "invalid_time_range"
     TOO_MANY_FILES = "too_many_files"
+    TOO_LONG = "too_long"
+    OUT_OF_DOMAIN = "out_of_domain"
+    NOT_VISIBLE = "not_visible"
+    ANSWER_OUTSIDE_OPTIONS = "answer_outside_options"
+    TIME_OUTSIDE_VIDEO = "time_outside_video"
+    NAMES_OPTION_LETTER = "names_option_letter"
 
 
 class Verdict(StrEnum):
