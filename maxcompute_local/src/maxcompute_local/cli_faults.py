@@ -88,6 +88,8 @@ def _answer_options(parser: argparse.ArgumentParser) -> None:
         metavar="TEXT",
         help="part of a picture's address, or of its SHA-256's start",
     )
+    parser.add_argument("--video", action="append", metavar="TEXT", help="the same of a video")
+    parser.add_argument("--prompt", action="append", metavar="TEXT", help="part of the call's text")
     parser.add_argument("--nth", type=int, action="append", metavar="N", help="the N-th call")
     parser.add_argument("--rate", type=float, help="this share of the pictures, 0 to 1, by their bytes")
     parser.add_argument("--seed", type=int, default=0, help="chooses which pictures belong to the share")
@@ -149,6 +151,8 @@ def _answer(options: argparse.Namespace) -> int:
         nth=options.nth or (),
         fail_first=options.fail_first,
         images=options.image or (),
+        videos=options.video or (),
+        prompts=options.prompt or (),
         rate=options.rate,
         seed=options.seed,
         times=options.times,

@@ -162,6 +162,8 @@ class ModelControl:
         nth: Sequence[int] = (),
         fail_first: int | None = None,
         images: Sequence[str] = (),
+        videos: Sequence[str] = (),
+        prompts: Sequence[str] = (),
         rate: float | None = None,
         seed: int = 0,
         times: int | None = None,
@@ -180,6 +182,8 @@ class ModelControl:
         :param nth: numbers of the calls since now, from 1.
         :param fail_first: the first so many different pictures since now.
         :param images: parts of pictures' addresses, or beginnings of the SHA-256 of their bytes.
+        :param videos: the same of videos.
+        :param prompts: parts of the calls' texts.
         :param rate: share of the pictures, by their bytes and ``seed``; the same ones every time.
         :param times: how often one picture is picked; None for ever. MaxFrame's operators try a call that got
             429 or 500 and above up to 4 times, one that got another error once.
@@ -195,6 +199,8 @@ class ModelControl:
             "nth": list(nth),
             "fail_first": fail_first,
             "images": list(images),
+            "videos": list(videos),
+            "prompts": list(prompts),
             "rate": rate,
             "seed": seed,
             "times": times,

@@ -19,6 +19,7 @@ from maxcompute_local.models.backend import (
     Message,
     ModelError,
     TextPart,
+    VideoPart,
 )
 from maxcompute_local.models.openai_compatible import OpenAICompatibleBackend
 
@@ -31,7 +32,15 @@ CHAT = ChatRequest(
     "local-name",
     (
         Message("system", (TextPart("You label."),)),
-        Message("user", (TextPart("What is it?"), ImagePart(b"\x01\x02", "image/png"))),
+        Message(
+            "user",
+            (
+                TextPart("What is it?"),
+                ImagePart(b"\x01\x02", "image/png"),
+                ImagePart(b"\x03"),
+                VideoPart(b"\x04", "video/webm"),
+            ),
+        ),
     ),
     {"max_tokens": 9, "temperature": 0},
     {"enable_thinking": False},
@@ -87,7 +96,7 @@ def endpoint() -> Iterator[Endpoint]:
     thread.join(10)
 
 
-def test_chat_is_forwarded_with_the_picture_as_data_uri(endpoint: Endpoint) -> None:
+def test_chat_is_forwarded_with_pictures_and_videos_as_data_uris(endpoint: Endpoint) -> None:
     answer = endpoint.client().chat(CHAT)
     assert (answer.content, answer.input_tokens, answer.output_tokens, answer.finish_reason) == (
         "a road",
@@ -109,6 +118,8 @@ def test_chat_is_forwarded_with_the_picture_as_data_uri(endpoint: Endpoint) -> N
                 "content": [
                     {"type": "text", "text": "What is it?"},
                     {"type": "image_url", "image_url": {"url": "data:image/png;base64,AQI="}},
+                    {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,Aw=="}},
+                    {"type": "video_url", "video_url": {"url": "data:video/webm;base64,BA=="}},
                 ],
             },
         ],

@@ -162,6 +162,7 @@ def test_needs_the_token(server: Server, path: str, token: str | None) -> None:
 
 
 NO_BASE64 = {"type": "image", "data": "%%%"}
+NO_VIDEO = {"type": "video", "data": base64.b64encode(b"no video").decode()}
 NO_IMAGE = {"type": "image", "data": base64.b64encode(b"no picture").decode()}
 
 
@@ -186,8 +187,17 @@ NO_IMAGE = {"type": "image", "data": base64.b64encode(b"no picture").decode()}
         ),
         ("chat", chat_body(messages=[{"role": "user", "content": [NO_BASE64]}]), 400, "InvalidImage"),
         ("chat", chat_body(messages=[{"role": "user", "content": [NO_IMAGE]}]), 400, "InvalidImage"),
+        (
+            "chat",
+            chat_body(messages=[{"role": "user", "content": [{**NO_BASE64, "type": "video"}]}]),
+            400,
+            "InvalidVideo",
+        ),
+        ("chat", chat_body(messages=[{"role": "user", "content": [NO_VIDEO]}]), 400, "InvalidVideo"),
+        ("chat", chat_body(model="qwen-plus"), 400, "InvalidParameter"),
         ("chat", chat_body(params=[]), 400, "InvalidParameter"),
         ("embed", embed_body(input=[NO_IMAGE]), 400, "InvalidImage"),
+        ("embed", embed_body(input=[NO_VIDEO]), 400, "InvalidParameter"),
         ("embed", embed_body(input=[]), 400, "InvalidParameter"),
         ("embed", embed_body(kind="audio"), 400, "InvalidParameter"),
         ("embed", embed_body(kind=[]), 400, "InvalidParameter"),

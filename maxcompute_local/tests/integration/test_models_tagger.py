@@ -10,16 +10,21 @@ import cv2
 import numpy as np
 import pytest
 
+from maxcompute_local.models import videos
 from maxcompute_local.models.backend import (
     ChatRequest,
     ImagePart,
     Message,
     ModelError,
+    Part,
     TextPart,
+    VideoPart,
 )
 from maxcompute_local.models.tagger import SceneTagger, tag
+from maxcompute_local.models.videos import sample_video
 from maxcompute_local.samples.driving.look import Light, Look, Place, Weather
 from maxcompute_local.samples.driving.scene import DrivingScene
+from tests.drawn_videos import FPS, INCIDENT_MS, SECONDS, drawn_video, encode_video
 
 ENUMS = {
     "weather": "clear partly_cloudy overcast rainy snowy foggy unknown",
@@ -286,3 +291,81 @@ def test_refuses_what_is_no_picture(data: bytes) -> None:
     with pytest.raises(ModelError) as caught:
         SceneTagger().chat(chat(ImagePart(data)))
     assert (caught.value.status, caught.value.code) == (400, "InvalidImage")
+
+
+KEYS = """Answer with one JSON object and nothing else. Its keys and their allowed values:
+- in_domain: boolean
+- mode: anomaly | normal
+- weather: clear | rainy | unknown
+- vehicles: integer (at least 0)
+- moment_ms: integer (at least 0)
+- events: list (at least 1 items) of object with the keys below
+  - start_ms: integer (at least 0)
+  - end_ms: integer
+  - text: text"""
+
+
+def asked(*parts: Part) -> str:
+    return SceneTagger().chat(ChatRequest("m", (Message("user", parts),))).content
+
+
+@pytest.mark.parametrize(
+    ("kind", "in_domain", "mode"),
+    [
+        ("drive", True, "normal"),
+        ("stop", True, "anomaly"),
+        ("cut_in", True, "anomaly"),
+        ("parked", True, "normal"),
+        ("garden", False, "normal"),
+    ],
+)
+def test_videos_are_measured(kind: str, in_domain: bool, mode: str) -> None:
+    video = VideoPart(drawn_video(kind))
+    content = asked(video, TextPart(KEYS))
+    assert content == asked(video, TextPart(KEYS))
+    found = json.loads(content)
+    assert (found["in_domain"], found["mode"]) == (in_domain, mode)
+    edges = [0, *(event["end_ms"] for event in found["events"])]
+    assert [event["start_ms"] for event in found["events"]] == edges[:-1]
+    assert edges == sorted(set(edges))
+    assert edges[-1] == SECONDS * 1000
+    assert (found["weather"], found["vehicles"] > 0) == (("clear", True) if in_domain else ("unknown", False))
+    if mode == "anomaly":
+        # Braking takes a second.
+        assert INCIDENT_MS - 300 <= found["moment_ms"] <= INCIDENT_MS + 1500
+        (event,) = (e for e in found["events"] if e["start_ms"] <= found["moment_ms"] < e["end_ms"])
+        assert {"stop": "sudden stop", "cut_in": "suddenly appears"}[kind] in event["text"]
+    assert "Local stand-in" in asked(video, TextPart("Describe the video."))
+
+
+def test_pictures_with_their_times_are_measured_as_a_video() -> None:
+    parts: list[Part] = []
+    for frame in sample_video(drawn_video("stop")).frames[::2]:
+        parts += [TextPart(f"at {frame.ms + 700} ms:"), ImagePart(encoded(frame.picture))]
+    found = json.loads(asked(*parts, TextPart(KEYS)))
+    assert found["mode"] == "anomaly"
+    assert INCIDENT_MS + 400 <= found["moment_ms"] <= INCIDENT_MS + 2200
+    untimed = [part for part in parts if isinstance(part, ImagePart)]
+    found = json.loads(asked(*untimed, TextPart(f"The video lasts {SECONDS} s.\n{KEYS}")))
+    assert INCIDENT_MS - 300 <= found["moment_ms"] <= found["events"][-1]["end_ms"] == SECONDS * 1000
+
+
+def test_of_a_long_video_key_frames_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(videos, "_MOST_PIXELS", 1000)
+    footage = sample_video(drawn_video("drive"))
+    assert footage.duration_ms == SECONDS * 1000
+    assert [frame.ms for frame in footage.frames] == [0]
+
+
+def test_what_is_no_video_is_an_error() -> None:
+    for data in (b"", b"no video", drawn_video("parked")[:2000]):
+        with pytest.raises(ModelError, match="not a video") as caught:
+            asked(VideoPart(data), TextPart(KEYS))
+        assert (caught.value.status, caught.value.code) == (400, "InvalidVideo")
+
+
+def test_a_webm_without_a_stated_length() -> None:
+    pictures = [np.full((90, 160, 3), grey, np.uint8) for grey in range(0, 250, 10)]
+    data = encode_video(pictures, "webm", "libvpx")
+    footage = sample_video(data)
+    assert 0 < footage.frames[-1].ms <= footage.duration_ms < 25 / FPS * 1000 + 200

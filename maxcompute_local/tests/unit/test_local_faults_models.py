@@ -13,6 +13,7 @@ from maxcompute_local.models.backend import (
     ImagePart,
     Message,
     TextPart,
+    VideoPart,
 )
 from maxcompute_local.models.script_rules import ModelRule, ModelRules, RuleError
 from maxcompute_local.models.scripted import Step
@@ -56,6 +57,20 @@ def test_pictures_by_address_or_digest() -> None:
     digest = hashlib.sha256(b"1").hexdigest()
     by_digest = rules_of(ModelRule("qwen", images=(digest[:12],), step=BAD))
     assert picked(by_digest, shown(b"1"), shown(b"2")) == [True, False]
+
+
+def test_videos_by_address_and_calls_by_their_text() -> None:
+    def filmed(video: bytes, text: str) -> ChatRequest:
+        return ChatRequest(
+            "qwen", (Message("user", (VideoPart(video, source=f"oss://b/{text}.mp4"), TextPart(text))),)
+        )
+
+    first, other = filmed(b"1", "cam7: filter"), filmed(b"1", "cam8: caption")
+    assert picked(rules_of(ModelRule("qwen", videos=("/cam7",), step=BAD)), first, other) == [True, False]
+    assert picked(rules_of(ModelRule("qwen", images=("/cam7",), step=BAD)), first, other) == [False, False]
+    assert picked(rules_of(ModelRule("qwen", prompts=("caption",), step=BAD)), first, other) == [False, True]
+    by_video = rules_of(ModelRule("qwen", videos=("cam",), prompts=("cam",), times=1, step=BAD))
+    assert picked(by_video, first, other, filmed(b"2", "cam8")) == [True, False, True]
 
 
 def test_the_share_of_a_seed_is_the_same_in_any_order() -> None:
@@ -106,6 +121,8 @@ def test_json_and_back() -> None:
         "nth": [1, 2],
         "fail_first": 9,
         "images": ["cam7/"],
+        "videos": ["cam8/"],
+        "prompts": ["caption"],
         "rate": 0.5,
         "seed": 3,
         "times": 2,

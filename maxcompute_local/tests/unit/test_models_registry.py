@@ -15,13 +15,16 @@ from maxcompute_local.models.openai_compatible import OpenAICompatibleBackend
 from maxcompute_local.models.registry import ModelRegistry
 from maxcompute_local.models.scripted import ScriptedBackend
 from maxcompute_local.models.tagger import SceneTagger
+from maxcompute_local.models.text_reader import TextReader
 
 BUILTIN = {
     "local-scene-tagger": ("MLLM", "image-text-to-text", SceneTagger),
     "local-image-descriptor": ("MLLM", "multi-modal-embedding", ImageDescriptor),
+    "local-text-reader": ("LLM", "text-generation", TextReader),
     "local-text-hasher": ("LLM", "sentence-embedding", TextHasher),
     "qwen3-vl-plus": ("MLLM", "image-text-to-text", SceneTagger),
     "qwen3-vl-embedding": ("MLLM", "multi-modal-embedding", ImageDescriptor),
+    "qwen-plus": ("LLM", "text-generation", TextReader),
     "text-embedding-v4": ("LLM", "sentence-embedding", TextHasher),
 }
 
@@ -52,7 +55,7 @@ def test_builtin_models_in_both_projects(project: str) -> None:
         assert isinstance(registry.backend(name, project), backend)
 
 
-@pytest.mark.parametrize("name", ["qwen3-vl-plus", "qwen3-vl-embedding", "text-embedding-v4"])
+@pytest.mark.parametrize("name", ["qwen3-vl-plus", "qwen3-vl-embedding", "qwen-plus", "text-embedding-v4"])
 def test_card_of_a_stand_in_says_so(name: str) -> None:
     entry = ModelRegistry("demo").get_model("demo", "default", name)
     assert entry is not None

@@ -24,7 +24,18 @@ class ImagePart:
     """Address that the picture was fetched from, without its query; empty when it came as bytes."""
 
 
-Part = TextPart | ImagePart
+@dataclass(frozen=True)
+class VideoPart:
+    """An encoded video (MP4, WebM, ...) in a message or an embedding's input."""
+
+    data: bytes
+    mime: str = "video/mp4"
+    source: str = ""
+    """Address that the video was fetched from, without its query; empty when it came as bytes."""
+
+
+MediaPart = ImagePart | VideoPart
+Part = TextPart | MediaPart
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,11 @@ class ChatRequest:
     def images(self) -> tuple[ImagePart, ...]:
         """All pictures of all messages, in order."""
         return tuple(part for part in self.parts if isinstance(part, ImagePart))
+
+    @property
+    def videos(self) -> tuple[VideoPart, ...]:
+        """All videos of all messages, in order."""
+        return tuple(part for part in self.parts if isinstance(part, VideoPart))
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -94,7 +110,8 @@ class ModelError(Exception):
     """A model call that failed; becomes an HTTP error of the model service.
 
     ``code`` is one of those that Alibaba Cloud Model Studio uses, so that callers classify local and real
-    failures by the same rules; ``InvalidImage`` and ``UnsupportedTask`` are our own.
+    failures by the same rules; ``InvalidImage``, ``InvalidVideo`` and
+    ``UnsupportedTask`` are our own.
     """
 
     def __init__(self, status: int, code: str, message: str) -> None:
@@ -110,6 +127,7 @@ INTERNAL_ERROR = "InternalError"
 TIMEOUT = "RequestTimeOut"
 INVALID_PARAMETER = "InvalidParameter"
 INVALID_IMAGE = "InvalidImage"
+INVALID_VIDEO = "InvalidVideo"
 UNSUPPORTED_TASK = "UnsupportedTask"
 MODEL_NOT_FOUND = "ModelNotFound"
 UNAUTHORIZED = "InvalidApiKey"

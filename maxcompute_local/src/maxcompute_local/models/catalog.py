@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from maxcompute_local.models import embedders, tagger
+from maxcompute_local.models import embedders, tagger, text_reader
 from maxcompute_local.models.backend import Backend
 from maxcompute_local.models.openai_compatible import OpenAICompatibleBackend
 from maxcompute_local.models.scripted import ScriptedBackend, Step
@@ -77,11 +77,13 @@ class ModelConfigError(ValueError):
 _BUILTIN: Mapping[str, tuple[Task, type[Backend], str]] = {
     "scene-tagger": (Task.IMAGE_TEXT_TO_TEXT, tagger.SceneTagger, tagger.CARD),
     "image-descriptor": (Task.MULTI_MODAL_EMBEDDING, embedders.ImageDescriptor, embedders.IMAGE_CARD),
+    "text-reader": (Task.TEXT_GENERATION, text_reader.TextReader, text_reader.CARD),
     "text-hasher": (Task.SENTENCE_EMBEDDING, embedders.TextHasher, embedders.TEXT_CARD),
 }
 _STAND_INS: Mapping[str, str] = {
     "qwen3-vl-plus": "scene-tagger",
     "qwen3-vl-embedding": "image-descriptor",
+    "qwen-plus": "text-reader",
     "text-embedding-v4": "text-hasher",
 }
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -21,6 +21,7 @@ from maxcompute_local.models.backend import (
     ImagePart,
     ModelError,
     Part,
+    TextPart,
 )
 from maxcompute_local.models.images import Image, decode_image
 from maxcompute_local.models.tokens import image_tokens, text_tokens
@@ -63,8 +64,9 @@ class ImageDescriptor(Backend):
                 height, width = picture.shape[:2]
                 tokens += image_tokens(width, height)
             else:
-                vectors.append(hash_text(_text(part), dimension))
-                tokens += text_tokens(part.text)
+                text = _text(part)
+                vectors.append(hash_text(text, dimension))
+                tokens += text_tokens(text)
         return EmbedAnswer(tuple(vectors), tokens)
 
 
@@ -123,8 +125,9 @@ def _dimension(wanted: int | None) -> int:
 
 
 def _text(part: Part) -> str:
-    if isinstance(part, ImagePart):
-        raise ModelError(400, INVALID_PARAMETER, "this model embeds text only")
+    if not isinstance(part, TextPart):
+        kind = "pictures" if isinstance(part, ImagePart) else "videos"
+        raise ModelError(400, INVALID_PARAMETER, f"this model does not embed {kind}")
     if not part.text.strip():
         raise ModelError(400, INVALID_PARAMETER, "the text to embed is empty")
     return part.text

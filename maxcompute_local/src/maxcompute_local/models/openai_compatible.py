@@ -45,7 +45,7 @@ class OpenAICompatibleBackend(Backend):
         self._local = urlsplit(base_url).hostname in _LOOPBACK
 
     def chat(self, request: ChatRequest) -> ChatAnswer:
-        """Forward a chat; pictures go as data URIs."""
+        """Forward a chat; pictures and videos go as data URIs."""
         messages = [
             {"role": message.role, "content": _content(message.parts)} for message in request.messages
         ]
@@ -68,7 +68,7 @@ class OpenAICompatibleBackend(Backend):
         )
 
     def embed(self, request: EmbedRequest) -> EmbedAnswer:
-        """Forward embeddings: texts in one call, each picture in a call of its own, as vLLM takes them."""
+        """Forward embeddings: texts in one call, anything else in calls of their own, as vLLM takes them."""
         extra: dict[str, Any] = {"model": self._model, "encoding_format": "float"}
         if request.dimension is not None:
             extra["dimensions"] = request.dimension
@@ -106,7 +106,7 @@ class OpenAICompatibleBackend(Backend):
                     json=body,
                     auth=_Bearer(self._api_key),
                     timeout=(5, self._timeout),
-                    # A redirect would carry the pictures elsewhere.
+                    # A redirect would carry pictures and videos elsewhere.
                     allow_redirects=False,
                 )
         except requests.Timeout as error:
@@ -171,10 +171,11 @@ def _content(parts: tuple[Part, ...]) -> str | list[dict[str, Any]]:
 
 
 def _part(part: Part) -> dict[str, Any]:
-    if isinstance(part, ImagePart):
-        data = base64.b64encode(part.data).decode()
-        return {"type": "image_url", "image_url": {"url": f"data:{part.mime};base64,{data}"}}
-    return {"type": "text", "text": part.text}
+    if isinstance(part, TextPart):
+        return {"type": "text", "text": part.text}
+    kind = "image_url" if isinstance(part, ImagePart) else "video_url"
+    data = base64.b64encode(part.data).decode()
+    return {"type": kind, kind: {"url": f"data:{part.mime};base64,{data}"}}
 
 
 def _count(usage: object, key: str) -> int:

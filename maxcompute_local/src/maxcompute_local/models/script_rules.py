@@ -1,7 +1,7 @@
 """Rules by which chosen calls of a model get prepared answers or failures while the server runs.
 
-A rule picks calls by the picture that they show, or, for calls without one, by their text; both are the
-call's *input*. Whatever no rule picks goes to the model's own backend.
+A rule picks calls by the pictures and videos that they show, or, for calls without any, by their text; this
+is the call's *input*. Whatever no rule picks goes to the model's own backend.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from fnmatch import fnmatchcase
 from typing import Any
 
-from maxcompute_local.models.backend import ChatRequest, ImagePart, TextPart
+from maxcompute_local.models.backend import ChatRequest, ImagePart, MediaPart, TextPart, VideoPart
 from maxcompute_local.models.scripted import Request, Step
 
 CALLS = ("chat", "embed")
@@ -40,10 +40,15 @@ class ModelRule:
     fail_first: int | None = None
     """The first so many different inputs since the rule was added, in the order in which they come.
 
-    How many is certain; which ones is not when calls come in parallel. ``images`` and ``rate`` are certain.
+    How many is certain; which ones is not when calls come in parallel. All other conditions but
+    ``nth`` are certain.
     """
     images: tuple[str, ...] = ()
     """Any of these texts: a part of a picture's address, or the beginning of the SHA-256 of its bytes."""
+    videos: tuple[str, ...] = ()
+    """The same of a video."""
+    prompts: tuple[str, ...] = ()
+    """Any of these texts, as a part of the call's text."""
     rate: float | None = None
     """Share of the inputs, 0 to 1. Whether an input belongs to it depends on ``seed`` and its bytes alone."""
     seed: int = 0
@@ -86,8 +91,9 @@ class ModelRule:
         given = {name: value for name, value in values.items() if value is not None}
         if not all(isinstance(number, int) for number in given.get("nth", ())):
             raise RuleError("nth: expected numbers")
-        if not all(isinstance(text, str) and text for text in given.get("images", ())):
-            raise RuleError("images: expected texts")
+        for name in ("images", "videos", "prompts"):
+            if not all(isinstance(text, str) and text for text in given.get(name, ())):
+                raise RuleError(f"{name}: expected texts")
         step = Step.from_json({name: given[name] for name in given if name in _STEP_FIELDS})
         own: dict[str, Any] = {
             name: tuple(v) if isinstance(v, list) else v for name, v in given.items() if name in known
@@ -115,6 +121,8 @@ _RULE_FIELDS: Mapping[str, tuple[type, ...]] = {
     "nth": (list, tuple),
     "fail_first": (int,),
     "images": (list, tuple),
+    "videos": (list, tuple),
+    "prompts": (list, tuple),
     "rate": (int, float),
     "seed": (int,),
     "times": (int,),
@@ -204,7 +212,9 @@ def _picks(active: _Active, asked: _Input, seen: _Seen) -> bool:
     return (
         (not rule.nth or active.calls in rule.nth)
         and (rule.fail_first is None or seen.rank < rule.fail_first)
-        and (not rule.images or asked.matches(rule.images))
+        and (not rule.images or asked.shows(ImagePart, rule.images))
+        and (not rule.videos or asked.shows(VideoPart, rule.videos))
+        and (not rule.prompts or any(text in asked.text for text in rule.prompts))
         and (rule.rate is None or share(rule.seed, asked.key) < rule.rate)
         and (rule.times is None or seen.picked < rule.times)
     )
@@ -217,7 +227,7 @@ def share(seed: int, key: str) -> float:
 
 
 def input_key(request: Request) -> str:
-    """Return the SHA-256 of a call's pictures; of its text when it shows none."""
+    """Return the SHA-256 of a call's pictures and videos; of its text when it shows none."""
     return _Input(request).key
 
 
@@ -225,20 +235,20 @@ class _Input:
     """What a call shows."""
 
     def __init__(self, request: Request) -> None:
-        self._pictures = [part for part in request.parts if isinstance(part, ImagePart)]
-        self._digests = [hashlib.sha256(picture.data).hexdigest() for picture in self._pictures]
+        self._media = [part for part in request.parts if isinstance(part, ImagePart | VideoPart)]
+        self._digests = [hashlib.sha256(part.data).hexdigest() for part in self._media]
+        self.text = "\n".join(part.text for part in request.parts if isinstance(part, TextPart))
         if len(self._digests) == 1:
             self.key = self._digests[0]
         elif self._digests:
             self.key = hashlib.sha256("".join(self._digests).encode()).hexdigest()
         else:
-            text = "\n".join(part.text for part in request.parts if isinstance(part, TextPart))
-            self.key = hashlib.sha256(text.encode()).hexdigest()
+            self.key = hashlib.sha256(self.text.encode()).hexdigest()
 
-    def matches(self, texts: tuple[str, ...]) -> bool:
-        """Return whether a text is a part of a picture's address or the beginning of its digest."""
+    def shows(self, kind: type[MediaPart], texts: tuple[str, ...]) -> bool:
+        """Return whether a text is a part of such a part's address or the beginning of its digest."""
         return any(
-            text in picture.source or digest.startswith(text)
+            isinstance(part, kind) and (text in part.source or digest.startswith(text))
             for text in texts
-            for picture, digest in zip(self._pictures, self._digests, strict=True)
+            for part, digest in zip(self._media, self._digests, strict=True)
         )

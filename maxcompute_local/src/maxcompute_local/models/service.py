@@ -22,6 +22,7 @@ from maxcompute_local.models.backend import (
     INTERNAL_ERROR,
     INVALID_IMAGE,
     INVALID_PARAMETER,
+    INVALID_VIDEO,
     UNAUTHORIZED,
     UNSUPPORTED_TASK,
     Backend,
@@ -32,6 +33,7 @@ from maxcompute_local.models.backend import (
     ModelError,
     Part,
     TextPart,
+    VideoPart,
 )
 from maxcompute_local.models.catalog import Model, Task
 from maxcompute_local.models.registry import ModelRegistry
@@ -43,6 +45,7 @@ _logger = logging.getLogger(__name__)
 
 _CHAT_TASKS = (Task.IMAGE_TEXT_TO_TEXT, Task.TEXT_GENERATION)
 _EMBED_TASKS = {"multimodal": Task.MULTI_MODAL_EMBEDDING, "text": Task.SENTENCE_EMBEDDING}
+_KINDS = {TextPart: "text", ImagePart: "image", VideoPart: "video"}
 _MAX_CONCURRENT = 16
 """Calls in progress; more wait. Most of a slow endpoint's calls are only waiting."""
 
@@ -57,8 +60,8 @@ class ModelService:
     models.
 
     Counts ``model.chat`` and ``model.embed`` (calls that arrived, tries again included), for both also
-    ``….ok`` and ``….error.<status>``; ``model.images.<model>``, different pictures that a model was shown;
-    ``model.error``, all failures; and tokens.
+    ``….ok`` and ``….error.<status>``; ``model.images.<model>`` and ``model.videos.<model>``, different
+    pictures and videos that a model was shown; ``model.error``, all failures; and tokens.
     """
 
     def __init__(self, registry: ModelRegistry, authenticate: Callable[[str], bool], stats: Stats) -> None:
@@ -125,6 +128,8 @@ class ModelService:
             _mapping(body, "params"),
             _mapping(body, "running_options"),
         )
+        if model.task == Task.TEXT_GENERATION and (request.images or request.videos):
+            raise _invalid(f"model {model.name!r} reads text only")
         answer = self._backend(model, request).chat(request)
         self._stats.add("model.input_tokens", answer.input_tokens)
         self._stats.add("model.output_tokens", answer.output_tokens)
@@ -174,7 +179,7 @@ class ModelService:
         embeddings = [
             {
                 "index": index,
-                "type": "image" if isinstance(part, ImagePart) else "text",
+                "type": _KINDS[type(part)],
                 "embedding": list(vector),
             }
             for index, (part, vector) in enumerate(zip(parts, answer.vectors, strict=True))
@@ -188,8 +193,9 @@ class ModelService:
 
     def _backend(self, model: Model, request: ChatRequest | EmbedRequest) -> Backend:
         """Return who answers a request: a rule's step if one picks it, else the model's own backend."""
-        if any(isinstance(part, ImagePart) for part in request.parts):
-            self._stats.distinct(f"model.images.{model.name}", input_key(request).encode())
+        for name, kind in (("images", ImagePart), ("videos", VideoPart)):
+            if any(isinstance(part, kind) for part in request.parts):
+                self._stats.distinct(f"model.{name}.{model.name}", input_key(request).encode())
         step = self.rules.step(request)
         if step is None:
             return model.backend
@@ -264,13 +270,14 @@ def _part(value: object, where: str) -> Part:
     kind = value.get("type") if isinstance(value, dict) else None
     if isinstance(value, dict) and kind == "text" and isinstance(value.get("text"), str):
         return TextPart(value["text"])
-    if isinstance(value, dict) and kind == "image" and isinstance(value.get("data"), str):
+    if isinstance(value, dict) and kind in ("image", "video") and isinstance(value.get("data"), str):
+        made, code = (ImagePart, INVALID_IMAGE) if kind == "image" else (VideoPart, INVALID_VIDEO)
         try:
             data = base64.b64decode(value["data"], validate=True)
         except (binascii.Error, ValueError) as error:
-            raise ModelError(400, INVALID_IMAGE, f"{where}.data is not base64") from error
-        return ImagePart(data, str(value.get("mime") or "image/jpeg"), str(value.get("source") or ""))
-    raise _invalid(f"{where}: expected a text part with text, or an image part with base64 data")
+            raise ModelError(400, code, f"{where}.data is not base64") from error
+        return made(data, str(value.get("mime") or made.mime), str(value.get("source") or ""))
+    raise _invalid(f"{where}: expected a text part with text, or an image or video part with base64 data")
 
 
 def _invalid(message: str) -> ModelError:

@@ -1,13 +1,20 @@
-"""The built-in scene tagger: answers in the shape of ``driving-scene/v1`` without any weights."""
+"""The built-in scene tagger: answers about pictures and videos without any weights.
+
+Where no other shape is asked for, its answer about a picture has the shape of ``driving-scene/v1``.
+"""
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from maxcompute_local.models.backend import Backend, ChatAnswer, ChatRequest
+from maxcompute_local.models.asked_shape import split_prompt
+from maxcompute_local.models.backend import Backend, ChatAnswer, ChatRequest, ImagePart, TextPart
+from maxcompute_local.models.footage_measures import Seen, evidence
 from maxcompute_local.models.images import Image, decode_image, shrink
 from maxcompute_local.models.scene_measures import SceneMeasures, measure
 from maxcompute_local.models.scene_objects import (
@@ -18,14 +25,20 @@ from maxcompute_local.models.scene_objects import (
     find_people,
     find_vehicles,
 )
-from maxcompute_local.models.tokens import image_tokens, text_tokens
+from maxcompute_local.models.shaped_answers import fill
+from maxcompute_local.models.text_reader import stated_duration
+from maxcompute_local.models.tokens import image_tokens, limited, text_tokens
+from maxcompute_local.models.videos import Footage, Frame, sample_video
 
 CARD = (
     "Scene tagger of the local cloud. Classical image processing (brightness, colour, haze, streaks, line "
     "and lamp detection, OpenCV's HOG pedestrian detector); no neural network, no weights, no network. "
-    "Answers every request with a JSON object of the same keys (weather, time_of_day, scene_type, "
+    "Answers a request with a JSON object of always the same keys (weather, time_of_day, scene_type, "
     "key_objects, caption, …) for the first picture of the request, whatever the prompt says; the same "
-    "picture always gets the same answer. "
+    "picture always gets the same answer. Where the prompt states other keys (as '- key: values' below 'Its "
+    "keys and their allowed values:'), it fills these by simple rules with what it measures: brightness, "
+    "motion, vehicles over time, a sudden stop, a vehicle that suddenly appears close ahead. Of a video it "
+    "sees up to 40 frames, of a long one key frames only. "
     "Good for: trying a pipeline end to end, coarse time of day, rain streaks, fog. "
     "Weak: it sees no difference between cars, lorries and buses (all are 'car'), misses many vehicles and "
     "most people, and takes any road with outer lines and open surroundings for a highway. "
@@ -56,20 +69,64 @@ _KEYS = (
 
 
 class SceneTagger(Backend):
-    """Backend that tags the first picture of a chat request."""
+    """Backend that tags the first picture of a chat request, or measures its first video or its pictures."""
 
     def chat(self, request: ChatRequest) -> ChatAnswer:
-        """Return the label as a JSON object; it abstains when there is no picture or nothing on it."""
+        """Return a label or an object of the shape that is asked for, of a video without one a text.
+
+        A label abstains when there is no picture or nothing on it.
+        """
+        footage = _footage(request)
+        _, shape = split_prompt(request.text)
         tokens = text_tokens(request.text)
-        if request.images:
-            picture = decode_image(request.images[0].data)
-            for image in request.images:
-                height, width = decode_image(image.data).shape[:2]
-                tokens += image_tokens(width, height)
-            label = tag(picture)
+        for frame in footage.frames if footage else ():
+            height, width = frame.picture.shape[:2]
+            tokens += image_tokens(width, height)
+        answer: dict[str, Any] | str
+        if footage is None:
+            answer = _abstained("no picture in the request")
+        elif not request.videos and (shape is None or shape.fields.keys() >= set(_KEYS)):
+            answer = tag(footage.frames[0].picture)
         else:
-            label = _abstained("no picture in the request")
-        return _limited(json.dumps(label, ensure_ascii=False), tokens, request.params.get("max_tokens"))
+            found = evidence(footage, *_scene(footage))
+            answer = fill(shape, found) if shape else found.summary
+        content = answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
+        return limited(content, tokens, request.params.get("max_tokens"))
+
+
+def _footage(request: ChatRequest) -> Footage | None:
+    """Return the first video, else all pictures, None without any.
+
+    A picture's time is the last ``… ms`` in the text right before it, else they are spread evenly.
+    """
+    if request.videos:
+        return sample_video(request.videos[0].data)
+    if not request.images:
+        return None
+    duration = stated_duration(request.text)
+    frames: list[Frame] = []
+    for before, part in itertools.pairwise((TextPart(""), *request.parts)):
+        if isinstance(part, ImagePart):
+            said = re.findall(r"(\d+) ?ms\b", before.text) if isinstance(before, TextPart) else []
+            ms = int(said[-1]) if said else duration * len(frames) // len(request.images)
+            frames.append(Frame(ms, decode_image(part.data)))
+    return Footage(max(duration, *(frame.ms for frame in frames)), tuple(frames))
+
+
+def _scene(footage: Footage) -> tuple[dict[str, Any], Callable[[Image], Seen]]:
+    """Return the label of the first of three frames that has one, and how vehicles are found in its light."""
+    frames = footage.frames
+    labels = [tag(frames[len(frames) * part // 6].picture) for part in (1, 3, 5)]
+    label = next((label for label in labels if not label["abstain"]), labels[0])
+    cues = _cues(label["time_of_day"], label["weather"])
+
+    def look(picture: Image) -> Seen:
+        picture = shrink(picture, _LONGEST_SIDE)
+        vehicles = find_vehicles(picture, find_lanes(picture).horizon, cues)
+        ahead = [one.nearness for one in vehicles if one.position == "ego_lane"]
+        return Seen(len(vehicles), max(ahead, default=0.0))
+
+    return label, look
 
 
 def tag(picture: Image) -> dict[str, Any]:
@@ -232,11 +289,3 @@ def _abstained(reason: str) -> dict[str, Any]:
     label: dict[str, Any] = dict.fromkeys(_KEYS, "unknown")
     label |= {"key_objects": [], "risk_reasons": [], "hazards": [], "caption": ""}
     return label | {"abstain": True, "abstain_reason": f"local stand-in: {reason}"}
-
-
-def _limited(content: str, input_tokens: int, max_tokens: object) -> ChatAnswer:
-    """Cut the answer at ``max_tokens``, as a real model would stop there."""
-    output_tokens = text_tokens(content)
-    if isinstance(max_tokens, int) and 0 < max_tokens < output_tokens:
-        return ChatAnswer(content[: max_tokens * 4], input_tokens, max_tokens, finish_reason="length")
-    return ChatAnswer(content, input_tokens, output_tokens)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 import re
 
+from maxcompute_local.models.backend import ChatAnswer
+
 _WIDE = re.compile(r"[\u3000-\u9fff\uac00-\ud7af\uff00-\uffef]")
 _PATCH = 28
 """Side, in pixels, of the square that costs one token, as common vision-language models count."""
@@ -22,3 +24,11 @@ def text_tokens(text: str) -> int:
 def image_tokens(width: int, height: int) -> int:
     """Return one token per 28 by 28 pixels, and two that mark start and end."""
     return math.ceil(width / _PATCH) * math.ceil(height / _PATCH) + 2
+
+
+def limited(content: str, input_tokens: int, max_tokens: object) -> ChatAnswer:
+    """Return the answer, cut at ``max_tokens`` as a real model would stop there."""
+    output_tokens = text_tokens(content)
+    if isinstance(max_tokens, int) and 0 < max_tokens < output_tokens:
+        return ChatAnswer(content[: max_tokens * 4], input_tokens, max_tokens, finish_reason="length")
+    return ChatAnswer(content, input_tokens, output_tokens)

@@ -1,9 +1,10 @@
-"""Content parts of a request: text as it is, images as bytes in Base64."""
+"""Content parts of a request: text as it is, images and videos as bytes in Base64."""
 
 from __future__ import annotations
 
 import base64
 import mimetypes
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,9 @@ import requests
 
 from .templates import column_of, is_null, render
 
-_DEFAULT_MIME = "image/jpeg"
+_DEFAULT_MIME = {"image": "image/jpeg", "video": "video/mp4"}
+"""By the kinds of media that the local cloud's models take."""
+_DATA_URI = re.compile(r"data:([^;,]+);base64,(.*)", re.DOTALL)
 _FETCH_TIMEOUT_SECONDS = 30
 
 
@@ -28,7 +31,7 @@ class RowError(Exception):
 
 @dataclass(frozen=True)
 class Storage:
-    """Where ``oss://`` images may come from: the local cloud's own OSS."""
+    """Where ``oss://`` media may come from: the local cloud's own OSS."""
 
     endpoint: str
     region: str
@@ -45,13 +48,14 @@ def to_wire(part: Any, row: Mapping[str, Any], storage: Storage) -> dict[str, An
         return _dict_to_wire(part, row, storage)
     if part.type == "text":
         return {"type": "text", "text": render(str(part.content), row)}
-    if part.type != "image":
+    if part.type not in _DEFAULT_MIME:
         raise RowError("unsupported_content", f"the local cloud has no models for {part.type} content")
     content = part.content
-    data = _value(content["data"], row)
+    data = _value(content["data"], row, part.type)
     mime = content.get("mime_type")
     mime = render(mime, row) if isinstance(mime, str) else None
-    return _image(str(content["type"]), data, mime, (part.options or {}).get("storage_options"), storage)
+    options = (part.options or {}).get("storage_options")
+    return _media(part.type, str(content["type"]), data, mime, options, storage)
 
 
 def _dict_to_wire(part: Mapping[str, Any], row: Mapping[str, Any], storage: Storage) -> dict[str, Any]:
@@ -59,67 +63,73 @@ def _dict_to_wire(part: Mapping[str, Any], row: Mapping[str, Any], storage: Stor
     kind = part.get("type")
     if kind == "text":
         return {"type": "text", "text": render(str(part.get("text", "")), row)}
-    if kind == "image_url":
-        url = part.get("image_url")
+    if kind in ("image_url", "video_url"):
+        url, medium = part.get(kind), kind.removesuffix("_url")
         template = url.get("url") if isinstance(url, Mapping) else url
-        return _image("image_url", _value(template, row), None, part.get("storage_options"), storage)
+        data = _value(template, row, medium)
+        return _media(medium, kind, data, None, part.get("storage_options"), storage)
     raise RowError("unsupported_content", f"the local cloud does not know content of type {kind!r}")
 
 
-def _value(template: Any, row: Mapping[str, Any]) -> Any:
+def _value(template: Any, row: Mapping[str, Any], medium: str) -> Any:
     """Return the cell itself for a bare placeholder (it may be binary), else the rendered text."""
     column = column_of(template, row.keys())
     value = row[column] if column is not None else template
     if is_null(value):
-        raise RowError("null_content", "the image is NULL")
+        raise RowError("null_content", f"the {medium} is NULL")
     return render(value, row) if column is None and isinstance(value, str) else value
 
 
-def _image(kind: str, data: Any, mime: str | None, options: Any, storage: Storage) -> dict[str, Any]:
-    if kind == "image_base64":
+def _media(
+    medium: str, kind: str, data: Any, mime: str | None, options: Any, storage: Storage
+) -> dict[str, Any]:
+    wire = {"type": medium}
+    if kind == f"{medium}_base64":
         encoded = str(data)
-    elif kind == "image_binary":
+    elif kind == f"{medium}_binary":
         if not isinstance(data, bytes | bytearray | memoryview):
-            raise RowError("invalid_content", f"binary image content is {type(data).__name__}, not bytes")
+            raise RowError("invalid_content", f"binary {medium} content is {type(data).__name__}, not bytes")
         encoded = base64.b64encode(data).decode()
-    elif kind == "image_url":
+    elif kind == f"{medium}_url" and (inline := _DATA_URI.fullmatch(str(data))):
+        mime, encoded = inline[1], inline[2]
+    elif kind == f"{medium}_url":
         url = str(data)
         mime = mime or mimetypes.guess_type(urlsplit(url).path)[0]
-        encoded = base64.b64encode(_fetch(url, options or {}, storage)).decode()
-    else:
-        raise RowError("unsupported_content", f"the local cloud does not know content of type {kind!r}")
-    wire = {"type": "image", "data": encoded, "mime": mime or _DEFAULT_MIME}
-    if kind == "image_url":
+        encoded = base64.b64encode(_fetch(medium, url, options or {}, storage)).decode()
         # A presigned address has its signature in the query.
         wire["source"] = url.partition("?")[0]
-    return wire
+    else:
+        raise RowError("unsupported_content", f"the local cloud does not know content of type {kind!r}")
+    return {**wire, "data": encoded, "mime": mime or _DEFAULT_MIME[medium]}
 
 
-def _fetch(url: str, options: Mapping[str, Any], storage: Storage) -> bytes:
+def _fetch(medium: str, url: str, options: Mapping[str, Any], storage: Storage) -> bytes:
     scheme = urlsplit(url).scheme
     if scheme == "oss":
-        return _fetch_oss(url, options, storage)
+        return _fetch_oss(medium, url, options, storage)
     if scheme in ("http", "https"):
         try:
             response = requests.get(url, timeout=_FETCH_TIMEOUT_SECONDS)
             response.raise_for_status()
         except requests.RequestException as error:
             raise RowError(
-                "image_fetch_failed", f"{type(error).__name__} while fetching the image"
+                f"{medium}_fetch_failed", f"{type(error).__name__} while fetching the {medium}"
             ) from error
         return response.content
-    raise RowError("invalid_content", f"not an image URL: scheme {scheme!r}; expected oss, http or https")
+    raise RowError(
+        "invalid_content", f"not the URL of a file: scheme {scheme!r}; expected oss, http or https"
+    )
 
 
-def _fetch_oss(url: str, options: Mapping[str, Any], storage: Storage) -> bytes:
+def _fetch_oss(medium: str, url: str, options: Mapping[str, Any], storage: Storage) -> bytes:
     import alibabacloud_oss_v2 as oss
 
     key_id, secret = options.get("access_key_id"), options.get("access_key_secret")
     if not key_id or not secret:
         raise RowError(
             "access_denied",
-            "storage_options of the image needs access_key_id and access_key_secret: the inference service "
-            "reads OSS as that user",
+            f"storage_options of the {medium} needs access_key_id and access_key_secret: the inference "
+            "service reads OSS as that user",
         )
     # An endpoint that was given with its scheme is commonly pasted into the URI as it is.
     location = url.removeprefix("oss://").removeprefix("http://").removeprefix("https://")
@@ -140,7 +150,7 @@ def _fetch_oss(url: str, options: Mapping[str, Any], storage: Storage) -> bytes:
         content: bytes = body.read()
     except oss.exceptions.BaseError as error:
         service_error = getattr(error, "unwrap", lambda: None)()
-        code = getattr(service_error, "code", None) or "image_fetch_failed"
+        code = getattr(service_error, "code", None) or f"{medium}_fetch_failed"
         # The whole error text of the SDK holds the access key id; the code and the location say enough.
         raise RowError(str(code), f"cannot read {url}: {code}") from error
     return content
