@@ -42,6 +42,7 @@ def get_provider_info() -> dict[str, Any]:
             "keyframe_expand",
             "label",
             "oss_manifest",
+            "qa_export",
             "stage",
         ),
         "hooks": _modules("hooks", "checks", "drivepipe", "maxframe"),

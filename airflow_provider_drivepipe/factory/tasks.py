@@ -44,6 +44,7 @@ def _task(steps: Plan, step: TaskPlan) -> BaseOperator:
     }
     if not step.is_listing:
         arguments |= {"source": step.gather} if step.gather else {"source_table": step.source}
+    if step.is_job:
         arguments |= {
             "selection": steps.selection,
             "prices": steps.prices,

@@ -485,9 +485,7 @@ def _fill_row_units(
     return _insert(tables.working.units, columns, query, tables.unit_key, tables.rows_per_job)
 
 
-def _wanted_hash(
-    tables: StageTables, wanted: Fingerprint, part: Part, row: str, reads: bool = False
-) -> str:
+def _wanted_hash(tables: StageTables, wanted: Fingerprint, part: Part, row: str, reads: bool = False) -> str:
     """The wanted hash of a part, with what differs from row to row.
 
     :param row: prefix of the row's columns.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from airflow_provider_drivepipe.operators.label import AiFuncLabelOperator
     from airflow_provider_drivepipe.operators.oss_manifest import OssManifestOperator
+    from airflow_provider_drivepipe.operators.qa_export import QaExportOperator
     from airflow_provider_drivepipe.operators.stage import MaxFrameStageOperator
 
 _MODULES = {
@@ -35,6 +36,7 @@ _MODULES = {
     "MaxFrameSingleJobOperator": "frame_extract",
     "MaxFrameStageOperator": "stage",
     "OssManifestOperator": "oss_manifest",
+    "QaExportOperator": "qa_export",
 }
 
 __all__ = [
@@ -49,6 +51,7 @@ __all__ = [
     "MaxFrameSingleJobOperator",
     "MaxFrameStageOperator",
     "OssManifestOperator",
+    "QaExportOperator",
 ]
 
 

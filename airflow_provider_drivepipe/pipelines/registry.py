@@ -9,6 +9,12 @@ from airflow_provider_drivepipe.pipelines.driving.plan import plan as driving_pl
 from airflow_provider_drivepipe.pipelines.driving.rules import combination_problems
 from airflow_provider_drivepipe.pipelines.driving.scenario import DrivingScenario
 from airflow_provider_drivepipe.pipelines.family import Family
+from airflow_provider_drivepipe.pipelines.reasoning import guide as reasoning_guide
+from airflow_provider_drivepipe.pipelines.reasoning.plan import plan as reasoning_plan
+from airflow_provider_drivepipe.pipelines.reasoning.rules import (
+    combination_problems as reasoning_problems,
+)
+from airflow_provider_drivepipe.pipelines.reasoning.scenario import ReasoningScenario
 from airflow_provider_drivepipe.scenario.model import Scenario
 from airflow_provider_drivepipe.scenario.plan import Plan
 
@@ -16,6 +22,15 @@ DEFAULT_FAMILY = "driving"
 FAMILIES: Mapping[str, Family] = {
     "driving": Family(
         DrivingScenario, combination_problems, driving_plan, starts_from, TARGETS, split_of, ADDED
+    ),
+    "reasoning": Family(
+        ReasoningScenario,
+        reasoning_problems,
+        reasoning_plan,
+        reasoning_guide.starts_from,
+        reasoning_guide.TARGETS,
+        reasoning_guide.split_of,
+        {},
     ),
 }
 

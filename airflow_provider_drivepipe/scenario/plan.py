@@ -60,7 +60,12 @@ class TaskPlan:
     @property
     def is_listing(self) -> bool:
         """Whether it reads no table."""
-        return self.unit is None and not self.row_stages
+        return self.source.startswith("oss://")
+
+    @property
+    def is_job(self) -> bool:
+        """Whether MaxFrame jobs do the work."""
+        return self.unit is not None or bool(self.row_stages)
 
     @property
     def models(self) -> dict[str, str]:

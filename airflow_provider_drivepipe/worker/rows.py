@@ -55,9 +55,7 @@ def dtypes_of(columns: Sequence[Column]) -> dict[str, str]:
     return {column.name: pandas_dtype(column.type) for column in columns}
 
 
-def failed_cells(
-    stage: str, reason: str, message: str, status: Status = Status.FAILED
-) -> dict[str, str]:
+def failed_cells(stage: str, reason: str, message: str, status: Status = Status.FAILED) -> dict[str, str]:
     """Return what a row says that failed; ``message`` is one line that is fit to be shown."""
     return {
         "status": str(status),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from airflow_provider_drivepipe.contracts import MANIFEST_COLUMNS, STATUS_COLUMNS, Column
 from airflow_provider_drivepipe.pipelines.driving.manifest import Manifest
 from airflow_provider_drivepipe.pipelines.driving.options import ManifestOptions, OssOptions
+from airflow_provider_drivepipe.pipelines.reasoning.export import FILE_COLUMNS, ExportOptions, QaExport
 from airflow_provider_drivepipe.pipelines.reasoning.items import BlindJudge, QaParse, QaTypes
 from airflow_provider_drivepipe.pipelines.reasoning.models import MODE, Admit, Asking, shown
 from airflow_provider_drivepipe.pipelines.reasoning.options import (
@@ -81,7 +84,9 @@ def _bucket(scenario: ReasoningScenario) -> str:
 
 
 def _gate(scenario: ReasoningScenario) -> GateOptions:
-    return GateOptions(scenario.max_failure_rate, scenario.min_rows, scenario.max_shrink, scenario.allow_empty)
+    return GateOptions(
+        scenario.max_failure_rate, scenario.min_rows, scenario.max_shrink, scenario.allow_empty
+    )
 
 
 def _manifest_task(scenario: ReasoningScenario) -> TaskPlan:
@@ -158,16 +163,15 @@ class _Tasks:
     def _video_captions(self) -> TaskPlan:
         sees = shown(self._shown, self._as_frames)
         asked = [
-            self._asking.watch(step, sees=sees, by=_FILTERED_MODE) for step in ("global_caption", "dense_caption")
+            self._asking.watch(step, sees=sees, by=_FILTERED_MODE)
+            for step in ("global_caption", "dense_caption")
         ]
         return self._task("video_captions", self._name("video_filter"), asked)
 
     def _chunk_captions(self) -> TaskPlan:
         sees = shown("sheet_url" if self._as_frames else "clip_url", self._as_frames)
         ask = self._asking.watch("chunk_caption", sees=sees, by=_FILTERED_MODE)
-        cut = ChunkCut(
-            self._footage, ChunkOptions(self._options.chunk_lengths_sec, self._options.max_chunks)
-        )
+        cut = ChunkCut(self._footage, ChunkOptions(self._options.chunk_lengths_sec, self._options.max_chunks))
         return self._task("chunk_captions", self._name("video_filter"), (cut, ask))
 
     def _highlights(self) -> TaskPlan:
@@ -185,7 +189,9 @@ class _Tasks:
         extra = []
         if self._has(Step.HIGHLIGHTS):
             text = "COALESCE(MAX(`highlight_text`), '')"
-            highlight = {Column("highlight", "string", "what the clip around the critical moment shows"): text}
+            highlight = {
+                Column("highlight", "string", "what the clip around the critical moment shows"): text
+            }
             extra.append(Gathered(self._name("highlights"), highlight, optional=True))
         return self._task("descriptions", self._captions(*extra), (self._asking.read("description"),))
 
@@ -199,6 +205,25 @@ class _Tasks:
         if self._options.blind_check:
             stages += [self._asking.read("blind"), BlindJudge()]
         return self._task("qa_items", self._name("qa_answers"), stages)
+
+    def _qa_export(self) -> TaskPlan:
+        scenario, options = self._scenario, self._options
+        export = ExportOptions(
+            bucket=_bucket(scenario),
+            root=scenario.oss_root,
+            output_prefix=f"{scenario.output_prefix or scenario.scenario_name}_export",
+            license=options.license,
+            description_extra=options.description_extra,
+        )
+        return TaskPlan(
+            task_id="qa_export",
+            operator="QaExportOperator",
+            stages=(QaExport(export),),
+            source=self._name("qa_items"),
+            output_table=_table(scenario, self._name("qa_export"), FILE_COLUMNS),
+            lineage_known=True,
+            gate=_gate(scenario),
+        )
 
     def _captions(self, *extra: Gathered, anomalies: bool = False) -> Source:
         """One unit for each captioned video, with what its captions say; of anomalies alone where asked."""
@@ -222,9 +247,7 @@ class _Tasks:
             )
         return Source.gather([_VIDEO], *gathered, *extra)
 
-    def _task(
-        self, name: str, source: str | Source, stages: tuple[Stage, ...] | list[Stage]
-    ) -> TaskPlan:
+    def _task(self, name: str, source: str | Source, stages: Sequence[Stage]) -> TaskPlan:
         return TaskPlan(
             task_id=name,
             operator="MaxFrameStageOperator",
@@ -238,7 +261,7 @@ class _Tasks:
         )
 
 
-def _columns(stages: tuple[Stage, ...] | list[Stage]) -> tuple[Column, ...]:
+def _columns(stages: Sequence[Stage]) -> tuple[Column, ...]:
     """Return the columns that stages make; those of their input travel through beside them."""
     made = [c for stage in stages if isinstance(stage, UnitStage) for c in stage.columns()]
     made += [c for stage in stages if isinstance(stage, RowStage) for c in stage.part().columns]

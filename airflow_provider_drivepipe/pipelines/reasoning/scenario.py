@@ -42,9 +42,7 @@ class Reasoning(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    steps: tuple[Step, ...] = Field(
-        tuple(Step), min_length=1, description="steps to run: " + ", ".join(Step)
-    )
+    steps: tuple[Step, ...] = Field(tuple(Step), min_length=1, description="steps to run: " + ", ".join(Step))
     mode: Mode = Field(
         Mode.AUTO, description="auto: the filter says of each video whether it shows an anomaly; or all alike"
     )
@@ -73,6 +71,9 @@ class Reasoning(BaseModel):
     blind_check: bool = Field(True, description="whether a model answers each item without the video too")
     license: str = Field("", description="license in the metadata of the exported files")
     description_extra: str = Field("", description="added to the description of each exported file")
+
+
+_DEFAULTS = Reasoning.model_validate({})
 
 
 class ReasoningScenario(Scenario):
@@ -116,7 +117,7 @@ class ReasoningScenario(Scenario):
     repair_rounds: int = Field(
         1, ge=0, le=3, description="how often a model is asked again for an answer that does not fit"
     )
-    reasoning: Reasoning = Field(Reasoning(), description="what is annotated, and how")
+    reasoning: Reasoning = Field(_DEFAULTS, description="what is annotated, and how")
     allow_empty: bool = Field(False, description="whether a listing may find nothing")
 
     @field_validator("targets", mode="before")

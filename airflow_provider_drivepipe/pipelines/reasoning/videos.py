@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -74,9 +74,7 @@ VIDEO_REASONS = (
     Reason.TIMEOUT,
     Reason.WRITE_ERROR,
 )
-_VIDEO_INPUT = InputColumn(
-    "video_path", True, "full OSS URI of the video, `oss://<endpoint>/<bucket>/<key>`"
-)
+_VIDEO_INPUT = InputColumn("video_path", True, "full OSS URI of the video, `oss://<endpoint>/<bucket>/<key>`")
 _MILLISECONDS = 1000
 _CLOCKS = {
     "moment": "the critical moment",
@@ -97,7 +95,7 @@ class Footage:
 
     oss: OssOptions
     prefix: str
-    view: ViewOptions = ViewOptions()
+    view: ViewOptions = field(default_factory=ViewOptions)
     timeout_sec: int = 120
 
     def root(self, site: Site) -> Any:
@@ -178,7 +176,10 @@ class VideoProbe(UnitStage):
 
     def columns(self) -> tuple[Column, ...]:
         """Return the columns that it makes."""
-        return (*PROBE_COLUMNS, Column("duration", "string", "length of the video as a clock shows it, MM:SS.s"))
+        return (
+            *PROBE_COLUMNS,
+            Column("duration", "string", "length of the video as a clock shows it, MM:SS.s"),
+        )
 
     def layout(self, table: str, source: Sequence[Column]) -> UnitLayout:
         """Return how rows are told apart; input units are videos, one row each."""
@@ -190,7 +191,9 @@ class VideoProbe(UnitStage):
 
     def pictures_below(self) -> PicturePlace:
         """Return where it writes sheets."""
-        return PicturePlace("output_prefix", self.footage.oss.root or self.footage.oss.bucket, self.footage.prefix)
+        return PicturePlace(
+            "output_prefix", self.footage.oss.root or self.footage.oss.bucket, self.footage.prefix
+        )
 
     def build(self, units: Any, build: Build) -> Any:
         """Return the lazy rows of lazy videos."""
@@ -217,7 +220,7 @@ class VideoProbe(UnitStage):
             unit="video",
             gives="videos that can be watched",
             reads=(_VIDEO_INPUT,),
-            fails="A video that cannot be read keeps its row; one that is too long is left out as `filtered`.",
+            fails="A video that cannot be read keeps its row; one that is too long is `filtered`.",
             reasons=(*VIDEO_REASONS, Reason.TOO_LONG),
             again="Videos that are new, that changed or that failed are measured again.",
         )
@@ -228,7 +231,7 @@ class ChunkCut(UnitStage):
     """Cuts each video into chunks, as clips or as sheets of their frames."""
 
     footage: Footage
-    chunks: ChunkOptions = ChunkOptions()
+    chunks: ChunkOptions = field(default_factory=ChunkOptions)
 
     name = "chunk_cut"
     grain = Grain.MANY
@@ -301,7 +304,7 @@ class HighlightCut(RowStage):
     """Cuts the clip, or draws the sheet, around the critical moment of each row."""
 
     footage: Footage
-    highlight: HighlightOptions = HighlightOptions()
+    highlight: HighlightOptions = field(default_factory=HighlightOptions)
 
     name = "highlight_cut"
     model = None
@@ -310,7 +313,10 @@ class HighlightCut(RowStage):
         """Return what it adds to a row."""
         own = (
             Column("moment_ms", "bigint", "the critical moment on the video's own clock"),
-            *(Column(name, "string", f"{what} as a clock shows it, MM:SS.s") for name, what in _CLOCKS.items()),
+            *(
+                Column(name, "string", f"{what} as a clock shows it, MM:SS.s")
+                for name, what in _CLOCKS.items()
+            ),
         )
         return Part(self.name, (*HIGHLIGHT_COLUMNS, *own), "highlight_url", needs=("moment",))
 
