@@ -84,7 +84,7 @@ def _settings(scenario: Scenario, plan: Plan) -> Iterator[list[str]]:
         for stage in task.stages:
             of_stages.update(stage.guide().settings)
     for key, value in {**of_stages, **{key: getattr(scenario, key) for key in _ALWAYS_SHOWN}}.items():
-        if value not in (None, ""):
+        if value not in (None, "") and key in type(scenario).model_fields:
             yield [code(key), code(value), plain(type(scenario).model_fields[key].description or "")]
 
 

@@ -49,6 +49,7 @@ def _task(steps: Plan, step: TaskPlan) -> BaseOperator:
             "selection": steps.selection,
             "prices": steps.prices,
             "image_root": step.image_root,
+            "unit_key": step.unit_key,
         }
     task: BaseOperator = getattr(operators, step.operator)(**arguments)
     return task

@@ -357,7 +357,7 @@ def lay_out(
         given = [c for part in parts for c in part.reads if c in types and c not in layout.identity]
         layout = replace(layout, identity=(*layout.identity, *dict.fromkeys(given)))
     added = tuple(column for part in parts for column in part.columns)
-    seen = [c for stage in rows for c in stage.image_columns if unit is None]
+    seen = [c for stage in rows for c in stage.image_columns if unit is None and c not in made]
     return StageTables(
         source=source,
         output=output,
@@ -380,7 +380,9 @@ def _row_layout(
 ) -> UnitLayout:
     """Return the layout of a task whose input rows get parts and stay one row each."""
     names = [c.name for c in columns]
-    images = list(dict.fromkeys(column for stage in rows for column in stage.image_columns))
+    made = {name for stage in rows for name in stage.part().column_names}
+    shown = (column for stage in rows for column in stage.image_columns)
+    images = [column for column in dict.fromkeys(shown) if column not in made]
     for wanted in sorted({*unit_key, *images}.difference(names)):
         raise ConfigurationError(
             f"table {source.name} has no column {wanted} (its columns: {', '.join(names)})"

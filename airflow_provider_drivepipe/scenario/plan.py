@@ -29,6 +29,7 @@ class TaskPlan:
     :param lineage_known: False when further columns of ``source`` travel through that are only known at run
         time.
     :param gather: instead of one table, a query that gathers units; ``source`` names its tables then.
+    :param unit_key: columns that tell input rows apart, where they are not those of images.
     :param image_root: full OSS URI where images are when they are not in the connection's OSS.
     """
 
@@ -40,6 +41,7 @@ class TaskPlan:
     lineage_known: bool
     gate: GateOptions
     gather: Source | None = None
+    unit_key: tuple[str, ...] = ()
     image_root: str | None = None
 
     @property

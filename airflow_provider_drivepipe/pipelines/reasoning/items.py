@@ -72,7 +72,7 @@ class QaTypes(UnitStage):
 
     name = "qa_types"
     grain = Grain.MANY
-    with_parts = "qa_answers"
+    with_parts = "qa_questions"
     units_per_job = 2000
 
     def columns(self) -> tuple[Column, ...]:

@@ -71,9 +71,14 @@ class Asking:
         """Return the stage that asks for one type of question per row, which ``qa_key`` names."""
         modes = (self.mode,) if self.mode else MODES
         keys = {f"qa.{type_}.{mode}": f"qa.{type_}" for type_ in types for mode in modes}
-        columns = tuple(dict.fromkeys(c for key in keys for c in self.pack.prompts[key].columns))
+        spoken_of = dict.fromkeys(c for key in keys for c in self.pack.prompts[key].columns)
+        columns = tuple("description_text" if c == "description" else c for c in spoken_of)
         variants = tuple(
-            Variant(key, self.pack.prompts[key].text, answer_schema(step, self.pack.language))
+            Variant(
+                key,
+                self.pack.prompts[key].text.replace("{description}", "{description_text}"),
+                answer_schema(step, self.pack.language),
+            )
             for key, step in keys.items()
         )
         return Generate(

@@ -137,7 +137,7 @@ class _Tasks:
             Step.CHUNK_CAPTIONS: (self._chunk_captions,),
             Step.HIGHLIGHTS: (self._highlights,) if self._mode != Mode.NORMAL else (),
             Step.DESCRIPTIONS: (self._descriptions,),
-            Step.QA_ITEMS: (self._qa_answers, self._qa_items),
+            Step.QA_ITEMS: (self._qa_questions, self._qa_answers, self._qa_items),
             Step.QA_EXPORT: (self._qa_export,),
         }
         return [task() for step in Step if step in self._options.steps for task in made[step]]
@@ -195,10 +195,15 @@ class _Tasks:
             extra.append(Gathered(self._name("highlights"), highlight, optional=True))
         return self._task("descriptions", self._captions(*extra), (self._asking.read("description"),))
 
+    def _qa_questions(self) -> TaskPlan:
+        types = tuple(str(type_) for type_ in self._options.qa_types)
+        wanted = QaTypes(types, self._mode or str(Mode.NORMAL))
+        return self._task("qa_questions", self._name("descriptions"), (wanted,))
+
     def _qa_answers(self) -> TaskPlan:
         types = tuple(str(type_) for type_ in self._options.qa_types)
-        stages = (QaTypes(types, self._mode or Mode.NORMAL), self._asking.questions(types))
-        return self._task("qa_answers", self._name("descriptions"), stages)
+        ask = self._asking.questions(types)
+        return self._task("qa_answers", self._name("qa_questions"), (ask,), ("video_path", "qa_type"))
 
     def _qa_items(self) -> TaskPlan:
         stages: list[Stage] = [QaParse(self._options.language)]
@@ -247,7 +252,9 @@ class _Tasks:
             )
         return Source.gather([_VIDEO], *gathered, *extra)
 
-    def _task(self, name: str, source: str | Source, stages: Sequence[Stage]) -> TaskPlan:
+    def _task(
+        self, name: str, source: str | Source, stages: Sequence[Stage], key: tuple[str, ...] = ()
+    ) -> TaskPlan:
         return TaskPlan(
             task_id=name,
             operator="MaxFrameStageOperator",
@@ -258,6 +265,7 @@ class _Tasks:
             lineage_known=False,
             gate=_gate(self._scenario),
             image_root=self._scenario.oss_root,
+            unit_key=key,
         )
 
 

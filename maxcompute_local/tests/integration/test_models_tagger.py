@@ -24,7 +24,7 @@ from maxcompute_local.models.tagger import SceneTagger, tag
 from maxcompute_local.models.videos import sample_video
 from maxcompute_local.samples.driving.look import Light, Look, Place, Weather
 from maxcompute_local.samples.driving.scene import DrivingScene
-from tests.drawn_videos import FPS, INCIDENT_MS, SECONDS, drawn_video, encode_video
+from maxcompute_local.samples.incident_videos import FPS, INCIDENT_MS, SECONDS, drawn_video, encode_video
 
 ENUMS = {
     "weather": "clear partly_cloudy overcast rainy snowy foggy unknown",

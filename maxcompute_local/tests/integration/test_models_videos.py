@@ -24,7 +24,7 @@ from odps import ODPS
 
 from maxcompute_local.control_client import LocalCloudControl
 from maxcompute_local.server import LocalCloud
-from tests.drawn_videos import INCIDENT_MS, drawn_video, encode_video
+from maxcompute_local.samples.incident_videos import INCIDENT_MS, drawn_video, encode_video
 
 VLM, LLM = "qwen3-vl-plus", "qwen-plus"
 KEYS = """Answer with one JSON object and nothing else. Its keys and their allowed values:
