@@ -1,5 +1,6 @@
 # Everything below works in a fresh clone that has only make and Python 3.11 or 3.12.
 #   make demo      the whole pipeline in Airflow on this machine, then a summary
+#   make demo-reasoning  from videos to questions and answers, in the same way
 #   make up        the same with Airflow's UI;  make down  stops it
 
 VENV := .venv
@@ -18,7 +19,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	"$$python" $(IS_SUITABLE) && { echo "$$python"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down test test-conformance test-system test-crash lint bench docs clean
+.PHONY: help venv demo demo-reasoning up down test test-conformance test-system test-crash lint bench docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +40,9 @@ $(INSTALLED): pyproject.toml maxcompute_local/pyproject.toml constraints.txt
 
 demo: $(INSTALLED)  ## run real videos through Airflow to a labelled partition, without a cloud account
 	@$(BIN)/drivepipe demo $(ARGS)
+
+demo-reasoning: $(INSTALLED)  ## run drawn videos through Airflow to training files of questions and answers
+	@$(BIN)/drivepipe demo-reasoning $(ARGS)
 
 up: $(INSTALLED)  ## start the local cloud and Airflow with its UI
 	@$(BIN)/drivepipe up $(ARGS)

@@ -105,7 +105,13 @@ def problems(
         _books,
     ]
     lines = [line for check in checks for line in check(expected, found)]
-    return [*lines, *_leaks(found, secrets, local_paths)]
+    texts = {
+        "a row of the manifest": json.dumps([dict(r) for r in found.manifest], default=str),
+        "a row of the labels": json.dumps([dict(r) for r in found.labels], default=str),
+        "an XCom": json.dumps(found.xcoms, default=str),
+        "a message of a task": "\n".join(found.messages),
+    }
+    return [*lines, *leaks(texts, found.logs, secrets, local_paths)]
 
 
 def _manifest(expected: Expected, found: Found) -> Iterable[str]:
@@ -226,17 +232,14 @@ def _books(expected: Expected, found: Found) -> Iterable[str]:
         yield f"report of {LABELS_TASK}: tokens {tokens} with {report.get('carried_over')} rows carried over"
 
 
-def _leaks(found: Found, secrets: Iterable[str], local_paths: Iterable[str]) -> Iterable[str]:
-    texts = {
-        "a row of the manifest": json.dumps([dict(r) for r in found.manifest], default=str),
-        "a row of the labels": json.dumps([dict(r) for r in found.labels], default=str),
-        "an XCom": json.dumps(found.xcoms, default=str),
-        "a message of a task": "\n".join(found.messages),
-    }
+def leaks(
+    texts: Mapping[str, str], logs: Mapping[str, str], secrets: Iterable[str], local_paths: Iterable[str]
+) -> Iterable[str]:
+    """Yield a line for each secret in the named texts or logs, and for each local path in the texts."""
     for path in local_paths:
         yield from (f"{where} holds the local path {path}" for where, text in texts.items() if path in text)
     for secret in secrets:
-        for where, text in {**texts, **found.logs}.items():
+        for where, text in {**texts, **logs}.items():
             if secret in text:
                 # Which one is told by its beginning: the whole would be one more leak.
                 yield f"{where} holds a secret ({secret[:3]}…)"

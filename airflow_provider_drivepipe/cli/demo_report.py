@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_provider_drivepipe.cli.demo_checks import LABELS_TASK, MANIFEST_TASK, STAGES, Found, Row
@@ -51,9 +51,9 @@ def totals(found: Found) -> str:
     return table(header, lines)
 
 
-def models(found: Found) -> str:
+def models(reports: Iterable[Mapping[str, Any]]) -> str:
     """Return a line per stage that asks a model: what its answers come from."""
-    who = (found.report(LABELS_TASK).get("models") or {}).items()
+    who = [pair for report in reports for pair in (report.get("models") or {}).items()]
     return "\n".join(f"  {stage}: {model}" for stage, model in who)
 
 

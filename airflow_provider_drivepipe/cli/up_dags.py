@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow_provider_drivepipe.cli.airflow_home import USER, AirflowHome
-from airflow_provider_drivepipe.cli.demo import PARTITION, SCENARIO_FILE
+from airflow_provider_drivepipe.cli.demo import SCENARIO_FILE
+from airflow_provider_drivepipe.cli.demo_run import PARTITION
 from airflow_provider_drivepipe.cli.errors import CommandError
 from airflow_provider_drivepipe.pipelines.loading import ScenarioError, load_scenario, scenario_files
 from maxcompute_local.settings import PROJECT

@@ -110,7 +110,8 @@ def _source(tables: StageTables, options: SelectionOptions) -> str:
         usable = f"CASE WHEN `status` = {quote_text(Status.OK)} THEN 1 ELSE 0 END"
     place = ""
     if options.limit is not None:
-        rank = "DENSE_RANK() OVER (PARTITION BY drivepipe_usable ORDER BY drivepipe_key)"
+        counted = quote_name(options.limit_by) if options.limit_by else "drivepipe_key"
+        rank = f"DENSE_RANK() OVER (PARTITION BY drivepipe_usable ORDER BY {counted})"
         place = f", {rank} AS drivepipe_place"
     earlier = (
         column_list([f"drivepipe_earlier_{c}" for c in _STATUS]) + ", " if tables.layout.has_status else ""

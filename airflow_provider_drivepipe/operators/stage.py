@@ -496,7 +496,8 @@ class MaxFrameStageOperator(PartitionOperator):
         leave_partition(hook, run.tables.working, self._owner)
         self.publish_report(context, report, failed, run.partition)
         check_gate(found, self.gate)
-        skip_downstream(self, report, run.params)
+        if not run.task.source.selects:
+            skip_downstream(self, report, run.params)
         return report.to_json()
 
 

@@ -60,6 +60,8 @@ class SelectionOptions:
     """A row that failed so often stays failed until its configuration or its input changes."""
     limit: int | None = None
     """Only the first so many input units, in the order of their keys; the others are skipped."""
+    limit_by: str | None = None
+    """Column whose values the limit counts instead: so many videos, and all that is made of them."""
     max_rows: int | None = None
     """Most rows that a run sends to models; those beyond are skipped until a later run."""
     max_calls: int | None = None

@@ -70,6 +70,11 @@ class Source:
         return not self.gathered
 
     @property
+    def selects(self) -> bool:
+        """Whether it takes some units of its tables only: when there is none, tasks behind go on all the same."""
+        return any(each.where for each in self.gathered[:1])
+
+    @property
     def tables(self) -> tuple[str, ...]:
         """The tables that it reads."""
         return tuple(each.table for each in self.gathered) or (self.name,)

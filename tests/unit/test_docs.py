@@ -8,7 +8,8 @@ import yaml
 
 from airflow_provider_drivepipe.cli.main import COMMANDS
 from airflow_provider_drivepipe.contracts import Reason
-from airflow_provider_drivepipe.pipelines.driving.scenario import DrivingScenario
+from airflow_provider_drivepipe.pipelines.reasoning.scenario import Reasoning
+from airflow_provider_drivepipe.pipelines.registry import FAMILIES
 from airflow_provider_drivepipe.stages.answer_schemas import load_answer_schema
 
 ROOT = Path(__file__).parents[2]
@@ -19,8 +20,11 @@ def first_cells(page):
     return set(re.findall(r"^\| `([a-z_]+)` \|", (ROOT / "docs" / page).read_text(), re.MULTILINE))
 
 
-def test_every_scenario_field_is_documented():
-    assert set(DrivingScenario.model_fields) <= first_cells("scenario-reference.md")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_scenario_field_is_documented(family):
+    kinds = [FAMILIES[family].scenario, *([Reasoning] if family == "reasoning" else [])]
+    fields = {name for kind in kinds for name in kind.model_fields}
+    assert fields <= first_cells("scenario-reference.md")
 
 
 def test_every_reason_is_documented():
@@ -32,7 +36,7 @@ def test_commands_and_targets_exist(page):
     text = page.read_text()
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE)) <= targets
-    assert set(re.findall(r"(?:^|`)drivepipe ([a-z]+)", text, re.MULTILINE)) <= set(COMMANDS)
+    assert set(re.findall(r"(?:^|`)drivepipe ([a-z-]+)", text, re.MULTILINE)) <= set(COMMANDS)
 
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())

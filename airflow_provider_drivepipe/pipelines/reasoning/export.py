@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -21,9 +21,10 @@ from typing import Any, TextIO
 
 from airflow_provider_drivepipe.contracts import Column, Reason
 from airflow_provider_drivepipe.stages.stage import InputColumn, Site, Stage, StageGuide
+from airflow_provider_drivepipe.worker.reasoning.times import with_plain_clocks
 
 FORMAT = "tao-vl-reason-v1.0"
-MCQ, BCQ, TEMPORAL = "mcq", "bcq", "temporal_localization"
+MCQ, BCQ, TEMPORAL, SCENE = "mcq", "bcq", "temporal_localization", "scene_description"
 ITEMS_JSONL, ITEMS_PARQUET = "items.jsonl", "items.parquet"
 
 FLAGS = ("blind_answerable", "duplicate_of")
@@ -42,8 +43,8 @@ READS = (
     InputColumn(
         "answer",
         True,
-        "`mcq`: the letter of the right option; `bcq`: `Yes` or `No`, alone or before a full stop and an "
-        "explanation; `temporal_localization`: not read, the times are the answer; else free text",
+        "`mcq`: the letter of the right option, alone or as `B. <option>`; `bcq`: `Yes` or `No` (是, 否), "
+        "alone or before a full stop and an explanation; `temporal_localization`: not read, the times are the answer; else free text",
     ),
     InputColumn("reasoning", True, "how one comes to the answer; may be empty"),
     InputColumn("start_ms", True, "start of what the item speaks of, in milliseconds; may be NULL"),
@@ -64,7 +65,9 @@ _VERSION = 1
 """Raised by hand when the same items start to give other files."""
 _BATCH = 5000
 _MARKERS = ("{start}", "{end}")
-_YES_NO = re.compile(r"(yes|no)((?:[.,;:!。，；：！].*)?)", re.IGNORECASE | re.DOTALL)
+_YES_NO = re.compile(r"(yes|no|是|否)((?:[.,;:!。，；：！].*)?)", re.IGNORECASE | re.DOTALL)
+_ENGLISH = {"是": "Yes", "否": "No"}
+"""What the question asks for, whatever its language."""
 
 
 @dataclass(frozen=True)
@@ -126,9 +129,12 @@ class QaItem:
         """Return the item of a row; raise UnfitItem when it does not fit its type."""
         names = ("item_id", "video_path", "qa_type", "question", "answer", "reasoning")
         texts = {name: str(row[name] or "").strip() for name in names}
+        options = _options(row["options"])
+        if texts["qa_type"] == MCQ:
+            texts["answer"] = _letter(texts["answer"], options)
         item = cls(
             **texts,
-            options=_options(row["options"]),
+            options=options,
             start_ms=row["start_ms"],
             end_ms=row["end_ms"],
             flags=flags,
@@ -172,7 +178,7 @@ class QaItem:
         found = _YES_NO.fullmatch(self.answer)
         if found is None:
             raise _unfit(f"the answer {self.answer[:40]!r} is neither Yes nor No")
-        return found[1].capitalize(), found[2]
+        return _ENGLISH.get(found[1], found[1].capitalize()), found[2]
 
     def _told(self) -> QaItem:
         """Return the item with its times in its texts."""
@@ -182,12 +188,16 @@ class QaItem:
                 text = text.replace(marker, time)
             return text
 
+        def plain(text: str) -> str:
+            # What a scene shows may be a clock, and two options may differ by a tenth of a second.
+            return told(text) if self.qa_type == SCENE else with_plain_clocks(told(text))
+
         return replace(
             self,
-            question=told(self.question),
+            question=plain(self.question),
             options=tuple(map(told, self.options)),
-            answer=told(self.answer),
-            reasoning=told(self.reasoning),
+            answer=plain(self.answer),
+            reasoning=plain(self.reasoning),
         )
 
     def _check(self) -> None:
@@ -228,6 +238,12 @@ def _options(text: object) -> tuple[str, ...]:
     if not isinstance(found, list) or not all(isinstance(option, str) for option in found):
         raise _unfit("options are no JSON list of texts")
     return tuple(found)
+
+
+def _letter(answer: str, options: Sequence[str]) -> str:
+    """Return the letter of an answer that repeats its option behind it, else the answer as it is."""
+    full = (f"{letter}. {option}" for letter, option in zip(ascii_uppercase, options, strict=False))
+    return answer[0] if answer in full else answer
 
 
 def _clock(seconds: int, hours: bool) -> str:
@@ -355,8 +371,8 @@ TASKS = (
         "Temporal description: describe what happens in a given time window.",
     ),
     OutputTask(
-        "scene_description",
-        "scene_description",
+        SCENE,
+        SCENE,
         "Scene description: describe the scene and its environment.",
     ),
     OutputTask(

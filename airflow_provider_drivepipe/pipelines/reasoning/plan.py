@@ -43,6 +43,10 @@ from airflow_provider_drivepipe.stages.stage import RowStage, Stage, UnitStage
 
 _VIDEO = Column("video_path", "string", "full OSS URI of the video")
 _FILTERED_MODE = "filter_mode"
+_CHUNK_CAPTIONS = Column("chunk_captions", "string", "what each chunk shows, with its times")
+_HIGHLIGHT = Column("highlight", "string", "what the clip around the critical moment shows")
+_NOTHING = "MAX('')"
+"""What a prompt is told where the step is left out that would tell it."""
 
 
 def plan(scenario: ReasoningScenario) -> Plan:
@@ -65,6 +69,7 @@ def plan(scenario: ReasoningScenario) -> Plan:
         SelectionOptions(
             scenario.reprocess,
             scenario.max_row_attempts,
+            limit_by=_VIDEO.name,
             max_rows=scenario.max_rows,
             max_calls=scenario.max_calls,
             rows_per_job=scenario.rows_per_job,
@@ -186,14 +191,12 @@ class _Tasks:
         return self._task("highlights", self._captions(anomalies=True), stages)
 
     def _descriptions(self) -> TaskPlan:
-        extra = []
         if self._has(Step.HIGHLIGHTS):
-            text = "COALESCE(MAX(`highlight_text`), '')"
-            highlight = {
-                Column("highlight", "string", "what the clip around the critical moment shows"): text
-            }
-            extra.append(Gathered(self._name("highlights"), highlight, optional=True))
-        return self._task("descriptions", self._captions(*extra), (self._asking.read("description"),))
+            highlight = {_HIGHLIGHT: "COALESCE(MAX(`highlight_text`), '')"}
+            source = self._captions(Gathered(self._name("highlights"), highlight, optional=True))
+        else:
+            source = self._captions(left_out=(_HIGHLIGHT,))
+        return self._task("descriptions", source, (self._asking.read("description"),))
 
     def _qa_questions(self) -> TaskPlan:
         types = tuple(str(type_) for type_ in self._options.qa_types)
@@ -230,7 +233,9 @@ class _Tasks:
             gate=_gate(scenario),
         )
 
-    def _captions(self, *extra: Gathered, anomalies: bool = False) -> Source:
+    def _captions(
+        self, *extra: Gathered, left_out: tuple[Column, ...] = (), anomalies: bool = False
+    ) -> Source:
         """One unit for each captioned video, with what its captions say; of anomalies alone where asked."""
         where = f"`{_FILTERED_MODE}` = 'anomaly'" if anomalies and self._mode is None else ""
         mode = f"MAX(`{_FILTERED_MODE}`)" if self._mode is None else f"MAX('{self._mode}')"
@@ -242,14 +247,14 @@ class _Tasks:
             Column("global_caption", "string", "what the video shows"): "MAX(`global_caption_text`)",
             Column("dense_caption", "string", "what happens, with times"): "MAX(`dense_caption_text`)",
         }
+        has_chunks = self._has(Step.CHUNK_CAPTIONS)
+        videos |= dict.fromkeys(left_out if has_chunks else (_CHUNK_CAPTIONS, *left_out), _NOTHING)
         gathered = [Gathered(self._name("video_captions"), videos, where=where)]
-        if self._has(Step.CHUNK_CAPTIONS):
+        if has_chunks:
             line = "CONCAT(`start`, '-', `end`, ': ', `chunk_caption_text`)"
             chunks = f"WM_CONCAT('\\n', {line}) WITHIN GROUP (ORDER BY `chunk_index`)"
-            column = Column("chunk_captions", "string", "what each chunk shows, with its times")
-            gathered.append(
-                Gathered(self._name("chunk_captions"), {column: chunks}, optional=True, where=where)
-            )
+            told = {_CHUNK_CAPTIONS: chunks}
+            gathered.append(Gathered(self._name("chunk_captions"), told, optional=True, where=where))
         return Source.gather([_VIDEO], *gathered, *extra)
 
     def _task(

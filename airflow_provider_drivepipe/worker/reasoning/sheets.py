@@ -21,12 +21,12 @@ frames  tile          text     patches  JPEG, quality 85
 
 A minute of the same video is 60 MB as a copied clip, 15 MB as an encoded one.
 
-What can be read. The one vision model that was tried read every time of such sheets, also when they were
-scaled down to text of 10 pixels. What sets the limit is the pictures: of 27 frames, each has 9 x 5 patches,
+What can be read. On such sheets every time could be read by eye, also when they were scaled down to text of
+10 pixels. What sets the limit is the pictures: of 27 frames, each has 9 x 5 patches,
 and a car that is a tenth of the picture wide has one. More frames are allowed where ``max_pixels`` is raised
 with them, for models that take larger images.
 
-Times are seconds with one decimal (``12.4 s``): milliseconds, which answers are to give, are the same digits.
+Times are clock texts (``00:12.4``), the form in which prompts speak of times and answers give them.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from airflow_provider_drivepipe.worker.reasoning.clock import clock_text
 from airflow_provider_drivepipe.worker.reasoning.footage import Footage, Picture, Span, upright_pixels
 from airflow_provider_drivepipe.worker.reasoning.spans import spread
 
@@ -133,7 +134,7 @@ def _write_time(tile: Any, time_ms: int) -> None:
     size = max(_SMALLEST_TEXT, min(tile.size) // _TEXT_SHARE)
     font = ImageFont.load_default(size)
     draw = ImageDraw.Draw(tile)
-    text = f"{time_ms / 1000:.1f} s"
+    text = clock_text(time_ms) or ""
     _, _, right, bottom = draw.textbbox((size // 4, size // 4), text, font=font)
     draw.rectangle((0, 0, right + size // 4, bottom + size // 4), fill="black")
     draw.text((size // 4, size // 4), text, font=font, fill="white")

@@ -20,6 +20,8 @@ from maxcompute_local.models.backend import (
     TextPart,
     VideoPart,
 )
+from maxcompute_local.models.images import decode_image
+from maxcompute_local.models.sheets import tiles
 from maxcompute_local.models.tagger import SceneTagger, tag
 from maxcompute_local.models.videos import sample_video
 from maxcompute_local.samples.driving.look import Light, Look, Place, Weather
@@ -295,6 +297,7 @@ def test_refuses_what_is_no_picture(data: bytes) -> None:
 
 KEYS = """Answer with one JSON object and nothing else. Its keys and their allowed values:
 - in_domain: boolean
+- abstain: boolean
 - mode: anomaly | normal
 - weather: clear | rainy | unknown
 - vehicles: integer (at least 0)
@@ -324,7 +327,7 @@ def test_videos_are_measured(kind: str, in_domain: bool, mode: str) -> None:
     content = asked(video, TextPart(KEYS))
     assert content == asked(video, TextPart(KEYS))
     found = json.loads(content)
-    assert (found["in_domain"], found["mode"]) == (in_domain, mode)
+    assert (found["in_domain"], found["mode"], found["abstain"]) == (in_domain, mode, not in_domain)
     edges = [0, *(event["end_ms"] for event in found["events"])]
     assert [event["start_ms"] for event in found["events"]] == edges[:-1]
     assert edges == sorted(set(edges))
@@ -348,6 +351,56 @@ def test_pictures_with_their_times_are_measured_as_a_video() -> None:
     untimed = [part for part in parts if isinstance(part, ImagePart)]
     found = json.loads(asked(*untimed, TextPart(f"The video lasts {SECONDS} s.\n{KEYS}")))
     assert INCIDENT_MS - 300 <= found["moment_ms"] <= found["events"][-1]["end_ms"] == SECONDS * 1000
+
+
+def sheet(kind: str, columns: int, rows: int, size: tuple[int, int]) -> bytes:
+    """Frames in the middles of equal parts of a drawn video, each with its time in its upper left corner."""
+    frames = sample_video(drawn_video(kind)).frames[1::2]
+    black = np.zeros((rows * size[1], columns * size[0], 3), np.uint8)
+    for place, frame in enumerate(frames):
+        tile = cv2.resize(frame.picture, size, interpolation=cv2.INTER_AREA)
+        tile[:24, :70] = 0
+        cv2.putText(tile, f"00:{frame.ms / 1000:04.1f}", (4, 18), 0, 0.5, (255, 255, 255), 1)
+        top, left = place // columns * size[1], place % columns * size[0]
+        black[top : top + size[1], left : left + size[0]] = tile
+    return encoded(black)
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(4, 4), (3, 6)])
+@pytest.mark.parametrize(
+    ("kind", "in_domain", "mode"),
+    [
+        ("drive", True, "normal"),
+        ("stop", True, "anomaly"),
+        ("cut_in", True, "anomaly"),
+        ("garden", False, "normal"),
+    ],
+)
+def test_a_sheet_is_measured_as_a_video(
+    kind: str, in_domain: bool, mode: str, columns: int, rows: int
+) -> None:
+    data = sheet(kind, columns, rows, (336, 189))
+    assert len(tiles(decode_image(data))) == 16
+    text = f"You see the part from 00:10.0 to 00:18.0 of a video that lasts 00:30.0.\n{KEYS}"
+    found = json.loads(asked(ImagePart(data), TextPart(text)))
+    assert (found["in_domain"], found["mode"]) == (in_domain, mode)
+    assert (found["events"][0]["start_ms"], found["events"][-1]["end_ms"]) == (10_000, 18_000)
+    if mode == "anomaly":
+        assert abs(found["moment_ms"] - 10_000 - INCIDENT_MS) <= 1500
+
+
+@pytest.mark.parametrize("name", ["day city", "night city"])
+def test_other_pictures_are_no_sheets(name: str) -> None:
+    for picture in (stills(name)[0], np.zeros((360, 640, 3), np.uint8), page(), checks()):
+        assert len(tiles(picture)) == 1
+
+
+def test_times_of_a_part_are_those_of_the_whole_video() -> None:
+    text = f"You see the part from 00:10.0 to 00:18.0 of a longer video.\n{KEYS}\n- text: text"
+    found = json.loads(asked(VideoPart(drawn_video("stop")), TextPart(text)))
+    assert abs(found["moment_ms"] - 10_000 - INCIDENT_MS) <= 1500
+    assert (found["events"][0]["start_ms"], found["events"][-1]["end_ms"]) == (10_000, 18_000)
+    assert "At 00:1" in found["text"]
 
 
 def test_of_a_long_video_key_frames_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,8 +23,8 @@ from maxframe.learn.utils import read_odps_model
 from odps import ODPS
 
 from maxcompute_local.control_client import LocalCloudControl
-from maxcompute_local.server import LocalCloud
 from maxcompute_local.samples.incident_videos import INCIDENT_MS, drawn_video, encode_video
+from maxcompute_local.server import LocalCloud
 
 VLM, LLM = "qwen3-vl-plus", "qwen-plus"
 KEYS = """Answer with one JSON object and nothing else. Its keys and their allowed values:

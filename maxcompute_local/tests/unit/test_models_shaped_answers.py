@@ -9,7 +9,8 @@ import pytest
 
 from maxcompute_local.models.asked_shape import Shape, split_prompt
 from maxcompute_local.models.backend import ChatAnswer, ChatRequest, Message, TextPart
-from maxcompute_local.models.text_reader import TextReader, read
+from maxcompute_local.models.shaped_answers import clock
+from maxcompute_local.models.text_reader import TextReader, read, stated_duration, stated_part
 
 HEAD = "Answer with one JSON object and nothing else. Its keys and their allowed values:"
 CHINESE = "只回答一个 JSON 对象，不要输出其他内容。键名与取值一律使用下列英文："
@@ -69,6 +70,9 @@ def test_shape_in_both_languages() -> None:
         },
     )
     assert split_prompt("Describe.") == ("Describe.", None)
+    assert split_prompt(f"{HEAD}\n- ok: true | false (whether)")[1] == Shape(
+        "object", {"ok": Shape("boolean")}
+    )
 
 
 def test_the_moment_is_a_time_of_the_text() -> None:
@@ -85,6 +89,7 @@ def test_the_moment_is_a_time_of_the_text() -> None:
         "Chunk 2 (4000-6000 ms): a van brakes",
         "4 s to 6 s: a van brakes",
         "- [00:04 - 00:06] a van brakes",
+        '00:04.0-00:06.0: {"caption": "a van brakes", "abstain": false}',
     ],
 )
 def test_lines_with_times(line: str) -> None:
@@ -94,6 +99,86 @@ def test_lines_with_times(line: str) -> None:
         (8000, 9000, "on"),
     ]
     assert (found.sudden, found.moment_ms) == (True, 5000)
+
+
+@pytest.mark.parametrize(
+    ("text", "duration", "part"),
+    [
+        ("The part from 00:05.5 to 00:10.0 of a video that lasts 00:12.4.", 12_400, (5500, 10_000)),
+        ("一段时长 00:12.4 的视频中从 00:05.5 到 00:10.0 的片段", 12_400, (5500, 10_000)),
+        ("It begins at 00:00.0 and ends at 01:02.3. Use from 2 to 10 words.", 62_300, None),
+        ("视频从 00:00.0 开始，到 01:02.3 结束。", 62_300, None),
+    ],
+)
+def test_durations_and_parts_that_clocks_state(
+    text: str, duration: int, part: tuple[int, int] | None
+) -> None:
+    assert (stated_duration(text), stated_part(text)) == (duration, part)
+
+
+CLOCKS = {
+    "scene": "A highway. At 00:04.6 a white van cuts in suddenly.",
+    "chronology": [
+        {"start_mmss": "00:00.0", "end_mmss": "00:04.0", "text": "The car drives."},
+        {"start_mmss": "00:04.0", "end_mmss": 6, "text": "Not a clock."},
+        {"start_mmss": "00:04.0", "end_mmss": "00:06.0", "text": "A van cuts in."},
+        {"start_mmss": "00:06.0", "end_mmss": "00:09.0", "text": "Both go on."},
+    ],
+}
+ACCOUNT = f"The video lasts 00:09.0.\n\n<description>\n{json.dumps(CLOCKS)}\n</description>"
+TIMES = """- start_mmss: text or number ({} as MM:SS.s)
+- end_mmss: text or number (as MM:SS.s)
+- abstain: boolean (may be left out; true if there is nothing)"""
+
+
+def test_clocks_are_read_and_written() -> None:
+    moment = "- moment_mmss: text or number (as MM:SS.s)\n- abstain: boolean"
+    assert answer(moment, text=ACCOUNT) == {"moment_mmss": "00:04.6", "abstain": False}
+    assert answer(moment, text='Lasts 00:09.0. {"caption": "The car drives."}')["abstain"]
+    assert answer("- caption: text\n- abstain: boolean", text=ACCOUNT)["abstain"] is False
+    assert answer("- caption: text\n- abstain: boolean", text="Tell.")["abstain"] is True
+
+
+def test_questions_on_a_window_and_on_two_moments() -> None:
+    keys = f"- question: text\n- answer: text\n- reasoning: text\n{TIMES}"
+    window = answer(keys.format("where it begins"), text=ACCOUNT)
+    assert window == {
+        "question": "What is seen from 00:04.0 to 00:06.0?",
+        "answer": "A van cuts in",
+        "reasoning": "What is seen from 00:04.0 to 00:06.0 is this: A van cuts in.",
+        "start_mmss": "00:04.0",
+        "end_mmss": "00:06.0",
+        "abstain": False,
+    }
+    for note in ("the first moment", "前一时刻"):
+        linked = answer(keys.format(note), text=ACCOUNT)
+        assert linked["question"] == "How is what happens at 00:04.0 linked to what happens at 00:06.0?"
+        assert linked["answer"].startswith("At 00:04.0: A van cuts in. At 00:06.0: Both go on.")
+        assert (linked["start_mmss"], linked["end_mmss"]) == ("00:04.0", "00:06.0")
+    whole = answer("- question: text\n- answer: text", text=ACCOUNT)
+    assert "00:0" not in whole["question"]
+    assert all(sentence in whole["answer"] for sentence in ("A highway.", "The car drives.", "Both go on."))
+
+
+def test_a_pair_of_questions_below_yes_and_no() -> None:
+    inner = "  - question: text\n  - explanation: text\n  - start_mmss: text or number\n"
+    keys = f"- yes: object with the keys below\n{inner}- no: object with the keys below\n{inner}"
+    pair = answer(keys, text=ACCOUNT)
+    assert "A van cuts in" in pair["yes"]["question"]
+    assert "A van cuts in" not in pair["no"]["question"]
+    for one in pair.values():
+        assert ("A van cuts in" in one["explanation"], one["start_mmss"]) == (True, "00:04.0")
+
+
+def test_a_blind_answer_is_one_of_the_options() -> None:
+    options = ["a car stops", "a car turns", "rain falls"]
+    told = "<question>\n{}\n</question>\n\n<options>\n{}\n</options>"
+    given = {
+        answer("- answer: text", text=told.format(f"What {n}?", json.dumps(options)))["answer"]
+        for n in range(30)
+    }
+    assert given == set(options)
+    assert "What 1?" in answer("- answer: text", text=told.format("What 1?", ""))["answer"]
 
 
 def test_what_does_not_happen_is_no_incident() -> None:
@@ -133,7 +218,7 @@ def test_questions_with_options(said: str, right: Any) -> None:
         chosen = item["options"][right(item["answer"])] if right else item["answer"]
         assert chosen == event["text"].rstrip(".")
         assert (item["start_ms"], item["end_ms"]) == (event["start_ms"], event["end_ms"])
-        assert str(event["start_ms"]) in item["question"]
+        assert f"from {clock(event['start_ms'])} to {clock(event['end_ms'])}" in item["question"]
 
 
 def test_yes_and_no() -> None:

@@ -49,6 +49,8 @@ class Shape:
     least: int | None = None
     """Smallest number, least items or characters."""
     most: int | None = None
+    note: str = field(default="", compare=False)
+    """What else is said of it."""
 
 
 def split_prompt(text: str) -> tuple[str, Shape | None]:
@@ -76,7 +78,10 @@ def _shape(said: str) -> Shape:
     match = _TYPE.match(said)
     listed = said.partition(" (")[0]
     if match is None or (_KINDS[match[1]] != "list" and " | " in listed):
-        return Shape("choice", options=tuple(map(_option, listed.split(" | "))))
+        options = tuple(map(_option, listed.split(" | ")))
+        if all(isinstance(option, bool) for option in options):
+            return Shape("boolean")
+        return Shape("choice", options=options)
     kind, limits = _KINDS[match[1]], match[2] or ""
     least, most = _LEAST.search(limits), _MOST.search(limits)
     return Shape(
@@ -84,6 +89,7 @@ def _shape(said: str) -> Shape:
         items=_shape(match[3]) if kind == "list" and match[3] else None,
         least=int(least[1]) if least else None,
         most=int(most[1]) if most else None,
+        note=said[match.end() :],
     )
 
 

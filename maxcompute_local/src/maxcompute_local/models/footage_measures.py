@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from maxcompute_local.models.images import Image
-from maxcompute_local.models.shaped_answers import Evidence, Span
+from maxcompute_local.models.shaped_answers import Evidence, Span, clock
 from maxcompute_local.models.videos import Footage, Frame
 
 _SIZE = (80, 45)
@@ -58,7 +58,7 @@ def evidence(footage: Footage, label: dict[str, Any], look: Callable[[Image], Se
     change = _largest_change(frames, motion, [one.nearness for one in seen])
     moment_ms = frames[change.frame].ms
     sudden = change.size >= 1
-    spans = _spans(footage.duration_ms, moment_ms if sudden else None)
+    spans = _spans(footage, moment_ms if sudden else None)
     vehicles = max(one.vehicles for one in seen)
     return Evidence(
         summary=f"{label['caption'] or 'Local stand-in: no road is seen.'} Brightness {brightness} of 255, "
@@ -67,7 +67,7 @@ def evidence(footage: Footage, label: dict[str, Any], look: Callable[[Image], Se
             Span(
                 start,
                 end,
-                change.text
+                f"{change.text}."
                 if sudden and start <= moment_ms < end
                 else _said(frames, motion, seen, start, end),
             )
@@ -75,15 +75,21 @@ def evidence(footage: Footage, label: dict[str, Any], look: Callable[[Image], Se
         ),
         moment_ms=moment_ms,
         sudden=sudden,
-        reason=_sentence(change, moment_ms),
+        reason=label["abstain_reason"] or _sentence(change, moment_ms),
         in_domain=not label["abstain"],
-        known={**label, "caption": None, "vehicles": vehicles, "brightness": brightness},
+        known={
+            **label,
+            "caption": None,
+            "vehicles": vehicles,
+            "brightness": brightness,
+            "abstain": label["abstain"] and not vehicles and statistics.median(motion) <= _MOVING,
+        },
     )
 
 
 def _sentence(change: _Change, moment_ms: int) -> str:
     if change.size >= 1:
-        return f"At {moment_ms} ms: {change.text}."
+        return f"At {clock(moment_ms)}: {change.text}."
     return "Nothing changes suddenly."
 
 
@@ -97,17 +103,19 @@ def _said(
 ) -> str:
     inside = [index for index, frame in enumerate(frames) if start <= frame.ms < end] or [0]
     vehicles = max(seen[index].vehicles for index in inside)
-    return f"{_moving([motion[index] for index in inside])}, at most {vehicles} vehicles are seen"
+    return f"{_moving([motion[index] for index in inside])}, at most {vehicles} vehicles are seen."
 
 
-def _spans(duration_ms: int, moment_ms: int | None) -> list[tuple[int, int]]:
-    """Cut the time around a moment, else into thirds."""
+def _spans(footage: Footage, moment_ms: int | None) -> list[tuple[int, int]]:
+    """Cut the time around a moment, else into thirds, at the nearest full seconds."""
+    start, end = footage.start_ms, footage.start_ms + footage.duration_ms
     if moment_ms is None:
-        cuts = [duration_ms // 3, duration_ms * 2 // 3]
+        cuts = [start + footage.duration_ms // 3, start + footage.duration_ms * 2 // 3]
     else:
         cuts = [moment_ms - 1000, moment_ms + 1000]
-    edges = sorted({0, duration_ms, *(cut for cut in cuts if 0 < cut < duration_ms)})
-    return list(itertools.pairwise(edges)) or [(0, duration_ms)]
+    cuts = [(cut + 500) // 1000 * 1000 for cut in cuts]
+    edges = sorted({start, end, *(cut for cut in cuts if start < cut < end)})
+    return list(itertools.pairwise(edges)) or [(start, end)]
 
 
 def _largest_change(frames: Sequence[Frame], motion: Sequence[float], nearness: Sequence[float]) -> _Change:

@@ -26,7 +26,8 @@ from maxcompute_local.models.scene_objects import (
     find_vehicles,
 )
 from maxcompute_local.models.shaped_answers import fill
-from maxcompute_local.models.text_reader import stated_duration
+from maxcompute_local.models.sheets import tiles
+from maxcompute_local.models.text_reader import stated_duration, stated_part
 from maxcompute_local.models.tokens import image_tokens, limited, text_tokens
 from maxcompute_local.models.videos import Footage, Frame, sample_video
 
@@ -38,7 +39,8 @@ CARD = (
     "picture always gets the same answer. Where the prompt states other keys (as '- key: values' below 'Its "
     "keys and their allowed values:'), it fills these by simple rules with what it measures: brightness, "
     "motion, vehicles over time, a sudden stop, a vehicle that suddenly appears close ahead. Of a video it "
-    "sees up to 40 frames, of a long one key frames only. "
+    "sees up to 40 frames, of a long one key frames only; of a sheet, one picture of a grid of frames with "
+    "their times in the upper left corners, the frames. "
     "Good for: trying a pipeline end to end, coarse time of day, rain streaks, fog. "
     "Weak: it sees no difference between cars, lorries and buses (all are 'car'), misses many vehicles and "
     "most people, and takes any road with outer lines and open surroundings for a highway. "
@@ -97,13 +99,20 @@ class SceneTagger(Backend):
 def _footage(request: ChatRequest) -> Footage | None:
     """Return the first video, else all pictures, None without any.
 
-    A picture's time is the last ``… ms`` in the text right before it, else they are spread evenly.
+    A picture's time is the last ``… ms`` in the text right before it, else they are spread evenly, as are the
+    tiles of a sheet, over the part of a video that the text states, else over its duration.
     """
+    duration = stated_duration(request.text)
+    start, end = stated_part(request.text) or (0, duration)
     if request.videos:
-        return sample_video(request.videos[0].data)
+        return sample_video(request.videos[0].data).moved(start)
     if not request.images:
         return None
-    duration = stated_duration(request.text)
+    shown = tiles(decode_image(request.images[0].data)) if len(request.images) == 1 else []
+    if len(shown) > 1:
+        # Each shows the middle of an equal part.
+        times = ((end - start) * (2 * number + 1) // (2 * len(shown)) for number in range(len(shown)))
+        return Footage(end - start, tuple(map(Frame, times, shown))).moved(start)
     frames: list[Frame] = []
     for before, part in itertools.pairwise((TextPart(""), *request.parts)):
         if isinstance(part, ImagePart):

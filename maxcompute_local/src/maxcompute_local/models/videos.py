@@ -31,6 +31,13 @@ class Footage:
 
     duration_ms: int
     frames: tuple[Frame, ...]
+    start_ms: int = 0
+    """Where it begins, for a part of a longer video."""
+
+    def moved(self, start_ms: int) -> Footage:
+        """Return it as the part of a longer video, on whose clock it begins at ``start_ms``."""
+        frames = tuple(Frame(frame.ms + start_ms, frame.picture) for frame in self.frames)
+        return Footage(self.duration_ms, frames, start_ms)
 
 
 def sample_video(data: bytes) -> Footage:

@@ -10,6 +10,7 @@ import av
 import cv2
 import numpy as np
 
+from maxcompute_local.models.images import Image
 from maxcompute_local.samples.driving.look import Light, Look, Place, Weather
 from maxcompute_local.samples.driving.scene import DrivingScene
 
@@ -25,7 +26,8 @@ def drawn_video(kind: str) -> bytes:
     return encode_video(_picture(kind, number / FPS) for number in range(SECONDS * FPS))
 
 
-def encode_video(pictures: Iterable[np.ndarray], format_: str = "mp4", codec: str = "libx264") -> bytes:
+def encode_video(pictures: Iterable[Image], format_: str = "mp4", codec: str = "libx264") -> bytes:
+    """Return a video of the pictures, ``FPS`` a second."""
     file = io.BytesIO()
     with av.open(file, "w", format=format_) as container:
         stream = container.add_stream(codec, rate=FPS)
@@ -43,7 +45,7 @@ def _scene() -> DrivingScene:
     return DrivingScene(Look(Place.HIGHWAY, Light.DAY, Weather.CLEAR, 201, 27))
 
 
-def _picture(kind: str, seconds: float) -> np.ndarray:
+def _picture(kind: str, seconds: float) -> Image:
     if kind == "garden":
         picture = np.full((360, 640, 3), (60, 160, 70), np.uint8)
         cv2.circle(picture, (100 + round(seconds * 40), 200), 40, (40, 40, 220), -1)

@@ -1,0 +1,175 @@
+"""The reasoning family before anything runs: what is refused and why, tasks, the DAG, documents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_drivepipe.documents.plan_text import plan_text
+from airflow_provider_drivepipe.documents.schema_sql import schema_sql
+from airflow_provider_drivepipe.documents.walkthrough import walkthrough
+from airflow_provider_drivepipe.factory import build_dag
+from airflow_provider_drivepipe.pipelines.loading import ScenarioError, load_scenario
+from airflow_provider_drivepipe.pipelines.reasoning.packs import STEPS
+from airflow_provider_drivepipe.pipelines.reasoning.plan import plan
+from airflow_provider_drivepipe.pipelines.reasoning.rules import combination_problems
+from airflow_provider_drivepipe.pipelines.reasoning.scenario import ReasoningScenario
+from airflow_provider_drivepipe.stages.generate import Generate
+
+VALUES = {
+    "pipeline": "reasoning",
+    "scenario_name": "s",
+    "input_shape": "oss_prefix",
+    "targets": ["manifest", "reasoning-annotation"],
+    "oss_bucket": "my-bucket",
+    "oss_prefix": "trips/{ds}/",
+    "video_input_table": "m",
+    "vlm_model": "sees",
+    "llm_model": "reads",
+}
+TASKS = [
+    "manifest",
+    "video_filter",
+    "video_captions",
+    "chunk_captions",
+    "highlights",
+    "descriptions",
+    "qa_questions",
+    "qa_answers",
+    "qa_items",
+    "qa_export",
+]
+
+
+def scenario(given: dict[str, Any] | None = None, **reasoning: Any) -> ReasoningScenario:
+    return ReasoningScenario(**{**VALUES, **(given or {}), "reasoning": reasoning})
+
+
+def names(**reasoning: Any) -> list[str]:
+    return [task.task_id for task in plan(scenario(**reasoning)).tasks]
+
+
+def asked(**reasoning: Any) -> dict[str, Generate]:
+    """Return the stages that ask models, by name."""
+    stages = (stage for task in plan(scenario(**reasoning)).tasks for stage in task.stages)
+    return {stage.name: stage for stage in stages if isinstance(stage, Generate)}
+
+
+def test_each_step_is_a_task_with_a_table_of_its_own() -> None:
+    tasks = plan(scenario()).tasks
+    assert [task.task_id for task in tasks] == TASKS
+    assert [task.output_table.name for task in tasks] == ["m", *(f"s_{name}" for name in TASKS[1:])]
+    assert set(asked()) == {*(step for step in STEPS if not step.startswith("qa.")), "qa"}
+    assert {name for name, stage in asked().items() if stage.model == "sees"} == {
+        "filter", "global_caption", "dense_caption", "chunk_caption", "highlight"
+    }  # fmt: skip
+
+
+def test_a_table_of_videos_needs_no_manifest() -> None:
+    given = {"input_shape": "video_table", "source_table": "v", "targets": ["reasoning-annotation"]}
+    first, *_ = plan(scenario({**given, "oss_prefix": "", "video_input_table": None})).tasks
+    assert (first.task_id, first.source) == ("video_filter", "v")
+    [only] = plan(scenario({"targets": ["manifest"], "vlm_model": None, "llm_model": None})).tasks
+    assert only.task_id == "manifest"
+
+
+@pytest.mark.parametrize(
+    ("options", "left_out"),
+    [
+        ({"mode": "normal"}, {"highlights"}),
+        ({"mode": "anomaly"}, set()),
+        ({"steps": ["0"]}, set(TASKS[2:])),
+        ({"steps": ["2", "1a", "0"]}, {"chunk_captions", "highlights", *TASKS[6:]}),
+    ],
+)
+def test_steps_and_mode_choose_the_tasks(options: dict[str, Any], left_out: set[str]) -> None:
+    assert names(**options) == [name for name in TASKS if name not in left_out]
+
+
+def test_in_one_mode_no_prompt_depends_on_the_row() -> None:
+    assert {name for name, stage in asked().items() if stage.by} == {
+        "global_caption", "dense_caption", "chunk_caption", "description", "qa"
+    }  # fmt: skip
+    only = asked(mode="anomaly")
+    assert [name for name, stage in only.items() if stage.by] == ["qa"]
+    assert {variant.value.rpartition(".")[2] for variant in only["qa"].variants} == {"anomaly"}
+
+
+def test_questions_of_the_wanted_types_alone() -> None:
+    stage = asked(qa_types=["mcq", "open_qa"])["qa"]
+    assert {variant.value for variant in stage.variants} == {
+        "qa.mcq.anomaly", "qa.mcq.normal", "qa.open_qa.anomaly", "qa.open_qa.normal"
+    }  # fmt: skip
+    assert "blind" not in asked(blind_check=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "key", "said"),
+    [
+        ({"vlm_model": None}, {}, "vlm_model", "for example vlm_model: qwen3-vl-plus"),
+        ({"llm_model": None}, {}, "llm_model", "for example llm_model: qwen3-max"),
+        ({"video_input_table": None}, {}, "video_input_table", "rear_end_manifest"),
+        ({"oss_bucket": None}, {}, "oss_bucket", "oss_bucket"),
+        ({"source_table": "v"}, {}, "source_table", "remove it"),
+        ({"input_shape": "video_table", "video_input_table": None}, {}, "source_table", "my_videos"),
+        ({"input_shape": "video_table", "source_table": "v"}, {}, "targets", "or remove manifest"),
+        ({}, {"steps": ["1a"]}, "reasoning", "step 1a reads what step 0 writes: add 0"),
+        ({}, {"steps": ["0", "1a", "3"]}, "reasoning", "step 3 reads what step 2 writes: add 2"),
+        ({}, {"chunk_lengths_sec": [10, 5]}, "reasoning", "lengths ascend"),
+        (
+            {},
+            {"prompt_pack": "boats"},
+            "reasoning",
+            "built-in packs are dashcam, general",
+        ),
+        ({}, {"language": "fr"}, "reasoning", "fr.md"),
+    ],
+)
+def test_what_does_not_go_together_is_told_with_a_way_out(
+    given: dict[str, Any], options: dict[str, Any], key: str, said: str
+) -> None:
+    found = dict(combination_problems({**VALUES, **given, "reasoning": options}))
+    assert said in found[key], found
+    assert dict(combination_problems(VALUES)) == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("reasoning: {steps: ['5']}", "steps"),
+        ("reasoning: {mode: strange}", "mode"),
+        ("reasoning: {qa_types: [poem]}", "qa_types"),
+        ("reasoning: {max_frame: 3}", "max_frame"),
+        ("reasoning: {prompt_pack: boats}", "prompt_pack"),
+        ("reasoning: 7", "reasoning"),
+    ],
+)
+def test_a_file_with_a_wrong_value_names_the_key(tmp_path: Path, line: str, said: str) -> None:
+    lines = (f"{key}: {value!r}" for key, value in VALUES.items())
+    (tmp_path / "s.yaml").write_text("\n".join([*lines, line]))
+    with pytest.raises(ScenarioError, match=said):
+        load_scenario(tmp_path / "s.yaml")
+
+
+def test_the_dag_has_the_tasks_in_the_order_of_what_they_read() -> None:
+    dag = build_dag(scenario())
+    assert [task.task_id for task in dag.topological_sort()] == TASKS
+    for task in plan(scenario()).tasks[1:]:
+        reads = set(task.gather.tables if task.gather else [task.source])
+        made_by = {t.task_id for t in plan(scenario()).tasks if t.output_table.name in reads}
+        assert made_by, task.task_id
+        assert made_by <= dag.get_task(task.task_id).get_flat_relative_ids(upstream=True), task.task_id
+
+
+@pytest.mark.parametrize("options", [{}, {"mode": "normal"}, {"steps": ["0", "1a"]}, {"language": "zh"}])
+def test_documents_speak_of_every_task(options: dict[str, Any]) -> None:
+    each = scenario(**options)
+    steps = plan(each)
+    texts = [plan_text(steps, "20261120"), walkthrough(each, steps), schema_sql(steps)]
+    for text in texts:
+        assert "None" not in text
+        for task in steps.tasks:
+            assert task.output_table.name in text
+    assert build_dag(each).doc_md
