@@ -62,7 +62,7 @@ def spending_text(spending: Spending) -> str:
             (spending.cost_per_1000_frames, "per 1,000 frames"),
             (spending.cost_per_video_hour, "per hour of video"),
         ]
-        said = [f"{money(n)} {spending.currency} {what}".rstrip() for n, what in figures if n is not None]
+        said = [f"{amount_text(n)} {spending.currency} {what}".rstrip() for n, what in figures if n is not None]
     else:
         per_hour = spending.tokens_per_video_hour
         counts = [(spending.tokens_per_1000_frames, "1,000 frames"), (per_hour, "hour of video")]
@@ -70,6 +70,6 @@ def spending_text(spending: Spending) -> str:
     return ", ".join(said)
 
 
-def money(amount: float) -> str:
+def amount_text(amount: float) -> str:
     """Return an amount for people: two decimals, more for small amounts."""
     return f"{amount:,.2f}" if abs(amount) >= 1 or amount == 0 else f"{amount:.4g}"
