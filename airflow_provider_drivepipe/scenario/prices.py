@@ -62,7 +62,8 @@ def spending_text(spending: Spending) -> str:
             (spending.cost_per_1000_frames, "per 1,000 frames"),
             (spending.cost_per_video_hour, "per hour of video"),
         ]
-        said = [f"{amount_text(n)} {spending.currency} {what}".rstrip() for n, what in figures if n is not None]
+        known = [(n, what) for n, what in figures if n is not None]
+        said = [f"{amount_text(n)} {spending.currency} {what}".rstrip() for n, what in known]
     else:
         per_hour = spending.tokens_per_video_hour
         counts = [(spending.tokens_per_1000_frames, "1,000 frames"), (per_hour, "hour of video")]
