@@ -19,7 +19,7 @@ def cost(plan: Plan) -> str:
             f"drivepipe plan FILE --estimate {_size(plan)}\ndrivepipe plan FILE --measure --partition VALUE",
         ),
         paragraph(
-            "After a run, the report's `tokens` and `spending` say what it took: in all, per 1,000 frames",
+            "After a run, the report's `tokens` and `spending` say what it took: in all, per 1,000 rows",
             "and, where frames have times, per hour of video. The param `limit` makes a run a pilot.",
         ),
         "\n".join([_prices(plan), *_caps(plan)]),

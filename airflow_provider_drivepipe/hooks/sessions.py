@@ -2,7 +2,7 @@
 
 A session is a MaxCompute instance, and the settings of its task are kept with it and can be read back from
 any process. The exact tags are one setting of ours. Beside them stand MaxCompute's own job identifiers
-(``EXT_PLATFORM_ID`` and so on), for its console and its books; they are cut to documented lengths, so nothing
+(``EXT_PLATFORM_ID`` and so on), for its console and its accounts; they are cut to documented lengths: nothing
 is read back from them.
 """
 

@@ -59,17 +59,18 @@ def spending_text(spending: Spending) -> str:
     if spending.cost is not None:
         figures = [
             (spending.cost, ""),
-            (spending.cost_per_1000_frames, "per 1,000 frames"),
+            (spending.cost_per_1000_frames, "per 1,000 rows"),
             (spending.cost_per_video_hour, "per hour of video"),
         ]
-        said = [f"{money(n)} {spending.currency} {what}".rstrip() for n, what in figures if n is not None]
+        known = [(n, what) for n, what in figures if n is not None]
+        said = [f"{amount_text(n)} {spending.currency} {what}".rstrip() for n, what in known]
     else:
         per_hour = spending.tokens_per_video_hour
-        counts = [(spending.tokens_per_1000_frames, "1,000 frames"), (per_hour, "hour of video")]
+        counts = [(spending.tokens_per_1000_frames, "1,000 rows"), (per_hour, "hour of video")]
         said = [f"{n:,} tokens per {what}" for n, what in counts if n is not None]
     return ", ".join(said)
 
 
-def money(amount: float) -> str:
+def amount_text(amount: float) -> str:
     """Return an amount for people: two decimals, more for small amounts."""
     return f"{amount:,.2f}" if abs(amount) >= 1 or amount == 0 else f"{amount:.4g}"

@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_drivepipe.stages.stage import Part
 from airflow_provider_drivepipe.worker.rows import RowPart
 
-PYAV_REQUIREMENT = "av>=16,<19"
+PYAV_REQUIREMENT = "av>=18,<19"
 PILLOW_REQUIREMENT = "Pillow>=11"
 """Requirements of the frame engine: DPE's stock image has no ffmpeg, PyAV's wheel bundles its libraries."""
 

@@ -59,7 +59,7 @@ def good() -> Found:
         frame_row(VIDEOS[1], 0),
         frame_row(VIDEOS[1], 1),
     ]
-    books = {"rows_in": 4, "ok": 4, "failed": 0, "filtered": 0, "skipped": 0}
+    counts = {"rows_in": 4, "ok": 4, "failed": 0, "filtered": 0, "skipped": 0}
     labels = {
         "table": "labels",
         "partition": "ds=1",
@@ -70,8 +70,8 @@ def good() -> Found:
         "tokens": {"input": 10, "output": 20, "embedding": 30},
         "stages": {
             "frame_extraction": {"rows_in": 3, "ok": 2, "failed": 1, "filtered": 0, "skipped": 0},
-            "label": books,
-            "image_embedding": dict(books),
+            "label": counts,
+            "image_embedding": dict(counts),
         },
     }
     manifest = {

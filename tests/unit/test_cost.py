@@ -76,9 +76,9 @@ def test_spending_without_frames_hours_or_prices_says_so_and_does_not_divide():
     assert (nothing.cost, nothing.cost_per_1000_frames, nothing.tokens_per_video_hour) == (None, None, None)
     assert spending_text(nothing) == ""
     tokens_only = spending_of(500, 0.5, Tokens(1000, 0, 0), None)
-    assert spending_text(tokens_only) == "2,000 tokens per 1,000 frames, 2,000 tokens per hour of video"
+    assert spending_text(tokens_only) == "2,000 tokens per 1,000 rows, 2,000 tokens per hour of video"
     paid = spending_of(500, 0.5, Tokens(1000, 0, 0), PriceOptions("CNY", 1000, 1.5, 0, None))
-    assert spending_text(paid) == "1.50 CNY, 3.00 CNY per 1,000 frames, 3.00 CNY per hour of video"
+    assert spending_text(paid) == "1.50 CNY, 3.00 CNY per 1,000 rows, 3.00 CNY per hour of video"
 
 
 def test_hours_of_video_take_single_frames_for_as_long_as_the_others():
