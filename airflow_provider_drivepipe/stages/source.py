@@ -71,7 +71,7 @@ class Source:
 
     @property
     def selects(self) -> bool:
-        """Whether it takes some units of its tables only: when there is none, tasks behind go on all the same."""
+        """Whether it takes some units of its tables only: without any, tasks behind go on all the same."""
         return any(each.where for each in self.gathered[:1])
 
     @property

@@ -40,7 +40,7 @@ TABLES = (
 )  # fmt: skip
 BLOCKED = Step(status=400, code="DataInspectionFailed")
 _COLUMNS = {"highlight": ("start", "end", "moment")}
-"""What prompts place; for steps that are not named all that they know, but no highlight where all is normal."""
+"""What prompts place; all that they may for other steps, but no highlight where the mode is normal."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Call:
 
 @dataclass
 class Models:
-    """Both models. ``answer`` gives what a call gets, None for what fits; ``calls`` are those not looked at yet."""
+    """Both models. ``answer`` gives what a call gets, None for what fits; ``calls`` are since ``asked``."""
 
     answer: Callable[[Call], str | Step | None] = lambda call: None
     anomalies: Callable[[str], bool] = lambda video: video.startswith("a")
@@ -221,10 +221,6 @@ class Annotation:
         for video, *row in self.rows(task, "status, error_stage, error_type"):
             ends.setdefault(video, set()).add(Row(*row))
         return ends
-
-    def has(self, task: str) -> bool:
-        """Return whether a task has a table."""
-        return bool(self.hook.odps.exist_table(f"{self.table}_{task}"))
 
     def content(self, task: str) -> list[list[Any]]:
         """Return all of a task's rows but for how often they were tried."""

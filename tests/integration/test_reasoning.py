@@ -133,7 +133,7 @@ def test_a_pilot_is_paid_once_and_an_edited_prompt_pays_for_what_depends_on_it(
     def paid(name: str) -> set[tuple[str, str]]:
         check_balance(annotation.run(Run(run_id=name), qa_types=qa))
         calls = models.asked()
-        assert all(n == (2 if key == "blind" and name != "one type" else 1) for (key, _), n in calls.items())
+        assert all(n <= (2 if key == "blind" else 1) for (key, _), n in calls.items())
         return set(calls)
 
     assert {video for _, video in paid("full")} == {"n"}
@@ -145,14 +145,16 @@ def test_a_pilot_is_paid_once_and_an_edited_prompt_pays_for_what_depends_on_it(
         *((key.format("anomaly"), "a") for key in (*behind_chunks, "moment", "highlight")),
     }
 
-    more = {"chunk_caption__normal": "Look closely.", "chunk_caption__anomaly": "Look closely."}
-    annotation.prompt(**more, qa__mcq__normal="Ask twice.")
-    assert paid("one type") == {(key, video) for key in ("qa.mcq.normal", "blind") for video in "bn"}
-
-    more["qa__mcq__normal"] = "Ask twice."
-    annotation.prompt(**more, dense_caption__anomaly="List all.")
+    # Two edits in one run: of a type of question, for normal videos; of a caption, for anomalies.
+    annotation.prompt(
+        chunk_caption__normal="Look closely.",
+        chunk_caption__anomaly="Look closely.",
+        qa__mcq__normal="Ask twice.",
+        dense_caption__anomaly="List all.",
+    )
     behind = ("dense_caption", "description", "qa.mcq", "qa.open_qa")
-    assert paid("anomalies") == {
+    assert paid("edits") == {
+        *((key, video) for key in ("qa.mcq.normal", "blind") for video in "bn"),
         *((f"{step}.anomaly", "a") for step in behind),
         *((step, "a") for step in ("moment", "highlight", "blind")),
     }
@@ -258,15 +260,12 @@ def test_defect_15_a_video_that_is_listed_twice_is_paid_once(annotation: Annotat
     assert len(annotation.rows("video_captions")) == 1
 
 
-@pytest.mark.parametrize(("mode", "keys"), [("anomaly", {"moment", "highlight"}), ("normal", set())])
-def test_a_mode_for_all_videos_decides_what_is_asked(
-    annotation: Annotation, models: Models, mode: str, keys: set[str]
-) -> None:
+def test_a_mode_for_all_videos_decides_what_is_asked(annotation: Annotation, models: Models) -> None:
     annotation.put("n")
-    check_balance(annotation.run(mode=mode, steps=["0", "1a", "1b", "1c", "2"]))
-    assert annotation.has("highlights") == (mode == "anomaly")
+    check_balance(annotation.run(mode="anomaly", steps=["0", "1a", "1b", "1c", "2"]))
     by_mode = ("global_caption", "dense_caption", "chunk_caption", "description")
-    assert models.asked() == {(key, "n"): 1 for key in {"filter", *(f"{s}.{mode}" for s in by_mode), *keys}}
+    keys = {"filter", "moment", "highlight", *(f"{step}.anomaly" for step in by_mode)}
+    assert models.asked() == {(key, "n"): 1 for key in keys}
     assert annotation.ends("descriptions") == {"n": {OK}}
 
 

@@ -44,7 +44,8 @@ READS = (
         "answer",
         True,
         "`mcq`: the letter of the right option, alone or as `B. <option>`; `bcq`: `Yes` or `No` (是, 否), "
-        "alone or before a full stop and an explanation; `temporal_localization`: not read, the times are the answer; else free text",
+        "alone or before a full stop and an explanation; `temporal_localization`: not read, the times are "
+        "the answer; else free text",
     ),
     InputColumn("reasoning", True, "how one comes to the answer; may be empty"),
     InputColumn("start_ms", True, "start of what the item speaks of, in milliseconds; may be NULL"),
