@@ -19,7 +19,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	"$$python" $(IS_SUITABLE) && { echo "$$python"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-reasoning up down test test-conformance test-system test-crash lint bench docs clean
+.PHONY: help venv demo demo-reasoning up down test test-slow test-conformance test-system test-crash lint bench docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,8 +51,11 @@ down: $(INSTALLED)  ## stop what 'make up' started
 	@$(BIN)/drivepipe down $(ARGS)
 
 test: $(INSTALLED)  ## unit and integration tests; no network beyond loopback
-	@$(PYTEST) $(PARALLEL) tests/unit tests/integration $(ARGS)
+	@$(PYTEST) $(PARALLEL) tests/unit tests/integration -m 'not slow' $(ARGS)
 	@cd maxcompute_local && ../$(PYTEST) $(PARALLEL) tests/unit tests/integration $(ARGS)
+
+test-slow: $(INSTALLED)  ## integration tests that take longer: whole families, waves, golden files
+	@$(PYTEST) $(PARALLEL) tests/integration -m slow $(ARGS)
 
 test-conformance: $(INSTALLED)  ## the local cloud through the SDKs: scripts, tutorials, maxframe's own tests
 	@cd maxcompute_local && ../$(PYTEST) -n auto --dist worksteal tests/conformance $(ARGS)

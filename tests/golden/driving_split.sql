@@ -291,32 +291,33 @@ FROM (
           d.`label_normalised`, d.`image_embedding`, d.`image_embedding_total_token`, d.`label_embedding`, d.`label_embedding_total_token`,
           d.`fingerprint` AS `fingerprint`, d.`attempt` AS `attempt`, d.`status` AS drivepipe_status, CASE WHEN (d.drivepipe_key IS NULL OR
           NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity) OR
-          (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label=([^;]*)', 2), '') <> '<hash:label>' OR ((d.`error_stage` = 'label' OR
-          d.`label_text` IS NULL) AND (d.`attempt` < 3 OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label=([^;]*)', 2), '') =
-          '<hash:label>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' AND
-          COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label_embedding=([^;]*)', 2), '') = '<hash:label_embedding>' AND
-          COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity))))) THEN 1 ELSE 0 END AS
-          drivepipe_need_label, CASE WHEN (d.drivepipe_key IS NULL OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)',
-          2), '') = s.drivepipe_identity) OR (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') <>
-          '<hash:image_embedding>' OR ((d.`error_stage` = 'image_embedding' OR d.`image_embedding` IS NULL) AND (d.`attempt` < 3 OR NOT
-          (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND
+          (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label=([^;]*)', 2), '') <> '<hash:label>' OR (((d.`status` <> 'filtered' AND
+          d.`error_stage` = 'label') OR d.`label_text` IS NULL) AND (d.`attempt` < 3 OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`,
+          '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2),
+          '') = '<hash:image_embedding>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label_embedding=([^;]*)', 2), '') =
+          '<hash:label_embedding>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity)))))
+          THEN 1 ELSE 0 END AS drivepipe_need_label, CASE WHEN (d.drivepipe_key IS NULL OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`,
+          '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity) OR (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)',
+          2), '') <> '<hash:image_embedding>' OR (((d.`status` <> 'filtered' AND d.`error_stage` = 'image_embedding') OR d.`image_embedding`
+          IS NULL) AND (d.`attempt` < 3 OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND
           COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' AND
           COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label_embedding=([^;]*)', 2), '') = '<hash:label_embedding>' AND
           COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity))))) THEN 1 ELSE 0 END AS
           drivepipe_need_image_embedding, CASE WHEN ((d.drivepipe_key IS NULL OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`,
           '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity) OR (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label=([^;]*)', 2), '')
-          <> '<hash:label>' OR ((d.`error_stage` = 'label' OR d.`label_text` IS NULL) AND (d.`attempt` < 3 OR NOT
-          (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND
+          <> '<hash:label>' OR (((d.`status` <> 'filtered' AND d.`error_stage` = 'label') OR d.`label_text` IS NULL) AND (d.`attempt` < 3 OR
+          NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND
           COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' AND
           COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label_embedding=([^;]*)', 2), '') = '<hash:label_embedding>' AND
           COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity))))) OR (d.drivepipe_key IS NULL OR
           NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity) OR
-          (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label_embedding=([^;]*)', 2), '') <> '<hash:label_embedding>' OR ((d.`error_stage`
-          = 'label_embedding' OR d.`label_embedding` IS NULL) AND (d.`attempt` < 3 OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`,
-          '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2),
-          '') = '<hash:image_embedding>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label_embedding=([^;]*)', 2), '') =
-          '<hash:label_embedding>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity))))))
-          THEN 1 ELSE 0 END AS drivepipe_need_label_embedding
+          (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label_embedding=([^;]*)', 2), '') <> '<hash:label_embedding>' OR (((d.`status` <>
+          'filtered' AND d.`error_stage` = 'label_embedding') OR d.`label_embedding` IS NULL) AND (d.`attempt` < 3 OR NOT
+          (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND
+          COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' AND
+          COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label_embedding=([^;]*)', 2), '') = '<hash:label_embedding>' AND
+          COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity)))))) THEN 1 ELSE 0 END AS
+          drivepipe_need_label_embedding
       FROM (
         SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`,
             `drivepipe_earlier_status`, `drivepipe_earlier_error_stage`, `drivepipe_earlier_error_type`, `drivepipe_earlier_error_msg`,

@@ -97,9 +97,9 @@ FROM (
       SELECT o.`image_id`, o.`image_url`, o.`camera`, o.`width`, o.`height`, o.`format`, o.`mode`, o.`size_bytes`, o.`sha256`, o.`phash`,
           o.`prepared_url`, o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`,
           o.`error_msg`, o.`attempt`, o.`fingerprint`, CASE WHEN (COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)image_embedding=([^;]*)',
-          2), '') <> '<hash:image_embedding>' OR ((o.`error_stage` = 'image_embedding' OR o.`image_embedding` IS NULL) AND (o.`attempt` < 3
-          OR NOT (COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>')))) THEN 1
-          ELSE 0 END AS drivepipe_need_image_embedding
+          2), '') <> '<hash:image_embedding>' OR (((o.`status` <> 'filtered' AND o.`error_stage` = 'image_embedding') OR o.`image_embedding`
+          IS NULL) AND (o.`attempt` < 3 OR NOT (COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') =
+          '<hash:image_embedding>')))) THEN 1 ELSE 0 END AS drivepipe_need_image_embedding
       FROM (
         SELECT `image_id`, `image_url`, `camera`, `width`, `height`, `format`, `mode`, `size_bytes`, `sha256`, `phash`, `prepared_url`,
             `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
@@ -110,7 +110,7 @@ FROM (
         FROM `image_features_features__<run>_units`
         WHERE `drivepipe_work` = 'keep') k ON CONCAT(COALESCE(CAST(o.`image_id` AS STRING), ''), '|', COALESCE(CAST(o.`image_url` AS
             STRING), '')) = k.drivepipe_key
-      WHERE (o.`status` = 'ok' OR (o.`status` IN ('failed', 'skipped') AND o.`error_stage` <> 'image_preparation'))) g
+      WHERE (o.`status` = 'ok' OR (o.`status` <> 'ok' AND o.`error_stage` <> 'image_preparation'))) g
     WHERE drivepipe_need_image_embedding > 0) f) w
 
 SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT))

@@ -66,16 +66,17 @@ FROM (
           d.`image_embedding_total_token`, d.`fingerprint` AS `fingerprint`, d.`attempt` AS `attempt`, d.`status` AS drivepipe_status, CASE
           WHEN (d.drivepipe_key IS NULL OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') =
           s.drivepipe_identity) OR (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label=([^;]*)', 2), '') <> '<hash:label>' OR
-          ((d.`error_stage` = 'label' OR d.`label_text` IS NULL) AND (d.`attempt` < 3 OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`,
-          '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2),
-          '') = '<hash:image_embedding>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') =
-          s.drivepipe_identity))))) THEN 1 ELSE 0 END AS drivepipe_need_label, CASE WHEN (d.drivepipe_key IS NULL OR NOT
-          (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity) OR
-          (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') <> '<hash:image_embedding>' OR ((d.`error_stage`
-          = 'image_embedding' OR d.`image_embedding` IS NULL) AND (d.`attempt` < 3 OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`,
-          '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2),
-          '') = '<hash:image_embedding>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') =
-          s.drivepipe_identity))))) THEN 1 ELSE 0 END AS drivepipe_need_image_embedding
+          (((d.`status` <> 'filtered' AND d.`error_stage` = 'label') OR d.`label_text` IS NULL) AND (d.`attempt` < 3 OR NOT
+          (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND
+          COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' AND
+          COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity))))) THEN 1 ELSE 0 END AS
+          drivepipe_need_label, CASE WHEN (d.drivepipe_key IS NULL OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)',
+          2), '') = s.drivepipe_identity) OR (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') <>
+          '<hash:image_embedding>' OR (((d.`status` <> 'filtered' AND d.`error_stage` = 'image_embedding') OR d.`image_embedding` IS NULL)
+          AND (d.`attempt` < 3 OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND
+          COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' AND
+          COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity))))) THEN 1 ELSE 0 END AS
+          drivepipe_need_image_embedding
       FROM (
         SELECT `image_id`, `image_url`, `camera`, drivepipe_key, drivepipe_identity, drivepipe_usable, ROW_NUMBER() OVER (PARTITION BY
             drivepipe_key ORDER BY drivepipe_identity) AS drivepipe_nth
@@ -492,16 +493,17 @@ FROM (
           d.`image_embedding_total_token`, d.`fingerprint` AS `fingerprint`, d.`attempt` AS `attempt`, d.`status` AS drivepipe_status, CASE
           WHEN (d.drivepipe_key IS NULL OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') =
           s.drivepipe_identity) OR (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label=([^;]*)', 2), '') <> '<hash:label>' OR
-          ((d.`error_stage` = 'label' OR d.`label_text` IS NULL) AND (d.`attempt` < 3 OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`,
-          '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2),
-          '') = '<hash:image_embedding>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') =
-          s.drivepipe_identity))))) THEN 1 ELSE 0 END AS drivepipe_need_label, CASE WHEN (d.drivepipe_key IS NULL OR NOT
-          (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity) OR
-          (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') <> '<hash:image_embedding>' OR ((d.`error_stage`
-          = 'image_embedding' OR d.`image_embedding` IS NULL) AND (d.`attempt` < 3 OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`,
-          '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2),
-          '') = '<hash:image_embedding>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') =
-          s.drivepipe_identity))))) THEN 1 ELSE 0 END AS drivepipe_need_image_embedding
+          (((d.`status` <> 'filtered' AND d.`error_stage` = 'label') OR d.`label_text` IS NULL) AND (d.`attempt` < 3 OR NOT
+          (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND
+          COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' AND
+          COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity))))) THEN 1 ELSE 0 END AS
+          drivepipe_need_label, CASE WHEN (d.drivepipe_key IS NULL OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)',
+          2), '') = s.drivepipe_identity) OR (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') <>
+          '<hash:image_embedding>' OR (((d.`status` <> 'filtered' AND d.`error_stage` = 'image_embedding') OR d.`image_embedding` IS NULL)
+          AND (d.`attempt` < 3 OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND
+          COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' AND
+          COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity))))) THEN 1 ELSE 0 END AS
+          drivepipe_need_image_embedding
       FROM (
         SELECT `image_id`, `image_url`, `camera`, drivepipe_key, drivepipe_identity, drivepipe_usable, ROW_NUMBER() OVER (PARTITION BY
             drivepipe_key ORDER BY drivepipe_identity) AS drivepipe_nth

@@ -61,19 +61,19 @@ FROM (
           d.`image_embedding`, d.`image_embedding_total_token`, d.`label_embedding`, d.`label_embedding_total_token`, d.`fingerprint` AS
           `fingerprint`, d.`attempt` AS `attempt`, d.`status` AS drivepipe_status, CASE WHEN (d.drivepipe_key IS NULL OR NOT
           (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity) OR
-          (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') <> '<hash:image_embedding>' OR ((d.`error_stage`
-          = 'image_embedding' OR d.`image_embedding` IS NULL) AND (d.`attempt` < 3 OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`,
-          '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`,
-          '(^|;)label_embedding=([^;]*)', 2), '') = SUBSTR(MD5(CONCAT('<hash:label_embedding>', COALESCE(s.`label_text`, ''))), 1, 16) AND
-          COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity))))) THEN 1 ELSE 0 END AS
-          drivepipe_need_image_embedding, CASE WHEN (d.drivepipe_key IS NULL OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`,
-          '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity) OR (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label_embedding=([^;]*)',
-          2), '') <> SUBSTR(MD5(CONCAT('<hash:label_embedding>', COALESCE(s.`label_text`, ''))), 1, 16) OR ((d.`error_stage` =
-          'label_embedding' OR d.`label_embedding` IS NULL) AND (d.`attempt` < 3 OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`,
-          '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`,
-          '(^|;)label_embedding=([^;]*)', 2), '') = SUBSTR(MD5(CONCAT('<hash:label_embedding>', COALESCE(s.`label_text`, ''))), 1, 16) AND
-          COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity))))) THEN 1 ELSE 0 END AS
-          drivepipe_need_label_embedding
+          (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') <> '<hash:image_embedding>' OR (((d.`status` <>
+          'filtered' AND d.`error_stage` = 'image_embedding') OR d.`image_embedding` IS NULL) AND (d.`attempt` < 3 OR NOT
+          (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' AND
+          COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label_embedding=([^;]*)', 2), '') = SUBSTR(MD5(CONCAT('<hash:label_embedding>',
+          COALESCE(s.`label_text`, ''))), 1, 16) AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') =
+          s.drivepipe_identity))))) THEN 1 ELSE 0 END AS drivepipe_need_image_embedding, CASE WHEN (d.drivepipe_key IS NULL OR NOT
+          (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity) OR
+          (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label_embedding=([^;]*)', 2), '') <> SUBSTR(MD5(CONCAT('<hash:label_embedding>',
+          COALESCE(s.`label_text`, ''))), 1, 16) OR (((d.`status` <> 'filtered' AND d.`error_stage` = 'label_embedding') OR
+          d.`label_embedding` IS NULL) AND (d.`attempt` < 3 OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)',
+          2), '') = '<hash:image_embedding>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label_embedding=([^;]*)', 2), '') =
+          SUBSTR(MD5(CONCAT('<hash:label_embedding>', COALESCE(s.`label_text`, ''))), 1, 16) AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`,
+          '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity))))) THEN 1 ELSE 0 END AS drivepipe_need_label_embedding
       FROM (
         SELECT `image_id`, `image_url`, `camera`, `label_text`, drivepipe_key, drivepipe_identity, drivepipe_usable, ROW_NUMBER() OVER
             (PARTITION BY drivepipe_key ORDER BY drivepipe_identity) AS drivepipe_nth

@@ -19,6 +19,8 @@ from airflow_provider_drivepipe.stages.source import Gathered, Source
 from tests.integration.operator_context import Run
 from tests.integration.reader import FAILED, READER, Reader, hook, reader, reading_cloud
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["hook", "reader", "reading_cloud"]
 
 VIDEO = Column("video_path", "string", "the video")

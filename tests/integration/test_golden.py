@@ -22,6 +22,8 @@ from tests.integration.operator_context import Run
 from tests.unit.image_samples import encoded, scene
 from tests.unit.video_samples import write_video
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parents[1]
 NOT_HERE = ("reasoning_demo",)
 """Its plan is the texts of a prompt pack, which have tests of their own, and its ten tasks take minutes."""

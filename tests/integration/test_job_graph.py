@@ -21,6 +21,8 @@ from airflow_provider_drivepipe.stages.stage import Stage
 from tests.integration.operator_context import Run
 from tests.integration.reader import READER, Reader, hook, reader, reading_cloud
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["hook", "reader", "reading_cloud"]
 
 DAY = PartitionSpec(("ds",), ("20261120",))

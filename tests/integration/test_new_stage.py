@@ -36,6 +36,8 @@ from tests.integration.scenario_run import EXAMPLES
 from tests.unit.image_samples import encoded, scene
 from tests.unit.video_samples import write_video
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["hook", "reader", "reading_cloud"]
 
 VLM = "qwen3-vl-plus"

@@ -22,6 +22,8 @@ from airflow_provider_drivepipe.operators.qa_export import QaExportOperator
 from airflow_provider_drivepipe.scenario.options import GateOptions
 from tests.integration.operator_context import Run
 
+pytestmark = pytest.mark.slow
+
 COLUMNS = (
     "item_id string, video_path string, mode string, qa_type string, question string, options string, "
     "answer string, reasoning string, start_ms bigint, end_ms bigint, blind_answerable boolean, "

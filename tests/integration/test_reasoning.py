@@ -27,6 +27,8 @@ from tests.integration.reasoning_run import (
     models,
 )
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["annotation", "models"]
 
 LEFT_OUT = {

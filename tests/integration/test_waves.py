@@ -44,6 +44,8 @@ from tests.system.cloud import _jpeg
 from tests.system.model_endpoint import MODEL, REFUSED, Answer, Call, ModelEndpoint
 from tests.unit.video_samples import write_video
 
+pytestmark = pytest.mark.slow
+
 logger = logging.getLogger(__name__)
 
 DS = "20261120"

@@ -21,10 +21,6 @@ from tests.system.watchdog import CLOUD, watched
 _DAGS = Path(__file__).with_name("dags")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: a minute or longer; leave it out with -m 'not slow'")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give these tests more time than others: minutes of real scheduling on a machine that may be busy."""
     for item in items:
