@@ -30,6 +30,8 @@ from tests.integration.scenario_run import ScenarioRun, example
 from tests.unit.image_samples import encoded, scene, with_orientation
 from tests.unit.video_samples import write_video
 
+pytestmark = pytest.mark.slow
+
 VLM, EMBEDDER, TEXT_EMBEDDER = "qwen3-vl-plus", "qwen3-vl-embedding", "text-embedding-v4"
 LABELS = [
     "label_text",
