@@ -133,7 +133,7 @@ def test_what_a_refused_run_has_paid_for_is_there_for_the_next_one(
     other = pipeline.single_job({**LABELS, "prompt": "Label that"}, selection=ONCE)
     run(listing("v/"), pipeline.single_job(selection=ONCE))
     before = published()
-    fail("b_", "a_0001")
+    fail("b_0", "a_0001")
     with work() as done, pytest.raises(PartitionShrinksError, match="holds 5 ok rows, and would hold 1"):
         run(other)
     assert (published(), done.calls) == (before, (5, 0, 0))
