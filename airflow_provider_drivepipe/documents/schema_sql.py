@@ -28,7 +28,7 @@ def schema_sql(plan: Plan, source_columns: Columns | None = None) -> str:
     known: dict[str, Columns | None] = {plan.tasks[0].source: source_columns}
     blocks = [f"-- Tables of scenario {plan.scenario}, DAG {plan.dag_id}."]
     for task in plan.tasks:
-        columns = table_columns(task, task.gather.columns if task.gather else known.get(task.source))
+        columns = table_columns(task, known.get(task.source))
         known[task.output_table.name] = columns
         blocks.append(_statement(plan, task, columns))
         blocks += [
@@ -45,12 +45,13 @@ def table_columns(task: TaskPlan, source: Columns | None) -> Columns | None:
     Raises ConfigurationError, as a run does, when these do not fit the task.
     """
     table = task.output_table
-    if task.lineage_known or source is None:
+    read = task.gather or Source.of_table(task.source)
+    if task.lineage_known or (source is None and read.is_table):
         return table.columns if task.lineage_known else None
     partition = PartitionSpec(table.partition_columns, table.partition_columns)
     working = WorkingTables.of(table.name, partition, "")
-    read = task.gather or Source.of_table(task.source)
-    return lay_out(task.stages, read, source, table.name, partition, working).output_columns
+    columns = read.unit_columns(source or ())
+    return lay_out(task.stages, read, columns, table.name, partition, working, task.unit_key).output_columns
 
 
 def _statement(plan: Plan, task: TaskPlan, columns: Columns | None) -> str:

@@ -64,6 +64,16 @@ def count_work(table: str, flags: Sequence[str] = ()) -> str:
     return f"SELECT {work}, COUNT(*), {last}{needs} FROM {quote_name(table)} GROUP BY {work}"
 
 
+def find_groups(tables: StageTables, part: Part, column: str, wave: int) -> str:
+    """Return the query for the values that a column has in rows of a wave that need a part."""
+    return (
+        f"SELECT DISTINCT COALESCE({quote_name(column)}, '0') AS `value` "
+        f"FROM {quote_name(tables.rows_to_do)} "
+        f"WHERE {quote_name(WORK_COLUMN.name)} = {quote_text(Work.TODO)} "
+        f"AND {quote_name(WAVE_COLUMN.name)} = {quote_text(str(wave))} AND {part.flag} = 1 ORDER BY `value`"
+    )
+
+
 def count_units(tables: StageTables) -> str:
     """Return :func:`count_work` of the units, and the same for published rows.
 

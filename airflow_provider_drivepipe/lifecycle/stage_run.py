@@ -43,7 +43,7 @@ from airflow_provider_drivepipe.scenario.run_params import RunParams
 from airflow_provider_drivepipe.sql import create_table
 from airflow_provider_drivepipe.stages.generate import Generate
 from airflow_provider_drivepipe.stages.source import Source
-from airflow_provider_drivepipe.stages.stage import Build, PictureFolder, Site, Stage, UnitStage
+from airflow_provider_drivepipe.stages.stage import Build, PictureFolder, RowStage, Site, Stage, UnitStage
 
 logger = logging.getLogger(__name__)
 
@@ -185,18 +185,12 @@ class StageRun:
         return self.project.has_partition(tables.kept, tables.partition)
 
     def _source_columns(self) -> Sequence[Column]:
-        of_source: Sequence[Column] = ()
-        for table in self.task.source.tables:
+        source, first = self.task.source, None
+        for table in source.tables:
             columns, partition_columns = self.project.table_columns(table)
-            missing = [c for c in self.task.partition_columns if c not in partition_columns]
-            if missing:
-                raise ConfigurationError(
-                    f"table {table} is not partitioned by {', '.join(missing)} "
-                    f"(its partition columns: {', '.join(partition_columns) or 'none'})"
-                )
-            self.task.source.check(table, [column.name for column in columns])
-            of_source = columns
-        return of_source if self.task.source.is_table else self.task.source.columns
+            source.check(table, [c.name for c in columns], partition_columns, self.task.partition_columns)
+            first = first or columns
+        return source.unit_columns(first or ())
 
     # Select.
 
@@ -268,9 +262,9 @@ class StageRun:
         from airflow_provider_drivepipe.stages.graph import graph_building
 
         project, tables = self.project, self.tables
-        left = self._rows_left(counts, wave)
+        left, build = self._rows_left(counts, wave), self._build(wave)
         with project.errors(), project.session_options(), graph_building(project.odps):
-            rows = job_rows(project.odps, tables, self.stages, self._build(), counts, wave, left)
+            rows = job_rows(project.odps, tables, self.stages, build, counts, wave, left)
             return md.to_odps_table(
                 rows[[c.name for c in tables.output_columns]],
                 tables.working.staging,
@@ -289,7 +283,20 @@ class StageRun:
             left = max(0, left - asked)
         return left
 
-    def _build(self) -> Build:
+    def _groups(self, wave: int) -> dict[str, tuple[str, ...]]:
+        """Return by stage the groups in which rows of a wave go through it."""
+        grouped = (s for s in self.stages if isinstance(s, RowStage) and s.grouped_by)
+        return {
+            stage.name: tuple(
+                str(value)
+                for (value,) in self.project.execute_sql(
+                    selection.find_groups(self.tables, stage.part(), stage.grouped_by, wave)
+                )
+            )
+            for stage in grouped
+        }
+
+    def _build(self, wave: int) -> Build:
         behind: dict[str, list[str]] = {part.stage: [] for part in self.tables.parts}
         for part in self.tables.parts:
             for needed in _all_needs(part.stage, {p.stage: p.needs for p in self.tables.parts}):
@@ -300,6 +307,7 @@ class StageRun:
             hashes=self.wanted.hashes,
             source_columns=tuple(c.name for c in self.tables.source_columns),
             flags_behind={stage: tuple(flags) for stage, flags in behind.items()},
+            groups=self._groups(wave),
         )
 
     # What ended early.

@@ -330,6 +330,12 @@ def lay_out(
     rows = [stage for stage in stages if isinstance(stage, RowStage)]
     parts = tuple(stage.part() for stage in rows)
     made = {name for part in parts for name in part.column_names}
+    grouped = next((stage for stage in rows if stage.grouped_by), None)
+    if unit is not None and grouped is not None:
+        raise ConfigurationError(
+            f"stage {grouped.name} asks rows in groups by {grouped.grouped_by}, which are not known before "
+            f"stage {unit.name} has made them: give it a task of its own"
+        )
     layout = (
         unit.layout(source.name, columns)
         if unit is not None

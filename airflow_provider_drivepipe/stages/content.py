@@ -17,6 +17,20 @@ class Image:
 
 
 @dataclass(frozen=True)
+class Images:
+    """Any number of images that a model sees, each behind a text of its own.
+
+    A message has the same parts for all rows of a call, so rows are asked in groups of equal numbers.
+
+    :param column: holds the images, one per line: the text, a tab, the OSS URI.
+    :param number: column that holds how many they are, as text; the input's, not one that the job makes.
+    """
+
+    column: str
+    number: str
+
+
+@dataclass(frozen=True)
 class Video:
     """A video that a model sees; ``column`` holds its OSS URI."""
 
@@ -49,4 +63,4 @@ class TextBy:
     texts: tuple[tuple[str, tuple[Text | TextColumn, ...]], ...]
 
 
-Content = Image | Video | Text | TextColumn | TextBy
+Content = Image | Images | Video | Text | TextColumn | TextBy

@@ -11,7 +11,14 @@ from airflow_provider_drivepipe.stages.content import Image, TextColumn
 from airflow_provider_drivepipe.stages.generate import CALL_REASONS, MODEL_REASONS
 from airflow_provider_drivepipe.stages.stage import Build, InputColumn, Part, RowStage, Site, StageGuide
 from airflow_provider_drivepipe.stages.worker_call import apply_chunk, row_part
-from airflow_provider_drivepipe.worker.vectors import EMBED_TEXT, VectorJob, mark_texts, read_vectors
+from airflow_provider_drivepipe.worker.vectors import (
+    EMBED_IMAGE,
+    EMBED_TEXT,
+    VectorJob,
+    mark_images,
+    mark_texts,
+    read_vectors,
+)
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,8 @@ class Embed(RowStage):
     :param of: what is embedded.
     :param dimension: length of the vector; None leaves it to the model.
     :param needs: stage that makes what is embedded, if one does.
+    :param or_text: column with the text that a multi-modal model embeds where there is no image: texts and
+        images in one space.
     :param lacking: reason of a row that has nothing to embed.
     :param texts: what documents say of the stage, instead of general words.
     """
@@ -32,13 +41,20 @@ class Embed(RowStage):
     of: Image | TextColumn
     dimension: int | None = None
     needs: tuple[str, ...] = ()
+    or_text: str | None = None
     lacking: Reason = Reason.EMPTY_INPUT
     texts: StageGuide | None = None
 
     @property
     def image_columns(self) -> tuple[str, ...]:
         """Columns with OSS URIs that the model service fetches."""
-        return (self.of.column,) if isinstance(self.of, Image) and not self.of.inline else ()
+        always = isinstance(self.of, Image) and not self.of.inline and self.or_text is None
+        return (self.of.column,) if always else ()
+
+    @property
+    def fetches(self) -> bool:
+        """Whether the model service fetches anything with the connection's key pair."""
+        return isinstance(self.of, Image) and not self.of.inline
 
     def part(self) -> Part:
         """Return what it adds to a row."""
@@ -54,8 +70,15 @@ class Embed(RowStage):
             tokens={tokens: "embedding"},
             needs=self.needs,
             calls=1,
-            reads=(self.of.column,) if isinstance(self.of, TextColumn) else (),
+            reads=self._reads,
         )
+
+    @property
+    def _reads(self) -> tuple[str, ...]:
+        """Columns whose values decide the vector, row by row; an image's identity is its row's."""
+        if self.or_text is not None:
+            return (self.of.column, self.or_text)
+        return (self.of.column,) if isinstance(self.of, TextColumn) else ()
 
     def content(self, site: Site) -> Mapping[str, object]:
         """Return model, dimension and what is embedded. A row's own text is not part of it."""
@@ -64,6 +87,7 @@ class Embed(RowStage):
             "model_project": site.model_project(),
             "dimension": self.dimension,
             "of": repr(self.of),
+            **({"or_text": self.or_text} if self.or_text else {}),
         }
 
     def facts(self) -> dict[str, str]:
@@ -82,24 +106,35 @@ class Embed(RowStage):
         dtypes = dict(rows.dtypes)
         access = calls.access_of(self, build)
         [tokens] = self.part().tokens
-        text = self.of.column if isinstance(self.of, TextColumn) else None
+        text = self.of.column if isinstance(self.of, TextColumn) else self.or_text
+        image = self.of if isinstance(self.of, Image) else None
         part = row_part(self.part(), build.flags_behind)
-        job = VectorJob(part, tokens, self.dimension, text, str(self.lacking))
+        job = VectorJob(
+            part, tokens, self.dimension, text, image.column if image else None, str(self.lacking)
+        )
 
         def check_vectors(chunk: Any) -> Any:
             return read_vectors(chunk, job, tuple(dtypes))
 
         def choose_texts_to_embed(chunk: Any) -> Any:
-            return mark_texts(chunk, str(text))
+            return mark_texts(chunk, job)
 
-        def ask(asked: Any) -> Any:
+        def choose_images_to_embed(chunk: Any) -> Any:
+            return mark_images(chunk, job)
+
+        def ask_text(asked: Any) -> Any:
             return calls.vectors(asked, self.model, TextColumn(EMBED_TEXT), self.dimension, access)
 
-        if text is not None:
-            rows = calls.ask_some(rows, choose_texts_to_embed, ask, EMBED_TEXT, 0)
-        else:
+        def ask_image(asked: Any) -> Any:
+            return calls.vectors(asked, self.model, Image(EMBED_IMAGE), self.dimension, access)
+
+        if text is None:
             vectors = calls.vectors(rows, self.model, self.of, self.dimension, access)
             rows = calls.with_answers(rows, vectors)
+        else:
+            rows = calls.ask_some(rows, choose_texts_to_embed, ask_text, EMBED_TEXT, 0)
+        if text is not None and image is not None:
+            rows = calls.ask_some(rows, choose_images_to_embed, ask_image, EMBED_IMAGE, 1)
         return apply_chunk(rows, check_vectors, dtypes)
 
     def guide(self) -> StageGuide:

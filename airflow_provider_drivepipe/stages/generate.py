@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from airflow_provider_drivepipe.stages.answer_schemas import (
     schema_name,
     schema_text,
 )
-from airflow_provider_drivepipe.stages.content import Content, Image, Text, TextBy, TextColumn, Video
+from airflow_provider_drivepipe.stages.content import Content, Image, Images, Text, TextBy, TextColumn, Video
 from airflow_provider_drivepipe.stages.prompts import is_chinese, sha256, state_schema
 from airflow_provider_drivepipe.stages.stage import (
     Build,
@@ -166,6 +166,21 @@ class Generate(RowStage):
         )
 
     @property
+    def images(self) -> Images | None:
+        """Any number of images that the message shows, None where all rows show the same number."""
+        return next((each for each in self.media if isinstance(each, Images)), None)
+
+    @property
+    def fetches(self) -> bool:
+        """Whether the model service fetches anything with the connection's key pair."""
+        return bool(self.image_columns or self.images)
+
+    @property
+    def grouped_by(self) -> str:
+        """Column that holds how many images a row shows, empty where all show the same number."""
+        return self.images.number if self.images else ""
+
+    @property
     def rounds(self) -> int:
         """How often the model is asked again at most; without a schema there is nothing to repair."""
         return self.repair_rounds if self.has_schema else 0
@@ -194,6 +209,7 @@ class Generate(RowStage):
         columns += [
             Column(f.column, f.type, f"{f.property} of the {name}, NULL where it failed") for f in self.fields
         ]
+        shown = (self.images.column, self.images.number) if self.images else ()
         return Part(
             stage=name,
             columns=tuple(columns),
@@ -201,7 +217,7 @@ class Generate(RowStage):
             tokens={f"{name}_input_token": "input", f"{name}_output_token": "output"},
             needs=self.needs,
             calls=1 + self.rounds,
-            reads=tuple(dict.fromkeys([*self.columns, *([self.by] if self.by else [])])),
+            reads=tuple(dict.fromkeys([*self.columns, *([self.by] if self.by else []), *shown])),
             sums=(f"{name}_normalised",) if self.has_schema else (),
             by=self.by,
             hashes_by={v.value: sha256(_whole(self._of(v)))[:16] for v in self.variants},
@@ -249,11 +265,31 @@ class Generate(RowStage):
         All rows are asked about, and once more for each repair that they need. They come back in another
         order.
         """
+        import maxframe.dataframe as md
+
+        from airflow_provider_drivepipe.stages import model_calls as calls
+
+        images = self.images
+        if images is None:
+            return self._asked(rows, build, self.message)
+        answered = []
+        for number in build.groups[self.name]:
+            of_group = rows[rows[images.number].fillna("0") == number]
+            group, shown = calls.with_images(of_group, images, int(number))
+            parts = (shown if each is images else (each,) for each in self.message)
+            asked = self._asked(group, build, [part for each in parts for part in each])
+            answered.append(asked[list(rows.dtypes.index)])
+        if not answered:
+            return rows
+        return md.concat(answered) if len(answered) > 1 else answered[0]
+
+    def _asked(self, rows: Any, build: Build, said: Sequence[Content]) -> Any:
+        """Return lazy ``rows`` with the answers to one message."""
         from airflow_provider_drivepipe.stages import model_calls as calls
 
         dtypes = dict(rows.dtypes)
         job, access = self._job(build), calls.access_of(self, build)
-        message = calls.with_own_columns(self.message)
+        message = calls.with_own_columns(said)
 
         def check_answers(chunk: Any) -> Any:
             return read_answers(chunk, job, tuple(dtypes))
@@ -274,7 +310,7 @@ class Generate(RowStage):
 
     def _job(self, build: Build) -> AnswerJob:
         """Return what workers need to know."""
-        sees = {Image: "picture", Video: "video"}
+        sees = {Image: "picture", Images: "picture", Video: "video"}
         return AnswerJob(
             part=row_part(self.part(), build.flags_behind),
             schema=load_answer_schema(self.schema) if self.schema else None,

@@ -13,7 +13,7 @@ from maxframe.learn.contrib.llm.text import TextEmbeddingModel, TextGenLLM
 from maxframe.learn.utils import read_odps_model
 
 from airflow_provider_drivepipe.exceptions import ConfigurationError
-from airflow_provider_drivepipe.stages.content import Content, Image, Text, TextBy, TextColumn, Video
+from airflow_provider_drivepipe.stages.content import Content, Image, Images, Text, TextBy, TextColumn, Video
 from airflow_provider_drivepipe.stages.graph import ModelAccess
 from airflow_provider_drivepipe.stages.stage import Build, RowStage
 from airflow_provider_drivepipe.stages.worker_call import apply_chunk
@@ -74,8 +74,20 @@ def with_answers(rows: Any, answers: Any) -> Any:
 
 def access_of(stage: RowStage, build: Build) -> ModelAccess:
     """Return how a stage reaches its model, with a key pair only where the model fetches media."""
-    key = build.site.oss_key() if stage.image_columns else None
+    key = build.site.oss_key() if stage.fetches else None
     return ModelAccess(build.site.model_project(), key)
+
+
+def with_images(rows: Any, images: Images, number: int) -> tuple[Any, tuple[Content, ...]]:
+    """Return lazy ``rows``, all with that number of images, with columns for them, and a message's parts."""
+    names = [(f"drivepipe_said_{place}", f"drivepipe_image_{place}") for place in range(number)]
+
+    def split_images(chunk: Any) -> Any:
+        return row_functions.with_images(chunk, images.column, names)
+
+    made = dict.fromkeys((name for pair in names for name in pair), "object")
+    content = (part for said, image in names for part in (TextColumn(said), Image(image)))
+    return apply_chunk(rows, split_images, {**dict(rows.dtypes), **made}), tuple(content)
 
 
 def ask_some(rows: Any, mark: Callable[[Any], Any], ask: Callable[[Any], Any], text: str, number: int) -> Any:

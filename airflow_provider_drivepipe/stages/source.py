@@ -38,21 +38,46 @@ class Gathered:
 
 
 @dataclass(frozen=True)
+class Lookup:
+    """What another table says of each row of a table.
+
+    :param table: written by a stage, so that it has status columns.
+    :param on: columns, of both tables, by which rows belong together.
+    :param columns: columns that it adds, each with the aggregate over the other table's ``ok`` rows that
+        makes it, as those of :class:`Gathered`; NULL where there is no such row.
+    :param partition: values of the other table's partition columns, by name, where it is not the task's own
+        partition that is read.
+    """
+
+    table: str
+    on: tuple[str, ...]
+    columns: Mapping[Column, str] = field(hash=False)
+    partition: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def filter(self, partition_filter: str) -> str:
+        """Return the condition that picks the partition that is read."""
+        own = [f"{quote_name(name)} = {quote_text(value)}" for name, value in self.partition.items()]
+        return " AND ".join(own) or partition_filter
+
+
+@dataclass(frozen=True)
 class Source:
     """Where input units come from; see :meth:`of_table` and :meth:`gather`.
 
     :param name: the table, or those that are gathered, for messages.
     :param key_columns: those by which rows are gathered.
+    :param lookups: what other tables say of each row of a table.
     """
 
     name: str
     key_columns: tuple[Column, ...] = ()
     gathered: tuple[Gathered, ...] = ()
+    lookups: tuple[Lookup, ...] = ()
 
     @classmethod
-    def of_table(cls, name: str) -> Source:
-        """Return the rows of a table, one unit each."""
-        return cls(name)
+    def of_table(cls, name: str, *lookups: Lookup) -> Source:
+        """Return the rows of a table, one unit each, with what other tables say of them."""
+        return cls(name, lookups=lookups)
 
     @classmethod
     def gather(cls, key: Sequence[Column], *gathered: Gathered) -> Source:
@@ -76,28 +101,56 @@ class Source:
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """The tables that it reads."""
-        return tuple(each.table for each in self.gathered) or (self.name,)
+        """The tables that it reads, the one whose rows or keys are units first."""
+        looked_up = (each.table for each in self.lookups)
+        return tuple(each.table for each in self.gathered) or (self.name, *looked_up)
 
     @property
     def key(self) -> tuple[str, ...]:
         """The names of the columns by which rows are gathered."""
         return tuple(column.name for column in self.key_columns)
 
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """The columns of a gather's units; raise ConfigurationError when two have the same name."""
-        made = (column for each in self.gathered for column in each.columns)
-        columns = (*self.key_columns, *made, LACKING, *STATUS_COLUMNS)
+    def unit_columns(self, of_table: Sequence[Column]) -> tuple[Column, ...]:
+        """Return the columns of units; raise ConfigurationError when two have the same name.
+
+        :param of_table: columns of the table whose rows are units; a gather's do not matter.
+        """
+        if self.is_table:
+            columns = (*of_table, *(column for each in self.lookups for column in each.columns))
+        else:
+            made = (column for each in self.gathered for column in each.columns)
+            columns = (*self.key_columns, *made, LACKING, *STATUS_COLUMNS)
         names = [column.name for column in columns]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ConfigurationError(f"gathered columns {', '.join(twice)} have the same name")
         return columns
 
-    def check(self, table: str, names: Collection[str]) -> None:
-        """Raise ConfigurationError when a gathered table, with columns ``names``, cannot be gathered."""
-        needed = () if self.is_table else (*self.key, *(column.name for column in STATUS_COLUMNS))
+    def check(
+        self,
+        table: str,
+        names: Collection[str],
+        partition_columns: Sequence[str],
+        of_task: Sequence[str],
+    ) -> None:
+        """Raise ConfigurationError when a table cannot be read as it is meant to.
+
+        :param names: its columns.
+        :param of_task: the task's partition columns.
+        """
+        looked_up = next((each for each in self.lookups if each.table == table != self.name), None)
+        wanted = tuple(looked_up.partition) if looked_up and looked_up.partition else of_task
+        missing = [column for column in wanted if column not in partition_columns]
+        if missing:
+            raise ConfigurationError(
+                f"table {table} is not partitioned by {', '.join(missing)} "
+                f"(its partition columns: {', '.join(partition_columns) or 'none'})"
+            )
+        key = self.key if looked_up is None else looked_up.on
+        status = (column.name for column in STATUS_COLUMNS)
+        needed = () if self.is_table and looked_up is None else (*key, *status)
+        if table == self.name:
+            needed = tuple(name for each in self.lookups for name in each.on)
         lacks = [name for name in needed if name not in names]
         if lacks:
             raise ConfigurationError(
@@ -107,9 +160,22 @@ class Source:
 
     def sql(self, partition_filter: str) -> str:
         """Return what follows ``FROM`` to read the units of a partition."""
-        if self.is_table:
-            return f"{quote_name(self.name)} WHERE {partition_filter}"
-        return f"({self._units(partition_filter)}) g WHERE 1 = 1"
+        if self.gathered:
+            return f"({self._units(partition_filter)}) g WHERE 1 = 1"
+        if self.lookups:
+            return f"({self._looked_up(partition_filter)}) g WHERE 1 = 1"
+        return f"{quote_name(self.name)} WHERE {partition_filter}"
+
+    def _looked_up(self, partition_filter: str) -> str:
+        """The rows of the table, each with the aggregates of what belongs to it in the other tables."""
+        made = (column_list([c.name for c in each.columns], f"l{n}.") for n, each in enumerate(self.lookups))
+        rows = f"SELECT * FROM {quote_name(self.name)} WHERE {partition_filter}"
+        joins = (
+            f" LEFT JOIN ({_aggregated(each.table, each.on, each.columns, each.filter(partition_filter))}) "
+            f"l{n} ON {joined_text(each.on, 't.')} = l{n}.drivepipe_key"
+            for n, each in enumerate(self.lookups)
+        )
+        return f"SELECT t.*, {', '.join(made)} FROM ({rows}) t{''.join(joins)}"
 
     def _units(self, partition_filter: str) -> str:
         """One row for each key of the first table, ``t0``, joined to those of the others.
@@ -122,7 +188,7 @@ class Source:
         for n, each in enumerate(self.gathered):
             for alias, rows in (
                 (f"t{n}", self._counted(each, partition_filter)),
-                (f"g{n}", self._aggregated(each, partition_filter)),
+                (f"g{n}", _aggregated(each.table, self.key, each.columns, each.filter(partition_filter))),
             ):
                 on = f" LEFT JOIN ({rows}) {alias} ON t0.drivepipe_key = {alias}.drivepipe_key"
                 joins.append(on if joins else f"({rows}) {alias}")
@@ -159,15 +225,6 @@ class Source:
             f"FROM {quote_name(each.table)} WHERE {each.filter(partition_filter)} GROUP BY {key}"
         )
 
-    def _aggregated(self, each: Gathered, partition_filter: str) -> str:
-        """The ok rows of a table, by key."""
-        key = joined_text(self.key)
-        made = "".join(f", {sql} AS {quote_name(column.name)}" for column, sql in each.columns.items())
-        return (
-            f"SELECT {key} AS drivepipe_key{made} FROM {quote_name(each.table)} "
-            f"WHERE {each.filter(partition_filter)} AND `status` = {quote_text(Status.OK)} GROUP BY {key}"
-        )
-
     @staticmethod
     def _lacking(each: Gathered, counted: str) -> str:
         """What a unit lacks of a table, for people, after a separator; empty when it lacks nothing."""
@@ -178,3 +235,13 @@ class Source:
             f"ELSE CONCAT('; ', CAST({counted}.drivepipe_bad AS STRING), ' of ', "
             f"CAST({counted}.drivepipe_all AS STRING), {quote_text(f' rows of {each.table} are not ok')}) END"
         )
+
+
+def _aggregated(table: str, key_columns: Sequence[str], columns: Mapping[Column, str], where: str) -> str:
+    """The ok rows of a table, by key."""
+    key = joined_text(key_columns)
+    made = "".join(f", {sql} AS {quote_name(column.name)}" for column, sql in columns.items())
+    return (
+        f"SELECT {key} AS drivepipe_key{made} FROM {quote_name(table)} "
+        f"WHERE {where} AND `status` = {quote_text(Status.OK)} GROUP BY {key}"
+    )

@@ -228,6 +228,7 @@ class Build:
     :param hashes: what the run's results are made with, by name, see :meth:`Stage.hashes`.
     :param source_columns: names of the columns of the rows that come in.
     :param flags_behind: by stage, the flags of the parts that are made from its part.
+    :param groups: by stage, the values that its column ``grouped_by`` has in rows that need its part.
     """
 
     site: Site
@@ -235,6 +236,7 @@ class Build:
     hashes: Mapping[str, str]
     source_columns: tuple[str, ...]
     flags_behind: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def check_names(columns: Sequence[Column], taken: Collection[str]) -> None:
@@ -377,3 +379,13 @@ class RowStage(Stage):
     def image_columns(self) -> tuple[str, ...]:
         """Columns with OSS URIs that the model service fetches with the connection's key pair."""
         return ()
+
+    @property
+    def fetches(self) -> bool:
+        """Whether the model service fetches anything with the connection's key pair."""
+        return bool(self.image_columns)
+
+    @property
+    def grouped_by(self) -> str:
+        """Column of the input by whose values rows go through it in groups, empty without one."""
+        return ""

@@ -182,6 +182,21 @@ def with_texts(rows: Any, texts: Mapping[str, TextChoice]) -> Any:
     return rows.assign(**made)
 
 
+def with_images(rows: Any, column: str, names: Sequence[tuple[str, str]]) -> Any:
+    """Return ``rows`` with two columns for each image of a row: what is said before it, and its URI.
+
+    :param column: holds the images, one per line, each as the text, a tab and the URI.
+    :param names: of the columns, in order; a row that has fewer images has NULL in the last ones.
+    """
+    cells = [[line.partition("\t") for line in text_of(cell).splitlines()] for cell in rows[column]]
+    made = {}
+    for place, (said, image) in enumerate(names):
+        shown = [each[place] if place < len(each) else (None, "", None) for each in cells]
+        made[said] = _series([text for text, _, _ in shown], rows, "object")
+        made[image] = _series([uri for _, _, uri in shown], rows, "object")
+    return rows.assign(**made)
+
+
 def text_of(cell: object) -> str:
     """Return a cell as a text, empty for NULL."""
     return "" if _is_null(cell) else str(cell)

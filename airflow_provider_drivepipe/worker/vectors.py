@@ -20,6 +20,8 @@ from airflow_provider_drivepipe.worker.rows import Result, RowPart, text_of, wit
 
 EMBED_TEXT = "drivepipe_embed_text"
 """Column with the text that is sent; empty where there is nothing to send."""
+EMBED_IMAGE = "drivepipe_embed_image"
+"""Column with the URI of the image that is sent instead of a text; empty where a text is."""
 
 
 @dataclass(frozen=True)
@@ -29,24 +31,41 @@ class VectorJob:
     :param part: what they become; its result is the column with the vector.
     :param tokens: column with the tokens.
     :param dimension: wanted length, or None.
-    :param text: column with the text that is embedded; None for an image.
-    :param lacking: reason of a row without a text.
+    :param text: column with the text that is embedded; None for images alone.
+    :param image: column with the URI of the image that is embedded, NULL where a text is; None for texts.
+    :param lacking: reason of a row that has nothing to embed.
     """
 
     part: RowPart
     tokens: str
     dimension: int | None
     text: str | None
+    image: str | None
     lacking: str
 
+    def image_of(self, row: Mapping[str, Any]) -> str:
+        """Return the URI of the image of a row, empty where its text is embedded."""
+        return text_of(row[self.image]) if self.image else ""
 
-def mark_texts(rows: Any, column: str) -> Any:
-    """Return ``rows`` with the texts to embed in ``EMBED_TEXT``, empty for NULL and blanks.
+    def text_of(self, row: Mapping[str, Any]) -> str:
+        """Return the text of a row, empty for NULL and blanks, and where an image is embedded."""
+        text = text_of(row[self.text]) if self.text else ""
+        return text if text.strip() and not self.image_of(row) else ""
+
+
+def mark_texts(rows: Any, job: VectorJob) -> Any:
+    """Return ``rows`` with the texts to embed in ``EMBED_TEXT``.
 
     For the columns that wait for their vectors see :func:`with_request`.
     """
-    texts = [text if text.strip() else "" for text in map(text_of, rows[column])]
+    texts = [job.text_of(row) for row in rows.to_dict("records")]
     return with_request(rows, texts, EMBED_TEXT, *response_columns(0))
+
+
+def mark_images(rows: Any, job: VectorJob) -> Any:
+    """Return ``rows`` with the URIs of the images to embed in ``EMBED_IMAGE``, see :func:`mark_texts`."""
+    images = [job.image_of(row) for row in rows.to_dict("records")]
+    return with_request(rows, images, EMBED_IMAGE, *response_columns(1))
 
 
 def read_vectors(rows: Any, job: VectorJob, columns: Sequence[str]) -> Any:
@@ -56,9 +75,10 @@ def read_vectors(rows: Any, job: VectorJob, columns: Sequence[str]) -> Any:
 
 
 def _result(row: Mapping[str, Any], job: VectorJob) -> Result:
-    if job.text is not None and not text_of(row[job.text]).strip():
+    seen = job.text is not None and bool(job.image_of(row))
+    if job.text is not None and not seen and not job.text_of(row):
         return {}, Failure(job.lacking, f"there is no text in {job.text} to embed")
-    response_column, success_column = response_columns(0)
+    response_column, success_column = response_columns(1 if seen else 0)
     response = Response.of(row.get(response_column))
     cells: dict[str, Any] = {job.tokens: response.tokens("total_tokens", "input_tokens", "prompt_tokens")}
     if not succeeded(row.get(success_column)):

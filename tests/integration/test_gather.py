@@ -225,7 +225,7 @@ def test_rows_without_a_key_are_one_unit_and_rows_that_come_twice_make_no_second
 def test_what_cannot_be_gathered_is_refused_by_name(videos: Videos) -> None:
     source = Source.gather([VIDEO], Gathered("f", {Column("lacking", "string"): "MAX(label_text)"}))
     with pytest.raises(ConfigurationError, match="gathered columns lacking have the same name"):
-        source.columns  # noqa: B018 - the property is what is tested
+        source.unit_columns(())
     plain = f"{videos.table}_i"
     videos.hook.execute_sql(
         f"CREATE TABLE {plain} (video_path STRING, status STRING) PARTITIONED BY (ds STRING)"

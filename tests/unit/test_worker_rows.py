@@ -52,7 +52,7 @@ VECTOR_PART = RowPart(
     "image_embedding",
 )
 JOB = AnswerJob(LABEL_PART, SCHEMA, sees="picture")
-VECTOR_JOB = VectorJob(VECTOR_PART, "image_embedding_total_token", 3, None, "empty_input")
+VECTOR_JOB = VectorJob(VECTOR_PART, "image_embedding_total_token", 3, None, None, "empty_input")
 FLAGS = ("drivepipe_need_label", "drivepipe_need_image_embedding", "drivepipe_need_label_embedding")
 PART_DTYPES = {name: pandas_dtype(type_) for name, type_ in (*LABEL_PART.columns, *VECTOR_PART.columns)}
 STATUS_DTYPES = {column.name: pandas_dtype(column.type) for column in contracts.STATUS_COLUMNS}

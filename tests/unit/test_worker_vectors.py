@@ -29,7 +29,7 @@ PART = RowPart(
 
 
 def job(dimension=None):
-    return VectorJob(PART, "label_embedding_total_token", dimension, "label_text", "no_label")
+    return VectorJob(PART, "label_embedding_total_token", dimension, "label_text", None, "no_label")
 
 
 def rows_of(*rows, index=None):
@@ -57,7 +57,7 @@ def test_texts_are_sent_as_they_are_and_blanks_are_not():
         (None, "failed", "image_embedding", "timeout", "x"),
         index=[4, 9, 2, 2, 8, 7],
     )
-    marked = mark_texts(rows, "label_text")
+    marked = mark_texts(rows, job())
     assert list(marked[EMBED_TEXT]) == ['{"a": "{b}"} ', "fine", "", "", "", ""]
     assert list(marked.index) == [4, 9, 2, 2, 8, 7]
     assert list(marked.columns) == [*COLUMNS, EMBED_TEXT, RESPONSE, SUCCESS]
@@ -69,7 +69,7 @@ def test_texts_are_sent_as_they_are_and_blanks_are_not():
     assert read["error_msg"].iloc[2] == "there is no text in label_text to embed"
     assert read["label_embedding_total_token"].isna().tolist() == [False, False, True, True, True, True]
     assert read.dtypes.equals(rows.dtypes)
-    assert len(mark_texts(rows.iloc[:0], "label_text")) == 0
+    assert len(mark_texts(rows.iloc[:0], job())) == 0
 
 
 @pytest.mark.parametrize(
