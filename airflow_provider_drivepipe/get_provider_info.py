@@ -43,6 +43,7 @@ def get_provider_info() -> dict[str, Any]:
             "label",
             "oss_manifest",
             "qa_export",
+            "qa_metrics",
             "stage",
         ),
         "hooks": _modules("hooks", "checks", "drivepipe", "maxframe"),

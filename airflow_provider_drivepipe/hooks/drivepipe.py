@@ -18,6 +18,7 @@ from airflow_provider_drivepipe.contracts import Column, OssUri
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.hooks.connection import CONN_TYPE, AccessKey, DrivepipeSettings, read_settings
 from airflow_provider_drivepipe.hooks.errors import maxcompute_errors
+from airflow_provider_drivepipe.stages.stage import Endpoint
 
 if TYPE_CHECKING:
     from alibabacloud_oss_v2 import Client as OssClient
@@ -143,6 +144,24 @@ class DrivepipeHook(BaseHook):
     def image_places(self) -> tuple[str, ...]:
         """Return the endpoints of OSS at which the key pair can read images."""
         return self.oss_settings.require_oss().netlocs
+
+    def endpoint(self, conn_id: str) -> Endpoint:
+        """Return the service that a connection of type ``http`` is to; its password is the key."""
+        try:
+            found = self.get_connection(conn_id)
+        except AirflowNotFoundException as error:
+            raise ConfigurationError(
+                f"there is no connection {conn_id!r}. Make it in Airflow's UI under Admin, Connections (type "
+                "HTTP): the endpoint's address as host, its key as password"
+            ) from error
+        if not found.host:
+            raise ConfigurationError(f"connection {conn_id!r} has no host: the endpoint's address")
+        url = found.host if "://" in found.host else f"{found.schema or 'http'}://{found.host}"
+        if found.port:
+            scheme, _, rest = url.partition("://")
+            netloc, slash, path = rest.partition("/")
+            url = f"{scheme}://{netloc}:{found.port}{slash}{path}"
+        return Endpoint(url.rstrip("/"), found.password or "")
 
     def errors(self) -> AbstractContextManager[None]:
         """Return a context in which the SDKs' errors become ours, naming the connection and the endpoint."""

@@ -73,9 +73,6 @@ class Project(Site, Protocol):
     def has_partition(self, table: str, partition: PartitionSpec) -> bool:
         """Whether there is such a table with such a partition."""
 
-    def image_places(self) -> tuple[str, ...]:
-        """Return the endpoints at which the connection's key pair can read images."""
-
 
 @dataclass(frozen=True)
 class Task:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_drivepipe.operators.label import AiFuncLabelOperator
     from airflow_provider_drivepipe.operators.oss_manifest import OssManifestOperator
     from airflow_provider_drivepipe.operators.qa_export import QaExportOperator
+    from airflow_provider_drivepipe.operators.qa_metrics import QaMetricsOperator
     from airflow_provider_drivepipe.operators.stage import MaxFrameStageOperator
 
 _MODULES = {
@@ -37,6 +38,7 @@ _MODULES = {
     "MaxFrameStageOperator": "stage",
     "OssManifestOperator": "oss_manifest",
     "QaExportOperator": "qa_export",
+    "QaMetricsOperator": "qa_metrics",
 }
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "MaxFrameStageOperator",
     "OssManifestOperator",
     "QaExportOperator",
+    "QaMetricsOperator",
 ]
 
 

@@ -15,6 +15,12 @@ from airflow_provider_drivepipe.pipelines.reasoning.rules import (
     combination_problems as reasoning_problems,
 )
 from airflow_provider_drivepipe.pipelines.reasoning.scenario import ReasoningScenario
+from airflow_provider_drivepipe.pipelines.retrieval import guide as retrieval_guide
+from airflow_provider_drivepipe.pipelines.retrieval.plan import plan as retrieval_plan
+from airflow_provider_drivepipe.pipelines.retrieval.rules import (
+    combination_problems as retrieval_problems,
+)
+from airflow_provider_drivepipe.pipelines.retrieval.scenario import RetrievalScenario
 from airflow_provider_drivepipe.scenario.model import Scenario
 from airflow_provider_drivepipe.scenario.plan import Plan
 
@@ -30,6 +36,15 @@ FAMILIES: Mapping[str, Family] = {
         reasoning_guide.starts_from,
         reasoning_guide.TARGETS,
         reasoning_guide.split_of,
+        {},
+    ),
+    "retrieval": Family(
+        RetrievalScenario,
+        retrieval_problems,
+        retrieval_plan,
+        retrieval_guide.starts_from,
+        retrieval_guide.TARGETS,
+        retrieval_guide.split_of,
         {},
     ),
 }

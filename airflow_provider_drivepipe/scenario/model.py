@@ -66,6 +66,7 @@ class Prices(BaseModel):
     input: float | None = Field(None, ge=0, description="of tokens that models read")
     output: float | None = Field(None, ge=0, description="of tokens that models write")
     embedding: float | None = Field(None, ge=0, description="of tokens that are embedded")
+    picture: float | None = Field(None, ge=0, description="of one picture that is drawn")
 
 
 class Scenario(BaseModel):

@@ -80,6 +80,8 @@ class PriceOptions:
     input: float | None = None
     output: float | None = None
     embedding: float | None = None
+    picture: float | None = None
+    """Of one picture that is drawn, whatever ``per_tokens`` says."""
 
 
 @dataclass(frozen=True)

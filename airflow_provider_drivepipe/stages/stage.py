@@ -41,6 +41,14 @@ class KeyPair(Protocol):
         """The secret."""
 
 
+@dataclass(frozen=True)
+class Endpoint:
+    """A service that workers call: its address, and the key that it wants; empty where it wants none."""
+
+    url: str
+    key: str = field(repr=False)
+
+
 class Site(Protocol):
     """What stages need of the connection, asked only when they need it. Each raises ConfigurationError."""
 
@@ -55,6 +63,12 @@ class Site(Protocol):
 
     def oss_key(self) -> KeyPair:
         """Return the key pair with which the model service reads media."""
+
+    def image_places(self) -> tuple[str, ...]:
+        """Return the endpoints of OSS at which that key pair can read images."""
+
+    def endpoint(self, conn_id: str) -> Endpoint:
+        """Return the service that another connection, of type ``http``, is to."""
 
 
 @dataclass(frozen=True)
@@ -247,6 +261,48 @@ def check_names(columns: Sequence[Column], taken: Collection[str]) -> None:
             f"input columns {', '.join(clashes)} have names that the output needs for itself; rename them in "
             "the input, or read it through a view"
         )
+
+
+def unit_layout(
+    table: str,
+    source: Sequence[Column],
+    own: Sequence[Column],
+    key: tuple[str, ...],
+    reads: Sequence[str] = (),
+    number: str | None = None,
+    left: Collection[str] = (),
+) -> UnitLayout:
+    """Return the layout of a unit stage whose units are the rows of a table, told apart by ``key``.
+
+    :param own: columns that the stage makes.
+    :param reads: further columns of the table that decide what it makes.
+    :param number: column of ``own`` that counts the rows of a unit, None where each is one row.
+    :param left: columns of the table that do not travel through.
+
+    Raises ConfigurationError when the table lacks a column.
+    """
+    names = [c.name for c in source]
+    missing = sorted({*key, *reads}.difference(names))
+    if missing:
+        raise ConfigurationError(
+            f"table {table} has no column {missing[0]} (its columns: {', '.join(names)})"
+        )
+    has_status = set(names) >= STATUS_NAMES
+    status = STATUS_NAMES if has_status else frozenset()
+    made = {c.name for c in own}
+    kept = tuple(c for c in source if c.name not in status)
+    lineage = tuple(c for c in kept if c.name not in {*made, *left})
+    check_names(lineage, STATUS_NAMES)
+    return UnitLayout(
+        unit_key=key,
+        row_key=(*key, number) if number else key,
+        identity=tuple(dict.fromkeys((*key, *reads))),
+        source_columns=kept,
+        columns=(*own, *lineage),
+        has_status=has_status,
+        values={number: "CAST(-1 AS BIGINT)"} if number else {},
+        number=number,
+    )
 
 
 RULES = "rules"

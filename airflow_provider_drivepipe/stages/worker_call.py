@@ -66,18 +66,42 @@ def apply_chunk(
     :param function: see :meth:`WorkerCall.rows`.
     :param dtypes: columns of what it returns.
     """
-    import cloudpickle
-
-    from airflow_provider_drivepipe import contracts, worker
     from airflow_provider_drivepipe.stages.graph import declared_dtypes
 
-    # Workers do not have this package: what runs there travels as code, not as names.
-    cloudpickle.register_pickle_by_value(worker)
-    cloudpickle.register_pickle_by_value(contracts)
+    _travel_as_code()
     batches = {} if batch_rows is None else {"batch_rows": batch_rows}
     return rows.mf.apply_chunk(
         function, output_type="dataframe", dtypes=declared_dtypes(dtypes), skip_infer=True, **batches
     )
+
+
+def apply_groups(
+    rows: Any, by: str, function: Callable[[Any], Any], dtypes: Mapping[str, Any]
+) -> Any:
+    """Return what ``function`` makes of each group of lazy ``rows`` that have the same value in ``by``.
+
+    A group comes whole, wherever its rows were; memory holds one group at a time.
+
+    :param function: see :meth:`WorkerCall.rows`; gets all columns of a group.
+    :param dtypes: columns of what it returns.
+    """
+    from airflow_provider_drivepipe.stages.graph import declared_dtypes
+
+    _travel_as_code()
+    columns = list(rows.dtypes.index)
+    return rows.groupby(by, group_keys=False)[columns].apply(
+        function, output_type="dataframe", dtypes=declared_dtypes(dtypes), skip_infer=True
+    )
+
+
+def _travel_as_code() -> None:
+    """Let our functions travel as code, not as names: workers do not have this package."""
+    import cloudpickle
+
+    from airflow_provider_drivepipe import contracts, worker
+
+    cloudpickle.register_pickle_by_value(worker)
+    cloudpickle.register_pickle_by_value(contracts)
 
 
 def row_part(part: Part, flags_behind: Mapping[str, Sequence[str]]) -> RowPart:
