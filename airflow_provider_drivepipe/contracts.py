@@ -70,6 +70,16 @@ class Reason(StrEnum):
     ANSWER_OUTSIDE_OPTIONS = "answer_outside_options"
     TIME_OUTSIDE_VIDEO = "time_outside_video"
     NAMES_OPTION_LETTER = "names_option_letter"
+    INVALID_QUESTION = "invalid_question"
+    """A question without text, or with options, an answer or evidence that cannot be."""
+    MODEL_MISMATCH = "model_mismatch"
+    """The frames were embedded by another model than the queries would be."""
+    NO_QUERY = "no_query"
+    """An arm has nothing to look for frames with."""
+    NO_EVIDENCE = "no_evidence"
+    """No frame shows where the answer is annotated, or nothing is annotated."""
+    AMBIGUOUS_ANSWER = "ambiguous_answer"
+    """The model's answer names several options."""
 
 
 class Verdict(StrEnum):

@@ -40,7 +40,7 @@ def objects(answer: str) -> Iterator[Found]:
     then leniently: trailing commas, full-width punctuation and quotes, single quotes where they can only be
     quotes, ``True`` and ``None``. What is inside an object that cannot be read, or was cut off, is not found.
     """
-    text = _unquoted(_without_reasoning(answer[:_MAX_ANSWER]))
+    text = _unquoted(without_reasoning(answer[:_MAX_ANSWER]))
     starts = iter(range(_MAX_STARTS))
     for part in (*_fenced(text), text):
         at = _next_brace(part, 0)
@@ -83,7 +83,7 @@ def _too_deep(value: Any) -> bool:
     return True
 
 
-def _without_reasoning(text: str) -> str:
+def without_reasoning(text: str) -> str:
     """Return what follows the reasoning, nothing when that has no end: drafts of a label are none."""
     ends = [match.end() for match in _END_OF_REASONING.finditer(text)]
     if ends:

@@ -6,7 +6,7 @@ together, so rows belong together by their place, and keep their index.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +63,49 @@ def failed_cells(stage: str, reason: str, message: str, status: Status = Status.
         "error_type": str(reason),
         "error_msg": message[:MAX_ERROR_MESSAGE],
     }
+
+
+def expanded(
+    rows: Any,
+    rows_of: Callable[[Mapping[str, Any]], list[dict[str, Any]]],
+    columns: Sequence[Column],
+    lineage: Sequence[str],
+) -> Any:
+    """Return what ``rows_of`` makes of each row of ``rows``, see :func:`with_lineage`."""
+    made: list[dict[str, Any]] = []
+    sources: list[int] = []
+    for place, row in enumerate(rows.to_dict("records")):
+        same_of_all = {"attempt": row.get("attempt"), "fingerprint": row.get("fingerprint")}
+        of_row = rows_of(row)
+        made += [{**one, **same_of_all} for one in of_row]
+        sources += [place] * len(of_row)
+    return with_lineage(rows, made, sources, lineage, columns)
+
+
+def with_lineage(
+    units: Any,
+    rows: Sequence[Mapping[str, Any]],
+    sources: Sequence[int],
+    lineage: Sequence[str],
+    columns: Sequence[Column],
+) -> Any:
+    """Return made rows as a pandas DataFrame: their ``columns``, the lineage of their units, the status.
+
+    :param sources: for each row, the place of its unit in ``units``.
+    """
+    import pandas as pd
+
+    dtypes = dtypes_of((*columns, *STATUS_COLUMNS))
+    own = pd.DataFrame(rows, columns=list(dtypes), dtype=object)
+    own = own.where(own.notna(), None).astype(dtypes)
+    # Taken, not rebuilt, so that lineage keeps its types: an integer column with NULLs stays one.
+    taken = units[list(lineage)].iloc[list(sources)].reset_index(drop=True)
+    return pd.concat([own[[c.name for c in columns]], taken, own[list(STATUS_NAMES)]], axis=1)
+
+
+def unit_dtypes(columns: Sequence[Column], lineage_dtypes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the dtype of every column that :func:`with_lineage` returns; integers are nullable."""
+    return {**dtypes_of(columns), **lineage_dtypes, **dtypes_of(STATUS_COLUMNS)}
 
 
 def start_rows(rows: Any, columns: Mapping[str, Any], flags: Sequence[str]) -> Any:

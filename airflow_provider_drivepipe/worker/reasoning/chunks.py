@@ -23,11 +23,9 @@ from airflow_provider_drivepipe.worker.reasoning.pieces import (
     place_of,
     remove_others,
     tried,
-    unit_dtypes,
-    with_lineage,
 )
 from airflow_provider_drivepipe.worker.reasoning.spans import chunk_length, chunk_spans
-from airflow_provider_drivepipe.worker.rows import OK_CELLS, failed_cells
+from airflow_provider_drivepipe.worker.rows import OK_CELLS, failed_cells, unit_dtypes, with_lineage
 
 STAGE = "chunk_cut"
 CHUNK_COLUMNS: tuple[Column, ...] = (

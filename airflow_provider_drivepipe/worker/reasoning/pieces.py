@@ -10,12 +10,12 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Column, Reason, video_id
+from airflow_provider_drivepipe.contracts import Reason, video_id
 from airflow_provider_drivepipe.worker.child import ChildDiedError, ChildTimeoutError, run_in_child
 from airflow_provider_drivepipe.worker.errors import VideoError
 from airflow_provider_drivepipe.worker.output_folder import OutputFolder
@@ -29,7 +29,6 @@ from airflow_provider_drivepipe.worker.paths import (
 from airflow_provider_drivepipe.worker.reasoning.clips import ClipRules, cut_clip
 from airflow_provider_drivepipe.worker.reasoning.footage import Footage, Span, open_footage
 from airflow_provider_drivepipe.worker.reasoning.sheets import SheetRules, draw_sheet
-from airflow_provider_drivepipe.worker.rows import STATUS_NAMES, dtypes_of
 from airflow_provider_drivepipe.worker.serving_child import ServingChild
 
 _CLEANUP_SEC = 30.0
@@ -215,31 +214,6 @@ def tried(row: Mapping[str, Any]) -> dict[str, Any]:
         "attempt": attempt,
         "fingerprint": fingerprint if isinstance(fingerprint, str) else None,
     }
-
-
-def with_lineage(
-    videos: Any,
-    rows: Sequence[Mapping[str, Any]],
-    sources: Sequence[int],
-    lineage: Sequence[str],
-    columns: Sequence[Column],
-) -> Any:
-    """Return made rows as a pandas DataFrame: their ``columns``, the lineage of their videos, the status.
-
-    :param sources: for each row, the place of its video in ``videos``.
-    """
-    import pandas as pd
-
-    dtypes = dtypes_of((*columns, *STATUS_COLUMNS))
-    own = pd.DataFrame(rows, columns=list(dtypes), dtype=object).astype(dtypes)
-    # Taken, not rebuilt, so that lineage keeps its types: an integer column with NULLs stays one.
-    taken = videos[list(lineage)].iloc[list(sources)].reset_index(drop=True)
-    return pd.concat([own[[c.name for c in columns]], taken, own[list(STATUS_NAMES)]], axis=1)
-
-
-def unit_dtypes(columns: Sequence[Column], lineage_dtypes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the dtype of every column that :func:`with_lineage` returns; integers are nullable."""
-    return {**dtypes_of(columns), **lineage_dtypes, **dtypes_of(STATUS_COLUMNS)}
 
 
 def _folder(place: VideoPlace, job: VideoJob, *, create: bool) -> OutputFolder:

@@ -17,10 +17,8 @@ from airflow_provider_drivepipe.worker.reasoning.pieces import (
     place_of,
     remove_others,
     tried,
-    unit_dtypes,
-    with_lineage,
 )
-from airflow_provider_drivepipe.worker.rows import OK_CELLS, failed_cells
+from airflow_provider_drivepipe.worker.rows import OK_CELLS, failed_cells, unit_dtypes, with_lineage
 
 STAGE = "video_probe"
 PROBE_COLUMNS: tuple[Column, ...] = (

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Column, Reason
+from airflow_provider_drivepipe.contracts import Column, Reason
 from airflow_provider_drivepipe.worker.label_parse import encodable
 from airflow_provider_drivepipe.worker.reasoning.letters import (
     LETTERS,
@@ -36,7 +36,7 @@ from airflow_provider_drivepipe.worker.reasoning.times import (
     read_range,
 )
 from airflow_provider_drivepipe.worker.reasoning.words import declines, lacks_answer, read_yes_no
-from airflow_provider_drivepipe.worker.rows import OK_CELLS, STATUS_NAMES, dtypes_of, failed_cells, text_of
+from airflow_provider_drivepipe.worker.rows import OK_CELLS, expanded, failed_cells, text_of, unit_dtypes
 
 TYPES_STAGE = "qa_types"
 ITEMS_STAGE = "qa_parse"
@@ -76,8 +76,6 @@ ITEM_COLUMNS: tuple[Column, ...] = (
     *QUALITY_COLUMNS,
 )
 
-_TYPE_DTYPES = dtypes_of((*TYPE_COLUMNS, *STATUS_COLUMNS))
-_ITEM_DTYPES = dtypes_of((*ITEM_COLUMNS, *STATUS_COLUMNS))
 _YES_NO = {"en": ("Yes. ", "No. "), "zh": ("是。", "否。")}
 _SHOWN = 200
 _LONGEST_SAID = 2_000_000
@@ -150,12 +148,12 @@ def qa_types(videos: Any, job: TypesJob) -> Any:
             for number, type_ in enumerate(job.types)
         ]
 
-    return _expanded(videos, rows_of, TYPE_COLUMNS, job.lineage)
+    return expanded(videos, rows_of, TYPE_COLUMNS, job.lineage)
 
 
 def type_dtypes(lineage_dtypes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the dtype of every column that :func:`qa_types` gives, from those of lineage."""
-    return _ordered(_TYPE_DTYPES, TYPE_COLUMNS, lineage_dtypes)
+    return unit_dtypes(TYPE_COLUMNS, lineage_dtypes)
 
 
 def parse_items(answers: Any, job: ItemsJob) -> Any:
@@ -186,12 +184,12 @@ def parse_items(answers: Any, job: ItemsJob) -> Any:
     def rows_of(row: Mapping[str, Any]) -> list[dict[str, Any]]:
         return _items_of(row, job)
 
-    return mark_duplicates(_expanded(answers, rows_of, ITEM_COLUMNS, job.lineage))
+    return mark_duplicates(expanded(answers, rows_of, ITEM_COLUMNS, job.lineage))
 
 
 def item_dtypes(lineage_dtypes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the dtype of every column that :func:`parse_items` gives, from those of lineage."""
-    return _ordered(_ITEM_DTYPES, ITEM_COLUMNS, lineage_dtypes)
+    return unit_dtypes(ITEM_COLUMNS, lineage_dtypes)
 
 
 def _items_of(row: Mapping[str, Any], job: ItemsJob) -> list[dict[str, Any]]:
@@ -383,35 +381,3 @@ def _json(value: object) -> str:
 
 def _hash(key: object) -> str:
     return hashlib.sha256(_json(key).encode()).hexdigest()[:16]
-
-
-def _expanded(
-    rows: Any,
-    rows_of: Callable[[Mapping[str, Any]], list[dict[str, Any]]],
-    columns: Sequence[Column],
-    lineage: Sequence[str],
-) -> Any:
-    """Return own ``columns``, ``lineage`` and status columns of what ``rows_of`` makes of each row."""
-    import pandas as pd
-
-    made: list[dict[str, Any]] = []
-    sources: list[int] = []
-    for place, row in enumerate(rows.to_dict("records")):
-        same_of_all = {"attempt": row.get("attempt"), "fingerprint": row.get("fingerprint")}
-        of_row = rows_of(row)
-        made += [{**one, **same_of_all} for one in of_row]
-        sources += [place] * len(of_row)
-    names = [column.name for column in columns]
-    dtypes = dtypes_of((*columns, *STATUS_COLUMNS))
-    own = pd.DataFrame(made, columns=[*names, *STATUS_NAMES], dtype=object)
-    own = own.where(own.notna(), None).astype(dtypes)
-    # Taken, not rebuilt, so that lineage keeps its types: an integer column with NULLs stays one.
-    travelling = rows[list(lineage)].iloc[sources].reset_index(drop=True)
-    return pd.concat([own[names], travelling, own[list(STATUS_NAMES)]], axis=1)
-
-
-def _ordered(
-    dtypes: Mapping[str, Any], columns: Sequence[Column], lineage_dtypes: Mapping[str, Any]
-) -> dict[str, Any]:
-    own = {column.name: dtypes[column.name] for column in columns}
-    return {**own, **lineage_dtypes, **{name: dtypes[name] for name in STATUS_NAMES}}

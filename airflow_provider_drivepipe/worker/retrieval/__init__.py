@@ -1,0 +1,1 @@
+"""Functions of the family ``retrieval`` that run in DPE workers."""
