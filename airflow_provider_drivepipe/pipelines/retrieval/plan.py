@@ -35,21 +35,20 @@ from airflow_provider_drivepipe.scenario.options import (
     TableOptions,
 )
 from airflow_provider_drivepipe.scenario.plan import Plan, TaskPlan
+from airflow_provider_drivepipe.sql import quote_text
 from airflow_provider_drivepipe.stages.source import Gathered, Source
 from airflow_provider_drivepipe.stages.stage import RowStage, Stage, UnitStage
+from airflow_provider_drivepipe.worker.retrieval.frames import NAMES
 
 _QUESTION = Column("question_id", "string", "identity of the question")
 _ARM = Column("arm", "string", "way in which the frames were chosen")
-_FRAME_LINE = "CASE WHEN `rank` > 0 THEN CONCAT(`shown_as`, '\\t', `image_url`) END"
+_FRAMES = Column("frames", "string", "a line for each frame: number and time, tab, OSS URI")
 _EVIDENCE = {
     Column("question", "string", "the question, without options"): "MAX(`question`)",
     Column("options", "string", "JSON object of letters and texts, empty for an open question"): "MAX(`options`)",
     Column("options_text", "string", "the options as models read them"): "MAX(`options_text`)",
     Column("answer", "string", "the right answer, NULL where unknown"): "MAX(`answer`)",
     Column("category", "string", "what the question is about"): "MAX(`category`)",
-    Column("frames", "string", "a line for each frame: number and time, tab, OSS URI"): (
-        f"COALESCE(WM_CONCAT('\\n', {_FRAME_LINE}) WITHIN GROUP (ORDER BY `frame_time_ms`, `frame_idx`), '')"
-    ),
     Column("frames_count", "string", "how many these are"): (
         "CAST(SUM(CASE WHEN `rank` > 0 THEN 1 ELSE 0 END) AS STRING)"
     ),
@@ -58,6 +57,15 @@ _EVIDENCE = {
     ),
 }
 """What a table of evidence says of a question and an arm."""
+
+
+def frame_lines(language: str) -> str:
+    """Return the aggregate of evidence that makes the lines of frames, in order of time."""
+    before, after = (quote_text(text) for text in NAMES[language].split("{}"))
+    clock = "CASE WHEN `frame_clock` IS NULL THEN '' ELSE CONCAT(' (', `frame_clock`, ')') END"
+    line = f"CONCAT({before}, CAST(`frame_idx` AS STRING), {after}, {clock}, '\\t', `image_url`)"
+    shown = f"CASE WHEN `rank` > 0 THEN {line} END"
+    return f"COALESCE(WM_CONCAT('\\n', {shown}) WITHIN GROUP (ORDER BY `frame_time_ms`, `frame_idx`), '')"
 
 
 def plan(scenario: RetrievalScenario) -> Plan:
@@ -164,12 +172,13 @@ class _Tasks:
         choose = RetrievalOptions(options.arms, options.top_k, options.max_frames, options.min_gap_ms)
         lookups = (vectors_of(self._name("query_embeddings")),) if self._kinds else ()
         source = Source.of_table(self._name("questions"), *lookups)
-        stage = Retrieve(self._frames, choose, options.language)
+        stage = Retrieve(self._frames, choose)
         return self._task("retrieve", source, (stage,), table="evidence")
 
     def _answers(self) -> TaskPlan:
         ask = answer_stage(self._scenario.vlm_model or "", self._prompts, self._scenario.max_tokens)
-        source = Source.gather([_QUESTION, _ARM], Gathered(self._name("evidence"), _EVIDENCE))
+        shown = {**_EVIDENCE, _FRAMES: frame_lines(self._options.language)}
+        source = Source.gather([_QUESTION, _ARM], Gathered(self._name("evidence"), shown))
         return self._task("answers", source, (ask, Reading()))
 
     def _metrics(self) -> TaskPlan:

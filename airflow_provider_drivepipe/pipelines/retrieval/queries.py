@@ -32,7 +32,7 @@ from airflow_provider_drivepipe.stages.worker_call import (
 from airflow_provider_drivepipe.worker.retrieval.drawing import DRAW_COLUMNS, DrawJob, draw_images
 from airflow_provider_drivepipe.worker.retrieval.queries import (
     QUERY_COLUMNS,
-    QueriesJob,
+    QueryJob,
     make_queries,
     query_dtypes,
 )
@@ -86,7 +86,7 @@ class QueryMake(UnitStage):
         """Return the lazy queries of lazy questions."""
         own = {c.name for c in QUERY_COLUMNS} | set(_LEFT)
         lineage = tuple(name for name in build.source_columns if name not in own)
-        job = QueriesJob(tuple(str(kind) for kind in self.kinds), lineage)
+        job = QueryJob(tuple(str(kind) for kind in self.kinds), lineage)
 
         def query_make(chunk: Any) -> Any:
             return make_queries(chunk, job)

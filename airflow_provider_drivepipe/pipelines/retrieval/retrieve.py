@@ -22,12 +22,14 @@ from airflow_provider_drivepipe.stages.stage import (
 from airflow_provider_drivepipe.stages.worker_call import apply_chunk, apply_groups
 from airflow_provider_drivepipe.worker.retrieval.retrieve import (
     EVIDENCE_COLUMNS,
+    FRAME_COLUMNS,
+    FRAME_ROW,
+    QUESTION_ROW,
+    ROW_KIND,
     RetrieveJob,
     evidence_dtypes,
-    frame_rows,
-    question_rows,
     retrieve,
-    row_dtypes,
+    tagged,
 )
 
 QUERIES = Column("queries", "string", "the vectors of the question's queries")
@@ -52,7 +54,6 @@ class Retrieve(UnitStage):
 
     frames: FramesTable
     options: RetrievalOptions
-    language: str = "en"
 
     name = "retrieve"
     grain = Grain.MANY
@@ -70,47 +71,44 @@ class Retrieve(UnitStage):
 
     def content(self, site: Site) -> Mapping[str, object]:  # noqa: ARG002 - the same for all stages
         """Return how frames are chosen."""
-        return {**asdict(self.options), "frames": self.frames.table, "language": self.language}
+        return {**asdict(self.options), "frames": self.frames.table}
 
     def build(self, units: Any, build: Build) -> Any:
         """Return the lazy evidence of lazy questions."""
         import maxframe.dataframe as md
 
-        key = self.frames.key
-        own = {c.name for c in EVIDENCE_COLUMNS} | set(_LEFT)
+        key, own = self.frames.key, {c.name for c in EVIDENCE_COLUMNS} | set(_LEFT)
         lineage = tuple(name for name in build.source_columns if name not in own)
-        types = {name: units.dtypes[name] for name in build.source_columns}
         job = RetrieveJob(
-            video_key=key,
             arms=tuple(str(arm) for arm in self.options.arms),
+            video_key=key,
+            lineage=lineage,
             top_k=self.options.top_k,
             max_frames=self.options.max_frames,
             min_gap_ms=self.options.min_gap_ms,
-            language=self.language,
-            lineage=lineage,
-            columns=tuple(types),
         )
         partition = ",".join(f"{name}={value}" for name, value in self.frames.partition.items())
         frames = md.read_odps_table(
             self.frames.table,
             partitions=[partition or build.partition_path.replace("/", ",")],
-            columns=[key, "frame_idx", "frame_time_ms", "image_id", "image_url", "image_embedding", "status"],
+            columns=[key, *FRAME_COLUMNS, "status"],
         )
+        types = {**dict(frames.dtypes), **dict(units.dtypes), ROW_KIND: "object"}
 
-        def as_frame_rows(chunk: Any) -> Any:
-            return frame_rows(chunk, job)
+        def tag_frames(chunk: Any) -> Any:
+            return tagged(chunk, FRAME_ROW, types)
 
-        def as_question_rows(chunk: Any) -> Any:
-            return question_rows(chunk, job)
+        def tag_questions(chunk: Any) -> Any:
+            return tagged(chunk, QUESTION_ROW, types)
 
         def retrieve_frames(rows: Any) -> Any:
             return retrieve(rows, job)
 
-        of_both = row_dtypes(types)
-        pieces = [apply_chunk(frames, as_frame_rows, of_both), apply_chunk(units, as_question_rows, of_both)]
-        rows = md.concat(pieces, ignore_index=True)
-        made = evidence_dtypes({name: types[name] for name in lineage})
-        return apply_groups(rows, key, retrieve_frames, made).reset_index(drop=True)
+        usable = frames[(frames["status"] == "ok") & frames["image_embedding"].notna()]
+        both = [apply_chunk(usable, tag_frames, types), apply_chunk(units, tag_questions, types)]
+        made = evidence_dtypes({name: units.dtypes[name] for name in lineage})
+        found = apply_groups(md.concat(both, ignore_index=True), key, retrieve_frames, made)
+        return found.reset_index(drop=True)
 
     def guide(self) -> StageGuide:
         """Return the texts for people."""

@@ -1,0 +1,283 @@
+"""The last step of this family: how well each arm answers, and what a correct answer costs.
+
+Counts are made in MaxCompute, grouped by arm and category, so what comes to the client is small. A figure can
+be traced: each count is a condition on rows of one table, see :func:`answers_sql` and its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from airflow_provider_drivepipe.contracts import Column, Tokens
+from airflow_provider_drivepipe.pipelines.retrieval.options import QUERIES, Arm, QueryKind, query_kinds
+from airflow_provider_drivepipe.pipelines.retrieval.statistics import (
+    f_score,
+    paired_difference,
+    wilson_interval,
+)
+from airflow_provider_drivepipe.scenario.options import PriceOptions
+from airflow_provider_drivepipe.scenario.prices import cost_of
+from airflow_provider_drivepipe.sql import quote_name
+from airflow_provider_drivepipe.stages.stage import InputColumn, Site, Stage, StageGuide
+
+METRIC_COLUMNS: tuple[Column, ...] = (
+    Column("arm", "string", "how the frames were chosen"),
+    Column("other_arm", "string", "arm that it is compared with, empty in a row of the arm's own figures"),
+    Column("category", "string", "of questions, empty for all"),
+    Column("questions", "bigint", "questions with a known answer, also those that were never asked"),
+    Column("answered", "bigint", "questions with an answer that means an option"),
+    Column("abstained", "bigint", "questions to which the model said that it does not know"),
+    Column("failed", "bigint", "all other questions: what went wrong stands in the row of the answer"),
+    Column("correct", "bigint", "questions answered correctly"),
+    Column("accuracy", "double", "correct / questions"),
+    Column("accuracy_low", "double", "lower end of its 95 % interval (Wilson)"),
+    Column("accuracy_high", "double", "upper end of its 95 % interval"),
+    Column("accuracy_answered", "double", "correct / answered, NULL without answers: the flattering figure"),
+    Column("accuracy_answered_low", "double", "lower end of its 95 % interval (Wilson)"),
+    Column("accuracy_answered_high", "double", "upper end of its 95 % interval"),
+    Column("f_score", "double", "2 * CGA * correct / (CGA + correct), of both accuracies"),
+    Column("annotated", "bigint", "questions with an annotated time that the arm showed frames for"),
+    Column("hits", "bigint", "those of which a frame is of that time"),
+    Column("hit_rate", "double", "hits / annotated, NULL without annotated ones"),
+    Column("input_tokens", "bigint", "that models read for this arm alone: plan and answer"),
+    Column("output_tokens", "bigint", "that models wrote"),
+    Column("embedding_tokens", "bigint", "of its queries"),
+    Column("pictures", "bigint", "that were drawn for it"),
+    Column("cost", "double", "of these, NULL without prices"),
+    Column("currency", "string", "of the cost"),
+    Column("cost_per_correct", "double", "cost / correct, NULL without either"),
+    Column("difference", "double", "accuracy less that of the other arm, over the same questions"),
+    Column("difference_low", "double", "lower end of its 95 % interval (paired bootstrap)"),
+    Column("difference_high", "double", "upper end of its 95 % interval"),
+)
+_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class MetricsOptions:
+    """What is compared.
+
+    :param questions: table of all questions.
+    :param plan: table of plans, None where no arm needs any.
+    :param queries: table of queries with their vectors, None where no arm needs any.
+    """
+
+    questions: str
+    arms: tuple[Arm, ...]
+    plan: str | None = None
+    queries: str | None = None
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that are read beside that of the answers."""
+        return tuple(table for table in (self.questions, self.plan, self.queries) if table)
+
+
+@dataclass(frozen=True)
+class QaMetrics(Stage):
+    """Compares the arms; the last task of the family."""
+
+    options: MetricsOptions
+
+    name = "metrics"
+    model = None
+
+    def content(self, site: Site) -> Mapping[str, object]:  # noqa: ARG002 - the same for all stages
+        """Return the options."""
+        return asdict(self.options)
+
+    def guide(self) -> StageGuide:
+        """Return the texts for people."""
+        return StageGuide(
+            does="counts how well each arm answers, with intervals, and what a correct answer costs",
+            unit="answer",
+            gives="figures by arm and category, and differences between arms",
+            reads=(InputColumn("is_correct", True, "whether the answer is right"),),
+            fails="Questions that were not answered count as not correct.",
+            reasons=(),
+            again="The figures are counted again; no model is called.",
+        )
+
+
+def questions_sql(options: MetricsOptions, partition_filter: str) -> str:
+    """Return the query for category and number of questions: with a known answer, or refused before that."""
+    return (
+        "SELECT COALESCE(`category`, ''), COUNT(*) "
+        f"FROM {quote_name(options.questions)} WHERE {partition_filter} "
+        "AND (`status` <> 'ok' OR `answer` IS NOT NULL) GROUP BY COALESCE(`category`, '')"
+    )
+
+
+_OK = "`status` = 'ok' AND `answer` IS NOT NULL"
+_COUNTED = {
+    "answered": f"{_OK} AND NOT `abstained` AND `is_correct` IS NOT NULL",
+    "abstained": f"{_OK} AND `abstained`",
+    "correct": f"{_OK} AND `is_correct`",
+    "annotated": "`evidence_shown` IS NOT NULL",
+    "hits": "`evidence_shown` = 1",
+}
+"""What counts, as conditions on rows of the answers."""
+
+
+def answers_sql(answers: str, partition_filter: str) -> str:
+    """Return the query for arm, category, the counts of ``_COUNTED``, and tokens."""
+    counts = ", ".join(f"SUM(CASE WHEN {condition} THEN 1 ELSE 0 END)" for condition in _COUNTED.values())
+    return (
+        f"SELECT `arm`, COALESCE(`category`, ''), {counts}, "
+        "SUM(COALESCE(`answer_input_token`, 0)), SUM(COALESCE(`answer_output_token`, 0)) "
+        f"FROM {quote_name(answers)} WHERE {partition_filter} AND `arm` IS NOT NULL "
+        "GROUP BY `arm`, COALESCE(`category`, '')"
+    )
+
+
+def pairs_sql(answers: str, partition_filter: str) -> str:
+    """Return the query for two arms, category, and questions: right by both, by the first, by the second."""
+    right = f"CASE WHEN {_COUNTED['correct']} THEN 1 ELSE 0 END"
+    rows = (
+        f"SELECT `question_id`, `arm`, COALESCE(`category`, '') AS `category`, {right} AS `hit` "
+        f"FROM {quote_name(answers)} WHERE {partition_filter} AND `arm` IS NOT NULL"
+    )
+    return (
+        "SELECT x.`arm`, y.`arm`, x.`category`, SUM(x.`hit` * y.`hit`), SUM(x.`hit` * (1 - y.`hit`)), "
+        f"SUM((1 - x.`hit`) * y.`hit`) FROM ({rows}) x JOIN ({rows}) y ON x.`question_id` = y.`question_id` "
+        "WHERE x.`arm` < y.`arm` GROUP BY x.`arm`, y.`arm`, x.`category`"
+    )
+
+
+def plans_sql(options: MetricsOptions, partition_filter: str) -> str:
+    """Return the query for category and tokens of plans."""
+    return (
+        "SELECT COALESCE(`category`, ''), SUM(COALESCE(`plan_input_token`, 0)), "
+        f"SUM(COALESCE(`plan_output_token`, 0)) FROM {quote_name(options.plan or '')} "
+        f"WHERE {partition_filter} GROUP BY COALESCE(`category`, '')"
+    )
+
+
+def queries_sql(options: MetricsOptions, partition_filter: str) -> str:
+    """Return the query for kind, category, tokens of queries and pictures that were drawn."""
+    drawn = "SUM(CASE WHEN `draw_outcome` = 'drawn' THEN 1 ELSE 0 END)"
+    return (
+        "SELECT `query_kind`, COALESCE(`category`, ''), SUM(COALESCE(`query_embedding_total_token`, 0)), "
+        f"{drawn if Arm.PLANNED_IMAGE in options.arms else '0'} FROM {quote_name(options.queries or '')} "
+        f"WHERE {partition_filter} AND `query_kind` IS NOT NULL GROUP BY `query_kind`, COALESCE(`category`, '')"
+    )
+
+
+@dataclass
+class Counts:
+    """What was counted, by category; ``right`` by two arms: both, only the first, only the second."""
+
+    questions: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    answers: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    right: dict[tuple[str, str, str], list[int]] = field(default_factory=dict)
+    plans: dict[str, list[int]] = field(default_factory=dict)
+    queries: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+
+    @classmethod
+    def read(
+        cls,
+        questions: Iterable[Sequence[Any]],
+        answers: Iterable[Sequence[Any]],
+        right: Iterable[Sequence[Any]],
+        plans: Iterable[Sequence[Any]],
+        queries: Iterable[Sequence[Any]],
+    ) -> Counts:
+        """Return the counts of the rows of the five queries, with those of all categories together."""
+        found = cls()
+        for category, number in questions:
+            for each in {category, ""}:
+                found.questions[each] += int(number)
+        for target, rows, keys in (
+            (found.answers, answers, 2),
+            (found.right, right, 3),
+            (found.plans, plans, 1),
+            (found.queries, queries, 2),
+        ):
+            for row in rows:
+                *others, category = row[:keys]
+                for each in {category, ""}:
+                    key = (*others, each) if others else each
+                    numbers = [int(number or 0) for number in row[keys:]]
+                    before = target.get(key, [0] * len(numbers))  # type: ignore[attr-defined]
+                    target[key] = [a + b for a, b in zip(before, numbers, strict=True)]  # type: ignore[index]
+        return found
+
+
+def metrics_of(counts: Counts, arms: Sequence[Arm], prices: PriceOptions | None) -> list[dict[str, Any]]:
+    """Return the rows of the metrics: of each arm, then of each pair of arms, all together and by category."""
+    rows = []
+    categories = sorted(counts.questions)
+    for arm in arms:
+        rows += [_figures(counts, arm, category, prices) for category in categories]
+    names = sorted(map(str, arms))
+    for place, first in enumerate(names):
+        for second in names[place + 1 :]:
+            rows += [_difference(counts, first, second, category) for category in categories]
+    return rows
+
+
+def _figures(counts: Counts, arm: Arm, category: str, prices: PriceOptions | None) -> dict[str, Any]:
+    questions = counts.questions[category]
+    answered, abstained, correct, annotated, hits, read, written = counts.answers.get(
+        (str(arm), category), [0] * (len(_COUNTED) + 2)
+    )
+    kinds = query_kinds((arm,)) if arm is not Arm.FUSED else tuple(QueryKind)
+    of_queries = [counts.queries.get((str(kind), category), [0, 0]) for kind in kinds]
+    plan = [0, 0]
+    if any(kind is not QueryKind.TEXT for kind in QUERIES.get(arm, ())) or arm is Arm.FUSED:
+        plan = counts.plans.get(category, plan)
+    tokens = Tokens(read + plan[0], written + plan[1], sum(number for number, _ in of_queries))
+    pictures = sum(drawn for _, drawn in of_queries)
+    cost = None if prices is None else round(cost_of(tokens, prices) + pictures * (prices.picture or 0), _DIGITS)
+    low, high = wilson_interval(correct, questions)
+    answered_low, answered_high = wilson_interval(correct, answered)
+    return {
+        "arm": str(arm),
+        "other_arm": "",
+        "category": category,
+        "questions": questions,
+        "answered": answered,
+        "abstained": abstained,
+        "failed": questions - answered - abstained,
+        "correct": correct,
+        "accuracy": _share(correct, questions),
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "accuracy_answered": _share(correct, answered),
+        "accuracy_answered_low": answered_low,
+        "accuracy_answered_high": answered_high,
+        "f_score": f_score(correct, answered, questions),
+        "annotated": annotated,
+        "hits": hits,
+        "hit_rate": _share(hits, annotated),
+        "input_tokens": tokens.input,
+        "output_tokens": tokens.output,
+        "embedding_tokens": tokens.embedding,
+        "pictures": pictures,
+        "cost": cost,
+        "currency": prices.currency if prices else None,
+        "cost_per_correct": None if cost is None or not correct else round(cost / correct, _DIGITS),
+    }
+
+
+def _difference(counts: Counts, first: str, second: str, category: str) -> dict[str, Any]:
+    questions = counts.questions[category]
+    both, only_first, only_second = counts.right.get((first, second, category), [0, 0, 0])
+    neither = questions - both - only_first - only_second
+    low, high = paired_difference(both, only_first, only_second, neither)
+    return {
+        "arm": first,
+        "other_arm": second,
+        "category": category,
+        "questions": questions,
+        "difference": None if not questions else (only_first - only_second) / questions,
+        "difference_low": low,
+        "difference_high": high,
+    }
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
