@@ -26,7 +26,6 @@ from airflow_provider_drivepipe.pipelines.retrieval.qa_metrics import (
     MetricsOptions,
     QaMetrics,
 )
-from airflow_provider_drivepipe.scenario.options import PriceOptions
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 from airflow_provider_drivepipe.scenario.run_params import read_params
 from airflow_provider_drivepipe.stages.stage import Stage
@@ -42,27 +41,18 @@ class QaMetricsOperator(PartitionOperator):
 
     :param source_table: table of the answers.
     :param stages: the metrics, instead of the fields of :class:`MetricsOptions`.
-    :param prices: what models cost; without them there is no cost.
     """
 
     template_fields: Sequence[str] = (*PartitionOperator.template_fields, "source_table")
     ui_color = "#d0e0e3"
     stage_name = QaMetrics.name
 
-    def __init__(
-        self,
-        *,
-        source_table: str,
-        stages: Sequence[Stage] = (),
-        prices: PriceOptions | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, source_table: str, stages: Sequence[Stage] = (), **kwargs: Any) -> None:
         metrics = next((stage for stage in stages if isinstance(stage, QaMetrics)), None)
         metrics = metrics or QaMetrics(MetricsOptions(**take(MetricsOptions, kwargs)))
         super().__init__(**kwargs)
         self.options = metrics.options
         self.source_table = source_table
-        self.prices = prices
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Count, compare, publish, report."""
@@ -79,7 +69,7 @@ class QaMetricsOperator(PartitionOperator):
         _, left = take_partition(context, hook, working, owner)
         drop_tables(hook, left)
         try:
-            rows = qa_metrics.metrics_of(self._count(hook, partition), self.options.arms, self.prices)
+            rows = qa_metrics.metrics_of(self._count(hook, partition), self.options.arms, self.options.prices)
             self._write_table(hook, partition, working.staging, rows)
         finally:
             leave_partition(hook, working, owner)

@@ -188,6 +188,7 @@ class _Tasks:
             plan=self._name("plan") if self._plans else None,
             queries=self._name("query_embeddings") if self._kinds else None,
             arms=self._options.arms,
+            prices=PriceOptions(**scenario.prices.model_dump()) if scenario.prices else None,
         )
         return TaskPlan(
             task_id="metrics",

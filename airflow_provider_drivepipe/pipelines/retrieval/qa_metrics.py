@@ -63,12 +63,14 @@ class MetricsOptions:
     :param questions: table of all questions.
     :param plan: table of plans, None where no arm needs any.
     :param queries: table of queries with their vectors, None where no arm needs any.
+    :param prices: what models cost; without them there is no cost.
     """
 
     questions: str
     arms: tuple[Arm, ...]
     plan: str | None = None
     queries: str | None = None
+    prices: PriceOptions | None = None
 
     @property
     def tables(self) -> tuple[str, ...]:
