@@ -1,6 +1,7 @@
 # Everything below works in a fresh clone that has only make and Python 3.11 or 3.12.
 #   make demo      the whole pipeline in Airflow on this machine, then a summary
 #   make demo-reasoning  from videos to questions and answers, in the same way
+#   make demo-qa   questions about videos, answered from frames that are chosen in eight ways
 #   make up        the same with Airflow's UI;  make down  stops it
 
 VENV := .venv
@@ -19,7 +20,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	"$$python" $(IS_SUITABLE) && { echo "$$python"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-reasoning up down test test-slow test-conformance test-system test-crash lint bench docs clean
+.PHONY: help venv demo demo-reasoning demo-qa up down test test-slow test-conformance test-system test-crash lint bench docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +44,9 @@ demo: $(INSTALLED)  ## run real videos through Airflow to a labelled partition, 
 
 demo-reasoning: $(INSTALLED)  ## run drawn videos through Airflow to training files of questions and answers
 	@$(BIN)/drivepipe demo-reasoning $(ARGS)
+
+demo-qa: $(INSTALLED)  ## ask questions about the demo's videos, and compare ways to choose frames
+	@$(BIN)/drivepipe demo-qa $(ARGS)
 
 up: $(INSTALLED)  ## start the local cloud and Airflow with its UI
 	@$(BIN)/drivepipe up $(ARGS)

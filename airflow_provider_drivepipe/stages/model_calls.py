@@ -81,9 +81,10 @@ def access_of(stage: RowStage, build: Build) -> ModelAccess:
 def with_images(rows: Any, images: Images, number: int) -> tuple[Any, tuple[Content, ...]]:
     """Return lazy ``rows``, all with that number of images, with columns for them, and a message's parts."""
     names = [(f"drivepipe_said_{place}", f"drivepipe_image_{place}") for place in range(number)]
+    column = images.column
 
     def split_images(chunk: Any) -> Any:
-        return row_functions.with_images(chunk, images.column, names)
+        return row_functions.with_images(chunk, column, names)
 
     made = dict.fromkeys((name for pair in names for name in pair), "object")
     content = (part for said, image in names for part in (TextColumn(said), Image(image)))

@@ -71,7 +71,7 @@ class Models:
         kind = "plan" if "requests" in text else "blind" if "No frame" in text else "answer"
         numbers = tuple(int(number) for number in re.findall(r"Frame (\d+)", text))
         assert len(numbers) == len(request.images), "each image stands behind its number"
-        call = Call(kind, re.findall(r"Question: (.*)", text)[0], numbers)
+        call = Call(kind, re.findall(r"Question:\s*(.*)", text)[0], numbers)
         self.calls.append(call)
         answer = self.answer(call)
         if isinstance(answer, Step):

@@ -10,6 +10,7 @@ from airflow_provider_drivepipe.cli.main import COMMANDS
 from airflow_provider_drivepipe.contracts import Reason
 from airflow_provider_drivepipe.pipelines.reasoning.scenario import Reasoning
 from airflow_provider_drivepipe.pipelines.registry import FAMILIES
+from airflow_provider_drivepipe.pipelines.retrieval.scenario import Retrieval
 from airflow_provider_drivepipe.stages.answer_schemas import load_answer_schema
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +23,8 @@ def first_cells(page):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_scenario_field_is_documented(family):
-    kinds = [FAMILIES[family].scenario, *([Reasoning] if family == "reasoning" else [])]
+    below = {"reasoning": [Reasoning], "retrieval": [Retrieval]}
+    kinds = [FAMILIES[family].scenario, *below.get(family, [])]
     fields = {name for kind in kinds for name in kind.model_fields}
     assert fields <= first_cells("scenario-reference.md")
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from airflow_provider_drivepipe.contracts import Column, Tokens
+from airflow_provider_drivepipe.contracts import Column, Reason, Tokens
 from airflow_provider_drivepipe.pipelines.retrieval.options import QUERIES, Arm, QueryKind, query_kinds
 from airflow_provider_drivepipe.pipelines.retrieval.statistics import (
     f_score,
@@ -20,14 +20,15 @@ from airflow_provider_drivepipe.pipelines.retrieval.statistics import (
 )
 from airflow_provider_drivepipe.scenario.options import PriceOptions
 from airflow_provider_drivepipe.scenario.prices import cost_of
-from airflow_provider_drivepipe.sql import quote_name
+from airflow_provider_drivepipe.sql import quote_name, quote_text
 from airflow_provider_drivepipe.stages.stage import InputColumn, Site, Stage, StageGuide
 
 METRIC_COLUMNS: tuple[Column, ...] = (
     Column("arm", "string", "how the frames were chosen"),
     Column("other_arm", "string", "arm that it is compared with, empty in a row of the arm's own figures"),
     Column("category", "string", "of questions, empty for all"),
-    Column("questions", "bigint", "questions with a known answer, also those that were never asked"),
+    Column("questions", "bigint", "questions with a known answer, also those that could not be asked"),
+    Column("left_out", "bigint", "further ones that the arm is not for: oracle, without an annotated time"),
     Column("answered", "bigint", "questions with an answer that means an option"),
     Column("abstained", "bigint", "questions to which the model said that it does not know"),
     Column("failed", "bigint", "all other questions: what went wrong stands in the row of the answer"),
@@ -118,6 +119,7 @@ _COUNTED = {
     "answered": f"{_OK} AND NOT `abstained` AND `is_correct` IS NOT NULL",
     "abstained": f"{_OK} AND `abstained`",
     "correct": f"{_OK} AND `is_correct`",
+    "left_out": f"`answer` IS NOT NULL AND `error_type` = {quote_text(Reason.NO_EVIDENCE)}",
     "annotated": "`evidence_shown` IS NOT NULL",
     "hits": "`evidence_shown` = 1",
 }
@@ -207,6 +209,10 @@ class Counts:
                     target[key] = [a + b for a, b in zip(before, numbers, strict=True)]  # type: ignore[index]
         return found
 
+    def left_out(self, arm: str, category: str) -> int:
+        """Return how many questions an arm is not for."""
+        return self.answers.get((arm, category), [0] * len(_COUNTED))[list(_COUNTED).index("left_out")]
+
 
 def metrics_of(counts: Counts, arms: Sequence[Arm], prices: PriceOptions | None) -> list[dict[str, Any]]:
     """Return the rows of the metrics: of each arm, then of each pair of arms, all together and by category."""
@@ -222,10 +228,10 @@ def metrics_of(counts: Counts, arms: Sequence[Arm], prices: PriceOptions | None)
 
 
 def _figures(counts: Counts, arm: Arm, category: str, prices: PriceOptions | None) -> dict[str, Any]:
-    questions = counts.questions[category]
-    answered, abstained, correct, annotated, hits, read, written = counts.answers.get(
+    answered, abstained, correct, left_out, annotated, hits, read, written = counts.answers.get(
         (str(arm), category), [0] * (len(_COUNTED) + 2)
     )
+    questions = counts.questions[category] - left_out
     kinds = query_kinds((arm,)) if arm is not Arm.FUSED else tuple(QueryKind)
     of_queries = [counts.queries.get((str(kind), category), [0, 0]) for kind in kinds]
     plan = [0, 0]
@@ -241,6 +247,7 @@ def _figures(counts: Counts, arm: Arm, category: str, prices: PriceOptions | Non
         "other_arm": "",
         "category": category,
         "questions": questions,
+        "left_out": left_out,
         "answered": answered,
         "abstained": abstained,
         "failed": questions - answered - abstained,
@@ -266,7 +273,8 @@ def _figures(counts: Counts, arm: Arm, category: str, prices: PriceOptions | Non
 
 
 def _difference(counts: Counts, first: str, second: str, category: str) -> dict[str, Any]:
-    questions = counts.questions[category]
+    # Only one arm leaves questions out, so these are the questions of both.
+    questions = counts.questions[category] - counts.left_out(first, category) - counts.left_out(second, category)
     both, only_first, only_second = counts.right.get((first, second, category), [0, 0, 0])
     neither = questions - both - only_first - only_second
     low, high = paired_difference(both, only_first, only_second, neither)

@@ -25,9 +25,9 @@ from airflow_provider_drivepipe.worker.retrieval.retrieve import (
     FRAME_COLUMNS,
     FRAME_ROW,
     QUESTION_ROW,
-    ROW_KIND,
     RetrieveJob,
     evidence_dtypes,
+    group_dtypes,
     retrieve,
     tagged,
 )
@@ -93,7 +93,7 @@ class Retrieve(UnitStage):
             partitions=[partition or build.partition_path.replace("/", ",")],
             columns=[key, *FRAME_COLUMNS, "status"],
         )
-        types = {**dict(frames.dtypes), **dict(units.dtypes), ROW_KIND: "object"}
+        types = group_dtypes(dict(frames.dtypes), dict(units.dtypes))
 
         def tag_frames(chunk: Any) -> Any:
             return tagged(chunk, FRAME_ROW, types)

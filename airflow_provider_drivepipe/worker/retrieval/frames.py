@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from airflow_provider_drivepipe.worker.reasoning.clock import clock_text
 
-_NAMES = {"en": "Frame {}", "zh": "第 {} 帧"}
+NAMES = {"en": "Frame {}", "zh": "第 {} 帧"}
 _NUMBER = re.compile(r"\d+")
 _TIMES = re.compile(
     r"[(（][^()（）]*[)）]|\d+(?:[:：]\d+)+(?:\.\d+)?|\d+(?:\.\d+)?\s*(?:ms|s|sec|seconds?|秒|毫秒)\b"
@@ -29,7 +29,7 @@ class Frame:
         :param language: en or zh.
         """
         clock = clock_text(self.time_ms)
-        return f"{_NAMES[language].format(self.index)}{f' ({clock})' if clock else ''}\t{self.url}"
+        return f"{NAMES[language].format(self.index)}{f' ({clock})' if clock else ''}\t{self.url}"
 
 
 def listed_frames(text: str) -> list[Frame]:

@@ -54,7 +54,7 @@ class QuestionJob:
     :param image_roots: full OSS URIs below which images may be.
     :param initial_frames: how many frames are shown first, at most.
     :param dimension: floats that a query's vector will have; None where only the model knows.
-    :param model: hash of the stage that embeds queries, as fingerprints of frames have it.
+    :param models: hashes that fingerprints of frames have whose vectors are of the queries' model.
     :param language: en or zh, of the words before images.
     """
 
@@ -62,7 +62,7 @@ class QuestionJob:
     image_roots: tuple[str, ...]
     initial_frames: int = 8
     dimension: int | None = None
-    model: str = ""
+    models: tuple[str, ...] = ()
     language: str = "en"
 
 
@@ -234,12 +234,12 @@ def _check_vectors(row: Mapping[str, Any], job: QuestionJob) -> None:
             f"the vectors of the video's frames have {', '.join(map(str, lengths))} floats, not {wanted}; "
             "set embedding_dim to that of the frames, or embed the frames again",
         )
-    models = _values(row.get("frames_models"))
-    if job.model and models and set(models) != {job.model}:
+    models = set(_values(row.get("frames_models")))
+    if job.models and not models <= set(job.models):
         raise _Unusable(
             Reason.MODEL_MISMATCH,
-            f"the video's frames were embedded as {', '.join(sorted(set(models)))[:_SHOWN]}, queries are "
-            f"as {job.model}; set embedding_model and embedding_dim as for the frames, or embed these again",
+            "the video's frames were not embedded with the model and the dimension that queries are: set "
+            "embedding_model and embedding_dim as for the frames, or embed these again",
         )
 
 

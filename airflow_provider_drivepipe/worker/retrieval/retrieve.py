@@ -29,7 +29,7 @@ from airflow_provider_drivepipe.worker.retrieval.choose import (
 )
 from airflow_provider_drivepipe.worker.retrieval.frames import spread
 from airflow_provider_drivepipe.worker.retrieval.queries import PLANNED_IMAGE, PLANNED_TEXT, TEXT
-from airflow_provider_drivepipe.worker.rows import OK_CELLS, failed_cells, text_of, unit_dtypes, with_lineage
+from airflow_provider_drivepipe.worker.rows import OK_CELLS, failed_cells, start_rows, text_of, unit_dtypes, with_lineage
 
 STAGE = "retrieve"
 BLIND, UNIFORM, FUSED, COVERAGE, ORACLE = "blind", "uniform", "fused", "coverage", "oracle"
@@ -37,6 +37,8 @@ ARMS = (BLIND, UNIFORM, TEXT, PLANNED_TEXT, PLANNED_IMAGE, FUSED, COVERAGE, ORAC
 ROW_KIND = "drivepipe_kind"
 """Column that says what a row of a group is: ``frame`` or ``question``."""
 FRAME_ROW, QUESTION_ROW = "frame", "question"
+FRAME_COLUMNS = ("frame_idx", "frame_time_ms", "image_id", "image_url", "image_embedding")
+"""What is read of a frame, beside the key of its video."""
 QUERY_KINDS: Mapping[str, tuple[str, ...]] = {
     TEXT: (TEXT,),
     PLANNED_TEXT: (PLANNED_TEXT,),
@@ -174,6 +176,22 @@ def retrieve(group: Any, job: RetrieveJob) -> Any:
     return with_lineage(group, rows, sources, job.lineage, EVIDENCE_COLUMNS)
 
 
+def tagged(rows: Any, kind: str, columns: Mapping[str, Any]) -> Any:
+    """Return frames or questions (a pandas DataFrame) as rows of a group.
+
+    :param kind: ``FRAME_ROW`` or ``QUESTION_ROW``.
+    :param columns: see :func:`group_dtypes`; what these rows do not have is NULL.
+    """
+    return start_rows(rows, columns, ()).assign(**{ROW_KIND: kind})
+
+
+def group_dtypes(frames: Mapping[str, Any], questions: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the dtype of every column of a group, from those of frames and of questions; all can be NULL."""
+    nullable = {"int64": "Int64", "bool": "boolean"}
+    both = {**frames, **questions, ROW_KIND: "object"}
+    return {name: nullable.get(str(dtype), dtype) for name, dtype in both.items()}
+
+
 def evidence_dtypes(lineage_dtypes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the dtype of every column that :func:`retrieve` gives, from those of lineage."""
     return unit_dtypes(EVIDENCE_COLUMNS, lineage_dtypes)
@@ -183,7 +201,7 @@ def _of_video(
     group: Any, frames: Sequence[int], questions: Sequence[int], job: RetrieveJob
 ) -> dict[int, list[dict[str, Any]]]:
     """Return the rows of a video's questions, by the question's place in the group."""
-    names = ["frame_idx", "frame_time_ms", "image_id", "image_url", "image_embedding"]
+    names = list(FRAME_COLUMNS)
     records = group.iloc[questions].to_dict("records")
     asked = {place: _question(row) for place, row in zip(questions, records, strict=True)}
     lengths = Counter(len(query.vector) for one in asked.values() for query in one.queries.values())
