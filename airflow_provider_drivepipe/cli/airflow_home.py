@@ -12,6 +12,7 @@ import os
 import secrets
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -47,12 +48,12 @@ class AirflowHome:
 
     :param path: the folder; made by :meth:`prepare`.
     :param dags: the folder with DAG files.
-    :param connection: value of ``AIRFLOW_CONN_DRIVEPIPE_DEFAULT``.
+    :param connections: environment variables ``AIRFLOW_CONN_…``.
     """
 
     path: Path
     dags: Path
-    connection: str
+    connections: Mapping[str, str]
     api_port: int = DEFAULT_API_PORT
 
     @property
@@ -132,7 +133,7 @@ class AirflowHome:
         return {
             **own,
             "AIRFLOW_HOME": str(self.path),
-            "AIRFLOW_CONN_DRIVEPIPE_DEFAULT": self.connection,
+            **self.connections,
             # The local cloud is on loopback; proxies of the environment are for the outside.
             "NO_PROXY": _no_proxy(own),
             "no_proxy": _no_proxy(own),

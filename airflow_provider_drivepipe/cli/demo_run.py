@@ -13,7 +13,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,13 +24,13 @@ from airflow_provider_drivepipe.cli.child import child, signals_as_interrupts
 from airflow_provider_drivepipe.cli.components import COMPONENTS, Component
 from airflow_provider_drivepipe.cli.errors import CommandError
 from airflow_provider_drivepipe.cli.folders import add_folders
-from airflow_provider_drivepipe.cli.local import connection_json
+from airflow_provider_drivepipe.cli.local import connections
 from airflow_provider_drivepipe.cli.postgres import Postgres
 from maxcompute_local import lifecycle
-from maxcompute_local.clients import oss_client
+from maxcompute_local.clients import odps_client, oss_client
 from maxcompute_local.errors import LocalCloudError
 from maxcompute_local.rootlock import is_locked
-from maxcompute_local.settings import PROJECT, ServerSettings
+from maxcompute_local.settings import ServerSettings
 from maxcompute_local.stats import since
 
 if TYPE_CHECKING:
@@ -74,15 +74,7 @@ class DemoRun:
     @property
     def odps(self) -> ODPS:
         """A client of the local MaxCompute."""
-        from odps import ODPS
-
-        return ODPS(
-            self.settings.access_key_id,
-            self.settings.access_key_secret,
-            project=PROJECT,
-            endpoint=self.settings.odps_endpoint,
-            overwrite_global=False,
-        )
+        return odps_client(self.settings)
 
     def rows(self, table_name: str) -> list[dict[str, Any]]:
         """Return the rows of the partition in a table."""
@@ -110,6 +102,8 @@ class Demo(ABC):
     command: ClassVar[str]
     description: ClassVar[str]
     scenario_file: ClassVar[str]
+    scenarios_before: ClassVar[Sequence[str]] = ()
+    """Files of scenarios that are run first, since this one reads what they write."""
 
     def __init__(self, root: Path, home: Path, dags: Path) -> None:
         self.root = root
@@ -141,6 +135,9 @@ class Demo(ABC):
     def upload(self, oss: OssClient, bucket: str) -> None:
         """Make the videos and put them into the bucket; what is there already stays."""
 
+    def prepare(self, odps: ODPS) -> None:
+        """Make what the scenario reads and no other one writes."""
+
     @abstractmethod
     def examine(self, run: DemoRun) -> list[str]:
         """Show what came of a run; return a line for everything that is not as it must be."""
@@ -150,15 +147,19 @@ class Demo(ABC):
         from airflow_provider_drivepipe.pipelines.loading import load_scenario
         from airflow_provider_drivepipe.pipelines.registry import plan
 
-        steps = plan(load_scenario(self.dags / "scenarios" / self.scenario_file))
+        files = [*self.scenarios_before, self.scenario_file]
+        *before, steps = (plan(load_scenario(self.dags / "scenarios" / file)) for file in files)
         settings = self._start_cloud()
         oss = oss_client(settings)
         self._step("videos")
         if steps.bucket is None:
             raise CommandError(f"{self.scenario_file} names no bucket")
         self.upload(oss, steps.bucket)
-        airflow = AirflowHome(self.home, self.dags, connection_json(settings))
+        airflow = AirflowHome(self.home, self.dags, connections(settings))
+        calls = sum(self._run_dag(airflow, settings, oss, each).calls for each in before)
+        self.prepare(odps_client(settings))
         run = self._run_dag(airflow, settings, oss, steps)
+        run = replace(run, calls=run.calls + calls)
         wrong = self.examine(run)
         if wrong:
             print(f"\nNot as it must be ({len(wrong)}):\n")

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from maxcompute_local.settings import ServerSettings
 
 ROOT_VARIABLE = "DRIVEPIPE_LOCAL_ROOT"
-CONNECTION_VARIABLE = "AIRFLOW_CONN_DRIVEPIPE_DEFAULT"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -26,13 +25,29 @@ def main(arguments: Sequence[str]) -> int:
         arguments,
         prog="drivepipe local",
         root=default_root(),
-        more_variables=lambda settings: {CONNECTION_VARIABLE: connection_json(settings)},
+        more_variables=connections,
     )
 
 
 def default_root() -> Path:
     """Return ``$DRIVEPIPE_LOCAL_ROOT``, or ``.drivepipe/cloud`` below the current folder."""
     return Path(os.environ.get(ROOT_VARIABLE) or Path(".drivepipe", "cloud")).absolute()
+
+
+def connections(settings: ServerSettings) -> dict[str, str]:
+    """Return the Airflow connections to a local cloud, and to what draws pictures there, as variables.
+
+    They have secrets in them: never log them.
+    """
+    pictures = {
+        "conn_type": "http",
+        "host": f"{settings.odps_endpoint.removesuffix('/api')}/models/v1",
+        "password": settings.access_key_secret,
+    }
+    return {
+        "AIRFLOW_CONN_DRIVEPIPE_DEFAULT": connection_json(settings),
+        "AIRFLOW_CONN_DRIVEPIPE_IMAGES": json.dumps(pictures),
+    }
 
 
 def connection_json(settings: ServerSettings) -> str:

@@ -31,12 +31,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sessions": ("sessions:main", "the live MaxFrame sessions of DAGs: list, find orphans, stop"),
     "demo": ("demo:main", "run the demo pipeline in Airflow against the local cloud"),
     "demo-reasoning": ("demo_reasoning:main", "run the reasoning demo, from videos to training files"),
+    "demo-qa": ("demo_qa:main", "run the video QA demo: questions, frames chosen in eight ways, accuracies"),
     "up": ("up:main", "start the local cloud and Airflow with its UI"),
     "down": ("up:down", "stop what 'up' started"),
 }
 """Command: module in this package and function, one line of help."""
 
-NEED_LOCAL_CLOUD = frozenset({"local", "demo", "demo-reasoning", "up", "down"})
+NEED_LOCAL_CLOUD = frozenset({"local", "demo", "demo-reasoning", "demo-qa", "up", "down"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

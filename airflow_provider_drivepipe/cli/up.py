@@ -29,7 +29,7 @@ from airflow_provider_drivepipe.cli.demo import SCENARIO_FILE
 from airflow_provider_drivepipe.cli.demo_data import upload_demo_videos
 from airflow_provider_drivepipe.cli.errors import CommandError
 from airflow_provider_drivepipe.cli.folders import add_folders
-from airflow_provider_drivepipe.cli.local import connection_json
+from airflow_provider_drivepipe.cli.local import connections
 from airflow_provider_drivepipe.cli.postgres import Postgres
 from airflow_provider_drivepipe.cli.up_dags import ShownDags, UpDags, request
 from maxcompute_local import lifecycle
@@ -94,7 +94,7 @@ def _up(root: Path, home: Path, dags: Path, port: int | None) -> int:
     print(f"  {how}: MaxCompute {started.settings.odps_endpoint}, OSS {started.settings.oss_endpoint}")
     if (dags / "scenarios" / SCENARIO_FILE).exists():
         upload_demo_videos(home.parent / "demo-videos", oss_client(started.settings), DEMO_BUCKET)
-    airflow = AirflowHome(home, dags, connection_json(started.settings), running.port)
+    airflow = AirflowHome(home, dags, connections(started.settings), running.port)
     print("Airflow", flush=True)
     airflow.prepare()
     run.mkdir(exist_ok=True)

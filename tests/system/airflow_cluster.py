@@ -69,7 +69,7 @@ class AirflowCluster:
         self._home = ImpatientAirflowHome(
             path=folder / AIRFLOW,
             dags=self.dags,
-            connection=connection,
+            connections={"AIRFLOW_CONN_DRIVEPIPE_DEFAULT": connection},
             api_port=free_port(),
         )
         self._commands = {
