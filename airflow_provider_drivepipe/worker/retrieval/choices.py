@@ -81,6 +81,12 @@ def plain(text: str) -> str:
     return unicodedata.normalize("NFKC", text).strip()
 
 
+def answer_part(text: str) -> str:
+    """Return a text in one width without the words before an answer, as in "The answer is unknown"."""
+    whole = plain(text)
+    return whole[_end(_HEAD.match(whole)) :]
+
+
 def read_options(value: Any) -> tuple[dict[str, str], dict[str, str]]:
     """Return options by letter, and the letter of each name that they were given with.
 
@@ -157,7 +163,7 @@ def chosen_letter(
     name = _bare(text)
     if names and name in names:
         return names[name]
-    for candidate in (text, text[_end(_HEAD.match(text)) :]):
+    for candidate in (text, answer_part(text)):
         letter = _exact(candidate, options)
         if letter is not None:
             return letter
@@ -166,8 +172,7 @@ def chosen_letter(
 
 def named_letters(said: str, options: Mapping[str, str]) -> set[str]:
     """Return the letters of a short answer that means several: ``A, C``, ``AC``, ``B. <text of A>``."""
-    whole = plain(said[:_LONGEST])
-    text = _bare(whole[_end(_HEAD.match(whole)) :])
+    text = _bare(answer_part(said[:_LONGEST]))
     if _SEVERAL.fullmatch(text):
         return set(re.findall("[A-Z]", text))
     if len(text) > 1 and list(text) == sorted(set(text)) and set(text) <= set(options):
