@@ -135,7 +135,7 @@ class Demo(ABC):
     def upload(self, oss: OssClient, bucket: str) -> None:
         """Make the videos and put them into the bucket; what is there already stays."""
 
-    def prepare(self, odps: ODPS) -> None:
+    def prepare(self, odps: ODPS) -> None:  # noqa: B027 - most demos have nothing to do here
         """Make what the scenario reads and no other one writes."""
 
     @abstractmethod

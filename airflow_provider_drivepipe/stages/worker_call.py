@@ -75,9 +75,7 @@ def apply_chunk(
     )
 
 
-def apply_groups(
-    rows: Any, by: str, function: Callable[[Any], Any], dtypes: Mapping[str, Any]
-) -> Any:
+def apply_groups(rows: Any, by: str, function: Callable[[Any], Any], dtypes: Mapping[str, Any]) -> Any:
     """Return what ``function`` makes of each group of lazy ``rows`` that have the same value in ``by``.
 
     A group comes whole, wherever its rows were; memory holds one group at a time.

@@ -122,9 +122,7 @@ class Library:
             for index, vector in enumerate(vectors):
                 key = f"frames/{video}_{index:04d}.jpg"
                 picture = Picture.new("RGB", (32, 24), (index * 7 % 256, len(video) * 31 % 256, 90))
-                self.oss.put_object(
-                    oss.PutObjectRequest(bucket=self.bucket, key=key, body=encoded(picture))
-                )
+                self.oss.put_object(oss.PutObjectRequest(bucket=self.bucket, key=key, body=encoded(picture)))
                 rows.append(
                     [
                         self.video(video), video_id(f"videos/{video}.mp4"), index, index * 1000,
@@ -138,7 +136,14 @@ class Library:
     def questions(self, *questions: Sequence[Any]) -> None:
         """Write questions: id, video, text, options, answer, category, evidence from and to."""
         rows = [
-            [name, self.video(video), text, json.dumps(options) if options else None, *rest, f"trip of {video}"]
+            [
+                name,
+                self.video(video),
+                text,
+                json.dumps(options) if options else None,
+                *rest,
+                f"trip of {video}",
+            ]
             for name, video, text, options, *rest in questions
         ]
         self._write("asked", rows)
@@ -150,7 +155,11 @@ class Library:
             writer.write([list(row) for row in rows])
 
     def run(
-        self, run: Run | None = None, try_number: int = 1, keys: Mapping[str, Any] | None = None, **retrieval: Any
+        self,
+        run: Run | None = None,
+        try_number: int = 1,
+        keys: Mapping[str, Any] | None = None,
+        **retrieval: Any,
     ) -> dict[str, dict[str, Any]]:
         """Run all tasks; return their reports."""
         values = {

@@ -139,7 +139,12 @@ def test_a_later_process_of_the_same_id_is_left_alone(tmp_path: Path) -> None:
 def test_airflow_environment_is_private_and_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
     monkeypatch.setenv("AIRFLOW_CONN_PRODUCTION", "secret")
-    home = AirflowHome(tmp_path / "airflow", tmp_path / "dags", {"AIRFLOW_CONN_DRIVEPIPE_DEFAULT": '{"conn_type": "drivepipe"}'}, api_port=1234)
+    home = AirflowHome(
+        tmp_path / "airflow",
+        tmp_path / "dags",
+        {"AIRFLOW_CONN_DRIVEPIPE_DEFAULT": '{"conn_type": "drivepipe"}'},
+        api_port=1234,
+    )
     (tmp_path / "airflow").mkdir()
     with pytest.raises(CommandError, match=r"PostgreSQL of .* does not run"):
         home.environment()

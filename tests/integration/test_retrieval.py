@@ -26,11 +26,18 @@ def test_all_arms(library: Library, models: Models) -> None:
     for r in reports.values():
         print(r["stage"], r["rows_in"], r["ok"], r["failures"], r["filtered_reasons"])
     print(models.asked())
-    for row in library.rows("evidence", "question_id, arm, `rank`, frame_idx, score, in_evidence, status, error_type"):
+    for row in library.rows(
+        "evidence", "question_id, arm, `rank`, frame_idx, score, in_evidence, status, error_type"
+    ):
         print(row)
-    for row in library.rows("answers", "question_id, arm, given_answer, is_correct, frames_count, evidence_shown, status, error_type"):
+    for row in library.rows(
+        "answers",
+        "question_id, arm, given_answer, is_correct, frames_count, evidence_shown, status, error_type",
+    ):
         print(row)
-    for row in library.rows("metrics", "arm, other_arm, category, questions, answered, correct, accuracy, hits, input_tokens"):
+    for row in library.rows(
+        "metrics", "arm, other_arm, category, questions, answered, correct, accuracy, hits, input_tokens"
+    ):
         print(row)
     library.run()
     assert not models.asked()

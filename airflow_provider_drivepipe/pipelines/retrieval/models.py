@@ -14,7 +14,7 @@ from airflow_provider_drivepipe.stages.embed import Embed
 from airflow_provider_drivepipe.stages.generate import Generate, Variant
 from airflow_provider_drivepipe.stages.stage import Build, Part, RowStage, Site, StageGuide
 from airflow_provider_drivepipe.stages.worker_call import apply_chunk, row_part
-from airflow_provider_drivepipe.worker.retrieval.answers import READING_COLUMNS, ReadingJob, read_answers
+from airflow_provider_drivepipe.worker.retrieval.answers import READING_COLUMNS, ReadingJob, grade_answers
 from airflow_provider_drivepipe.worker.retrieval.plans import REQUEST_COLUMNS, PlanJob, read_requests
 
 
@@ -69,9 +69,7 @@ class Requests(RowStage):
 
     def part(self) -> Part:
         """Return what it adds to a row."""
-        return Part(
-            self.name, REQUEST_COLUMNS, "requests", needs=("plan",), sums=("requests_moved",)
-        )
+        return Part(self.name, REQUEST_COLUMNS, "requests", needs=("plan",), sums=("requests_moved",))
 
     def content(self, site: Site) -> Mapping[str, object]:  # noqa: ARG002 - the same for all stages
         """Return how many are taken; the plan is what else decides."""
@@ -90,7 +88,7 @@ class Requests(RowStage):
     def guide(self) -> StageGuide:
         """Return the texts for people."""
         return StageGuide(
-            does="reads which frames the plan asks for; a frame that was not shown becomes the nearest that was",
+            does="reads which frames the plan asks for; one that was not shown becomes the nearest that was",
             unit="plan",
             gives="requests",
             reads=(),
@@ -121,7 +119,7 @@ class Reading(RowStage):
         job = ReadingJob(row_part(self.part(), build.flags_behind))
 
         def reading(chunk: Any) -> Any:
-            return read_answers(chunk, job, tuple(dtypes))
+            return grade_answers(chunk, job, tuple(dtypes))
 
         return apply_chunk(rows, reading, dtypes)
 
@@ -138,6 +136,7 @@ class Reading(RowStage):
                 Reason.REFUSAL,
                 Reason.AMBIGUOUS_ANSWER,
                 Reason.ANSWER_OUTSIDE_OPTIONS,
+                Reason.SCHEMA_VIOLATION,
                 Reason.INVALID_JSON,
             ),
             again="The reading follows from the answer, without a call.",

@@ -45,7 +45,7 @@ QUERIES: Mapping[Arm, tuple[QueryKind, ...]] = {
     Arm.PLANNED_IMAGE: (QueryKind.PLANNED_IMAGE,),
     Arm.COVERAGE: (QueryKind.TEXT,),
 }
-"""What each arm compares frames with. ``fused`` takes all that the other arms have, and the question's text."""
+"""What each arm compares frames with; ``fused`` takes all that other arms have, and the question's text."""
 
 
 def query_kinds(arms: tuple[Arm, ...]) -> tuple[QueryKind, ...]:

@@ -22,7 +22,11 @@ from airflow_provider_drivepipe.pipelines.retrieval.options import (
     query_kinds,
 )
 from airflow_provider_drivepipe.pipelines.retrieval.prompts import PROMPTS
-from airflow_provider_drivepipe.pipelines.retrieval.qa_metrics import METRIC_COLUMNS, MetricsOptions, QaMetrics
+from airflow_provider_drivepipe.pipelines.retrieval.qa_metrics import (
+    METRIC_COLUMNS,
+    MetricsOptions,
+    QaMetrics,
+)
 from airflow_provider_drivepipe.pipelines.retrieval.queries import Draw, QueryMake, plans_of
 from airflow_provider_drivepipe.pipelines.retrieval.questions import QuestionCheck, lookup_of
 from airflow_provider_drivepipe.pipelines.retrieval.retrieve import Retrieve, vectors_of
@@ -45,12 +49,19 @@ _ARM = Column("arm", "string", "way in which the frames were chosen")
 _FRAMES = Column("frames", "string", "a line for each frame: number and time, tab, OSS URI")
 _EVIDENCE = {
     Column("question", "string", "the question, without options"): "MAX(`question`)",
-    Column("options", "string", "JSON object of letters and texts, empty for an open question"): "MAX(`options`)",
+    Column(
+        "options", "string", "JSON object of letters and texts, empty for an open question"
+    ): "MAX(`options`)",
     Column("options_text", "string", "the options as models read them"): "MAX(`options_text`)",
     Column("answer", "string", "the right answer, NULL where unknown"): "MAX(`answer`)",
     Column("category", "string", "what the question is about"): "MAX(`category`)",
     Column("frames_count", "string", "how many these are"): (
         "CAST(SUM(CASE WHEN `rank` > 0 THEN 1 ELSE 0 END) AS STRING)"
+    ),
+    Column("evidence_start_ms", "bigint", "start of the annotated time"): "MAX(`evidence_start_ms`)",
+    Column("evidence_frames", "string", "numbers of the frames of the annotated time, with commas"): (
+        "WM_CONCAT(',', CASE WHEN `in_evidence` THEN CAST(`frame_idx` AS STRING) END) "
+        "WITHIN GROUP (ORDER BY `frame_idx`)"
     ),
     Column("evidence_shown", "bigint", "1 where a frame is of the annotated time, 0 where none is"): (
         "MAX(CASE WHEN `in_evidence` THEN 1 WHEN NOT `in_evidence` THEN 0 END)"

@@ -239,7 +239,9 @@ def _figures(counts: Counts, arm: Arm, category: str, prices: PriceOptions | Non
         plan = counts.plans.get(category, plan)
     tokens = Tokens(read + plan[0], written + plan[1], sum(number for number, _ in of_queries))
     pictures = sum(drawn for _, drawn in of_queries)
-    cost = None if prices is None else round(cost_of(tokens, prices) + pictures * (prices.picture or 0), _DIGITS)
+    cost = (
+        None if prices is None else round(cost_of(tokens, prices) + pictures * (prices.picture or 0), _DIGITS)
+    )
     low, high = wilson_interval(correct, questions)
     answered_low, answered_high = wilson_interval(correct, answered)
     return {
@@ -274,7 +276,9 @@ def _figures(counts: Counts, arm: Arm, category: str, prices: PriceOptions | Non
 
 def _difference(counts: Counts, first: str, second: str, category: str) -> dict[str, Any]:
     # Only one arm leaves questions out, so these are the questions of both.
-    questions = counts.questions[category] - counts.left_out(first, category) - counts.left_out(second, category)
+    questions = (
+        counts.questions[category] - counts.left_out(first, category) - counts.left_out(second, category)
+    )
     both, only_first, only_second = counts.right.get((first, second, category), [0, 0, 0])
     neither = questions - both - only_first - only_second
     low, high = paired_difference(both, only_first, only_second, neither)

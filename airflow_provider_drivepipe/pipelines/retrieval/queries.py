@@ -139,7 +139,10 @@ class Draw(RowStage):
     def build(self, rows: Any, build: Build) -> Any:
         """Return lazy ``rows`` with pictures."""
         dtypes = dict(rows.dtypes)
-        root, endpoint = build.site.oss_root(self.oss.bucket, self.oss.root), build.site.endpoint(self.draw.conn_id)
+        root, endpoint = (
+            build.site.oss_root(self.oss.bucket, self.oss.root),
+            build.site.endpoint(self.draw.conn_id),
+        )
         job = DrawJob(
             part=row_part(self.part(), build.flags_behind),
             oss_root=str(root),

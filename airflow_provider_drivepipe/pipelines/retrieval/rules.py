@@ -34,9 +34,15 @@ def _option_problems(values: Mapping[str, Any], options: Mapping[str, Any]) -> I
         if draws and not options.get(key):
             yield "retrieval", f"{key}: missing: the arm planned_image draws; for example {key}: {example}"
         if not draws and options.get(key):
-            yield "retrieval", f"{key}: has no effect without the arm planned_image: add it, or remove the key"
+            yield (
+                "retrieval",
+                f"{key}: has no effect without the arm planned_image: add it, or remove the key",
+            )
     if draws and not values.get("oss_bucket") and not values.get("oss_root"):
         yield "oss_bucket", missing("oss_bucket", RetrievalScenario)
     top, most = options.get("top_k"), options.get("max_frames")
     if isinstance(top, int) and isinstance(most, int) and most < top:
-        yield "retrieval", f"max_frames: {most} is less than top_k ({top}): a model would never see all of them"
+        yield (
+            "retrieval",
+            f"max_frames: {most} is less than top_k ({top}): a model would never see all of them",
+        )

@@ -53,7 +53,8 @@ class Retrieval(BaseModel):
     language: str = Field("en", pattern="^(en|zh)$", description="of prompts: en or zh")
     image_model: str | None = Field(None, description="image model that draws, for the arm planned_image")
     image_conn_id: str | None = Field(
-        None, description="Airflow connection of type http to an endpoint that draws, in OpenAI's images style"
+        None,
+        description="Airflow connection of type http to an endpoint that draws, in OpenAI's images style",
     )
     image_size: str = Field("1024x1024", pattern="^[0-9]{2,4}x[0-9]{2,4}$", description="of drawn pictures")
 
@@ -89,7 +90,9 @@ class RetrievalScenario(Scenario):
     video_key: str = Field(
         "video_path", description="column of questions and frames that says which video it is"
     )
-    output_prefix: str | None = Field(None, description="key prefix of drawn pictures (default: scenario_name)")
+    output_prefix: str | None = Field(
+        None, description="key prefix of drawn pictures (default: scenario_name)"
+    )
     vlm_model: str | None = Field(
         None,
         description="vision-language model that plans and answers",

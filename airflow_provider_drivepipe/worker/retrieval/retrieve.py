@@ -29,7 +29,14 @@ from airflow_provider_drivepipe.worker.retrieval.choose import (
 )
 from airflow_provider_drivepipe.worker.retrieval.frames import spread
 from airflow_provider_drivepipe.worker.retrieval.queries import PLANNED_IMAGE, PLANNED_TEXT, TEXT
-from airflow_provider_drivepipe.worker.rows import OK_CELLS, failed_cells, start_rows, text_of, unit_dtypes, with_lineage
+from airflow_provider_drivepipe.worker.rows import (
+    OK_CELLS,
+    failed_cells,
+    start_rows,
+    text_of,
+    unit_dtypes,
+    with_lineage,
+)
 
 STAGE = "retrieve"
 BLIND, UNIFORM, FUSED, COVERAGE, ORACLE = "blind", "uniform", "fused", "coverage", "oracle"
