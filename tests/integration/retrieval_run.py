@@ -45,7 +45,7 @@ class Call:
 
 @dataclass
 class Models:
-    """The models. ``answer`` gives what a call gets, None for what fits; ``vector`` that of a text or an image."""
+    """The models. ``answer`` gives what a call gets, None for what fits; ``vector`` that of a text or image."""
 
     answer: Callable[[Call], str | Step | None] = lambda call: None
     vector: Callable[[str], Vector | Step] = lambda text: (1.0, 0.0, 0.0, 0.0)
@@ -97,16 +97,16 @@ class Library:
         self.root = str(self.hook.oss_root(bucket))
         self.embedding = image_embedding(EMBEDDER, 4, Image("image_url")).hashes(self.hook)
         status = ", ".join(f"`{c.name}` {c.type}" for c in STATUS_COLUMNS)
+        images = "image_id STRING, image_url STRING, image_embedding STRING"
+        texts = " STRING, ".join(("question_id", "video_path", "question", "options", "answer", "category"))
         for name, columns in (
             (
                 "frames",
-                "video_path STRING, video_id STRING, frame_idx BIGINT, frame_time_ms BIGINT, image_id STRING, "
-                f"image_url STRING, image_embedding STRING, {status}",
+                f"video_path STRING, video_id STRING, frame_idx BIGINT, frame_time_ms BIGINT, {images}, {status}",
             ),
             (
                 "asked",
-                "question_id STRING, video_path STRING, question STRING, options STRING, answer STRING, "
-                "category STRING, evidence_start_ms BIGINT, evidence_end_ms BIGINT, trip STRING",
+                f"{texts} STRING, evidence_start_ms BIGINT, evidence_end_ms BIGINT, trip STRING",
             ),
         ):
             self.hook.execute_sql(f"CREATE TABLE {table}_{name} ({columns}) PARTITIONED BY (ds STRING)")

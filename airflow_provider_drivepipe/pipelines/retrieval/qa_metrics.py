@@ -166,7 +166,8 @@ def queries_sql(options: MetricsOptions, partition_filter: str) -> str:
     return (
         "SELECT `query_kind`, COALESCE(`category`, ''), SUM(COALESCE(`query_embedding_total_token`, 0)), "
         f"{drawn if Arm.PLANNED_IMAGE in options.arms else '0'} FROM {quote_name(options.queries or '')} "
-        f"WHERE {partition_filter} AND `query_kind` IS NOT NULL GROUP BY `query_kind`, COALESCE(`category`, '')"
+        f"WHERE {partition_filter} AND `query_kind` IS NOT NULL "
+        "GROUP BY `query_kind`, COALESCE(`category`, '')"
     )
 
 
@@ -194,19 +195,20 @@ class Counts:
         for category, number in questions:
             for each in {category, ""}:
                 found.questions[each] += int(number)
-        for target, rows, keys in (
+        tables: tuple[tuple[dict[Any, list[int]], Iterable[Sequence[Any]], int], ...] = (
             (found.answers, answers, 2),
             (found.right, right, 3),
             (found.plans, plans, 1),
             (found.queries, queries, 2),
-        ):
+        )
+        for target, rows, keys in tables:
             for row in rows:
                 *others, category = row[:keys]
+                numbers = [int(number or 0) for number in row[keys:]]
                 for each in {category, ""}:
                     key = (*others, each) if others else each
-                    numbers = [int(number or 0) for number in row[keys:]]
-                    before = target.get(key, [0] * len(numbers))  # type: ignore[attr-defined]
-                    target[key] = [a + b for a, b in zip(before, numbers, strict=True)]  # type: ignore[index]
+                    before = target.get(key, [0] * len(numbers))
+                    target[key] = [a + b for a, b in zip(before, numbers, strict=True)]
         return found
 
     def left_out(self, arm: str, category: str) -> int:
@@ -215,7 +217,7 @@ class Counts:
 
 
 def metrics_of(counts: Counts, arms: Sequence[Arm], prices: PriceOptions | None) -> list[dict[str, Any]]:
-    """Return the rows of the metrics: of each arm, then of each pair of arms, all together and by category."""
+    """Return the rows of the metrics: of each arm, then of each pair of arms, in all and by category."""
     rows = []
     categories = sorted(counts.questions)
     for arm in arms:

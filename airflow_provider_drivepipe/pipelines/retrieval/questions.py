@@ -31,7 +31,8 @@ from airflow_provider_drivepipe.worker.retrieval.questions import (
     question_dtypes,
 )
 
-_FRAME = "CONCAT(CAST(`frame_idx` AS STRING), '|', COALESCE(CAST(`frame_time_ms` AS STRING), ''), '|', `image_url`)"
+_TIME = "COALESCE(CAST(`frame_time_ms` AS STRING), '')"
+_FRAME = f"CONCAT(CAST(`frame_idx` AS STRING), '|', {_TIME}, '|', `image_url`)"
 _CONTENT = "SUBSTR(MD5(CONCAT(`image_url`, `image_embedding`)), 1, 16)"
 _IN_ORDER = "WITHIN GROUP (ORDER BY `frame_idx`)"
 FRAMES_VERSION = Column("frames_version", "string", "changes when a frame of the video, or its vector, does")
@@ -106,7 +107,7 @@ class QuestionCheck(UnitStage):
         }
 
     def _models(self, site: Site) -> tuple[str, ...]:
-        """What the fingerprint of a frame may say that its vector was made with: each way to show the image."""
+        """What a frame's fingerprint may say that its vector was made with: each way to show the image."""
         shown = (Image("image_url"), Image("prepared_url"), Image("drivepipe_jpeg", inline=True))
         stages = (image_embedding(self.frames.model, self.frames.dimension, image) for image in shown)
         return tuple(stage.hashes(site)[IMAGE_EMBEDDING] for stage in stages)
@@ -154,5 +155,5 @@ class QuestionCheck(UnitStage):
                 Reason.DIMENSION_MISMATCH,
                 Reason.PATH_OUTSIDE_ROOT,
             ),
-            again="Nothing is paid here. Questions that are new or changed, or whose frames did, are checked again.",
+            again="Nothing is paid here. Questions that changed, or whose frames did, are checked again.",
         )

@@ -48,8 +48,8 @@ def vectors_of(table: str) -> Lookup:
 class Retrieve(UnitStage):
     """Chooses frames of the question's own video by each arm; costs nothing.
 
-    Frames and questions meet by video: a frame is read once, however many questions there are, and no question
-    meets frames of another video.
+    Frames and questions meet by video: a frame is read once, however many questions there are, and no
+    question meets frames of another video.
     """
 
     frames: FramesTable
