@@ -80,7 +80,7 @@ _FAULT_OPTIONS = (
 
 def _answer_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="name of the model, or a pattern with '*'")
-    parser.add_argument("--call", choices=CALLS, help="both unless given")
+    parser.add_argument("--call", choices=CALLS, help="all unless given")
     parser.add_argument("--fail-first", type=int, metavar="N", help="the first N different pictures")
     parser.add_argument(
         "--image",
@@ -99,6 +99,7 @@ def _answer_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--content", help="text of the answer")
     parser.add_argument("--body", help="whole answer, sent as it stands")
     parser.add_argument("--delay", type=float, default=0, metavar="SECONDS", help="before the answer")
+    parser.add_argument("--retry-after", type=int, metavar="SECONDS", help="Retry-After of a failure")
 
 
 def _control(options: argparse.Namespace) -> LocalCloudControl:
@@ -161,6 +162,7 @@ def _answer(options: argparse.Namespace) -> int:
         content=options.content,
         body=options.body,
         delay=options.delay,
+        retry_after=options.retry_after,
     )
     print(f"the answer is prepared; '{options.prog} faults clear' ends it")
     return 0

@@ -174,11 +174,12 @@ class ModelControl:
         embedding: Sequence[float] | None = None,
         body: str | None = None,
         delay: float = 0,
+        retry_after: int | None = None,
     ) -> int:
         """Answer the calls of a model that meet all conditions given; return the rule's number.
 
         :param model: name of the model, or a pattern with ``*``.
-        :param call: ``chat`` or ``embed``; None for both.
+        :param call: ``chat``, ``embed`` or ``draw``; None for all.
         :param nth: numbers of the calls since now, from 1.
         :param fail_first: the first so many different pictures since now.
         :param images: parts of pictures' addresses, or beginnings of the SHA-256 of their bytes.
@@ -188,10 +189,11 @@ class ModelControl:
         :param times: how often one picture is picked; None for ever. MaxFrame's operators try a call that got
             429 or 500 and above up to 4 times, one that got another error once.
         :param status: HTTP status; 400 and above is an error with ``code`` and ``message``.
-        :param content: text of a chat answer; a mapping is sent as JSON.
+        :param content: text of a chat answer; a mapping is sent as JSON. Of a drawing, the picture in Base64.
         :param embedding: vector for every part of an embedding request.
         :param body: whole answer, sent as it stands with ``status``.
         :param delay: seconds before the answer. Without anything else, the model's own answer follows.
+        :param retry_after: seconds in the header ``Retry-After`` of a failure.
         """
         rule = {
             "model": model,
@@ -211,6 +213,7 @@ class ModelControl:
             "embedding": None if embedding is None else list(embedding),
             "body": body,
             "delay": delay,
+            "retry_after": retry_after,
         }
         return int(self._send("POST", MODEL_RULES_PATH, rule)["id"])
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import hmac
 import logging
 import os
 import signal
@@ -169,7 +170,11 @@ class LocalCloud:
             registry = ModelRegistry(PROJECT, self.root)
         except ModelConfigError as error:
             raise LocalCloudError(str(error)) from error
-        models = ModelService(registry, lambda token: _may_call_models(odps.tokens, token), self.stats)
+        models = ModelService(
+            registry,
+            lambda token: _is(token, settings.access_key_secret) or _may_call_models(odps.tokens, token),
+            self.stats,
+        )
         odps = OdpsService(
             self.root / "odps",
             credentials,
@@ -237,6 +242,10 @@ class LocalCloud:
             self._settings = replace(stored, **taken)
         save_settings(self.root, self._settings)
         return odps, oss
+
+
+def _is(given: str, secret: str) -> bool:
+    return hmac.compare_digest(given.encode(), secret.encode())
 
 
 def _may_call_models(tokens: Tokens, token: str) -> bool:

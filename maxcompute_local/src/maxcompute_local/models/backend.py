@@ -106,19 +106,45 @@ class EmbedAnswer:
     input_tokens: int
 
 
+@dataclass(frozen=True)
+class DrawRequest:
+    """Pictures that are asked for."""
+
+    model: str
+    prompt: str
+    images: tuple[ImagePart, ...] = ()
+    """What the pictures are to look like."""
+    size: tuple[int, int] | None = None
+    """Width and height in pixels; None leaves them to the model."""
+    count: int = 1
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The prompt and the pictures."""
+        return (TextPart(self.prompt), *self.images)
+
+
+@dataclass(frozen=True)
+class DrawAnswer:
+    """Encoded pictures, as many as were asked for."""
+
+    pictures: tuple[bytes, ...]
+
+
 class ModelError(Exception):
     """A model call that failed; becomes an HTTP error of the model service.
 
     ``code`` is one of those that Alibaba Cloud Model Studio uses, so that callers classify local and real
     failures by the same rules; ``InvalidImage``, ``InvalidVideo`` and
-    ``UnsupportedTask`` are our own.
+    ``UnsupportedTask`` are our own. ``retry_after`` is in seconds, None where nothing is said of it.
     """
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, retry_after: int | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
+        self.retry_after = retry_after
 
 
 RATE_LIMITED = "Throttling.RateQuota"
@@ -143,3 +169,7 @@ class Backend:
     def embed(self, request: EmbedRequest) -> EmbedAnswer:
         """Return one vector per part; raise ModelError when there is none."""
         raise ModelError(400, UNSUPPORTED_TASK, f"model {request.model!r} does not embed")
+
+    def draw(self, request: DrawRequest) -> DrawAnswer:
+        """Return pictures; raise ModelError when there are none."""
+        raise ModelError(400, UNSUPPORTED_TASK, f"model {request.model!r} does not draw")

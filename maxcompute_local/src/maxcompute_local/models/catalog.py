@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from maxcompute_local.models import embedders, tagger, text_reader
+from maxcompute_local.models import embedders, painter, tagger, text_reader
 from maxcompute_local.models.backend import Backend
 from maxcompute_local.models.openai_compatible import OpenAICompatibleBackend
 from maxcompute_local.models.scripted import ScriptedBackend, Step
@@ -29,6 +29,8 @@ class Task(StrEnum):
     TEXT_GENERATION = "text-generation"
     MULTI_MODAL_EMBEDDING = "multi-modal-embedding"
     SENTENCE_EMBEDDING = "sentence-embedding"
+    TEXT_TO_IMAGE = "text-to-image"
+    """Not of MaxCompute: its catalog does not show such models, no AI function calls them."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,11 @@ class Model:
     def label(self) -> str:
         """What people are told that answers come from."""
         return f"local stand-in for {self.name}" if self.stands_in else self.name
+
+    @property
+    def in_catalog(self) -> bool:
+        """Whether MaxCompute's catalog shows it."""
+        return self.task is not Task.TEXT_TO_IMAGE
 
     def to_catalog(self) -> dict[str, Any]:
         """Return the entry that the model catalog serves."""
@@ -79,12 +86,14 @@ _BUILTIN: Mapping[str, tuple[Task, type[Backend], str]] = {
     "image-descriptor": (Task.MULTI_MODAL_EMBEDDING, embedders.ImageDescriptor, embedders.IMAGE_CARD),
     "text-reader": (Task.TEXT_GENERATION, text_reader.TextReader, text_reader.CARD),
     "text-hasher": (Task.SENTENCE_EMBEDDING, embedders.TextHasher, embedders.TEXT_CARD),
+    "scene-painter": (Task.TEXT_TO_IMAGE, painter.ScenePainter, painter.CARD),
 }
 _STAND_INS: Mapping[str, str] = {
     "qwen3-vl-plus": "scene-tagger",
     "qwen3-vl-embedding": "image-descriptor",
     "qwen-plus": "text-reader",
     "text-embedding-v4": "text-hasher",
+    "qwen-image-edit": "scene-painter",
 }
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -137,6 +146,7 @@ _STEP_TYPES: Mapping[str, tuple[type, ...]] = {
     "message": (str,),
     "body": (str,),
     "delay": (int, float),
+    "retry_after": (int,),
 }
 """What a step of a script may hold."""
 _OPENAI_KEYS = ("base_url", "api_key_env", "model", "timeout_sec")

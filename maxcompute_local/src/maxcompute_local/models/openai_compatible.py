@@ -20,9 +20,12 @@ from maxcompute_local.models.backend import (
     Backend,
     ChatAnswer,
     ChatRequest,
+    DrawAnswer,
+    DrawRequest,
     EmbedAnswer,
     EmbedRequest,
     ImagePart,
+    MediaPart,
     ModelError,
     Part,
     TextPart,
@@ -81,6 +84,28 @@ class OpenAICompatibleBackend(Backend):
         ]
         vectors = tuple(vector for answer in answers for vector in answer.vectors)
         return EmbedAnswer(vectors, sum(answer.input_tokens for answer in answers))
+
+    def draw(self, request: DrawRequest) -> DrawAnswer:
+        """Forward a drawing; the pictures to look like go as data URIs under ``image``."""
+        body: dict[str, Any] = {
+            "model": self._model,
+            "prompt": request.prompt,
+            "n": request.count,
+            "response_format": "b64_json",
+        }
+        if request.size is not None:
+            body["size"] = "{}x{}".format(*request.size)
+        if request.images:
+            uris = [_data_uri(part) for part in request.images]
+            body["image"] = uris if len(uris) > 1 else uris[0]
+        data = self._post("images/generations", body).get("data")
+        try:
+            pictures = tuple(base64.b64decode(item["b64_json"], validate=True) for item in data or ())
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._malformed("data[].b64_json is not Base64") from error
+        if len(pictures) != request.count:
+            raise self._malformed(f"data does not hold {request.count} pictures")
+        return DrawAnswer(pictures)
 
     def _embeddings(self, body: dict[str, Any], count: int) -> EmbedAnswer:
         answer = self._post("embeddings", body)
@@ -174,8 +199,11 @@ def _part(part: Part) -> dict[str, Any]:
     if isinstance(part, TextPart):
         return {"type": "text", "text": part.text}
     kind = "image_url" if isinstance(part, ImagePart) else "video_url"
-    data = base64.b64encode(part.data).decode()
-    return {"type": kind, kind: {"url": f"data:{part.mime};base64,{data}"}}
+    return {"type": kind, kind: {"url": _data_uri(part)}}
+
+
+def _data_uri(part: MediaPart) -> str:
+    return f"data:{part.mime};base64,{base64.b64encode(part.data).decode()}"
 
 
 def _count(usage: object, key: str) -> int:

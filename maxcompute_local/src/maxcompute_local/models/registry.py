@@ -51,7 +51,9 @@ class ModelRegistry:
         if schema != DEFAULT_SCHEMA:
             return []
         with self._lock:
-            models = [model for (owner, _), model in self._models.items() if owner == project]
+            models = [
+                model for (owner, _), model in self._models.items() if owner == project and model.in_catalog
+            ]
         return [model.to_catalog() for model in sorted(models, key=lambda model: model.name)]
 
     def get_model(self, project: str, schema: str, name: str) -> dict[str, Any] | None:
@@ -60,7 +62,7 @@ class ModelRegistry:
             return None
         with self._lock:
             model = self._models.get((project, name))
-        return model.to_catalog() if model else None
+        return model.to_catalog() if model and model.in_catalog else None
 
     def find(self, name: str, project: str | None = None) -> Model:
         """Return a model; without ``project``, the default project is asked before the public one.

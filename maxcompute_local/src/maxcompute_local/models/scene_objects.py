@@ -121,7 +121,7 @@ def find_people(picture: Image) -> list[Found]:
     band = cv2.resize(band, None, fx=_PEOPLE_ZOOM, fy=_PEOPLE_ZOOM, interpolation=cv2.INTER_LINEAR)
     detector = cv2.HOGDescriptor()
     detector.setSVMDetector(cv2.HOGDescriptor.getDefaultPeopleDetector())
-    boxes, weights = detector.detectMultiScale(band, hitThreshold=0.3, winStride=(8, 8), scale=1.1)
+    boxes, weights = detector.detectMultiScale(band, hitThreshold=0.3, winStride=(8, 8), scale=1.2)
     found = []
     for (x, y, wide, tall), weight in zip(boxes, np.ravel(weights), strict=True):
         if weight < 0.9:

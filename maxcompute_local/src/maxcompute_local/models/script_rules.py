@@ -13,10 +13,20 @@ from dataclasses import asdict, dataclass, field, fields
 from fnmatch import fnmatchcase
 from typing import Any
 
-from maxcompute_local.models.backend import ChatRequest, ImagePart, MediaPart, TextPart, VideoPart
+from maxcompute_local.models.backend import (
+    ChatRequest,
+    EmbedRequest,
+    ImagePart,
+    MediaPart,
+    TextPart,
+    VideoPart,
+)
 from maxcompute_local.models.scripted import Request, Step
 
-CALLS = ("chat", "embed")
+CALLS = ("chat", "embed", "draw")
+
+
+_CALL_OF: Mapping[type, str] = {ChatRequest: "chat", EmbedRequest: "embed"}
 
 
 class RuleError(ValueError):
@@ -34,7 +44,7 @@ class ModelRule:
     model: str
     """Name of the model; ``*`` and ``?`` are wild cards."""
     call: str | None = None
-    """``chat`` or ``embed``; None for both."""
+    """``chat``, ``embed`` or ``draw``; None for all."""
     nth: tuple[int, ...] = ()
     """Numbers of the calls to the model since the rule was added, from 1."""
     fail_first: int | None = None
@@ -135,6 +145,7 @@ _STEP_FIELDS: Mapping[str, tuple[type, ...]] = {
     "message": (str,),
     "body": (str,),
     "delay": (int, float),
+    "retry_after": (int,),
 }
 
 
@@ -189,7 +200,7 @@ class ModelRules:
         """Return what a call must get; None when its model's own backend is to answer."""
         if not self._rules:
             return None
-        call = "chat" if isinstance(request, ChatRequest) else "embed"
+        call = _CALL_OF.get(type(request), "draw")
         asked = _Input(request)
         picked: Step | None = None
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 import time
@@ -16,6 +17,8 @@ from maxcompute_local.models.backend import (
     Backend,
     ChatAnswer,
     ChatRequest,
+    DrawAnswer,
+    DrawRequest,
     EmbedAnswer,
     EmbedRequest,
     ModelError,
@@ -37,7 +40,7 @@ class Step:
     """What one call gets, after ``delay`` seconds: error, body or failing status, else the answer."""
 
     content: str | Mapping[str, Any] | None = None
-    """Text of a chat answer; a mapping is sent as JSON."""
+    """Text of a chat answer, where a mapping is sent as JSON; of a drawing, the picture in Base64."""
     embedding: tuple[float, ...] | None = None
     """Vector for every part of an embedding request."""
     status: int = 200
@@ -48,6 +51,8 @@ class Step:
     body: str | None = None
     """Whole answer, sent as it stands with ``status``."""
     delay: float = 0
+    retry_after: int | None = None
+    """Seconds in the header ``Retry-After`` of a failure."""
     error: Exception | None = None
     """Raised as it is."""
 
@@ -84,10 +89,10 @@ class Step:
                 if self.status >= 500
                 else INVALID_PARAMETER
             )
-            raise ModelError(self.status, self.code or usual, self.message)
+            raise ModelError(self.status, self.code or usual, self.message, self.retry_after)
 
 
-Request = ChatRequest | EmbedRequest
+Request = ChatRequest | EmbedRequest | DrawRequest
 
 
 class ScriptedBackend(Backend):
@@ -127,6 +132,15 @@ class ScriptedBackend(Backend):
             raise TypeError(f"the script answers an embedding with {type(step).__name__}")
         step.play()
         return EmbedAnswer((step.embedding or (1.0,),) * len(request.parts), len(request.parts))
+
+    def draw(self, request: DrawRequest) -> DrawAnswer:
+        """Return the next scripted picture, as often as pictures were asked for."""
+        step = self._next(request)
+        if not isinstance(step, Step):
+            raise TypeError(f"the script answers a drawing with {type(step).__name__}")
+        step.play()
+        content = step.content if isinstance(step.content, str) else ""
+        return DrawAnswer((base64.b64decode(content),) * request.count)
 
     def _next(self, request: Request) -> Step | ChatAnswer | EmbedAnswer:
         with self._lock:

@@ -1,4 +1,4 @@
-"""The HTTP service that the MaxFrame engine asks for every generate and embed call."""
+"""The HTTP service that the MaxFrame engine asks for every generate and embed call; it also draws pictures."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import binascii
 import logging
 import time
 import uuid
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from maxcompute_local import json_text
+from maxcompute_local.models import draw_calls
 from maxcompute_local.models.backend import (
     INTERNAL_ERROR,
     INVALID_IMAGE,
@@ -27,6 +29,7 @@ from maxcompute_local.models.backend import (
     UNSUPPORTED_TASK,
     Backend,
     ChatRequest,
+    DrawRequest,
     EmbedRequest,
     ImagePart,
     Message,
@@ -46,6 +49,8 @@ _logger = logging.getLogger(__name__)
 _CHAT_TASKS = (Task.IMAGE_TEXT_TO_TEXT, Task.TEXT_GENERATION)
 _EMBED_TASKS = {"multimodal": Task.MULTI_MODAL_EMBEDDING, "text": Task.SENTENCE_EMBEDDING}
 _KINDS = {TextPart: "text", ImagePart: "image", VideoPart: "video"}
+_KEPT_PICTURES = 64
+"""Drawn pictures that can be fetched by address; older ones are gone."""
 _MAX_CONCURRENT = 16
 """Calls in progress; more wait. Most of a slow endpoint's calls are only waiting."""
 
@@ -53,15 +58,16 @@ Answer = dict[str, Any]
 
 
 class ModelService:
-    """``POST /v1/chat`` and ``POST /v1/embed``; ``app`` is mounted under ``/models``.
+    """``POST /v1/chat``, ``/v1/embed`` and ``/v1/images/generations``; ``app`` is mounted under ``/models``.
 
     ``authenticate`` gets the bearer token and says whether it is good. Errors are
-    ``{"error": {"code", "message"}}`` with a fitting status. ``rules`` may answer chosen calls instead of the
-    models.
+    ``{"error": {"code", "message"}}`` with a fitting status, those of drawings in the shape of OpenAI's.
+    ``rules`` may answer chosen calls instead of the models.
 
-    Counts ``model.chat`` and ``model.embed`` (calls that arrived, tries again included), for both also
-    ``….ok`` and ``….error.<status>``; ``model.images.<model>`` and ``model.videos.<model>``, different
-    pictures and videos that a model was shown; ``model.error``, all failures; and tokens.
+    Counts ``model.chat``, ``model.embed`` and ``model.draw`` (calls that arrived, tries again included), for
+    each also ``….ok`` and ``….error.<status>``; ``model.images.<model>`` and ``model.videos.<model>``,
+    different pictures and videos that a model was shown; ``model.images_drawn``; ``model.error``, all
+    failures; and tokens.
     """
 
     def __init__(self, registry: ModelRegistry, authenticate: Callable[[str], bool], stats: Stats) -> None:
@@ -69,12 +75,15 @@ class ModelService:
         self._authenticate = authenticate
         self._stats = stats
         self.rules = ModelRules()
+        self._pictures: OrderedDict[str, bytes] = OrderedDict()
         # Threads of their own, so that slow models do not hold up tables and objects.
         self._limiter = CapacityLimiter(_MAX_CONCURRENT)
         self.app = Starlette(
             routes=[
                 Route("/v1/chat", self._chat, methods=["POST"]),
                 Route("/v1/embed", self._embed, methods=["POST"]),
+                Route("/v1/images/generations", self._draw, methods=["POST"]),
+                Route("/v1/images/{number}.png", self._drawn, methods=["GET"]),
             ],
             exception_handlers={ClientDisconnect: _nobody_there},
         )
@@ -85,7 +94,24 @@ class ModelService:
     async def _embed(self, request: Request) -> Response:
         return await self._serve(request, "model.embed", self._answer_embed)
 
-    async def _serve(self, request: Request, kind: str, answer: Callable[[Answer], Answer]) -> Response:
+    async def _draw(self, request: Request) -> Response:
+        beside = str(request.url.replace(query="")).removesuffix("generations")
+        return await self._serve(
+            request, "model.draw", lambda body: self._answer_draw(body, beside), _openai_error
+        )
+
+    async def _drawn(self, request: Request) -> Response:
+        """Return a picture that a caller wanted by address; whoever knows its number may have it."""
+        picture = self._pictures.get(request.path_params["number"])
+        return Response(status_code=404) if picture is None else Response(picture, media_type="image/png")
+
+    async def _serve(
+        self,
+        request: Request,
+        kind: str,
+        answer: Callable[[Answer], Answer],
+        refuse: Callable[[ModelError], Response] = lambda error: _error(error),
+    ) -> Response:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         # In a thread: it may look the token up in a file.
         known = scheme.lower() == "bearer" and await anyio.to_thread.run_sync(
@@ -93,8 +119,8 @@ class ModelService:
         )
         if not known:
             self._stats.add("model.error")
-            return _error(401, UNAUTHORIZED, "a valid bearer token is needed")
-        response = await self._response(request, kind, answer)
+            return refuse(ModelError(401, UNAUTHORIZED, "a valid bearer token is needed"))
+        response = await self._response(request, kind, answer, refuse)
         if response.status_code < 400:
             self._stats.add(f"{kind}.ok")
         else:
@@ -102,7 +128,13 @@ class ModelService:
             self._stats.add("model.error")
         return response
 
-    async def _response(self, request: Request, kind: str, answer: Callable[[Answer], Answer]) -> Response:
+    async def _response(
+        self,
+        request: Request,
+        kind: str,
+        answer: Callable[[Answer], Answer],
+        refuse: Callable[[ModelError], Response],
+    ) -> Response:
         body = await request.body()
         try:
             self._stats.count(kind)
@@ -110,13 +142,15 @@ class ModelService:
                 await anyio.to_thread.run_sync(lambda: answer(_object(body)), limiter=self._limiter)
             )
         except ModelError as error:
-            return _error(error.status, error.code, error.message)
+            return refuse(error)
         except RawResponse as raw:
             return Response(raw.body, raw.status)
         except Exception as error:
             # The log has the traceback; the caller's table needs no more than the kind.
             _logger.exception("A model backend failed")
-            return _error(500, INTERNAL_ERROR, f"the model backend failed ({type(error).__name__})")
+            return refuse(
+                ModelError(500, INTERNAL_ERROR, f"the model backend failed ({type(error).__name__})")
+            )
 
     def _answer_chat(self, body: Answer) -> Answer:
         model = self._model(body)
@@ -191,7 +225,29 @@ class ModelService:
             "request_id": str(uuid.uuid4()),
         }
 
-    def _backend(self, model: Model, request: ChatRequest | EmbedRequest) -> Backend:
+    def _answer_draw(self, body: Answer, beside: str) -> Answer:
+        model = self._model(body)
+        if model.task != Task.TEXT_TO_IMAGE:
+            raise ModelError(
+                400, UNSUPPORTED_TASK, f"model {model.name!r} does {model.task}, it does not draw"
+            )
+        by_address = draw_calls.wants_address(body)
+        request = draw_calls.parse(model.name, body)
+        pictures = self._backend(model, request).draw(request).pictures
+        self._stats.add("model.images_drawn", len(pictures))
+        data = []
+        for picture in pictures:
+            if by_address:
+                number = uuid.uuid4().hex
+                self._pictures[number] = picture
+                while len(self._pictures) > _KEPT_PICTURES:
+                    self._pictures.popitem(last=False)
+                data.append({"url": f"{beside}{number}.png"})
+            else:
+                data.append({"b64_json": base64.b64encode(picture).decode()})
+        return {"created": int(time.time()), "data": data, "model": model.label}
+
+    def _backend(self, model: Model, request: ChatRequest | EmbedRequest | DrawRequest) -> Backend:
         """Return who answers a request: a rule's step if one picks it, else the model's own backend."""
         for name, kind in (("images", ImagePart), ("videos", VideoPart)):
             if any(isinstance(part, kind) for part in request.parts):
@@ -284,5 +340,16 @@ def _invalid(message: str) -> ModelError:
     return ModelError(400, INVALID_PARAMETER, message)
 
 
-def _error(status: int, code: str, message: str) -> JSONResponse:
-    return JSONResponse({"error": {"code": code, "message": message}}, status)
+def _error(error: ModelError) -> JSONResponse:
+    return _refusal(error, {"code": error.code, "message": error.message})
+
+
+def _openai_error(error: ModelError) -> JSONResponse:
+    usual = "server_error" if error.status >= 500 else "invalid_request_error"
+    kind = {401: "authentication_error", 429: "rate_limit_error"}.get(error.status, usual)
+    return _refusal(error, {"message": error.message, "type": kind, "param": None, "code": error.code})
+
+
+def _refusal(error: ModelError, said: Answer) -> JSONResponse:
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    return JSONResponse({"error": said}, error.status, headers)

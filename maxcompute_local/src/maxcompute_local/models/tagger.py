@@ -140,6 +140,15 @@ def _scene(footage: Footage) -> tuple[dict[str, Any], Callable[[Image], Seen]]:
 
 def tag(picture: Image) -> dict[str, Any]:
     """Return the ``driving-scene/v1`` label of a BGR picture."""
+    return _tag(picture, find_people)
+
+
+def tag_scene(picture: Image) -> dict[str, Any]:
+    """Return the label without people, whom to find takes twice as long as all the rest."""
+    return _tag(picture, lambda _: [])
+
+
+def _tag(picture: Image, people_of: Callable[[Image], list[Found]]) -> dict[str, Any]:
     picture = shrink(picture, _LONGEST_SIDE)
     if min(picture.shape[:2]) < 48:
         return _abstained("the picture is too small")
@@ -159,7 +168,7 @@ def tag(picture: Image) -> dict[str, Any]:
     vehicles = find_vehicles(picture, lanes.horizon, _cues(time_of_day, weather))
     if not lanes.lines and not vehicles:
         return _abstained("neither a lane line nor a vehicle")
-    people = [] if time_of_day == "night" else find_people(picture)
+    people = [] if time_of_day == "night" else people_of(picture)
     label = {
         "weather": weather,
         "time_of_day": time_of_day,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from maxframe.dataframe.datastore.to_odps import DataFrameToODPSTable
 from maxframe.dataframe.extensions import DataFrameApplyChunk
 from maxframe.dataframe.extensions.flatmap import DataFrameFlatMapOperator
 from maxframe.dataframe.extensions.rebalance import DataFrameRebalance
+from maxframe.dataframe.groupby.apply_chunk import GroupByApplyChunk
 from maxframe.dataframe.indexing.set_axis import DataFrameSetAxis
 from maxframe.dataframe.indexing.setitem import DataFrameSetitem
 from maxframe.dataframe.misc.apply import DataFrameApply
@@ -35,7 +36,7 @@ from maxframe.udf import MarkedFunction
 from maxframe.utils import build_temp_table_name
 from odps import ODPS, types
 
-from . import frames, operators
+from . import frames, groups, operators
 from .chunks import map_chunks
 from .context import EngineContext
 from .events import Events
@@ -49,6 +50,7 @@ def register() -> None:
     """Let the code generator use these adapters."""
     operators.register()
     register_op_adapter(DataFrameApplyChunk)(ApplyChunkAdapter)
+    register_op_adapter(GroupByApplyChunk)(GroupApplyChunkAdapter)
     register_op_adapter(DataFrameFlatMapOperator)(FlatMapAdapter)
     register_op_adapter([DataFrameRebalance, DataFrameRechunk])(IdentityAdapter)
     register_op_adapter(DataFrameApply)(ApplyAdapter)
@@ -101,24 +103,47 @@ class ApplyChunkAdapter(ChunkedAdapter):
 
     def generate_code(self, op: Any, context: EngineContext) -> list[str]:
         """Return the code of one operator."""
-        run = functools.partial(
-            apply_chunk,
-            map_chunks=self.mapper(op, context, plain_function(op)),
-            batch_rows=op.batch_rows,
-            declared=op.outputs[0],
-            check=(op.extra_params or {}).get("check_output_dtypes") or "warns",
-            progress=context.progress,
-            events=context.events,
-            mounted=bool(getattr(op, "fs_mount", None)),
+        apply = functools.partial(
+            apply_chunk, map_chunks=self.mapper(op, context, plain_function(op)), **_declared(op, context)
         )
-        return call(context, op, run)
+        return call(context, op, lambda data: apply(frames.split(data, op.batch_rows), rows=len(data)))
+
+
+class GroupApplyChunkAdapter(ChunkedAdapter):
+    """``groupby().mf.apply_chunk``: the stock adapter runs the function on all groups in one process."""
+
+    def generate_code(self, op: Any, context: EngineContext) -> list[str]:
+        """Return the code of one operator."""
+
+        def run(*inputs: Any) -> Any:
+            made = apply_chunk(
+                groups.shares(op, inputs),
+                rows=len(inputs[0]),
+                map_chunks=self.mapper(op, context, functools.partial(groups.apply, op, inputs)),
+                **_declared(op, context),
+            )
+            return groups.with_declared_index(made, op.outputs[0])
+
+        name = context.register_operator_constants(run)
+        sources = ", ".join(context.get_input_tileable_variable(tileable) for tileable in op.inputs)
+        return [f"{context.get_output_tileable_variable(op.outputs[0])} = {name}({sources})"]
+
+
+def _declared(op: Any, context: EngineContext) -> dict[str, Any]:
+    return {
+        "declared": op.outputs[0],
+        "check": (op.extra_params or {}).get("check_output_dtypes") or "warns",
+        "progress": context.progress,
+        "events": context.events,
+        "mounted": bool(getattr(op, "fs_mount", None)),
+    }
 
 
 def apply_chunk(
-    data: Any,
+    chunks: Sequence[Any],
     *,
+    rows: int,
     map_chunks: Callable[..., list[Any]],
-    batch_rows: int | None,
     declared: Any,
     check: str,
     progress: Progress,
@@ -127,11 +152,11 @@ def apply_chunk(
 ) -> Any:
     """Apply a function to chunks of a frame or series, in parallel, and return one frame or series.
 
+    :param rows: how many rows all chunks have.
     :param map_chunks: ``chunks.map_chunks`` with all that does not depend on the rows.
     :param mounted: whether the function sees object storage as a folder; the server then counts its rows and
         reads once more, apart.
     """
-    chunks = frames.split(data, batch_rows)
     progress.chunks(len(chunks))
     if not chunks:
         return frames.empty_like(declared)
@@ -139,7 +164,7 @@ def apply_chunk(
     def add(name: str, count: int) -> None:
         events.add({f"{kind}.{name}": count for kind in (("udf", "mounted_udf") if mounted else ("udf",))})
 
-    add("rows_in", len(data))
+    add("rows_in", rows)
     parts = map_chunks(
         chunks=chunks,
         on_begin=lambda: events.begin("udf.chunk"),

@@ -7,7 +7,7 @@ sprite at a distance. The same scene and time always give the same picture.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -87,8 +87,16 @@ class DrivingScene:
         for index in range(count):
             yield self.frame(index / fps)
 
-    def frame(self, seconds: float) -> Image:
-        """Return the picture (BGR, 360 by 640) at a time of the drive."""
+    @property
+    def things(self) -> list[Prop | Vehicle]:
+        """What stands beside the road, then the traffic."""
+        return [*self._layers.props, *self._layers.vehicles]
+
+    def frame(self, seconds: float, things: Sequence[Prop | Vehicle] | None = None) -> Image:
+        """Return the picture (BGR, 360 by 640) at a time of the drive.
+
+        :param things: what is there instead of ``things``.
+        """
         rng = np.random.default_rng([self.look.seed, round(seconds * 1000)])
         travel = self.look.speed * seconds
         bend = 0.0 if self.look.place is Place.CITY else 0.0009 * math.sin(seconds * 0.35 + self.look.seed)
@@ -97,7 +105,7 @@ class DrivingScene:
         self._draw_ground(picture, travel, bend)
         for wall in self._layers.walls:
             self._draw_wall(picture, wall, travel)
-        self._draw_things(picture, seconds, travel, bend)
+        self._draw_things(picture, seconds, travel, bend, self.things if things is None else things)
         if self.look.weather is Weather.RAIN:
             self._draw_reflections(picture)
             picture = self._draw_rain(picture, rng)
@@ -254,13 +262,17 @@ class DrivingScene:
         behind = cv2.multiply(picture[:bottom, area], 255 - cover, scale=1 / 255)
         picture[:bottom, area] = cv2.add(behind, shaded, dtype=cv2.CV_8U)
 
-    def _draw_things(self, picture: Image, seconds: float, travel: float, bend: float) -> None:
-        things: list[tuple[float, Prop | Vehicle]] = []
-        for prop in self._layers.props:
-            z = (prop.z - travel) % prop.period
-            things += [(z + turn * prop.period, prop) for turn in range(math.ceil(FAR / prop.period))]
-        things += [(vehicle.distance(seconds), vehicle) for vehicle in self._layers.vehicles]
-        for z, thing in sorted(things, key=lambda pair: -pair[0]):
+    def _draw_things(
+        self, picture: Image, seconds: float, travel: float, bend: float, things: Sequence[Prop | Vehicle]
+    ) -> None:
+        placed: list[tuple[float, Prop | Vehicle]] = []
+        for thing in things:
+            if isinstance(thing, Vehicle):
+                placed.append((thing.distance(seconds), thing))
+                continue
+            z = (thing.z - travel) % thing.period
+            placed += [(z + turn * thing.period, thing) for turn in range(math.ceil(FAR / thing.period))]
+        for z, thing in sorted(placed, key=lambda pair: -pair[0]):
             if not 2.5 < z < FAR:
                 continue
             lateral = thing.x if isinstance(thing, Prop) else thing.lane

@@ -101,6 +101,18 @@ def marker_post() -> Sprite:
     return _sprite(canvas, 1.0)
 
 
+def traffic_light(lit: str) -> Sprite:
+    """Return a traffic light of which ``red``, ``yellow`` or ``green`` is lit."""
+    canvas = _canvas(640, 160)
+    cv2.rectangle(canvas, (72, 200), (88, 640), _paint((96, 96, 94)), -1)
+    cv2.rectangle(canvas, (30, 8), (130, 252), _paint((28, 28, 26)), -1)
+    lamps = {"red": (40, 40, 250), "yellow": (40, 210, 250), "green": (120, 230, 60)}
+    for place, (name, colour) in enumerate(lamps.items()):
+        shown = colour if name == lit else tuple(channel * 0.16 for channel in colour)
+        cv2.circle(canvas, (80, 50 + 80 * place), 32, _paint(shown), -1, cv2.LINE_AA)
+    return _sprite(canvas, 4.4)
+
+
 def walker(rng: np.random.Generator) -> Sprite:
     """Return a person walking."""
     canvas = _canvas(360, 160)
