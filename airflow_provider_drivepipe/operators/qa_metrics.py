@@ -99,8 +99,8 @@ class QaMetricsOperator(PartitionOperator):
         options, where = self.options, partition.sql(" AND ")
         return Counts.read(
             hook.execute_sql(qa_metrics.questions_sql(options, where)),
-            hook.execute_sql(qa_metrics.answers_sql(self.source_table, where)),
-            hook.execute_sql(qa_metrics.pairs_sql(self.source_table, where)),
+            hook.execute_sql(qa_metrics.answers_sql(options, self.source_table, where)),
+            hook.execute_sql(qa_metrics.pairs_sql(options, self.source_table, where)),
             hook.execute_sql(qa_metrics.plans_sql(options, where)) if options.plan else (),
             hook.execute_sql(qa_metrics.queries_sql(options, where)) if options.queries else (),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections import Counter
@@ -20,7 +21,7 @@ from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
 from airflow_provider_drivepipe.pipelines.driving.models import image_embedding
 from airflow_provider_drivepipe.pipelines.loading import load_scenario
 from airflow_provider_drivepipe.stages.content import Image
-from maxcompute_local.models.backend import ChatRequest, EmbedRequest
+from maxcompute_local.models.backend import ChatRequest, DrawRequest, EmbedRequest
 from maxcompute_local.models.script_rules import ModelRules
 from maxcompute_local.models.scripted import Request, Step
 from tests.integration.operator_context import Run
@@ -30,6 +31,7 @@ from tests.unit.image_samples import encoded
 DAY = "20261120"
 VLM, EMBEDDER = "qwen3-vl-plus", "qwen3-vl-embedding"
 BLOCKED = Step(status=400, code="DataInspectionFailed")
+_PICTURE = base64.b64encode(encoded(Picture.new("RGB", (40, 30), (200, 30, 30)))).decode()
 ARMS = ("blind", "uniform", "text", "planned_text", "fused", "coverage", "oracle")
 Vector = tuple[float, ...]
 
@@ -45,27 +47,34 @@ class Call:
 
 @dataclass
 class Models:
-    """The models. ``answer`` gives what a call gets, None for what fits; ``vector`` that of a text or image."""
+    """The models: ``answer`` gives what a call gets, None for what fits, ``vector`` a text's or an image's.
+
+    ``draw`` gives what a prompt gets, None for a picture.
+    """
 
     answer: Callable[[Call], str | Step | None] = lambda call: None
     vector: Callable[[str], Vector | Step] = lambda text: (1.0, 0.0, 0.0, 0.0)
+    draw: Callable[[str], Step | None] = lambda prompt: None
     calls: list[Call] = field(default_factory=list)
-    embedded: list[str] = field(default_factory=list)
 
     def asked(self) -> Counter[tuple[str, str]]:
-        """Return how often each question was asked in each way since the last look; ``embed`` for vectors."""
+        """Return how often each question was asked in each way since the last look.
+
+        ``embed`` and ``draw`` say what was embedded and drawn instead of a question.
+        """
         calls, self.calls = self.calls, []
-        embedded, self.embedded = self.embedded, []
-        asked = Counter((call.kind, call.question) for call in calls)
-        return asked + Counter(("embed", text) for text in embedded)
+        return Counter((call.kind, call.question) for call in calls)
 
     def step(self, request: Request) -> Step:
         if isinstance(request, EmbedRequest):
             [part] = request.parts
             text = getattr(part, "text", None) or "image"
-            self.embedded.append(text)
+            self.calls.append(Call("embed", text, ()))
             vector = self.vector(text)
             return vector if isinstance(vector, Step) else Step(embedding=vector)
+        if isinstance(request, DrawRequest):
+            self.calls.append(Call("draw", request.prompt, ()))
+            return self.draw(request.prompt) or Step(content=_PICTURE)
         assert isinstance(request, ChatRequest)
         text = request.text
         kind = "plan" if "requests" in text else "blind" if "No frame" in text else "answer"
@@ -97,12 +106,12 @@ class Library:
         self.root = str(self.hook.oss_root(bucket))
         self.embedding = image_embedding(EMBEDDER, 4, Image("image_url")).hashes(self.hook)
         status = ", ".join(f"`{c.name}` {c.type}" for c in STATUS_COLUMNS)
-        images = "image_id STRING, image_url STRING, image_embedding STRING"
+        images = "frame_time_ms BIGINT, image_id STRING, image_url STRING, image_embedding STRING"
         texts = " STRING, ".join(("question_id", "video_path", "question", "options", "answer", "category"))
         for name, columns in (
             (
                 "frames",
-                f"video_path STRING, video_id STRING, frame_idx BIGINT, frame_time_ms BIGINT, {images}, {status}",
+                f"video_path STRING, video_id STRING, frame_idx BIGINT, {images}, {status}",
             ),
             (
                 "asked",
@@ -173,8 +182,8 @@ class Library:
             "vlm_model": VLM,
             "embedding_model": EMBEDDER,
             "embedding_dim": 4,
-            "retrieval": {"arms": list(ARMS), "top_k": 2, "max_frames": 4, **retrieval},
             **(keys or {}),
+            "retrieval": {"arms": list(ARMS), "top_k": 2, "max_frames": 4, **retrieval},
         }
         file = self.folder / "retrieval.yaml"
         file.write_text(yaml.safe_dump(values))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_drivepipe.contracts import Reason
@@ -16,6 +16,7 @@ from airflow_provider_drivepipe.stages.stage import Build, Part, RowStage, Site,
 from airflow_provider_drivepipe.stages.worker_call import apply_chunk, row_part
 from airflow_provider_drivepipe.worker.retrieval.answers import READING_COLUMNS, ReadingJob, grade_answers
 from airflow_provider_drivepipe.worker.retrieval.plans import REQUEST_COLUMNS, PlanJob, read_requests
+from airflow_provider_drivepipe.worker.rows import RowPart
 
 
 def plan_stage(model: str, prompts: Prompts, max_requests: int, max_tokens: int, rounds: int) -> Generate:
@@ -58,6 +59,14 @@ def query_embedding(model: str, dimension: int | None, drawn: bool) -> Embed:
     return Embed("query_embedding", model, TextColumn("query_text"), dimension)
 
 
+def _part_of(stage: RowStage, asked: str, build: Build) -> RowPart:
+    """Return what workers need of a part that is read from what a model said.
+
+    What cannot be read has failed where the model was asked: trying again means asking again.
+    """
+    return replace(row_part(stage.part(), build.flags_behind), stage=asked)
+
+
 @dataclass(frozen=True)
 class Requests(RowStage):
     """Reads which frames a plan asks for; costs nothing."""
@@ -78,7 +87,7 @@ class Requests(RowStage):
     def build(self, rows: Any, build: Build) -> Any:
         """Return lazy ``rows`` with what is asked for."""
         dtypes = dict(rows.dtypes)
-        job = PlanJob(row_part(self.part(), build.flags_behind), max_requests=self.max_requests)
+        job = PlanJob(_part_of(self, "plan", build), max_requests=self.max_requests)
 
         def requests(chunk: Any) -> Any:
             return read_requests(chunk, job, tuple(dtypes))
@@ -116,7 +125,7 @@ class Reading(RowStage):
     def build(self, rows: Any, build: Build) -> Any:
         """Return lazy ``rows`` with the answers as read."""
         dtypes = dict(rows.dtypes)
-        job = ReadingJob(row_part(self.part(), build.flags_behind))
+        job = ReadingJob(_part_of(self, "answer", build))
 
         def reading(chunk: Any) -> Any:
             return grade_answers(chunk, job, tuple(dtypes))

@@ -114,35 +114,45 @@ def questions_sql(options: MetricsOptions, partition_filter: str) -> str:
     )
 
 
-_OK = "`status` = 'ok' AND `answer` IS NOT NULL"
+_OK = "a.`status` = 'ok' AND q.`answer` IS NOT NULL"
 _COUNTED = {
-    "answered": f"{_OK} AND NOT `abstained` AND `is_correct` IS NOT NULL",
-    "abstained": f"{_OK} AND `abstained`",
-    "correct": f"{_OK} AND `is_correct`",
-    "left_out": f"`answer` IS NOT NULL AND `error_type` = {quote_text(Reason.NO_EVIDENCE)}",
-    "annotated": "`evidence_shown` IS NOT NULL",
-    "hits": "`evidence_shown` = 1",
+    "answered": f"{_OK} AND NOT a.`abstained` AND a.`is_correct` IS NOT NULL",
+    "abstained": f"{_OK} AND a.`abstained`",
+    "correct": f"{_OK} AND a.`is_correct`",
+    "left_out": f"q.`answer` IS NOT NULL AND a.`error_type` = {quote_text(Reason.NO_EVIDENCE)}",
+    "annotated": "a.`evidence_shown` IS NOT NULL",
+    "hits": "a.`evidence_shown` = 1",
 }
-"""What counts, as conditions on rows of the answers."""
+"""What counts, as conditions on rows of the answers ``a`` and their questions ``q``."""
 
 
-def answers_sql(answers: str, partition_filter: str) -> str:
-    """Return the query for arm, category, the counts of ``_COUNTED``, and tokens."""
-    counts = ", ".join(f"SUM(CASE WHEN {condition} THEN 1 ELSE 0 END)" for condition in _COUNTED.values())
+def _answered(options: MetricsOptions, answers: str, partition_filter: str) -> str:
+    """Answers with their questions: a row that was not tried holds nothing of its question."""
+    of_both = [
+        f"(SELECT * FROM {quote_name(table)} WHERE {partition_filter})"
+        for table in (answers, options.questions)
+    ]
     return (
-        f"SELECT `arm`, COALESCE(`category`, ''), {counts}, "
-        "SUM(COALESCE(`answer_input_token`, 0)), SUM(COALESCE(`answer_output_token`, 0)) "
-        f"FROM {quote_name(answers)} WHERE {partition_filter} AND `arm` IS NOT NULL "
-        "GROUP BY `arm`, COALESCE(`category`, '')"
+        f"{of_both[0]} a JOIN {of_both[1]} q ON a.`question_id` = q.`question_id` WHERE a.`arm` IS NOT NULL"
     )
 
 
-def pairs_sql(answers: str, partition_filter: str) -> str:
+def answers_sql(options: MetricsOptions, answers: str, partition_filter: str) -> str:
+    """Return the query for arm, category, the counts of ``_COUNTED``, and tokens."""
+    counts = ", ".join(f"SUM(CASE WHEN {condition} THEN 1 ELSE 0 END)" for condition in _COUNTED.values())
+    return (
+        f"SELECT a.`arm`, COALESCE(q.`category`, ''), {counts}, "
+        "SUM(COALESCE(a.`answer_input_token`, 0)), SUM(COALESCE(a.`answer_output_token`, 0)) "
+        f"FROM {_answered(options, answers, partition_filter)} GROUP BY a.`arm`, COALESCE(q.`category`, '')"
+    )
+
+
+def pairs_sql(options: MetricsOptions, answers: str, partition_filter: str) -> str:
     """Return the query for two arms, category, and questions: right by both, by the first, by the second."""
-    right = f"CASE WHEN {_COUNTED['correct']} THEN 1 ELSE 0 END"
     rows = (
-        f"SELECT `question_id`, `arm`, COALESCE(`category`, '') AS `category`, {right} AS `hit` "
-        f"FROM {quote_name(answers)} WHERE {partition_filter} AND `arm` IS NOT NULL"
+        "SELECT a.`question_id`, a.`arm`, COALESCE(q.`category`, '') AS `category`, "
+        f"CASE WHEN {_COUNTED['correct']} THEN 1 ELSE 0 END AS `hit` "
+        f"FROM {_answered(options, answers, partition_filter)}"
     )
     return (
         "SELECT x.`arm`, y.`arm`, x.`category`, SUM(x.`hit` * y.`hit`), SUM(x.`hit` * (1 - y.`hit`)), "
