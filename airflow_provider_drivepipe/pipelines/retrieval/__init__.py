@@ -1,0 +1,1 @@
+"""The family ``retrieval``: questions about videos, answered from the frames that different arms choose."""
