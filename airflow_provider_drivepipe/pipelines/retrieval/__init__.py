@@ -1,1 +1,1 @@
-"""The retrieval family: questions about videos, answered from the frames that look like the answer."""
+"""The family ``retrieval``: questions about videos, answered from the frames that different arms choose."""

@@ -12,12 +12,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from airflow_provider_drivepipe.contracts import Column, Reason, Tokens
-from airflow_provider_drivepipe.pipelines.retrieval.options import QUERIES, Arm, QueryKind, query_kinds
-from airflow_provider_drivepipe.pipelines.retrieval.statistics import (
-    f_score,
-    paired_difference,
-    wilson_interval,
+from airflow_provider_drivepipe.pipelines.retrieval.metrics import (
+    ArmCounts,
+    Interval,
+    PairCounts,
+    compare,
+    figures,
 )
+from airflow_provider_drivepipe.pipelines.retrieval.options import QUERIES, Arm, QueryKind, query_kinds
 from airflow_provider_drivepipe.scenario.options import PriceOptions
 from airflow_provider_drivepipe.scenario.prices import cost_of
 from airflow_provider_drivepipe.sql import quote_name, quote_text
@@ -29,7 +31,8 @@ METRIC_COLUMNS: tuple[Column, ...] = (
     Column("category", "string", "of questions, empty for all"),
     Column("questions", "bigint", "questions with a known answer, also those that could not be asked"),
     Column("left_out", "bigint", "further ones that the arm is not for: oracle, without an annotated time"),
-    Column("answered", "bigint", "questions with an answer that means an option"),
+    Column("unjudged", "bigint", "further ones whose open answer nobody has judged"),
+    Column("answered", "bigint", "questions with an answer that is right or wrong"),
     Column("abstained", "bigint", "questions to which the model said that it does not know"),
     Column("failed", "bigint", "all other questions: what went wrong stands in the row of the answer"),
     Column("correct", "bigint", "questions answered correctly"),
@@ -119,6 +122,7 @@ _COUNTED = {
     "answered": f"{_OK} AND NOT a.`abstained` AND a.`is_correct` IS NOT NULL",
     "abstained": f"{_OK} AND a.`abstained`",
     "correct": f"{_OK} AND a.`is_correct`",
+    "unjudged": f"{_OK} AND NOT a.`abstained` AND a.`is_correct` IS NULL",
     "left_out": f"q.`answer` IS NOT NULL AND a.`error_type` = {quote_text(Reason.NO_EVIDENCE)}",
     "annotated": "a.`evidence_shown` IS NOT NULL",
     "hits": "a.`evidence_shown` = 1",
@@ -148,15 +152,21 @@ def answers_sql(options: MetricsOptions, answers: str, partition_filter: str) ->
 
 
 def pairs_sql(options: MetricsOptions, answers: str, partition_filter: str) -> str:
-    """Return the query for two arms, category, and questions: right by both, by the first, by the second."""
+    """Return the query for two arms, category, and questions: right by both, by the first, by the second.
+
+    Last come those that are not compared, since an answer of one of the arms is not judged.
+    """
     rows = (
         "SELECT a.`question_id`, a.`arm`, COALESCE(q.`category`, '') AS `category`, "
-        f"CASE WHEN {_COUNTED['correct']} THEN 1 ELSE 0 END AS `hit` "
+        f"CASE WHEN {_COUNTED['correct']} THEN 1 ELSE 0 END AS `hit`, "
+        f"CASE WHEN {_COUNTED['unjudged']} THEN 0 ELSE 1 END AS `judged` "
         f"FROM {_answered(options, answers, partition_filter)}"
     )
+    judged = "x.`judged` * y.`judged`"
     return (
-        "SELECT x.`arm`, y.`arm`, x.`category`, SUM(x.`hit` * y.`hit`), SUM(x.`hit` * (1 - y.`hit`)), "
-        f"SUM((1 - x.`hit`) * y.`hit`) FROM ({rows}) x JOIN ({rows}) y ON x.`question_id` = y.`question_id` "
+        f"SELECT x.`arm`, y.`arm`, x.`category`, SUM({judged} * x.`hit` * y.`hit`), "
+        f"SUM({judged} * x.`hit` * (1 - y.`hit`)), SUM({judged} * (1 - x.`hit`) * y.`hit`), SUM(1 - {judged}) "
+        f"FROM ({rows}) x JOIN ({rows}) y ON x.`question_id` = y.`question_id` "
         "WHERE x.`arm` < y.`arm` GROUP BY x.`arm`, y.`arm`, x.`category`"
     )
 
@@ -183,7 +193,10 @@ def queries_sql(options: MetricsOptions, partition_filter: str) -> str:
 
 @dataclass
 class Counts:
-    """What was counted, by category; ``right`` by two arms: both, only the first, only the second."""
+    """What was counted, by category, that of all questions under an empty one.
+
+    ``right`` is by two arms: both, only the first, only the second, not compared.
+    """
 
     questions: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     answers: dict[tuple[str, str], list[int]] = field(default_factory=dict)
@@ -240,10 +253,9 @@ def metrics_of(counts: Counts, arms: Sequence[Arm], prices: PriceOptions | None)
 
 
 def _figures(counts: Counts, arm: Arm, category: str, prices: PriceOptions | None) -> dict[str, Any]:
-    answered, abstained, correct, left_out, annotated, hits, read, written = counts.answers.get(
-        (str(arm), category), [0] * (len(_COUNTED) + 2)
-    )
-    questions = counts.questions[category] - left_out
+    *counted, read, written = counts.answers.get((str(arm), category), [0] * (len(_COUNTED) + 2))
+    own = dict(zip(_COUNTED, counted, strict=True))
+    left_out = own.pop("left_out")
     kinds = query_kinds((arm,)) if arm is not Arm.FUSED else tuple(QueryKind)
     of_queries = [counts.queries.get((str(kind), category), [0, 0]) for kind in kinds]
     plan = [0, 0]
@@ -251,59 +263,49 @@ def _figures(counts: Counts, arm: Arm, category: str, prices: PriceOptions | Non
         plan = counts.plans.get(category, plan)
     tokens = Tokens(read + plan[0], written + plan[1], sum(number for number, _ in of_queries))
     pictures = sum(drawn for _, drawn in of_queries)
-    cost = (
-        None if prices is None else round(cost_of(tokens, prices) + pictures * (prices.picture or 0), _DIGITS)
-    )
-    low, high = wilson_interval(correct, questions)
-    answered_low, answered_high = wilson_interval(correct, answered)
+    cost = None
+    if prices is not None:
+        cost = round(cost_of(tokens, prices) + pictures * (prices.picture or 0), _DIGITS)
+    questions = counts.questions[category] - left_out - own["unjudged"]
+    arm_counts = ArmCounts(questions, **own, cost=cost)
+    found = figures(arm_counts)
     return {
         "arm": str(arm),
         "other_arm": "",
         "category": category,
         "questions": questions,
         "left_out": left_out,
-        "answered": answered,
-        "abstained": abstained,
-        "failed": questions - answered - abstained,
-        "correct": correct,
-        "accuracy": _share(correct, questions),
-        "accuracy_low": low,
-        "accuracy_high": high,
-        "accuracy_answered": _share(correct, answered),
-        "accuracy_answered_low": answered_low,
-        "accuracy_answered_high": answered_high,
-        "f_score": f_score(correct, answered, questions),
-        "annotated": annotated,
-        "hits": hits,
-        "hit_rate": _share(hits, annotated),
+        **own,
+        "failed": arm_counts.failed,
+        **_interval("accuracy", found.accuracy),
+        **_interval("accuracy_answered", found.accuracy_answered),
+        "f_score": found.f_score,
+        "hit_rate": found.hit_rate.value if found.hit_rate else None,
         "input_tokens": tokens.input,
         "output_tokens": tokens.output,
         "embedding_tokens": tokens.embedding,
         "pictures": pictures,
         "cost": cost,
         "currency": prices.currency if prices else None,
-        "cost_per_correct": None if cost is None or not correct else round(cost / correct, _DIGITS),
+        "cost_per_correct": found.cost_per_correct,
     }
 
 
 def _difference(counts: Counts, first: str, second: str, category: str) -> dict[str, Any]:
     # Only one arm leaves questions out, so these are the questions of both.
-    questions = (
-        counts.questions[category] - counts.left_out(first, category) - counts.left_out(second, category)
-    )
-    both, only_first, only_second = counts.right.get((first, second, category), [0, 0, 0])
-    neither = questions - both - only_first - only_second
-    low, high = paired_difference(both, only_first, only_second, neither)
+    left_out = counts.left_out(first, category) + counts.left_out(second, category)
+    both, only_first, only_second, not_compared = counts.right.get((first, second, category), [0, 0, 0, 0])
+    questions = counts.questions[category] - left_out - not_compared
+    pair = PairCounts(both, only_first, only_second, questions - both - only_first - only_second)
     return {
         "arm": first,
         "other_arm": second,
         "category": category,
         "questions": questions,
-        "difference": None if not questions else (only_first - only_second) / questions,
-        "difference_low": low,
-        "difference_high": high,
+        **_interval("difference", compare(pair)),
     }
 
 
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
+def _interval(name: str, found: Interval | None) -> dict[str, float | None]:
+    value, low, high = (found.value, found.low, found.high) if found else (None, None, None)
+    return {name: value, f"{name}_low": low, f"{name}_high": high}

@@ -21,7 +21,7 @@ _NUMERALS = ("一二三四五六七八九十", "甲乙丙丁戊己庚辛壬癸",
 _WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 _PLACES = {word: place for row in (*_NUMERALS, _WORDS, _ORDINALS) for place, word in enumerate(row)}
-_OPEN, _CLOSE = r"[(\[{<\"'“‘《【*_`$]*", r"[)\]}>\"'”’》】*_`$]*"
+_OPEN, _CLOSE = r"[(\[{<\"'“‘《【*_`$]{0,6}", r"[)\]}>\"'”’》】*_`$]{0,6}"
 _MARKED = re.compile(
     rf"\s*{_OPEN}\s*([A-Za-z一-十甲乙丙丁戊己庚辛壬癸]|\d{{1,2}})\s*(?:[.)\]:、]|\s[-–—]\s)\s*"
 )
@@ -42,6 +42,10 @@ _PLACE = re.compile(
 _AND = r"\s*(?:[,/&、;+|]\s*(?:and |or )?|\s(?:and|or)\s|[和或与及])\s*"
 _SEVERAL = re.compile(rf"(?:(?:either|both) )?({_OPEN}[A-Z]{_CLOSE}(?:{_AND}{_OPEN}[A-Z]{_CLOSE})+)[.]?")
 _LONGEST = 2000
+_LONGEST_PROSE = 50_000
+_BEFORE = 80
+_SPACES = re.compile(r"[^\S\n]+")
+_BREAKS = re.compile(r"\s*\n\s*")
 
 # In prose a letter counts only behind words that say that it is the answer, and before an end or a reason:
 # "A", "I" and small letters are words, and letters are names ("lane B", "A车道").
@@ -185,13 +189,15 @@ def claimed_letters(prose: str, options: Mapping[str, str]) -> set[str]:
     """Return the letters that prose calls the answer, also those that are no option.
 
     Claims count ("the answer is B", "答案是B", "B is correct"); where there is none, lines that are a letter
-    and nothing else. Options that prose only mentions do not.
+    and nothing else. Options that prose only mentions do not, and very long prose is not read.
     """
-    text = _BOXED.sub(r" answer: \1 ", plain(prose))
+    if len(prose) > _LONGEST_PROSE:
+        return set()
+    text = _BREAKS.sub("\n", _SPACES.sub(" ", _BOXED.sub(r" answer: \1 ", plain(prose))))
     found: set[str] = set()
     for claim in _CLAIM.finditer(text):
         doubts = _DOUBTS if claim["right"] else _NOT
-        if not doubts.search(text[: claim.start()]):
+        if not doubts.search(_before(text, claim)):
             found |= {letter.upper() for letter in _letters_in(claim)}
     found |= {letter for place in _PLACE.finditer(text) for letter in _claimed_place(text, place, options)}
     return found or {line[1] for line in _LINE.finditer(text)}
@@ -206,7 +212,7 @@ def _letters_in(claim: re.Match[str]) -> Iterator[str]:
 
 def _claimed_place(text: str, place: re.Match[str], options: Mapping[str, str]) -> Iterator[str]:
     """Yield the letter of "选项二" or "the second option" where words before or behind call it the answer."""
-    before, behind = text[: place.start()], text[place.end() :]
+    before, behind = _before(text, place), text[place.end() : place.end() + _BEFORE]
     claims = re.search(
         r"(?i:\banswer\s*(?:is|:)|\b(?:choose|pick|select|go with)|答案[是为]?\s*:?|选择?|应)\s*$", before
     )
@@ -218,6 +224,10 @@ def _claimed_place(text: str, place: re.Match[str], options: Mapping[str, str]) 
         and not _NOT.search(before[: claims.start()] if claims else before)
     ):
         yield letter
+
+
+def _before(text: str, found: re.Match[str]) -> str:
+    return text[max(0, found.start() - _BEFORE) : found.start()]
 
 
 def _exact(text: str, options: Mapping[str, str]) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from airflow_provider_drivepipe.worker.reasoning.clock import clock_text
 
 NAMES = {"en": "Frame {}", "zh": "第 {} 帧"}
+_LONGEST = 2000
 _NUMBER = re.compile(r"\d+")
 _TIMES = re.compile(
     r"[(（][^()（）]*[)）]|\d+(?:[:：]\d+)+(?:\.\d+)?|\d+(?:\.\d+)?\s*(?:ms|s|sec|seconds?|秒|毫秒)\b"
@@ -53,7 +54,7 @@ def shown_frames(lines: str) -> dict[int, str]:
 
 def frame_numbers(text: str) -> list[int]:
     """Return the numbers of frames in a text such as ``Frame 12 (00:06.0), 15``; times are none."""
-    return [int(number) for number in _NUMBER.findall(_TIMES.sub(" ", text)) if len(number) < 10]
+    return [int(number) for number in _NUMBER.findall(_TIMES.sub(" ", text[:_LONGEST])) if len(number) < 10]
 
 
 def spread(count: int, wanted: int) -> list[int]:

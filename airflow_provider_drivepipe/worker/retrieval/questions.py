@@ -185,7 +185,7 @@ def _asked(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _options(row: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
     given = text_of(row.get("options")).strip()
-    if given:
+    if given not in ("", "null"):
         return read_options(given)
     single = {letter: text_of(row.get(f"option_{letter.lower()}")).strip() for letter in LETTERS}
     return read_options({letter: text for letter, text in single.items() if text})
