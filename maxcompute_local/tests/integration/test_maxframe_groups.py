@@ -13,8 +13,6 @@ import pytest
 from maxframe.session import new_session
 from odps import ODPS
 
-from maxcompute_local.server import LocalCloud
-
 KINDS = {"video": "object", "kind": "object", "number": "int64"}
 
 

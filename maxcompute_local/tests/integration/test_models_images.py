@@ -1,4 +1,4 @@
-"""Pictures by HTTP in the shape of OpenAI's images interface, and what the built-in painter makes of a prompt."""
+"""Pictures by HTTP in the shape of OpenAI's images interface, and what the built-in painter draws."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The image descriptor on drawn drives: what looks alike is near, what does not is not."""
+"""The image descriptor on drawn drives: what looks alike is near, and a text that names what is seen."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maxcompute_local.models.embedders import describe_image
+from maxcompute_local.models.embedders import describe_image, describe_text
 from maxcompute_local.samples.driving.look import Light, Look, Place, Weather
 from maxcompute_local.samples.driving.scene import DrivingScene
 
@@ -44,3 +44,29 @@ def test_survives_jpeg_and_scaling() -> None:
     picture = drives()[0][0]
     lossy = cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 60])[1], cv2.IMREAD_COLOR)
     assert cosine(describe_image(picture), describe_image(cv2.resize(lossy, (320, 180)))) > 0.95
+
+
+NIGHT_RAIN = Look(Place.CITY, Light.NIGHT, Weather.RAIN, 208, 10)
+NAMED = {
+    "a highway on a sunny day": 0,
+    "a dry city street at night": 1,
+    "thick fog": 2,
+    "rain by day in the city": 3,
+    "sunset on the motorway": 4,
+    "rain at night": 5,
+    "雾天": 2,
+    "雨天，白天": 3,
+    "黄昏的高速公路": 4,
+}
+
+
+@pytest.mark.parametrize("dimension", [128, 512])
+@pytest.mark.parametrize("text", NAMED)
+def test_a_text_is_nearest_to_the_drive_that_it_names(text: str, dimension: int) -> None:
+    rainy_night = DrivingScene(NIGHT_RAIN).frame(2.0)
+    pictures = [*(drive[0] for drive in drives()), rainy_night]
+    vector = describe_text(text, dimension)
+    near = [cosine(vector, describe_image(picture, dimension)) for picture in pictures]
+    right = near.pop(NAMED[text])
+    assert right > 0.15
+    assert right > max(near) + 0.05

@@ -22,8 +22,10 @@ from maxcompute_local.models.embedders import (
     ImageDescriptor,
     TextHasher,
     describe_image,
+    describe_text,
     hash_text,
 )
+from maxcompute_local.models.notions import GROUPS, Notion, block, named
 
 
 def cosine(a: tuple[float, ...], b: tuple[float, ...]) -> float:
@@ -37,7 +39,9 @@ def png(picture: np.ndarray) -> bytes:
 @pytest.mark.parametrize("dimension", [1, 2, 7, 256, 2048])
 def test_dimension_and_length(dimension: int) -> None:
     picture = (np.arange(90 * 160 * 3) % 251).astype(np.uint8).reshape(90, 160, 3)
-    for vector in (describe_image(picture, dimension), hash_text("a wet road at night", dimension)):
+    texts = ("a wet road at night", "a bus")
+    vectors = [describe(text, dimension) for describe in (hash_text, describe_text) for text in texts]
+    for vector in (describe_image(picture, dimension), *vectors):
         assert len(vector) == dimension
         assert math.isclose(np.linalg.norm(vector), 1, abs_tol=1e-4)
 
@@ -66,7 +70,11 @@ def test_one_vector_per_part_in_order() -> None:
     dark, light = (np.full((40, 40, 3), value, np.uint8) for value in (10, 240))
     parts = (ImagePart(png(dark)), ImagePart(png(light)), TextPart("a road"))
     answer = ImageDescriptor().embed(EmbedRequest("m", parts, 32))
-    assert answer.vectors == (describe_image(dark, 32), describe_image(light, 32), hash_text("a road", 32))
+    assert answer.vectors == (
+        describe_image(dark, 32),
+        describe_image(light, 32),
+        describe_text("a road", 32),
+    )
     assert answer.input_tokens == 6 + 6 + 2
 
 
@@ -100,9 +108,9 @@ def test_text_hasher_refuses(part: TextPart | ImagePart) -> None:
 def test_vectors_are_the_same_in_another_process() -> None:
     program = (
         "import numpy as np\n"
-        "from maxcompute_local.models.embedders import describe_image, hash_text\n"
+        "from maxcompute_local.models.embedders import describe_image, describe_text, hash_text\n"
         "picture = (np.arange(90 * 160 * 3) % 251).astype(np.uint8).reshape(90, 160, 3)\n"
-        "print(describe_image(picture, 16), hash_text('wet road', 16))"
+        "print(describe_image(picture, 16), hash_text('wet road', 16), describe_text('wet bus', 16))"
     )
     outputs = {
         subprocess.run(
@@ -115,7 +123,8 @@ def test_vectors_are_the_same_in_another_process() -> None:
         for seed in ("1", "2")
     }
     picture = (np.arange(90 * 160 * 3) % 251).astype(np.uint8).reshape(90, 160, 3)
-    assert outputs == {f"{describe_image(picture, 16)} {hash_text('wet road', 16)}\n"}
+    own = describe_image(picture, 16), hash_text("wet road", 16), describe_text("wet bus", 16)
+    assert outputs == {"{} {} {}\n".format(*own)}
 
 
 def test_text_vector_never_changes() -> None:
@@ -128,3 +137,33 @@ def test_embedders_do_not_chat() -> None:
     with pytest.raises(ModelError) as caught:
         TextHasher().chat(ChatRequest("text-embedding-v4", ()))
     assert caught.value.code == "UnsupportedTask"
+
+
+@pytest.mark.parametrize(
+    ("text", "notions"),
+    [
+        ("A pedestrian at night, in heavy rain", {Notion.PERSON, Notion.NIGHT, Notion.RAIN}),
+        ("no rain, not foggy: a sunny day", {Notion.CLEAR, Notion.DAY}),
+        ("there are no pedestrians on the highway", {Notion.HIGHWAY}),
+        ("没有雨，夜晚的高速公路", {Notion.NIGHT, Notion.HIGHWAY}),
+        ("红灯前有一辆卡车", {Notion.RED_LIGHT, Notion.LORRY}),
+        ("the traffic light is green", {Notion.GREEN_LIGHT}),
+        ("training on a brainy train", set()),
+    ],
+)
+def test_notions_that_a_text_names(text: str, notions: set[Notion]) -> None:
+    assert named(text) == notions
+
+
+def test_notions_of_a_group_exclude_each_other() -> None:
+    values = dict(zip(Notion, block({Notion.RAIN}), strict=True))
+    assert (values[Notion.RAIN], values[Notion.FOG], values[Notion.NIGHT]) == (1, -0.25, 0)
+    assert sorted(notion for group in GROUPS for notion in group) == sorted(Notion)
+
+
+def test_a_text_without_a_notion_has_its_own_vector() -> None:
+    bus, tram = (np.array(describe_text(f"what colour is the {thing}?", 256)) for thing in ("bus", "tram"))
+    assert abs(np.linalg.norm(bus) - 1) < 1e-4
+    assert not np.allclose(bus, tram)
+    wet, soaked = (describe_text(text, 256) for text in ("a wet road", "rain at night"))
+    assert cosine(wet, describe_text("this road is wet", 256)) > 0.9 > cosine(wet, soaked)

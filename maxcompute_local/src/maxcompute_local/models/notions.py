@@ -62,13 +62,14 @@ _WORDS: Mapping[Notion, str] = {
     Notion.SNOW: r"\bsnow\w*|雪",
     Notion.CLEAR: r"\bsunny\b|\bsunshine|\bblue sky|\bclear (?:sky|weather|day|conditions)|晴",
     Notion.OVERCAST: r"\bovercast\b|\bcloudy\b|阴天|多云",
-    Notion.DAY: r"\bday(?:time|light)?\b|\bnoon\b|白天|日间|晴天",
+    Notion.DAY: r"(?<!time of )\bday(?:time|light)?\b|\bnoon\b|白天|日间",
     Notion.DUSK: r"\bdusk\b|\bdawn\b|\btwilight\b|\bsunset\b|\bsunrise\b|黄昏|傍晚|黎明|日落",
     Notion.NIGHT: r"\bnight\w*|\bdark(?:ness)?\b|夜|晚上",
     Notion.HIGHWAY: r"\b(?:high|motor|express|free)ways?\b|高速",
     Notion.CITY: r"\bcity\b|\burban\b|\bstreets?\b|\btown\b|城市|市区|街",
     Notion.RURAL: r"\brural\b|\bcountry(?:side)?\b|\bvillage\b|乡村|乡间|农村",
-    Notion.EMPTY: r"\bempty road\b|\b(?:no|without) (?:other )?(?:traffic|vehicles|cars)\b|没有(?:其他)?车|空旷",
+    Notion.EMPTY: r"\bempty road\b|\b(?:no|without) (?:other )?(?:traffic|vehicles|cars)\b(?! light| sign)"
+    r"|没有(?:其他)?车|空旷",
     Notion.LIGHT: r"\b(?:light|little|sparse) traffic\b|\bfew (?:cars|vehicles)\b|车辆稀少|车流稀",
     Notion.HEAVY: r"\b(?:heavy|dense|busy) traffic\b|\btraffic jam|\bcongest\w*|拥堵|堵车|车流密集",
     Notion.VEHICLE: r"\b(?:cars?|vehicles?|vans?) (?:right |close |just |directly )?(?:ahead|in front)\b"

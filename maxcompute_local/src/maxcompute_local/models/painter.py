@@ -21,15 +21,15 @@ from maxcompute_local.samples.driving.sprites import Sprite, car, lorry, traffic
 from maxcompute_local.samples.driving.traffic import Prop, Vehicle
 
 CARD = (
-    "Scene painter of the local cloud. Draws a road seen from a car with the painter of the sample videos; no "
-    "neural network, no weights, no network. It finds in the prompt, by a list of English and Chinese words, "
-    "weather (rain, fog, overcast, clear), time of day, place (highway, city, country road), how much traffic "
-    "there is, a vehicle or lorry ahead, a pedestrian, and a red, yellow or green traffic light, and draws "
-    "these; what a picture given along shows settles what of weather, light and place the prompt leaves open, "
-    "and lends its colours where the prompt names neither weather nor time of day. Nothing else of prompt or "
-    "picture has an effect: it does not edit pictures, keeps no object of them, knows no layout, draws no "
-    "other thing. Snow is drawn as an overcast day. The same request always gets the same picture. Good for: "
-    "trying a pipeline end to end. Called by HTTP (images/generations), not by AI functions."
+    "Scene painter of the local cloud. Draws a road seen from a car with the painter of the sample videos; "
+    "no neural network, no weights, no network. It finds in the prompt, by a list of English and Chinese "
+    "words, weather (rain, fog, overcast, clear), time of day, place (highway, city, country road), how much "
+    "traffic there is, a car or lorry ahead, a pedestrian, and a red, yellow or green traffic light, and "
+    "draws these; what a picture given along shows settles what of weather, light and place the prompt "
+    "leaves open, and lends its colours where the prompt names neither weather nor time of day. Nothing else "
+    "of prompt or picture has an effect: it edits no picture, keeps no object of one, knows no layout, "
+    "draws no other thing. Snow is drawn as an overcast day. The same request always gets the same picture. "
+    "Good for: trying a pipeline end to end. Called by HTTP (images/generations), not by AI functions."
 )
 
 Kind = TypeVar("Kind")

@@ -1,4 +1,4 @@
-"""The HTTP service that the MaxFrame engine asks for every generate and embed call; it also draws pictures."""
+"""The HTTP service of the models: the MaxFrame engine asks it to generate and embed, anybody to draw."""
 
 from __future__ import annotations
 

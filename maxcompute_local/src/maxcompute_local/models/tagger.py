@@ -9,12 +9,14 @@ import itertools
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from maxcompute_local.models.asked_shape import split_prompt
+from maxcompute_local.models import frame_questions
+from maxcompute_local.models.asked_shape import Shape, split_prompt
 from maxcompute_local.models.backend import Backend, ChatAnswer, ChatRequest, ImagePart, TextPart
 from maxcompute_local.models.footage_measures import Seen, evidence
+from maxcompute_local.models.frame_questions import asks_for_answer, asks_for_plan
 from maxcompute_local.models.images import Image, decode_image, shrink
 from maxcompute_local.models.scene_measures import SceneMeasures, measure
 from maxcompute_local.models.scene_objects import (
@@ -40,7 +42,9 @@ CARD = (
     "keys and their allowed values:'), it fills these by simple rules with what it measures: brightness, "
     "motion, vehicles over time, a sudden stop, a vehicle that suddenly appears close ahead. Of a video it "
     "sees up to 40 frames, of a long one key frames only; of a sheet, one picture of a grid of frames with "
-    "their times in the upper left corners, the frames. "
+    "their times in the upper left corners, the frames. Asked a question on frames with numbers and times "
+    "(keys reasoning, answer, frames, or requests), it looks for options whose words, by a list of English "
+    "and Chinese ones, name what it measures, and answers unknown where they do not settle it. "
     "Good for: trying a pipeline end to end, coarse time of day, rain streaks, fog. "
     "Weak: it sees no difference between cars, lorries and buses (all are 'car'), misses many vehicles and "
     "most people, and takes any road with outer lines and open surroundings for a highway. "
@@ -85,7 +89,9 @@ class SceneTagger(Backend):
             height, width = frame.picture.shape[:2]
             tokens += image_tokens(width, height)
         answer: dict[str, Any] | str
-        if footage is None:
+        if shape is not None and (asks_for_plan(shape) or asks_for_answer(shape)):
+            answer = _about_frames(request, shape, footage)
+        elif footage is None:
             answer = _abstained("no picture in the request")
         elif not request.videos and (shape is None or shape.fields.keys() >= set(_KEYS)):
             answer = tag(footage.frames[0].picture)
@@ -96,11 +102,27 @@ class SceneTagger(Backend):
         return limited(content, tokens, request.params.get("max_tokens"))
 
 
+def _about_frames(request: ChatRequest, shape: Shape, footage: Footage | None) -> dict[str, Any]:
+    """Return which frames a question needs, or what the frames shown answer."""
+    question = frame_questions.read(request.text)
+    label_of = tag if frame_questions.names_people(question) else tag_scene
+    frames = footage.frames if footage else ()
+    announced = [frame_questions.numbered(before) for before, _ in _announced(request)]
+    numbers = [found[0] if found else place for place, found in enumerate(announced)]
+    if len(numbers) != len(frames):
+        # A video or a sheet: its frames have no numbers of their own.
+        numbers = list(range(len(frames)))
+    if asks_for_plan(shape):
+        return frame_questions.plan(shape, question, frames, numbers, label_of)
+    return frame_questions.answer(question, footage, numbers, label_of, _look_of)
+
+
 def _footage(request: ChatRequest) -> Footage | None:
     """Return the first video, else all pictures, None without any.
 
-    A picture's time is the last ``… ms`` in the text right before it, else they are spread evenly, as are the
-    tiles of a sheet, over the part of a video that the text states, else over its duration.
+    A picture's time is the last ``… ms`` or ``(MM:SS.s)`` in the text right before it, else they are spread
+    evenly, as are the tiles of a sheet, over the part of a video that the text states, else over its
+    duration.
     """
     duration = stated_duration(request.text)
     start, end = stated_part(request.text) or (0, duration)
@@ -114,12 +136,21 @@ def _footage(request: ChatRequest) -> Footage | None:
         times = ((end - start) * (2 * number + 1) // (2 * len(shown)) for number in range(len(shown)))
         return Footage(end - start, tuple(map(Frame, times, shown))).moved(start)
     frames: list[Frame] = []
+    for before, image in _announced(request):
+        said, numbered = re.findall(r"(\d+) ?ms\b", before), frame_questions.numbered(before)
+        if said or numbered is None:
+            ms = int(said[-1]) if said else duration * len(frames) // len(request.images)
+        else:
+            ms = numbered[1]
+        frames.append(Frame(ms, decode_image(image.data)))
+    return Footage(max(duration, *(frame.ms for frame in frames)), tuple(frames))
+
+
+def _announced(request: ChatRequest) -> Iterator[tuple[str, ImagePart]]:
+    """Yield each picture with the text right before it."""
     for before, part in itertools.pairwise((TextPart(""), *request.parts)):
         if isinstance(part, ImagePart):
-            said = re.findall(r"(\d+) ?ms\b", before.text) if isinstance(before, TextPart) else []
-            ms = int(said[-1]) if said else duration * len(frames) // len(request.images)
-            frames.append(Frame(ms, decode_image(part.data)))
-    return Footage(max(duration, *(frame.ms for frame in frames)), tuple(frames))
+            yield (before.text if isinstance(before, TextPart) else ""), part
 
 
 def _scene(footage: Footage) -> tuple[dict[str, Any], Callable[[Image], Seen]]:
@@ -127,6 +158,11 @@ def _scene(footage: Footage) -> tuple[dict[str, Any], Callable[[Image], Seen]]:
     frames = footage.frames
     labels = [tag(frames[len(frames) * part // 6].picture) for part in (1, 3, 5)]
     label = next((label for label in labels if not label["abstain"]), labels[0])
+    return label, _look_of(label)
+
+
+def _look_of(label: dict[str, Any]) -> Callable[[Image], Seen]:
+    """Return how vehicles are found in the light of a label."""
     cues = _cues(label["time_of_day"], label["weather"])
 
     def look(picture: Image) -> Seen:
@@ -135,7 +171,7 @@ def _scene(footage: Footage) -> tuple[dict[str, Any], Callable[[Image], Seen]]:
         ahead = [one.nearness for one in vehicles if one.position == "ego_lane"]
         return Seen(len(vehicles), max(ahead, default=0.0))
 
-    return label, look
+    return look
 
 
 def tag(picture: Image) -> dict[str, Any]:

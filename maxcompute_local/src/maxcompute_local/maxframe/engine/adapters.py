@@ -103,10 +103,13 @@ class ApplyChunkAdapter(ChunkedAdapter):
 
     def generate_code(self, op: Any, context: EngineContext) -> list[str]:
         """Return the code of one operator."""
-        apply = functools.partial(
-            apply_chunk, map_chunks=self.mapper(op, context, plain_function(op)), **_declared(op, context)
-        )
-        return call(context, op, lambda data: apply(frames.split(data, op.batch_rows), rows=len(data)))
+        mapped = self.mapper(op, context, plain_function(op))
+
+        def run(data: Any) -> Any:
+            chunks = frames.split(data, op.batch_rows)
+            return apply_chunk(chunks, rows=len(data), map_chunks=mapped, **_declared(op, context))
+
+        return call(context, op, run)
 
 
 class GroupApplyChunkAdapter(ChunkedAdapter):
