@@ -165,8 +165,8 @@ def pairs_sql(options: MetricsOptions, answers: str, partition_filter: str) -> s
     judged = "x.`judged` * y.`judged`"
     return (
         f"SELECT x.`arm`, y.`arm`, x.`category`, SUM({judged} * x.`hit` * y.`hit`), "
-        f"SUM({judged} * x.`hit` * (1 - y.`hit`)), SUM({judged} * (1 - x.`hit`) * y.`hit`), SUM(1 - {judged}) "
-        f"FROM ({rows}) x JOIN ({rows}) y ON x.`question_id` = y.`question_id` "
+        f"SUM({judged} * x.`hit` * (1 - y.`hit`)), SUM({judged} * (1 - x.`hit`) * y.`hit`), "
+        f"SUM(1 - {judged}) FROM ({rows}) x JOIN ({rows}) y ON x.`question_id` = y.`question_id` "
         "WHERE x.`arm` < y.`arm` GROUP BY x.`arm`, y.`arm`, x.`category`"
     )
 
