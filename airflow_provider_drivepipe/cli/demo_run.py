@@ -135,7 +135,7 @@ class Demo(ABC):
     def upload(self, oss: OssClient, bucket: str) -> None:
         """Make the videos and put them into the bucket; what is there already stays."""
 
-    def prepare(self, odps: ODPS) -> None:  # noqa: B027 - most demos have nothing to do here
+    def prepare(self, settings: ServerSettings, bucket: str) -> None:  # noqa: B027 - most demos have nothing to do here
         """Make what the scenario reads and no other one writes."""
 
     @abstractmethod
@@ -157,7 +157,7 @@ class Demo(ABC):
         self.upload(oss, steps.bucket)
         airflow = AirflowHome(self.home, self.dags, connections(settings))
         calls = sum(self._run_dag(airflow, settings, oss, each).calls for each in before)
-        self.prepare(odps_client(settings))
+        self.prepare(settings, steps.bucket)
         run = self._run_dag(airflow, settings, oss, steps)
         run = replace(run, calls=run.calls + calls)
         wrong = self.examine(run)
