@@ -82,6 +82,7 @@ SKIES = ("It rains", "The sky is clear", "There is fog", "It snows")
     ("light", "weather", "question", "options", "letter"),
     [
         (Light.DAY, Weather.RAIN, "What is the weather like?", SKIES, "A"),
+        (Light.DAY, Weather.CLEAR, "What is the weather like?", SKIES, "B"),
         (Light.DAY, Weather.FOG, "What is the weather like?", SKIES, "C"),
         (Light.NIGHT, Weather.CLEAR, "What is the weather like?", SKIES, "unknown"),
         (Light.NIGHT, Weather.CLEAR, "What time of day is it?", ("Day", "Dusk", "Night"), "C"),

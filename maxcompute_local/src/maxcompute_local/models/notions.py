@@ -60,7 +60,8 @@ _WORDS: Mapping[Notion, str] = {
     Notion.RAIN: r"\brain\w*|\bdrizzl\w*|\bdownpour|雨",
     Notion.FOG: r"\bfog\w*|\bmist\w*|\bhaz[ey]\w*|雾",
     Notion.SNOW: r"\bsnow\w*|雪",
-    Notion.CLEAR: r"\bsunny\b|\bsunshine|\bblue sky|\bclear (?:sky|weather|day|conditions)|晴",
+    Notion.CLEAR: r"\bsunny\b|\bsunshine|\bblue sky|\bclear (?:sky|weather|day|conditions)\b"
+    r"|\bsky is clear\b|晴",
     Notion.OVERCAST: r"\bovercast\b|\bcloudy\b|阴天|多云",
     Notion.DAY: r"(?<!time of )\bday(?:time|light)?\b|\bnoon\b|白天|日间",
     Notion.DUSK: r"\bdusk\b|\bdawn\b|\btwilight\b|\bsunset\b|\bsunrise\b|黄昏|傍晚|黎明|日落",
@@ -96,6 +97,7 @@ _OF_LABEL: Mapping[tuple[str, str], Notion] = {
     ("weather", "foggy"): Notion.FOG,
     ("weather", "snowy"): Notion.SNOW,
     ("weather", "clear"): Notion.CLEAR,
+    ("weather", "partly_cloudy"): Notion.CLEAR,
     ("weather", "overcast"): Notion.OVERCAST,
     ("time_of_day", "daytime"): Notion.DAY,
     ("time_of_day", "dawn_dusk"): Notion.DUSK,
