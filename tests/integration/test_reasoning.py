@@ -10,6 +10,10 @@ from pathlib import Path
 import alibabacloud_oss_v2 as oss
 import pytest
 
+from airflow_provider_drivepipe.cli.plan_facts import measured
+from airflow_provider_drivepipe.documents.estimate import Figure, Figures, Source, estimate
+from airflow_provider_drivepipe.pipelines.loading import load_scenario
+from airflow_provider_drivepipe.pipelines.registry import plan
 from airflow_provider_drivepipe.worker.reasoning.qa_items import TASKS
 from maxcompute_local.models.scripted import Step
 from maxcompute_local.server import LocalCloud
@@ -71,6 +75,18 @@ def test_every_video_is_accounted_for_and_what_is_exported_is_valid(
     reads = {"moment", "description", "blind", *(f"qa.{type_}" for type_ in types)}
     assert seen == {(step, kind) for step in looks} | {(step, "") for step in reads}
     calls = models.asked()
+    # Estimates: what no run has shown yet is a bound; what this one has taken is what the next one will.
+    known = Figures(units=Figure(5, Source.GIVEN))
+    steps = plan(load_scenario(annotation.folder / "reasoning.yaml"))
+    assert estimate(steps, known).all.calls > calls.total()
+    took = estimate(steps, measured(steps, "20261120"))
+    assert (took.all.calls, took.all.rows) == (
+        calls.total(),
+        len(annotation.rows("qa_answers", "", "AND status = 'ok'")) + 2,
+    )
+    paid = [report["tokens"] for report in reports.values() if report.get("spending")]
+    assert took.all.tokens.input == pytest.approx(sum(tokens["input"] for tokens in paid), rel=0.01)
+    assert reports["descriptions"]["spending"]["video_hours"] == pytest.approx(13 / 3600, abs=1e-6)
     assert calls["chunk_caption.anomaly", "a_long"] == 3
     assert calls["blind", "n"] == len(types) + 1, "a bcq answer is two items"
     assert max(n for (key, _), n in calls.items() if not key.startswith(("chunk", "blind"))) == 1
@@ -267,7 +283,12 @@ def test_a_mode_for_all_videos_decides_what_is_asked(annotation: Annotation, mod
     check_balance(annotation.run(mode="anomaly", steps=["0", "1a", "1b", "1c", "2"]))
     by_mode = ("global_caption", "dense_caption", "chunk_caption", "description")
     keys = {"filter", "moment", "highlight", *(f"{step}.anomaly" for step in by_mode)}
-    assert models.asked() == {(key, "n"): 1 for key in keys}
+    calls = models.asked()
+    assert calls == {(key, "n"): 1 for key in keys}
+    # Where no row is left out and lengths are known, an estimate is exact.
+    known = Figures(units=Figure(1, Source.GIVEN), hours=Figure(2 / 3600, Source.GIVEN))
+    steps = plan(load_scenario(annotation.folder / "reasoning.yaml"))
+    assert estimate(steps, known).all.calls == calls.total()
     assert annotation.ends("descriptions") == {"n": {OK}}
 
 

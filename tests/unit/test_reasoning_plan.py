@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_drivepipe.documents.estimate import Figure, Figures, Source, estimate
+from airflow_provider_drivepipe.documents.estimate_text import estimate_text
 from airflow_provider_drivepipe.documents.plan_text import plan_text
 from airflow_provider_drivepipe.documents.schema_sql import schema_sql
 from airflow_provider_drivepipe.documents.walkthrough import walkthrough
@@ -173,3 +175,47 @@ def test_documents_speak_of_every_task(options: dict[str, Any]) -> None:
         for task in steps.tasks:
             assert task.output_table.name in text
     assert build_dag(each).doc_md
+
+
+@pytest.mark.parametrize(
+    ("seconds", "options", "calls"),
+    [
+        # Filter, two captions, chunks, moment and highlight, description, types, items.
+        (8, {}, 1 + 2 + 2 + 2 + 1 + 8 + 9),
+        (8, {"mode": "normal"}, 1 + 2 + 2 + 1 + 8 + 9),
+        (8, {"blind_check": False, "qa_types": ["mcq", "bcq"]}, 1 + 2 + 2 + 2 + 1 + 2),
+        (8, {"steps": ["0", "1a", "2"]}, 1 + 2 + 1),
+        (10.5, {"steps": ["0", "1b"]}, 1 + 2),
+        (11, {"steps": ["0", "1b"]}, 1 + 3),
+        (60, {"steps": ["0", "1b"]}, 1 + 6),
+        (None, {"steps": ["0", "1b"]}, 1 + 10),
+    ],
+)
+def test_an_estimate_multiplies_along_the_tasks(
+    seconds: float | None, options: dict[str, Any], calls: int
+) -> None:
+    steps = plan(ReasoningScenario.model_validate({**VALUES, "reasoning": options}))
+    hours = None if seconds is None else Figure(100 * seconds / 3600, Source.GIVEN)
+    found = estimate(steps, Figures(units=Figure(100, Source.GIVEN), hours=hours))
+    assert found.all.calls == 100 * calls
+    assert sum(step.all.calls for step in found.steps) == 100 * calls
+
+
+def test_an_estimate_says_what_each_task_takes() -> None:
+    prices = {"currency": "CNY", "input": 1.0, "output": 2.0}
+    steps = plan(ReasoningScenario.model_validate({**VALUES, "prices": prices, "max_calls": 100}))
+    found = estimate(
+        steps,
+        Figures(
+            Figure(100, Source.GIVEN), Figure(800 / 3600, Source.GIVEN), input_tokens=Figure(10, Source.GIVEN)
+        ),
+    )
+    by_task = {step.task_id: step for step in found.steps}
+    assert by_task["qa_items"].all.rows == found.all.rows == 900
+    assert by_task["qa_answers"].all.tokens.input == 8000
+    assert sum(step.all.spending.cost or 0 for step in found.steps) == pytest.approx(found.all.spending.cost)
+    # An answer may take a repair.
+    assert (by_task["qa_items"].run.rows, found.run.rows, found.runs) == (50, 50, 18)
+    text = estimate_text(steps, found)
+    assert "9 items of 8 answers" in text
+    assert "per 1,000 items" in text

@@ -209,7 +209,8 @@ class _Tasks:
         return self._task("qa_answers", self._name("qa_questions"), (ask,), ("video_path", "qa_type"))
 
     def _qa_items(self) -> TaskPlan:
-        stages: list[Stage] = [QaParse(self._options.language)]
+        types = tuple(str(type_) for type_ in self._options.qa_types)
+        stages: list[Stage] = [QaParse(types, self._options.language)]
         if self._options.blind_check:
             stages += [self._asking.read("blind"), BlindJudge()]
         return self._task("qa_items", self._name("qa_answers"), stages)

@@ -25,6 +25,7 @@ from airflow_provider_drivepipe.stages.stage import (
     Part,
     PictureFolder,
     PicturePlace,
+    RowsMade,
     RowStage,
     Site,
     Stage,
@@ -60,6 +61,7 @@ from airflow_provider_drivepipe.worker.reasoning.probe import (
     probe_videos,
 )
 from airflow_provider_drivepipe.worker.reasoning.sheets import SheetRules
+from airflow_provider_drivepipe.worker.reasoning.spans import chunk_count
 
 if TYPE_CHECKING:
     from airflow_provider_drivepipe.worker.reasoning.pieces import VideoJob
@@ -249,6 +251,15 @@ class ChunkCut(UnitStage):
     def layout(self, table: str, source: Sequence[Column]) -> UnitLayout:
         """Return how rows are told apart; input units are videos, many rows each."""
         return _video_layout(table, source, self.columns(), "chunk_index")
+
+    def rows_made(self) -> RowsMade:
+        """Return how many chunks come of a video."""
+        lengths, most = [Fraction(each) for each in self.chunks.lengths_sec], self.chunks.max_chunks
+        return RowsMade(
+            most,
+            of_length=lambda seconds: chunk_count(seconds, lengths, most),
+            note=f"at most {most} of a video",
+        )
 
     def content(self, site: Site) -> Mapping[str, object]:
         """Return what decides the rows."""
