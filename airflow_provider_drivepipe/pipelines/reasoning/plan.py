@@ -8,6 +8,7 @@ from airflow_provider_drivepipe.contracts import MANIFEST_COLUMNS, STATUS_COLUMN
 from airflow_provider_drivepipe.pipelines.driving.manifest import Manifest
 from airflow_provider_drivepipe.pipelines.driving.options import ManifestOptions, OssOptions
 from airflow_provider_drivepipe.pipelines.reasoning.export import FILE_COLUMNS, ExportOptions, QaExport
+from airflow_provider_drivepipe.pipelines.reasoning.guide import worded
 from airflow_provider_drivepipe.pipelines.reasoning.items import BlindJudge, QaParse, QaTypes
 from airflow_provider_drivepipe.pipelines.reasoning.models import MODE, Admit, Asking, shown
 from airflow_provider_drivepipe.pipelines.reasoning.options import (
@@ -42,6 +43,8 @@ from airflow_provider_drivepipe.stages.source import Gathered, Source
 from airflow_provider_drivepipe.stages.stage import RowStage, Stage, UnitStage
 
 _VIDEO = Column("video_path", "string", "full OSS URI of the video")
+_GROUPS = dict.fromkeys(("video_captions", "chunk_captions", "highlights"), "captions")
+_GROUPS |= dict.fromkeys(("qa_questions", "qa_answers", "qa_items"), "questions")
 _FILTERED_MODE = "filter_mode"
 _CHUNK_CAPTIONS = Column("chunk_captions", "string", "what each chunk shows, with its times")
 _HIGHLIGHT = Column("highlight", "string", "what the clip around the critical moment shows")
@@ -264,7 +267,7 @@ class _Tasks:
         return TaskPlan(
             task_id=name,
             operator="MaxFrameStageOperator",
-            stages=tuple(stages),
+            stages=tuple(worded(stage) for stage in stages),
             source=source if isinstance(source, str) else source.name,
             gather=None if isinstance(source, str) else source,
             output_table=_table(self._scenario, self._name(name), _columns(stages)),
@@ -272,6 +275,7 @@ class _Tasks:
             gate=_gate(self._scenario),
             image_root=self._scenario.oss_root,
             unit_key=key,
+            group=_GROUPS.get(name, ""),
         )
 
 
