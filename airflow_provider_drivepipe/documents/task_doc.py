@@ -12,9 +12,11 @@ def task_doc(task: TaskPlan) -> str:
     for stage in task.stages:
         guide = stage.guide()
         by = f" ({code(stage.model)})" if stage.model else ""
-        stages += [f"**{stage.name}**{by} {guide.does}.", bullet(guide.fails), bullet(guide.leaves_out)]
+        stages.append(f"**{stage.name}**: {guide.does}{by}.")
+        stages.append(bullet(f"A failure concerns one {guide.unit}. {guide.fails}"))
+        stages += [bullet(guide.leaves_out)] if guide.leaves_out else []
         stages += [bullet(f"A retry or a Clear: {guide.again[:1].lower()}{guide.again[1:]}")]
     return section(
         f"Reads {codes(task.source.split(', '))}, writes {code(task.output_table.name)}.",
-        *(text for text in stages if text),
+        *stages,
     )

@@ -219,3 +219,26 @@ def test_an_estimate_says_what_each_task_takes() -> None:
     text = estimate_text(steps, found)
     assert "9 items of 8 answers" in text
     assert "per 1,000 items" in text
+
+
+def test_the_dag_groups_its_tasks_and_each_explains_itself() -> None:
+    scenario = ReasoningScenario.model_validate(VALUES)
+    dag = build_dag(scenario)
+    groups = dag.task_group.get_task_group_dict()
+    assert set(groups["captions"].children) == {"video_captions", "chunk_captions", "highlights"}
+    assert set(groups["questions"].children) == {"qa_questions", "qa_answers", "qa_items"}
+    for task in plan(scenario).tasks:
+        text = dag.get_task(task.task_id).doc_md
+        assert all(f"**{name}**" in text for name in task.stage_names), task.task_id
+    assert "asks a vision-language model what the chunk shows" in dag.get_task("chunk_captions").doc_md
+    assert "(`sees`)" in dag.get_task("chunk_captions").doc_md
+    assert "video_path" in dag.params.get_param("limit").description
+
+
+def test_documents_of_the_dag_are_true_of_this_family() -> None:
+    scenario = ReasoningScenario.model_validate(VALUES)
+    text = walkthrough(scenario, plan(scenario))
+    assert "One job or two" not in text
+    assert "And the further columns of `s_video_filter`." in text
+    assert "further columns of `oss://" not in text
+    assert "--videos 100 --hours 5" in text
