@@ -22,6 +22,7 @@ _IMAGE_TOKENS = 1200
 _TEXT_TOKENS = 200
 """Of an answer, or of a text of a row."""
 _CHARACTERS_PER_TOKEN = 4
+VIDEO_NOT_KNOWN = "a video, whose tokens are not known"
 OR_MEASURE = "; or --partition VALUE --measure, which counts the input and looks at what is published"
 
 
@@ -143,10 +144,11 @@ def estimate(plan: Plan, known: Figures) -> Estimate:
     if len(steps) == 1:
         figures.update(steps[0].tokens)
     last = round(list(rows.values())[-1].value)
-    whole = _sum(plan, figures, last, [step.all for step in steps])
+    hours = figures.get("hours")
+    whole = _sum(plan, hours, last, last, [step.all for step in steps])
     run = whole
     if any(step.run != step.all for step in steps):
-        run = _sum(plan, figures, steps[-1].run.rows, [step.run for step in steps])
+        run = _sum(plan, hours, steps[-1].run.rows, last, [step.run for step in steps])
     calls = {stage: n for step in steps for stage, n in step.calls_per_row.items()}
     return Estimate(figures, calls, steps, whole, run, _runs([step.runs for step in steps]))
 
@@ -211,7 +213,7 @@ def _runs(of_steps: Sequence[int]) -> int:
     return max(of_steps, default=1) if all(of_steps) else 0
 
 
-def _sum(plan: Plan, figures: dict[str, Figure], rows: int, shares: Sequence[Share]) -> Share:
+def _sum(plan: Plan, hours: Figure | None, rows: int, all_rows: int, shares: Sequence[Share]) -> Share:
     if len(shares) == 1:
         return shares[0]
     tokens = Tokens(
@@ -219,13 +221,12 @@ def _sum(plan: Plan, figures: dict[str, Figure], rows: int, shares: Sequence[Sha
         sum(share.tokens.output for share in shares),
         sum(share.tokens.embedding for share in shares),
     )
-    hours = figures["hours"].value if "hours" in figures else None
     return Share(
         rows,
         sum(share.calls for share in shares),
         sum(share.most_calls for share in shares),
         tokens,
-        spending_of(rows, hours, tokens, plan.prices),
+        spending_of(rows, _hours_of(hours, rows, all_rows), tokens, plan.prices),
     )
 
 
@@ -288,7 +289,7 @@ def _assumed_input(stage: Generate) -> Iterator[tuple[int, str]]:
     yield from (_assumed_content(each) for each in said if isinstance(each, Image | TextColumn))
     yield math.ceil(characters / _CHARACTERS_PER_TOKEN), "the prompt"
     if any(isinstance(each, Video) for each in said):
-        yield 0, "a video, whose tokens are not known"
+        yield 0, VIDEO_NOT_KNOWN
 
 
 def _characters(pieces: Sequence[Content]) -> int:
@@ -322,11 +323,14 @@ def _share(
         return round(rows * tokens_per_row[name].value) if name in tokens_per_row else 0
 
     used = Tokens(tokens("input_tokens"), tokens("output_tokens"), tokens("embedding_tokens"))
-    of_hours = hours.value * rows / all_rows if hours is not None and all_rows else None
     return Share(
         rows,
         rows * len(calls),
         rows * sum(calls.values()),
         used,
-        spending_of(rows, of_hours, used, plan.prices),
+        spending_of(rows, _hours_of(hours, rows, all_rows), used, plan.prices),
     )
+
+
+def _hours_of(hours: Figure | None, rows: int, all_rows: int) -> float | None:
+    return hours.value * rows / all_rows if hours is not None and all_rows else None

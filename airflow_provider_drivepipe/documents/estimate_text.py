@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider_drivepipe.documents.estimate import Estimate, Share, Source
+from airflow_provider_drivepipe.documents.estimate import VIDEO_NOT_KNOWN, Estimate, Share, Source
 from airflow_provider_drivepipe.scenario.plan import Plan
 from airflow_provider_drivepipe.scenario.prices import amount_text, spending_text
 
@@ -58,7 +58,7 @@ def _steps(plan: Plan, found: Estimate) -> Iterator[str]:
     said = []
     if Source.ASSUMED in sources:
         said.append("assumed from the prompts, 1,200 a picture, 200 a text")
-    if any("video" in figure.note for step in found.steps for figure in step.tokens.values()):
+    if any(VIDEO_NOT_KNOWN in figure.note for step in found.steps for figure in step.tokens.values()):
         said.append("those of videos are not known")
     yield f"     input and output are tokens, {'; '.join(said) or ' and '.join(sources)}"
 
