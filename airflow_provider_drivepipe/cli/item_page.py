@@ -241,7 +241,7 @@ article { padding: 12px 16px; border-radius: 8px; overflow-wrap: anywhere;
   background: light-dark(#fff, #23262c); box-shadow: 0 1px 3px #0003; }
 article p, article ol { margin: 8px 0 0; max-width: 75ch; white-space: pre-line; }
 .what { margin: 0; }
-.task, .flag { display: inline-block; padding: 0 8px; border-radius: 9px; }
+.task, .flag { display: inline-block; margin: 1px 0; padding: 0 8px; border-radius: 9px; }
 .task { background: light-dark(#e3ecfb, #2c3f63); }
 .flag { background: light-dark(#fdeccc, #5b4313); }
 .frames { display: grid; gap: 6px; margin-top: 8px; grid-template-columns: repeat(4, 1fr); }
