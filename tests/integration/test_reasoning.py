@@ -6,12 +6,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import alibabacloud_oss_v2 as oss
 import pytest
 
 from airflow_provider_drivepipe.cli.plan_facts import measured
 from airflow_provider_drivepipe.documents.estimate import Figure, Figures, Source, estimate
+from airflow_provider_drivepipe.exceptions import ItemQualityError
 from airflow_provider_drivepipe.pipelines.loading import load_scenario
 from airflow_provider_drivepipe.pipelines.registry import plan
 from airflow_provider_drivepipe.worker.reasoning.qa_items import TASKS
@@ -307,6 +309,48 @@ def test_a_day_without_anomalies_goes_on_and_steps_may_be_added(
     assert set(models.asked().values()) == {1}
 
 
+def test_duplicates_are_those_of_the_partition_and_too_many_flags_publish_nothing(
+    annotation: Annotation, models: Models
+) -> None:
+    times = {"start_mmss": "00:00.4", "end_mmss": "00:01.4"}
+    said = {"question": "What does <n> do?", "answer": "It brakes.", "reasoning": "It slows down.", **times}
+    models.answer = lambda call: json.dumps(said) if call.step == "qa.open_qa" else None
+
+    def export(name: str, params: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
+        steps = {"mode": "normal", "steps": ["0", "1a", "2", "3", "4"], "qa_types": ["open_qa"]}
+        checks = {"quality_checks": ["duplicate", "balance"]}
+        return annotation.run(Run(run_id=name, params=params), **steps, **checks, **options)["qa_export"]
+
+    def exported() -> dict[str, str | None]:
+        place = f"{annotation.table}_export/ds=20261120"
+        pointer = json.loads(content(annotation, f"{place}/manifest.json"))
+        lines = content(annotation, f"{place}/{pointer['folder']}/items.jsonl").splitlines()
+        return {Path(item["video_path"]).stem: item["duplicate_of"] for item in map(json.loads, lines)}
+
+    annotation.put("b", "n")
+    quality = export("two")["quality"]
+    assert not [key for key, _ in models.asked() if key == "blind"], "it was switched off"
+    ids = dict(annotation.rows("qa_items", "item_id"))
+    assert exported() == {"b": None, "n": ids["b"]}
+    assert (quality["unflagged"], quality["tasks"]["open_qa"]["flags"]) == (
+        1,
+        {"duplicate": {"items": 1, "share": 0.5}},
+    )
+
+    # What came first is not the first one, once there is one before it.
+    annotation.put("a")
+    with pytest.raises(ItemQualityError, match=r"33\.3% of 3 items .* 40\.0% .*: 2 duplicate \(2 open_qa\)"):
+        export("three", min_item_quality=0.4)
+    assert exported() == {"b": None, "n": ids["b"]}
+    quality = export("again")["quality"]
+    ids = dict(annotation.rows("qa_items", "item_id"))
+    assert exported() == {"a": None, "b": ids["a"], "n": ids["a"]}
+    assert quality["share"] == 0.3333
+    left = export("excluded", {"allow_shrink": True}, exclude=["duplicate"], min_item_quality=1)
+    assert left["filtered_reasons"] == {"duplicate": 2}
+    assert exported() == {"a": None}
+
+
 def etags(annotation: Annotation) -> dict[str, str]:
     pages = annotation.oss.list_objects_v2_paginator().iter_page(
         oss.ListObjectsV2Request(bucket=annotation.bucket)
@@ -314,19 +358,23 @@ def etags(annotation: Annotation) -> dict[str, str]:
     return {str(each.key): str(each.etag) for page in pages for each in page.contents or []}
 
 
+def content(annotation: Annotation, key: str) -> bytes:
+    request = oss.GetObjectRequest(bucket=annotation.bucket, key=key)
+    return bytes(annotation.oss.get_object(request).body.content)
+
+
 def download(annotation: Annotation, folder: Path) -> None:
     """Download the exported set, as its pointer names it, and the videos beside it."""
 
-    def get(key: str) -> bytes:
-        return annotation.oss.get_object(oss.GetObjectRequest(bucket=annotation.bucket, key=key)).body.content
-
     place = f"{annotation.table}_export/ds=20261120"
-    pointer = json.loads(get(f"{place}/manifest.json"))
+    pointer = json.loads(content(annotation, f"{place}/manifest.json"))
     (folder / "videos").mkdir(parents=True)
     for file in pointer["files"]:
-        (folder / file["name"]).write_bytes(get(f"{place}/{pointer['folder']}/{file['name']}"))
+        (folder / file["name"]).write_bytes(
+            content(annotation, f"{place}/{pointer['folder']}/{file['name']}")
+        )
     for name in ("a_long", "n"):
-        (folder / "videos" / f"{name}.mp4").write_bytes(get(f"videos/{name}.mp4"))
+        (folder / "videos" / f"{name}.mp4").write_bytes(content(annotation, f"videos/{name}.mp4"))
 
 
 def validate(folder: Path) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_drivepipe.cli.demo_reasoning_checks import Expected, Found, problems
-from airflow_provider_drivepipe.cli.demo_reasoning_report import calls, files, sample, tasks
+from airflow_provider_drivepipe.cli.demo_reasoning_report import calls, files, quality, sample, tasks
 from airflow_provider_drivepipe.contracts import Reason, Status
 
 ROOT = "oss://127.0.0.1:1/bucket"
@@ -155,3 +155,8 @@ def test_summary_shows_tasks_files_and_items() -> None:
     assert "bcq of stop.mp4, 5.0 s to 6.0 s" in sample(found)
     assert "Does the car stop?" in sample(found)
     assert calls(found).startswith("5 model calls, 7 tokens")
+    of_bcq = {"items": 2, "flags": {"duplicate": {"items": 1, "share": 0.5}}}
+    said = {"tasks": {"bcq": of_bcq}, "answers": {"bcq": {"Yes": 2, "No": 0}}}
+    found.reports["qa_export"]["quality"] = said
+    assert quality(found).split()[:3] == ["task", "items", "duplicate"]
+    assert quality(found).endswith("right answers of bcq: 0 No, 2 Yes")

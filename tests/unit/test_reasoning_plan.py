@@ -104,7 +104,7 @@ def test_questions_of_the_wanted_types_alone() -> None:
     assert {variant.value for variant in stage.variants} == {
         "qa.mcq.anomaly", "qa.mcq.normal", "qa.open_qa.anomaly", "qa.open_qa.normal"
     }  # fmt: skip
-    assert "blind" not in asked(blind_check=False)
+    assert "blind" not in asked(quality_checks=["duplicate", "balance"])
 
 
 @pytest.mark.parametrize(
@@ -127,6 +127,8 @@ def test_questions_of_the_wanted_types_alone() -> None:
             "built-in packs are dashcam, general",
         ),
         ({}, {"language": "fr"}, "reasoning", "fr.md"),
+        ({}, {"exclude": ["balance"]}, "reasoning", "no check of quality_checks flags items as balance"),
+        ({}, {"quality_checks": ["length"], "exclude": ["duplicate"]}, "reasoning", "items as duplicate"),
     ],
 )
 def test_what_does_not_go_together_is_told_with_a_way_out(

@@ -20,6 +20,7 @@ from airflow_provider_drivepipe.pipelines.reasoning.options import (
     ViewOptions,
 )
 from airflow_provider_drivepipe.pipelines.reasoning.packs import load_pack
+from airflow_provider_drivepipe.pipelines.reasoning.quality import Check
 from airflow_provider_drivepipe.pipelines.reasoning.scenario import (
     InputShape,
     ReasoningScenario,
@@ -214,7 +215,7 @@ class _Tasks:
     def _qa_items(self) -> TaskPlan:
         types = tuple(str(type_) for type_ in self._options.qa_types)
         stages: list[Stage] = [QaParse(types, self._options.language)]
-        if self._options.blind_check:
+        if Check.BLIND in self._options.quality_checks:
             stages += [self._asking.read("blind"), BlindJudge()]
         return self._task("qa_items", self._name("qa_answers"), stages)
 
@@ -226,6 +227,9 @@ class _Tasks:
             output_prefix=f"{scenario.output_prefix or scenario.scenario_name}_export",
             license=options.license,
             description_extra=options.description_extra,
+            checks=options.quality_checks,
+            exclude=options.exclude,
+            min_item_quality=options.min_item_quality,
         )
         return TaskPlan(
             task_id="qa_export",

@@ -17,6 +17,7 @@ from airflow_provider_drivepipe.pipelines.reasoning.options import (
     VideoAs,
     ViewOptions,
 )
+from airflow_provider_drivepipe.pipelines.reasoning.quality import FLAGS, Check
 from airflow_provider_drivepipe.scenario.key_path import check_key_path
 from airflow_provider_drivepipe.scenario.model import Scenario, TableName, use
 
@@ -68,7 +69,15 @@ class Reasoning(BaseModel):
     highlight_after_sec: float = Field(
         _HIGHLIGHT.after_sec, ge=0, le=60, description="what is shown after a critical moment"
     )
-    blind_check: bool = Field(True, description="whether a model answers each item without the video too")
+    quality_checks: tuple[Check, ...] = Field(
+        tuple(Check), description="what items are checked for: " + ", ".join(Check)
+    )
+    exclude: tuple[Check, ...] = Field(
+        (), description="flags whose items are in no file: " + ", ".join(FLAGS)
+    )
+    min_item_quality: float = Field(
+        0.0, ge=0, le=1, description="smallest share of items without a flag with which files are published"
+    )
     license: str = Field("", description="license in the metadata of the exported files")
     description_extra: str = Field("", description="added to the description of each exported file")
 
