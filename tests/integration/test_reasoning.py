@@ -144,7 +144,7 @@ def test_a_pilot_is_paid_once_and_an_edited_prompt_pays_for_what_depends_on_it(
     annotation.prompt(chunk_caption__normal="Look closely.", chunk_caption__anomaly="Look closely.")
     assert paid("chunks") == {
         *((key.format("normal"), video) for key in behind_chunks for video in "bn"),
-        *((key.format("anomaly"), "a") for key in (*behind_chunks, "moment", "highlight")),
+        *((key.format("anomaly"), "a") for key in behind_chunks),
     }
 
     # Two edits in one run: of a type of question, for normal videos; of a caption, for anomalies.
@@ -233,7 +233,7 @@ def test_one_failing_call_stops_one_video_and_clear_pays_for_that_alone(
         *behind("n_filter", "filter", *captions, "chunk_caption", "description", *qa),
         *behind("n_global_caption", "global_caption", "description", *qa),
         *behind("n_dense_caption", "dense_caption", "description", *qa),
-        *behind("a_chunk_caption", "chunk_caption", "moment", "highlight", "description", *qa),
+        *behind("a_chunk_caption", "chunk_caption", "description", *qa),
         *behind("a_moment", "moment", "highlight", "description", *qa),
         *behind("a_highlight", "highlight", "description", *qa),
         *behind("n_description", "description", *qa),
@@ -262,13 +262,23 @@ def test_defect_15_a_video_that_is_listed_twice_is_paid_once(annotation: Annotat
     assert len(annotation.rows("video_captions")) == 1
 
 
-def test_a_mode_for_all_videos_decides_what_is_asked(annotation: Annotation, models: Models) -> None:
+def test_mode_and_view_decide_what_is_asked(annotation: Annotation, models: Models) -> None:
     annotation.put("n")
-    check_balance(annotation.run(mode="anomaly", steps=["0", "1a", "1b", "1c", "2"]))
+    given = {"mode": "anomaly", "steps": ["0", "1a", "1b", "1c", "2"]}
+    check_balance(annotation.run(video_as="auto", **given))
+    # Whole videos were frames with their times, pieces of them videos.
+    assert {call.step for call in models.calls if call.shown == "image"} == {
+        "filter", "global_caption", "dense_caption"
+    }  # fmt: skip
+    assert {call.step for call in models.calls if call.shown == "video"} == {"chunk_caption", "highlight"}
     by_mode = ("global_caption", "dense_caption", "chunk_caption", "description")
     keys = {"filter", "moment", "highlight", *(f"{step}.anomaly" for step in by_mode)}
     assert models.asked() == {(key, "n"): 1 for key in keys}
     assert annotation.ends("descriptions") == {"n": {OK}}
+
+    # Another view of the pieces pays for them alone: their captions stay the same here.
+    check_balance(annotation.run(Run(run_id="frames"), video_as="frames", **given))
+    assert models.asked() == {("chunk_caption.anomaly", "n"): 1, ("highlight", "n"): 1}
 
 
 def test_a_day_without_anomalies_goes_on_and_steps_may_be_added(

@@ -16,6 +16,7 @@ from airflow_provider_drivepipe.pipelines.reasoning.packs import STEPS
 from airflow_provider_drivepipe.pipelines.reasoning.plan import plan
 from airflow_provider_drivepipe.pipelines.reasoning.rules import combination_problems
 from airflow_provider_drivepipe.pipelines.reasoning.scenario import ReasoningScenario
+from airflow_provider_drivepipe.stages.content import Content, Image, Video
 from airflow_provider_drivepipe.stages.generate import Generate
 
 VALUES = {
@@ -86,6 +87,40 @@ def test_a_table_of_videos_needs_no_manifest() -> None:
 )
 def test_steps_and_mode_choose_the_tasks(options: dict[str, Any], left_out: set[str]) -> None:
     assert names(**options) == [name for name in TASKS if name not in left_out]
+
+
+@pytest.mark.parametrize(
+    ("options", "whole", "chunk", "highlight"),
+    [
+        ({}, Image("sheet_url"), Video("clip_url"), Video("highlight_url")),
+        ({"video_as": "auto"}, Image("sheet_url"), Video("clip_url"), Video("highlight_url")),
+        ({"video_as": "video"}, Video("video_path"), Video("clip_url"), Video("highlight_url")),
+        ({"video_as": "frames"}, Image("sheet_url"), Image("sheet_url"), Image("highlight_url")),
+    ],
+)
+def test_models_see_whole_videos_as_frames_and_pieces_as_videos_unless_told(
+    options: dict[str, Any], whole: Content, chunk: Content, highlight: Content
+) -> None:
+    seen = {name: stage.media for name, stage in asked(**options).items() if stage.media}
+    assert seen == {
+        **dict.fromkeys(("filter", "global_caption", "dense_caption"), (whole,)),
+        "chunk_caption": (chunk,),
+        "highlight": (highlight,),
+    }
+    # Files are made of what is seen, and of nothing else.
+    stages = [stage for task in plan(scenario(**options)).tasks for stage in task.stages]
+    drawn = {stage.name: stage.footage.sheet is not None for stage in stages if hasattr(stage, "footage")}
+    shown = {"video_probe": whole, "chunk_cut": chunk, "highlight_cut": highlight}
+    assert drawn == {name: isinstance(content, Image) for name, content in shown.items()}
+
+
+def test_the_moment_is_found_without_chunks() -> None:
+    tasks = {task.task_id: task for task in plan(scenario()).tasks}
+    gathered = {name: task.gather.tables for name, task in tasks.items() if task.gather}
+    assert gathered == {
+        "highlights": ("s_video_captions",),
+        "descriptions": ("s_video_captions", "s_chunk_captions", "s_highlights"),
+    }
 
 
 def test_in_one_mode_no_prompt_depends_on_the_row() -> None:
