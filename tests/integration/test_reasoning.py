@@ -147,8 +147,10 @@ def test_a_pilot_is_paid_once_and_an_edited_prompt_pays_for_what_depends_on_it(
         *((key.format("anomaly"), "a") for key in behind_chunks),
     }
 
-    # Two edits in one run: of a type of question, for normal videos; of a caption, for anomalies.
+    # Three edits in one run: of the filter; of a type of question, for normal videos; of a caption, for
+    # anomalies.
     annotation.prompt(
+        filter="Watch well.",
         chunk_caption__normal="Look closely.",
         chunk_caption__anomaly="Look closely.",
         qa__mcq__normal="Ask twice.",
@@ -156,6 +158,7 @@ def test_a_pilot_is_paid_once_and_an_edited_prompt_pays_for_what_depends_on_it(
     )
     behind = ("dense_caption", "description", "qa.mcq", "qa.open_qa")
     assert paid("edits") == {
+        *(("filter", video) for video in "abn"),
         *((key, video) for key in ("qa.mcq.normal", "blind") for video in "bn"),
         *((f"{step}.anomaly", "a") for step in behind),
         *((step, "a") for step in ("moment", "highlight", "blind")),
@@ -166,7 +169,12 @@ FAILURES: dict[str, tuple[str, str, Step | str, str]] = {
     "n_filter": ("filter", "video_filter", Step(status=400), "model_error"),
     "n_global_caption": ("global_caption", "video_captions", BLOCKED, "content_blocked"),
     "n_dense_caption": ("dense_caption", "video_captions", "no JSON", "invalid_json"),
-    "a_chunk_caption": ("chunk_caption", "chunk_captions", "", "empty_response"),
+    "a_chunk_caption": (
+        "chunk_caption",
+        "chunk_captions",
+        '{"caption": "Nothing can be seen."}',
+        "not_visible",
+    ),
     "a_moment": ("moment", "highlights", Step(status=400), "model_error"),
     "a_highlight": ("highlight", "highlights", '{"before": "It drives."}', "schema_violation"),
     "n_description": ("description", "descriptions", "I'm sorry, but I cannot help.", "refusal"),
@@ -265,20 +273,20 @@ def test_defect_15_a_video_that_is_listed_twice_is_paid_once(annotation: Annotat
 def test_mode_and_view_decide_what_is_asked(annotation: Annotation, models: Models) -> None:
     annotation.put("n")
     given = {"mode": "anomaly", "steps": ["0", "1a", "1b", "1c", "2"]}
-    check_balance(annotation.run(video_as="auto", **given))
-    # Whole videos were frames with their times, pieces of them videos.
-    assert {call.step for call in models.calls if call.shown == "image"} == {
-        "filter", "global_caption", "dense_caption"
-    }  # fmt: skip
-    assert {call.step for call in models.calls if call.shown == "video"} == {"chunk_caption", "highlight"}
+    check_balance(annotation.run(video_as="video", **given))
     by_mode = ("global_caption", "dense_caption", "chunk_caption", "description")
     keys = {"filter", "moment", "highlight", *(f"{step}.anomaly" for step in by_mode)}
     assert models.asked() == {(key, "n"): 1 for key in keys}
     assert annotation.ends("descriptions") == {"n": {OK}}
 
-    # Another view of the pieces pays for them alone: their captions stay the same here.
-    check_balance(annotation.run(Run(run_id="frames"), video_as="frames", **given))
-    assert models.asked() == {("chunk_caption.anomaly", "n"): 1, ("highlight", "n"): 1}
+    # Whole videos as frames, then pieces of them too: each pays for what is seen in another way, and for
+    # nothing behind it as long as captions stay the same.
+    whole = {"filter", "global_caption.anomaly", "dense_caption.anomaly"}
+    for view, keys in (("auto", whole), ("frames", {"chunk_caption.anomaly", "highlight"})):
+        check_balance(annotation.run(Run(run_id=view), video_as=view, **given))
+        assert {call.shown for call in models.calls} == {"image"}
+        assert models.asked() == {(key, "n"): 1 for key in keys}, view
+    assert annotation.ends("descriptions") == {"n": {OK}}
 
 
 def test_a_day_without_anomalies_goes_on_and_steps_may_be_added(

@@ -137,9 +137,12 @@ def checked(job: VideoJob) -> Any:
 
 
 def _video_layout(
-    table: str, source: Sequence[Column], own: Sequence[Column], number: str | None
+    table: str, source: Sequence[Column], own: Sequence[Column], number: str | None, *decides: str
 ) -> UnitLayout:
-    """Return the layout of a stage that works on the rows of videos, told apart by ``video_path``."""
+    """Return the layout of a stage that works on the rows of videos, told apart by ``video_path``.
+
+    :param decides: further columns by whose values rows are made anew.
+    """
     names = [c.name for c in source]
     if "video_path" not in names:
         raise ConfigurationError(f"table {table} has no column video_path (its columns: {', '.join(names)})")
@@ -147,11 +150,10 @@ def _video_layout(
     own_names = {c.name for c in own}
     lineage = tuple(c for c in source if c.name not in own_names | (STATUS_NAMES if has_status else set()))
     check_names(lineage, STATUS_NAMES)
-    made_by = [name for name in ("etag", "fingerprint") if name in names]
     return UnitLayout(
         unit_key=("video_path",),
         row_key=("video_path", number) if number else ("video_path",),
-        identity=("video_path", *made_by),
+        identity=("video_path", *(name for name in ("etag", *decides) if name in names)),
         source_columns=(*(c for c in source if c.name == "video_path"), *lineage),
         columns=(*own, *lineage),
         has_status=has_status,
@@ -248,8 +250,11 @@ class ChunkCut(UnitStage):
         return (*CHUNK_COLUMNS, *clocks)
 
     def layout(self, table: str, source: Sequence[Column]) -> UnitLayout:
-        """Return how rows are told apart; input units are videos, many rows each."""
-        return _video_layout(table, source, self.columns(), "chunk_index")
+        """Return how rows are told apart; input units are videos, many rows each.
+
+        What a filter says of a video decides how its chunks are asked about.
+        """
+        return _video_layout(table, source, self.columns(), "chunk_index", "filter_mode")
 
     def content(self, site: Site) -> Mapping[str, object]:
         """Return what decides the rows."""
