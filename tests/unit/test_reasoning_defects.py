@@ -201,8 +201,8 @@ def test_defect_12_texts_tell_times_in_minutes_and_seconds_too() -> None:
     asked = [("00:02.4", "00:04.0"), ("00:02.4", "00:02.9")]
     options = [exported(qa_type="mcq", answer="B", options=json.dumps(each)).options for each in asked]
     assert options == [("00:02", "00:04"), ("00:02.4", "00:02.9")], "they stay different"
-    scene = exported(qa_type="scene_description", answer="A clock on a tower shows 09:30:12.")
-    assert scene.answer == "A clock on a tower shows 09:30:12."
+    scene = exported(qa_type="scene_description", answer="At 00:06.0: a clock shows 00:30:12.")
+    assert scene.answer == "At 00:06: a clock shows 00:30:12."
 
 
 def test_what_items_say_is_what_the_export_reads() -> None:

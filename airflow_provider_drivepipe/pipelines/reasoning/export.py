@@ -21,7 +21,7 @@ from typing import Any, TextIO
 
 from airflow_provider_drivepipe.contracts import Column, Reason
 from airflow_provider_drivepipe.stages.stage import InputColumn, Site, Stage, StageGuide
-from airflow_provider_drivepipe.worker.reasoning.times import with_plain_clocks
+from airflow_provider_drivepipe.worker.reasoning.times import with_plain_clocks, with_plain_tenths
 
 FORMAT = "tao-vl-reason-v1.0"
 MCQ, BCQ, TEMPORAL, SCENE = "mcq", "bcq", "temporal_localization", "scene_description"
@@ -190,8 +190,7 @@ class QaItem:
             return text
 
         def plain(text: str) -> str:
-            # What a scene shows may be a clock.
-            return told(text) if self.qa_type == SCENE else with_plain_clocks(told(text))
+            return with_plain_tenths(told(text)) if self.qa_type == SCENE else with_plain_clocks(told(text))
 
         options = tuple(map(plain, self.options))
         if len(set(options)) < len(options):

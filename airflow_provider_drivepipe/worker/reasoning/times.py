@@ -50,15 +50,16 @@ _PRINTED = re.compile(
     r"(?:\s?(?:(?:s|secs|seconds)\b|秒钟?))?"
 )
 """A clock in a text, with the unit that some models put behind it; colons may be full-width."""
-_NO_CLOCK_BEHIND = re.compile(
+_FRACTION = re.compile(r"[.,][0-9]+$")
+_NO_TIME_AFTER = re.compile(
     r"(?:\b(?:ratio|scale|aspect|score|odds)\W+(?:(?:is|was|of)\W+)?|(?:比例尺?|宽高比|比分)[为是：:]?|"
     r"(?:上午|下午|早上|早晨|晚上|夜里|凌晨|中午|傍晚)|[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}T?|[0-9]日)\s*$",
     re.IGNORECASE,
 )
-_NO_CLOCK_BEFORE = re.compile(
+_NO_TIME_BEFORE = re.compile(
     r"\s?(?:[ap]\.?m\b|o['\u2019]clock|(?:ratio|scale|aspect|score)\b)", re.IGNORECASE
 )
-"""Between these words stand times of day, ratios and scores."""
+"""Words beside which stand times of day, ratios and scores."""
 _NEAR = 24
 _START_NAMES = ("start_mmss", "start_ms", "start", "start_time", "开始时间")
 _END_NAMES = ("end_mmss", "end_ms", "end", "end_time", "结束时间")
@@ -132,16 +133,15 @@ def with_plain_clocks(text: str) -> str:
 
     Times of day, ratios and scores that the words beside them tell apart stay as they are.
     """
+    return _PRINTED.sub(_printed, text)
 
-    def plain(found: re.Match[str]) -> str:
-        start, end = found.span()
-        is_none = _NO_CLOCK_BEHIND.search(text, max(0, start - _NEAR), start) or _NO_CLOCK_BEFORE.match(
-            text, end
-        )
-        time = None if is_none else _of_clock(found["clock"])
-        return found[0] if time is None else clock(time)
 
-    return _PRINTED.sub(plain, text)
+def with_plain_tenths(text: str) -> str:
+    """Return a text in which every clock with a fraction of a second becomes ``MM:SS``.
+
+    Others stay as they are: where a text speaks of what a scene shows, they may be clocks on a wall.
+    """
+    return _PRINTED.sub(lambda found: _printed(found) if _FRACTION.search(found["clock"]) else found[0], text)
 
 
 def in_video(part: TimeRange, duration_ms: int) -> TimeRange | None:
@@ -174,6 +174,14 @@ def clocks(part: TimeRange) -> tuple[str, str]:
     So a range that starts before it ends does so in print too.
     """
     return clock(part.start_ms), clock(part.end_ms, up=True)
+
+
+def _printed(found: re.Match[str]) -> str:
+    """Return a clock in a text as the export has it; what is none, as it is."""
+    text, (start, end) = found.string, found.span()
+    is_none = _NO_TIME_AFTER.search(text, max(0, start - _NEAR), start) or _NO_TIME_BEFORE.match(text, end)
+    time = None if is_none else _of_clock(found["clock"])
+    return found[0] if time is None else clock(time)
 
 
 def _named_time(values: Mapping[str, object], names: Sequence[str]) -> int | None:
