@@ -137,12 +137,9 @@ def checked(job: VideoJob) -> Any:
 
 
 def _video_layout(
-    table: str, source: Sequence[Column], own: Sequence[Column], number: str | None, *decides: str
+    table: str, source: Sequence[Column], own: Sequence[Column], number: str | None
 ) -> UnitLayout:
-    """Return the layout of a stage that works on the rows of videos, told apart by ``video_path``.
-
-    :param decides: further columns by whose values rows are made anew.
-    """
+    """Return the layout of a stage that works on the rows of videos, told apart by ``video_path``."""
     names = [c.name for c in source]
     if "video_path" not in names:
         raise ConfigurationError(f"table {table} has no column video_path (its columns: {', '.join(names)})")
@@ -153,7 +150,7 @@ def _video_layout(
     return UnitLayout(
         unit_key=("video_path",),
         row_key=("video_path", number) if number else ("video_path",),
-        identity=("video_path", *(name for name in ("etag", *decides) if name in names)),
+        identity=("video_path", "etag") if "etag" in names else ("video_path",),
         source_columns=(*(c for c in source if c.name == "video_path"), *lineage),
         columns=(*own, *lineage),
         has_status=has_status,
@@ -250,11 +247,8 @@ class ChunkCut(UnitStage):
         return (*CHUNK_COLUMNS, *clocks)
 
     def layout(self, table: str, source: Sequence[Column]) -> UnitLayout:
-        """Return how rows are told apart; input units are videos, many rows each.
-
-        What a filter says of a video decides how its chunks are asked about.
-        """
-        return _video_layout(table, source, self.columns(), "chunk_index", "filter_mode")
+        """Return how rows are told apart; input units are videos, many rows each."""
+        return _video_layout(table, source, self.columns(), "chunk_index")
 
     def content(self, site: Site) -> Mapping[str, object]:
         """Return what decides the rows."""
