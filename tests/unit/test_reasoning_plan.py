@@ -18,6 +18,7 @@ from airflow_provider_drivepipe.pipelines.reasoning.rules import combination_pro
 from airflow_provider_drivepipe.pipelines.reasoning.scenario import ReasoningScenario
 from airflow_provider_drivepipe.stages.content import Content, Image, Video
 from airflow_provider_drivepipe.stages.generate import Generate
+from airflow_provider_drivepipe.worker.reasoning.accounts import lacks_account
 
 VALUES = {
     "pipeline": "reasoning",
@@ -112,6 +113,13 @@ def test_models_see_whole_videos_as_frames_and_pieces_as_videos_unless_told(
     drawn = {stage.name: stage.footage.sheet is not None for stage in stages if hasattr(stage, "footage")}
     shown = {"video_probe": whole, "chunk_cut": chunk, "highlight_cut": highlight}
     assert drawn == {name: isinstance(content, Image) for name, content in shown.items()}
+
+
+def test_what_tells_what_is_seen_must_tell_something() -> None:
+    assert {name for name, stage in asked().items() if stage.lacks is lacks_account} == {
+        "global_caption", "dense_caption", "chunk_caption", "highlight", "description"
+    }  # fmt: skip
+    assert "not_visible" in asked()["highlight"].guide().reasons
 
 
 def test_the_moment_is_found_without_chunks() -> None:
