@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from airflow_provider_drivepipe.pipelines.reasoning.rules import combination_pro
 from airflow_provider_drivepipe.pipelines.reasoning.scenario import ReasoningScenario
 from airflow_provider_drivepipe.stages.content import Content, Image, Video
 from airflow_provider_drivepipe.stages.generate import Generate
-from airflow_provider_drivepipe.worker.reasoning.accounts import lacks_account
 
 VALUES = {
     "pipeline": "reasoning",
@@ -116,7 +116,7 @@ def test_models_see_whole_videos_as_frames_and_pieces_as_videos_unless_told(
 
 
 def test_what_tells_what_is_seen_must_tell_something() -> None:
-    assert {name for name, stage in asked().items() if stage.lacks is lacks_account} == {
+    assert {name for name, stage in asked().items() if stage.must_tell} == {
         "global_caption", "dense_caption", "chunk_caption", "highlight", "description"
     }  # fmt: skip
     assert "not_visible" in asked()["highlight"].guide().reasons
@@ -216,3 +216,4 @@ def test_documents_speak_of_every_task(options: dict[str, Any]) -> None:
         for task in steps.tasks:
             assert task.output_table.name in text
     assert build_dag(each).doc_md
+    assert json.loads(json.dumps(steps.to_json()))["tasks"]

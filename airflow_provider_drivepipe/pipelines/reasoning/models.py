@@ -13,7 +13,6 @@ from airflow_provider_drivepipe.stages.content import Content
 from airflow_provider_drivepipe.stages.generate import Generate, Variant
 from airflow_provider_drivepipe.stages.stage import Build, Part, RowStage, Site, StageGuide
 from airflow_provider_drivepipe.stages.worker_call import apply_chunk, row_part
-from airflow_provider_drivepipe.worker.reasoning.accounts import lacks_account
 from airflow_provider_drivepipe.worker.reasoning.decisions import admit
 
 _ACCOUNTS = ("global_caption", "dense_caption", "chunk_caption", "highlight", "description")
@@ -56,7 +55,7 @@ class Asking:
             "max_tokens": self.max_tokens,
             "repair_rounds": self.repair_rounds,
             "flat_columns": step == "filter",
-            "lacks": lacks_account if step in _ACCOUNTS else None,
+            "must_tell": step in _ACCOUNTS,
         }
         prompts = self.pack.prompts
         if step in prompts:
