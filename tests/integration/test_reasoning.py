@@ -162,7 +162,7 @@ def test_a_pilot_is_paid_once_and_an_edited_prompt_pays_for_what_depends_on_it(
     annotation.prompt(chunk_caption__normal="Look closely.", chunk_caption__anomaly="Look closely.")
     assert paid("chunks") == {
         *((key.format("normal"), video) for key in behind_chunks for video in "bn"),
-        *((key.format("anomaly"), "a") for key in (*behind_chunks, "moment", "highlight")),
+        *((key.format("anomaly"), "a") for key in behind_chunks),
     }
 
     # Two edits in one run: of a type of question, for normal videos; of a caption, for anomalies.
@@ -184,7 +184,12 @@ FAILURES: dict[str, tuple[str, str, Step | str, str]] = {
     "n_filter": ("filter", "video_filter", Step(status=400), "model_error"),
     "n_global_caption": ("global_caption", "video_captions", BLOCKED, "content_blocked"),
     "n_dense_caption": ("dense_caption", "video_captions", "no JSON", "invalid_json"),
-    "a_chunk_caption": ("chunk_caption", "chunk_captions", "", "empty_response"),
+    "a_chunk_caption": (
+        "chunk_caption",
+        "chunk_captions",
+        '{"caption": "Nothing can be seen."}',
+        "not_visible",
+    ),
     "a_moment": ("moment", "highlights", Step(status=400), "model_error"),
     "a_highlight": ("highlight", "highlights", '{"before": "It drives."}', "schema_violation"),
     "n_description": ("description", "descriptions", "I'm sorry, but I cannot help.", "refusal"),
@@ -251,7 +256,7 @@ def test_one_failing_call_stops_one_video_and_clear_pays_for_that_alone(
         *behind("n_filter", "filter", *captions, "chunk_caption", "description", *qa),
         *behind("n_global_caption", "global_caption", "description", *qa),
         *behind("n_dense_caption", "dense_caption", "description", *qa),
-        *behind("a_chunk_caption", "chunk_caption", "moment", "highlight", "description", *qa),
+        *behind("a_chunk_caption", "chunk_caption", "description", *qa),
         *behind("a_moment", "moment", "highlight", "description", *qa),
         *behind("a_highlight", "highlight", "description", *qa),
         *behind("n_description", "description", *qa),
@@ -280,9 +285,10 @@ def test_defect_15_a_video_that_is_listed_twice_is_paid_once(annotation: Annotat
     assert len(annotation.rows("video_captions")) == 1
 
 
-def test_a_mode_for_all_videos_decides_what_is_asked(annotation: Annotation, models: Models) -> None:
+def test_mode_and_view_decide_what_is_asked(annotation: Annotation, models: Models) -> None:
     annotation.put("n")
-    check_balance(annotation.run(mode="anomaly", steps=["0", "1a", "1b", "1c", "2"]))
+    given = {"mode": "anomaly", "steps": ["0", "1a", "1b", "1c", "2"]}
+    check_balance(annotation.run(video_as="video", **given))
     by_mode = ("global_caption", "dense_caption", "chunk_caption", "description")
     keys = {"filter", "moment", "highlight", *(f"{step}.anomaly" for step in by_mode)}
     calls = models.asked()
@@ -291,6 +297,15 @@ def test_a_mode_for_all_videos_decides_what_is_asked(annotation: Annotation, mod
     known = Figures(units=Figure(1, Source.GIVEN), hours=Figure(2 / 3600, Source.GIVEN))
     steps = plan(load_scenario(annotation.folder / "reasoning.yaml"))
     assert estimate(steps, known).all.calls == calls.total()
+    assert annotation.ends("descriptions") == {"n": {OK}}
+
+    # Whole videos as frames, then pieces of them too: each pays for what is seen in another way, and for
+    # nothing behind it as long as captions stay the same.
+    whole = {"filter", "global_caption.anomaly", "dense_caption.anomaly"}
+    for view, keys in (("auto", whole), ("frames", {"chunk_caption.anomaly", "highlight"})):
+        check_balance(annotation.run(Run(run_id=view), video_as=view, **given))
+        assert {call.shown for call in models.calls} == {"image"}
+        assert models.asked() == {(key, "n"): 1 for key in keys}, view
     assert annotation.ends("descriptions") == {"n": {OK}}
 
 

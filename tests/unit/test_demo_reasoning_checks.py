@@ -122,6 +122,11 @@ DAMAGE: dict[str, Callable[[Any], object]] = {
     "speaks of": lambda f: put(
         f, "bcq.json", b'{"format": "tao-vl-reason-v1.0", "items": [{"video_id": "other.mp4"}]}'
     ),
+    "has the time 00:06.0, not MM:SS": lambda f: put(
+        f,
+        "bcq.json",
+        b'{"format": "tao-vl-reason-v1.0", "items": [{"video_id": "a", "answer": "At 00:06.0: it stops."}]}',
+    ),
     "0 items, 1 are ok": lambda f: put(f, "items.jsonl", b""),
     "5 model calls were counted, and 0 tokens": lambda f: report_of(f, "qa_items").update(tokens={}),
     "everything was there, and models were called 5 times": kept,

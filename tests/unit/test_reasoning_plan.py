@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from airflow_provider_drivepipe.pipelines.reasoning.packs import STEPS
 from airflow_provider_drivepipe.pipelines.reasoning.plan import plan
 from airflow_provider_drivepipe.pipelines.reasoning.rules import combination_problems
 from airflow_provider_drivepipe.pipelines.reasoning.scenario import ReasoningScenario
+from airflow_provider_drivepipe.stages.content import Content, Image, Video
 from airflow_provider_drivepipe.stages.generate import Generate
 
 VALUES = {
@@ -88,6 +90,47 @@ def test_a_table_of_videos_needs_no_manifest() -> None:
 )
 def test_steps_and_mode_choose_the_tasks(options: dict[str, Any], left_out: set[str]) -> None:
     assert names(**options) == [name for name in TASKS if name not in left_out]
+
+
+@pytest.mark.parametrize(
+    ("options", "whole", "chunk", "highlight"),
+    [
+        ({}, Image("sheet_url"), Video("clip_url"), Video("highlight_url")),
+        ({"video_as": "auto"}, Image("sheet_url"), Video("clip_url"), Video("highlight_url")),
+        ({"video_as": "video"}, Video("video_path"), Video("clip_url"), Video("highlight_url")),
+        ({"video_as": "frames"}, Image("sheet_url"), Image("sheet_url"), Image("highlight_url")),
+    ],
+)
+def test_models_see_whole_videos_as_frames_and_pieces_as_videos_unless_told(
+    options: dict[str, Any], whole: Content, chunk: Content, highlight: Content
+) -> None:
+    seen = {name: stage.media for name, stage in asked(**options).items() if stage.media}
+    assert seen == {
+        **dict.fromkeys(("filter", "global_caption", "dense_caption"), (whole,)),
+        "chunk_caption": (chunk,),
+        "highlight": (highlight,),
+    }
+    # Files are made of what is seen, and of nothing else.
+    stages = [stage for task in plan(scenario(**options)).tasks for stage in task.stages]
+    drawn = {stage.name: stage.footage.sheet is not None for stage in stages if hasattr(stage, "footage")}
+    shown = {"video_probe": whole, "chunk_cut": chunk, "highlight_cut": highlight}
+    assert drawn == {name: isinstance(content, Image) for name, content in shown.items()}
+
+
+def test_what_tells_what_is_seen_must_tell_something() -> None:
+    assert {name for name, stage in asked().items() if stage.must_tell} == {
+        "global_caption", "dense_caption", "chunk_caption", "highlight", "description"
+    }  # fmt: skip
+    assert "not_visible" in asked()["highlight"].guide().reasons
+
+
+def test_the_moment_is_found_without_chunks() -> None:
+    tasks = {task.task_id: task for task in plan(scenario()).tasks}
+    gathered = {name: task.gather.tables for name, task in tasks.items() if task.gather}
+    assert gathered == {
+        "highlights": ("s_video_captions",),
+        "descriptions": ("s_video_captions", "s_chunk_captions", "s_highlights"),
+    }
 
 
 def test_in_one_mode_no_prompt_depends_on_the_row() -> None:
@@ -177,6 +220,7 @@ def test_documents_speak_of_every_task(options: dict[str, Any]) -> None:
         for task in steps.tasks:
             assert task.output_table.name in text
     assert build_dag(each).doc_md
+    assert json.loads(json.dumps(steps.to_json()))["tasks"]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +229,7 @@ def test_documents_speak_of_every_task(options: dict[str, Any]) -> None:
         # Filter, two captions, chunks, moment and highlight, description, types, items.
         (8, {}, 1 + 2 + 2 + 2 + 1 + 8 + 9),
         (8, {"mode": "normal"}, 1 + 2 + 2 + 1 + 8 + 9),
-        (8, {"blind_check": False, "qa_types": ["mcq", "bcq"]}, 1 + 2 + 2 + 2 + 1 + 2),
+        (8, {"quality_checks": [], "qa_types": ["mcq", "bcq"]}, 1 + 2 + 2 + 2 + 1 + 2),
         (8, {"steps": ["0", "1a", "2"]}, 1 + 2 + 1),
         (10.5, {"steps": ["0", "1b"]}, 1 + 2),
         (11, {"steps": ["0", "1b"]}, 1 + 3),

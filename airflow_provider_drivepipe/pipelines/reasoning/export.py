@@ -22,7 +22,7 @@ from typing import Any, TextIO
 from airflow_provider_drivepipe.contracts import Column, Reason
 from airflow_provider_drivepipe.pipelines.reasoning.quality import CHECKED_COLUMNS, FLAGS, Check
 from airflow_provider_drivepipe.stages.stage import InputColumn, Site, Stage, StageGuide
-from airflow_provider_drivepipe.worker.reasoning.times import with_plain_clocks
+from airflow_provider_drivepipe.worker.reasoning.times import with_plain_clocks, with_plain_tenths
 
 FORMAT = "tao-vl-reason-v1.0"
 MCQ, BCQ, TEMPORAL, SCENE = "mcq", "bcq", "temporal_localization", "scene_description"
@@ -60,7 +60,7 @@ FILE_COLUMNS = (
     Column("url", "string", "full OSS URI of the file"),
 )
 
-_VERSION = 1
+_VERSION = 2
 """Raised by hand when the same items start to give other files."""
 _BATCH = 5000
 _MARKERS = ("{start}", "{end}")
@@ -222,13 +222,16 @@ class QaItem:
             return text
 
         def plain(text: str) -> str:
-            # What a scene shows may be a clock, and two options may differ by a tenth of a second.
-            return told(text) if self.qa_type == SCENE else with_plain_clocks(told(text))
+            return with_plain_tenths(told(text)) if self.qa_type == SCENE else with_plain_clocks(told(text))
 
+        options = tuple(map(plain, self.options))
+        if len(set(options)) < len(options):
+            # They differ by less than a second.
+            options = tuple(map(told, self.options))
         return replace(
             self,
             question=plain(self.question),
-            options=tuple(map(told, self.options)),
+            options=options,
             answer=plain(self.answer),
             reasoning=plain(self.reasoning),
         )
