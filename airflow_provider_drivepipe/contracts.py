@@ -294,6 +294,8 @@ class StageReport:
     models: dict[str, str] = field(default_factory=dict)
     """What the answers of each stage come from: a model, or what the model catalog says stands in for it."""
     spending: Spending | None = None
+    quality: dict[str, Any] = field(default_factory=dict)
+    """What the items of a training set are like: flags by task, and how often each choice is right."""
     seconds: float = 0.0
     session_id: str | None = None
     logview: str | None = None

@@ -47,6 +47,10 @@ class PartitionShrinksError(DrivepipeError):
     """A published partition would lose too many of its rows; nothing was published."""
 
 
+class ItemQualityError(DrivepipeError):
+    """Too many items of a training set are flagged (``min_item_quality``); nothing was published."""
+
+
 class EmptyInputError(DrivepipeError):
     """There is nothing to work on, and the scenario does not say that this may be; nothing was published."""
 

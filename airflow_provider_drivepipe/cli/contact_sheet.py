@@ -9,21 +9,17 @@ import base64
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from airflow_provider_drivepipe.cli.page import Query, Read, html, short_name
 from airflow_provider_drivepipe.contracts import OssUri, Status
 from airflow_provider_drivepipe.exceptions import DrivepipeError
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 from airflow_provider_drivepipe.sql import column_list, quote_name, quote_text
-
-Query = Callable[[str], Sequence[Sequence[Any]]]
-"""Runs a SELECT and returns its rows."""
-Read = Callable[[OssUri], bytes]
-"""Returns an object; raises DrivepipeError when it cannot."""
 
 IMAGE_COLUMNS = ("prepared_url", "image_url")
 """Where a table of images has them; the first one that is there."""
@@ -131,7 +127,7 @@ def _tile(row: Mapping[str, Any], url: str, read: Read) -> Tile:
 def _name(row: Mapping[str, Any], url: str) -> str:
     """Return what people know a row by: the last two parts of the video's key, the clip, or the image."""
     named = next((row[name] for name in ("video_path", "clip_id", "image_id", url) if row.get(name)), "?")
-    return "/".join(str(named).split("/")[-2:])
+    return short_name(str(named))
 
 
 def _label(label: str | None) -> tuple[tuple[tuple[str, str], ...], str]:
@@ -180,18 +176,11 @@ def render(sheet: Sheet) -> str:
     counts = ", ".join(f"{n} {status}" for status, n in sorted(sheet.counts.items(), reverse=True))
     shown = sum(not tile.failure for tile in sheet.tiles)
     tiles = "\n".join(map(_tile_html, sheet.tiles))
-    title = escape(f"{sheet.scenario} {sheet.partition}")
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<meta name="viewport" content="width=device-width"><title>{title}</title><style>{_STYLE}</style></head>
-<body><header><h1>{title}</h1>
-<p>Table {escape(sheet.table)}: {total} rows, {escape(counts)}. Here are {shown} frames that are ok and
-{len(sheet.tiles) - shown} rows that are not.</p></header>
-<main>
-{tiles}
-</main></body></html>
-"""
+    introduction = (
+        f"Table {escape(sheet.table)}: {total} rows, {escape(counts)}. Here are {shown} frames that are ok "
+        f"and {len(sheet.tiles) - shown} rows that are not."
+    )
+    return html(f"{sheet.scenario} {sheet.partition}", introduction, tiles, _STYLE)
 
 
 def _tile_html(tile: Tile) -> str:
@@ -208,13 +197,7 @@ def _tile_html(tile: Tile) -> str:
     )
 
 
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _STYLE = """
-:root { color-scheme: light dark; font: 14px/1.4 system-ui, sans-serif; }
-body { margin: 0; background: light-dark(#f4f5f7, #16181c); }
-header { padding: 16px 24px 0; }
-h1 { margin: 0; font-size: 20px; }
-header p { margin: 4px 0 0; opacity: .75; }
 main { display: grid; gap: 12px; padding: 16px 24px;
   grid-template-columns: repeat(auto-fill, minmax(240px, 1fr)); }
 .tile { overflow: hidden; overflow-wrap: anywhere; padding-bottom: 8px; border-radius: 8px;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider_drivepipe.cli import demo_report
 from airflow_provider_drivepipe.cli.demo_checks import LABELS_TASK, Expected, Found, problems
@@ -76,14 +76,10 @@ class DrivingDemo(Demo):
         steps = run.steps
         table = run.odps.get_table(steps.tasks[-1].output_table.name)
 
-        def query(sql: str) -> list[list[Any]]:
-            with run.odps.execute_sql(sql).open_reader(tunnel=True) as reader:
-                return [list(record.values) for record in reader]
-
         columns = [column.name for column in table.table_schema.simple_columns]
         partition = PartitionSpec(steps.partition.columns, (PARTITION,))
         sheet = read_sheet(
-            steps.scenario, table.name, columns, partition, query, lambda uri: run.object(uri.key)
+            steps.scenario, table.name, columns, partition, run.query, lambda uri: run.object(uri.key)
         )
         page = self.home / f"{steps.scenario}_{PARTITION}.html"
         page.write_text(render(sheet), "utf-8")

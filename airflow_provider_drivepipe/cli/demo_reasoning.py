@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,12 @@ from airflow_provider_drivepipe.cli import demo_reasoning_report as report
 from airflow_provider_drivepipe.cli.activity import activity
 from airflow_provider_drivepipe.cli.demo_reasoning_checks import Expected, Fate, Found, problems
 from airflow_provider_drivepipe.cli.demo_report import models
-from airflow_provider_drivepipe.cli.demo_run import Demo, DemoRun
+from airflow_provider_drivepipe.cli.demo_run import PARTITION, Demo, DemoRun
 from airflow_provider_drivepipe.contracts import OssUri, Reason, Status
 from airflow_provider_drivepipe.pipelines.reasoning.export import QaExport
+from airflow_provider_drivepipe.pipelines.reasoning.quality import Check
 from airflow_provider_drivepipe.pipelines.reasoning.videos import VideoProbe
+from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 from maxcompute_local import lifecycle
 from maxcompute_local.cli_upload import upload
 from maxcompute_local.settings import PROJECT
@@ -63,12 +66,32 @@ class ReasoningDemo(Demo):
             run.messages,
             run.logs,
         )
-        self._show(run, found, self.root / "oss" / str(run.steps.bucket) / place)
+        page = self._item_page(run, export.options.checks)
+        self._show(run, found, self.root / "oss" / str(run.steps.bucket) / place, page)
         root = OssUri(run.settings.oss_endpoint.removeprefix("http://"), str(run.steps.bucket))
         expected = Expected({str(root.join(_key(name))): fate for name, fate in _VIDEOS.items()}, str(root))
         return problems(expected, found, run.secrets, [*run.local_paths, probe.footage.oss.mount_path])
 
-    def _show(self, run: DemoRun, found: Found, folder: Path) -> None:
+    def _item_page(self, run: DemoRun, checks: Sequence[Check]) -> Path:
+        """Write the page that ``drivepipe items`` writes."""
+        from airflow_provider_drivepipe.cli.item_page import read_items, render
+
+        steps = run.steps
+        table = run.odps.get_table(steps.tasks[-2].output_table.name)
+        page = self.home / f"{steps.scenario}_{PARTITION}_items.html"
+        found = read_items(
+            steps.scenario,
+            table.name,
+            [column.name for column in table.table_schema.simple_columns],
+            checks,
+            PartitionSpec(steps.partition.columns, (PARTITION,)),
+            run.query,
+            lambda uri: run.object(uri.key),
+        )
+        page.write_text(render(found), "utf-8")
+        return page
+
+    def _show(self, run: DemoRun, found: Found, folder: Path, page: Path) -> None:
         tables = [task.output_table.name for task in run.steps.tasks]
         print(f"\nTasks of partition {run.partition}\n")
         print(report.tasks(found))
@@ -77,10 +100,13 @@ class ReasoningDemo(Demo):
         print(models(found.reports.values()))
         print("\nTraining files\n")
         print(report.files(found))
+        print("\nQuality of the items: how many have which flag\n")
+        print(report.quality(found))
         print("\nA sample of the items\n")
         print(report.sample(found))
         print("\nWhere it is\n")
         print(f"  tables   {tables[0]} to {tables[-1]} in project {PROJECT}")
+        print(f"  look     {page}: ten items with the frames at their times")
         print(f"  files    {folder / found.pointer['folder']}")
         print(f"           named by {folder / 'manifest.json'} (bucket {run.steps.bucket})")
         print(f"  log      {run.log} and {lifecycle.log_file(self.root)}")

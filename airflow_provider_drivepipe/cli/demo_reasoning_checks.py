@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ MANIFEST, FILTER, CAPTIONS, HIGHLIGHTS, ITEMS, EXPORT = (
 )
 """The tasks that are looked at by name."""
 _ONE_ROW_EACH = (MANIFEST, FILTER, CAPTIONS, HIGHLIGHTS, "descriptions")
+
+_FINE_TIMES = re.compile(r"\b[0-9]{2}:[0-9]{2}\.[0-9]")
 
 Fate = tuple[Status, str, Reason]
 """Status, stage and reason of a video that must not come through."""
@@ -179,6 +182,8 @@ def _task_file(expected: Expected, file: Mapping[str, Any], content: Mapping[str
         yield f"export: {file['name']} holds {len(content['items'])} items in {content['format']}"
     unknown = {f"{expected.root}/{item['video_id']}" for item in content["items"]} - set(expected.videos)
     yield from (f"export: {file['name']} speaks of {video}" for video in sorted(unknown))
+    times = _FINE_TIMES.findall(json.dumps(content))
+    yield from (f"export: {file['name']} has the time {time}, not MM:SS" for time in sorted(set(times)))
 
 
 def _paid(_expected: Expected, found: Found) -> Iterable[str]:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from textwrap import fill
 from typing import Any
 
-from airflow_provider_drivepipe.cli.demo_reasoning_checks import Found
+from airflow_provider_drivepipe.cli.demo_reasoning_checks import EXPORT, Found
 from airflow_provider_drivepipe.cli.text_table import table
 from airflow_provider_drivepipe.contracts import OssUri
+from airflow_provider_drivepipe.pipelines.reasoning.quality import FLAGS
 
 _WIDTH = 100
 _SAMPLES = 3
@@ -42,6 +43,21 @@ def files(found: Found) -> str:
         [file["name"], str(file["items"]), str(file["size_bytes"])] for file in found.pointer.get("files", [])
     ]
     return table(["file", "items", "bytes"], lines)
+
+
+def quality(found: Found) -> str:
+    """Return a line per task: its items, and how many have which flag; then how answers are balanced."""
+    said = found.reports[EXPORT].get("quality") or {"tasks": {}}
+    flags = [flag for flag in FLAGS if any(flag in of["flags"] for of in said["tasks"].values())]
+    lines = [
+        [task, str(of["items"]), *(str(of["flags"][flag]["items"]) for flag in flags)]
+        for task, of in sorted(said["tasks"].items())
+    ]
+    balance = [
+        f"\n  right answers of {task}: {', '.join(f'{n} {choice}' for choice, n in sorted(counts.items()))}"
+        for task, counts in said.get("answers", {}).items()
+    ]
+    return table(["task", "items", *flags], lines) + "".join(balance)
 
 
 def sample(found: Found) -> str:

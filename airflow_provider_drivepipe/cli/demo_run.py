@@ -83,6 +83,11 @@ class DemoRun:
         with table.open_reader(partition=self.partition) as reader:
             return [{name: record[name] for name in names} for record in reader]
 
+    def query(self, sql: str) -> list[list[Any]]:
+        """Return the rows of a SELECT."""
+        with self.odps.execute_sql(sql).open_reader(tunnel=True) as reader:
+            return [list(record.values) for record in reader]
+
     def object(self, key: str) -> bytes:
         """Return the content of an object in the scenario's bucket."""
         import alibabacloud_oss_v2 as sdk

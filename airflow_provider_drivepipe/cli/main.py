@@ -27,6 +27,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "frames:main",
         "write a contact sheet: the frames of a partition with their labels, and what failed",
     ),
+    "items": (
+        "items:main",
+        "write a page to read some items of a training set, with the frames at their times",
+    ),
     "prompts": ("prompts:main", "prompts of video reasoning: list, new, check, show"),
     "sessions": ("sessions:main", "the live MaxFrame sessions of DAGs: list, find orphans, stop"),
     "demo": ("demo:main", "run the demo pipeline in Airflow against the local cloud"),

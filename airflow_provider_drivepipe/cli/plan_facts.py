@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import redirect_stdout
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_drivepipe.contracts import Reason, Status
 from airflow_provider_drivepipe.documents.estimate import Figure, Figures, Source
@@ -30,13 +30,16 @@ def measured(plan: Plan, value: str) -> Figures:
         from airflow_provider_drivepipe.cli.command_hook import CommandHook
     hook = CommandHook(plan.conn_id, run_identity="drivepipe plan")
     first = next((task for task in plan.tasks if not task.is_listing), None)
-    last = next((task for task in plan.tasks if task.models), None)
     if first is None:
         return Figures()
     if plan.models:
         hook.require_models(list(plan.models.values()))
     partition = _partition(plan, value)
-    published = Figures() if last is None else _published(hook, plan, last)
+    asking = [task for task in plan.tasks if task.models]
+    if len(asking) > 1:
+        published = _published_by_tasks(hook, plan, first, asking)
+    else:
+        published = _published(hook, plan, asking[0]) if asking else Figures()
     input_rows = _count(hook, first.source, partition)
     if not input_rows:
         return published
@@ -80,15 +83,11 @@ def _published(hook: MaxFrameHook, plan: Plan, task: TaskPlan) -> Figures:
         return Figures()
 
     def figure(number: float | None) -> Figure | None:
-        return None if number is None else Figure(float(f"{number:.6g}"), Source.MEASURED, note)
+        return None if number is None else _measured(number, note)
 
-    kinds: dict[str, list[str]] = {}
-    for part in parts:
-        for column, kind in part.tokens.items():
-            kinds.setdefault(f"{kind}_tokens", []).append(column)
-    tokens = {
+    tokens: dict[str, Any] = {
         name: figure(sum(map(float, hook.execute_sql(_mean_of(there, rows))[0])))
-        for name, all_columns in kinds.items()
+        for name, all_columns in _token_columns(task).items()
         if (there := [c for c in all_columns if c in columns])
     }
     owners = [name for name in _OWNERS if name in columns]
@@ -100,6 +99,63 @@ def _published(hook: MaxFrameHook, plan: Plan, task: TaskPlan) -> Figures:
         hours_per_unit=figure(None if hours is None else hours / asked * made / units),
         **tokens,
     )
+
+
+def _published_by_tasks(hook: MaxFrameHook, plan: Plan, first: TaskPlan, asking: list[TaskPlan]) -> Figures:
+    """Return what each task took in the newest partition that all of them have published."""
+    partition = _newest_partition(hook, plan, asking[-1].output_table.name)
+    if partition is None:
+        return Figures()
+    where = partition.sql(" AND ")
+    table = first.output_table.name
+    columns = {c.name for c in hook.table_columns(table)[0]}
+    owners = joined_text([name for name in _OWNERS if name in columns])
+    length = "SUM(`duration_ms`)" if "duration_ms" in columns else "NULL"
+    units, milliseconds = hook.execute_sql(
+        f"SELECT COUNT(DISTINCT {owners}), {length} FROM {quote_name(table)} "
+        f"WHERE {where} AND `error_type` <> {quote_text(Reason.LIMIT)}"
+    )[0]
+    if not units:
+        return Figures()
+    note = f"{table} {partition.path()}"
+    hours = None if milliseconds is None else _measured(milliseconds / 3_600_000 / units, note)
+    return Figures(
+        hours_per_unit=hours, tasks={task.task_id: _taken(hook, task, partition, units) for task in asking}
+    )
+
+
+def _taken(hook: MaxFrameHook, task: TaskPlan, partition: PartitionSpec, units: int) -> Figures:
+    """Return of a task how many of its rows models answered for, for each input row, and their tokens."""
+    kinds = _token_columns(task)
+    all_columns = [f"COALESCE({quote_name(c)}, 0)" for columns in kinds.values() for c in columns]
+    sums = ", ".join(
+        f"SUM({' + '.join(f'COALESCE({quote_name(c)}, 0)' for c in each)})" for each in kinds.values()
+    )
+    table = task.output_table.name
+    asked, *tokens = hook.execute_sql(
+        f"SELECT SUM(CASE WHEN {' + '.join(all_columns)} > 0 THEN 1 ELSE 0 END), {sums} "
+        f"FROM {quote_name(table)} WHERE {partition.sql(' AND ')}"
+    )[0]
+    note = f"{table} {partition.path()}"
+    if not asked:
+        return Figures(rows_per_unit=_measured(0, note))
+    taken: dict[str, Any] = {
+        name: _measured(total / asked, note) for name, total in zip(kinds, tokens, strict=True)
+    }
+    return Figures(rows_per_unit=_measured(asked / units, note), **taken)
+
+
+def _token_columns(task: TaskPlan) -> dict[str, list[str]]:
+    """Return the columns with tokens of a task's table, by the name of their figure."""
+    kinds: dict[str, list[str]] = {}
+    for stage in task.row_stages:
+        for column, kind in stage.part().tokens.items():
+            kinds.setdefault(f"{kind}_tokens", []).append(column)
+    return kinds
+
+
+def _measured(number: float, note: str) -> Figure:
+    return Figure(float(f"{number:.6g}"), Source.MEASURED, note)
 
 
 def _newest_partition(hook: MaxFrameHook, plan: Plan, table: str) -> PartitionSpec | None:

@@ -30,7 +30,8 @@ def _size(plan: Plan) -> str:
     """Return options that give an estimate the size of an input, as an example."""
     first = next(task for task in plan.tasks if not task.is_listing)
     made = first.unit.rows_made() if first.unit else ONE_OF_EACH
-    if made.per_hour is not None:
+    units = (task.unit.rows_made() for task in plan.tasks if task.unit)
+    if made.per_hour is not None or any(each.of_length for each in units):
         return "--videos 100 --hours 5"
     return "--rows 100" if made.per_unit is not None else "--rows 100 --frames 800"
 

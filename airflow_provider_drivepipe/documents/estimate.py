@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
@@ -12,16 +12,17 @@ from typing import Any
 from airflow_provider_drivepipe.contracts import Spending, Tokens
 from airflow_provider_drivepipe.scenario.plan import Plan, TaskPlan
 from airflow_provider_drivepipe.scenario.prices import spending_of
-from airflow_provider_drivepipe.stages.content import Image, TextColumn
+from airflow_provider_drivepipe.stages.content import Content, Image, Text, TextBy, TextColumn, Video
 from airflow_provider_drivepipe.stages.embed import Embed
 from airflow_provider_drivepipe.stages.generate import Generate
-from airflow_provider_drivepipe.stages.stage import ONE_OF_EACH, RowStage
+from airflow_provider_drivepipe.stages.stage import ONE_OF_EACH, RowsMade, RowStage
 
 _IMAGE_TOKENS = 1200
 """Of a picture of 1280 by 720 pixels, at one token per 28 by 28 pixels."""
 _TEXT_TOKENS = 200
 """Of an answer, or of a text of a row."""
 _CHARACTERS_PER_TOKEN = 4
+VIDEO_NOT_KNOWN = "a video, whose tokens are not known"
 OR_MEASURE = "; or --partition VALUE --measure, which counts the input and looks at what is published"
 
 
@@ -53,6 +54,8 @@ class Figures:
     :param rows: frames or images that go to the models.
     :param rows_per_unit: of one row of the input, and its hours of video.
     :param input_tokens: of one labelled row, repair rounds included; the others likewise.
+    :param tasks: where several tasks call models, what each took: ``rows_per_unit``, of rows of the plan's
+        input, and tokens.
     """
 
     units: Figure | None = None
@@ -63,6 +66,7 @@ class Figures:
     input_tokens: Figure | None = None
     output_tokens: Figure | None = None
     embedding_tokens: Figure | None = None
+    tasks: Mapping[str, Figures] | None = None
 
     def over(self, other: Figures) -> Figures:
         """Return these figures, with those of ``other`` where there is none."""
@@ -90,17 +94,36 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Step:
+    """What one task takes that calls models.
+
+    :param rows: that it asks models about, and where that number comes from.
+    :param tokens: of one row, by kind.
+    :param runs: until all rows are done; 0 when a row takes more than a run may have.
+    """
+
+    task_id: str
+    rows: Figure
+    calls_per_row: dict[str, int]
+    tokens: dict[str, Figure]
+    all: Share
+    run: Share
+    runs: int
+
+
+@dataclass(frozen=True)
 class Estimate:
     """What is expected of a partition of which nothing is published yet.
 
-    :param figures: what it rests on, by name.
-    :param all: the whole partition.
+    :param figures: what it rests on, by name; where several tasks call models, each step has its own tokens.
+    :param all: the whole partition; its rows are those of the last task.
     :param run: one run, which is less when ``max_rows`` or ``max_calls`` stops it.
     :param runs: runs until the partition is complete; 0 when a row takes more than a run may have.
     """
 
     figures: dict[str, Figure]
     calls_per_row: dict[str, int]
+    steps: tuple[Step, ...]
     all: Share
     run: Share
     runs: int
@@ -116,14 +139,95 @@ def estimate(plan: Plan, known: Figures) -> Estimate:
     if first is None:
         raise NotEnoughKnown("this scenario only lists objects: there is nothing to estimate")
     figures = dict(_volume(first, known))
-    stages = [stage for task in plan.tasks for stage in task.row_stages if stage.model]
+    rows = dict(_rows_of_tasks(plan, figures, known))
+    steps = tuple(_step(plan, task, rows[task.task_id], figures, known) for task in plan.tasks if task.models)
+    if len(steps) == 1:
+        figures.update(steps[0].tokens)
+    last = round(list(rows.values())[-1].value)
+    hours = figures.get("hours")
+    whole = _sum(plan, hours, last, last, [step.all for step in steps])
+    run = whole
+    if any(step.run != step.all for step in steps):
+        run = _sum(plan, hours, steps[-1].run.rows, last, [step.run for step in steps])
+    calls = {stage: n for step in steps for stage, n in step.calls_per_row.items()}
+    return Estimate(figures, calls, steps, whole, run, _runs([step.runs for step in steps]))
+
+
+def _rows_of_tasks(plan: Plan, figures: dict[str, Figure], known: Figures) -> Iterator[tuple[str, Figure]]:
+    """Yield how many rows each task has, which follows from those of the task that it reads."""
+    made: dict[str, Figure] = {}
+    measured = known.tasks or {}
+    units, hours = figures.get("units"), figures.get("hours")
+    seconds = (
+        Fraction(hours.value) * 3600 / Fraction(units.value) if hours and units and units.value else None
+    )
+    for task in (task for task in plan.tasks if task.is_job):
+        source = made.get(task.gather.tables[0] if task.gather else task.source)
+        took = measured.get(task.task_id, Figures()).rows_per_unit
+        if took is not None and units is not None:
+            rows = Figure(round(units.value * took.value), took.source, took.note)
+        elif source is None:
+            rows = figures["rows"]
+        else:
+            rows = _rows_of(task, source, seconds)
+        made[task.output_table.name] = rows
+        yield task.task_id, rows
+
+
+def _rows_of(task: TaskPlan, source: Figure, seconds: Fraction | None) -> Figure:
+    """Return the rows that a task makes of those of another one."""
+    made = task.unit.rows_made() if task.unit else ONE_OF_EACH
+    selects = task.gather is not None and task.gather.selects
+    if made == ONE_OF_EACH and not selects:
+        return source
+    if made.of_length is not None and seconds is not None:
+        each = made.of_length(seconds)
+        made = RowsMade(each, note=f"{each} of a video of {float(seconds):.4g} s")
+    elif selects:
+        made = RowsMade(1, note="at most, for it takes chosen ones alone")
+    if made.per_unit is None:
+        made_of = task.unit.guide().gives if task.unit else "rows"
+        raise NotEnoughKnown(f"how many {made_of}? --partition VALUE --measure looks at what is published")
+    return Figure(round(round(source.value) * made.per_unit), Source.FOLLOWS, made.note)
+
+
+def _step(plan: Plan, task: TaskPlan, rows: Figure, figures: dict[str, Figure], known: Figures) -> Step:
+    stages = [stage for stage in task.row_stages if stage.model]
     calls = {stage.name: stage.part().calls for stage in stages}
-    figures.update(_tokens_per_row(stages, known))
-    rows = round(figures["rows"].value)
-    capped = _rows_in_budget(plan, rows, sum(calls.values()))
-    whole = _share(plan, figures, calls, rows, rows)
-    run = whole if capped == rows else _share(plan, figures, calls, capped, rows)
-    return Estimate(figures, calls, whole, run, math.ceil(rows / capped) if capped else int(rows == 0))
+    took = (known.tasks or {}).get(task.task_id, Figures())
+    tokens = dict(_tokens_per_row(stages, known.over(took)))
+    count = round(rows.value)
+    capped = _rows_in_budget(plan, count, sum(calls.values()))
+    hours = figures.get("hours")
+    whole = _share(plan, hours, tokens, calls, count, count)
+    run = whole if capped == count else _share(plan, hours, tokens, calls, capped, count)
+    return Step(task.task_id, rows, calls, tokens, whole, run, _runs_of(count, capped))
+
+
+def _runs_of(rows: int, capped: int) -> int:
+    return math.ceil(rows / capped) if capped else int(rows == 0)
+
+
+def _runs(of_steps: Sequence[int]) -> int:
+    """Return how many runs all steps take: as many as the one that takes most, 0 where one never ends."""
+    return max(of_steps, default=1) if all(of_steps) else 0
+
+
+def _sum(plan: Plan, hours: Figure | None, rows: int, all_rows: int, shares: Sequence[Share]) -> Share:
+    if len(shares) == 1:
+        return shares[0]
+    tokens = Tokens(
+        sum(share.tokens.input for share in shares),
+        sum(share.tokens.output for share in shares),
+        sum(share.tokens.embedding for share in shares),
+    )
+    return Share(
+        rows,
+        sum(share.calls for share in shares),
+        sum(share.most_calls for share in shares),
+        tokens,
+        spending_of(rows, _hours_of(hours, rows, all_rows), tokens, plan.prices),
+    )
 
 
 def _volume(task: TaskPlan, known: Figures) -> Iterator[tuple[str, Figure]]:
@@ -144,7 +248,7 @@ def _rows(task: TaskPlan, known: Figures) -> Figure:
         rows = math.ceil(Fraction(str(known.hours.value)) * made.per_hour)
         return Figure(rows, Source.FOLLOWS, made.note)
     if made.per_unit is not None and known.units is not None:
-        return Figure(round(known.units.value) * made.per_unit, Source.FOLLOWS, made.note)
+        return Figure(round(round(known.units.value) * made.per_unit), Source.FOLLOWS, made.note)
     if made.per_hour is not None and per_unit is None:
         raise NotEnoughKnown("how many hours of video? Say --hours H or --frames N" + OR_MEASURE)
     if per_unit is not None:
@@ -177,8 +281,19 @@ def _tokens_per_row(stages: Sequence[RowStage], known: Figures) -> Iterator[tupl
 
 
 def _assumed_input(stage: Generate) -> Iterator[tuple[int, str]]:
-    yield from (_assumed_content(each) for each in stage.message if isinstance(each, Image | TextColumn))
-    yield math.ceil(len(stage.whole_prompt) / _CHARACTERS_PER_TOKEN), "the prompt"
+    """Yield the tokens of a message; of prompts that rows choose from, those of the longest."""
+    said, characters = list(stage.message), len(stage.whole_prompt)
+    if isinstance(chosen := said[-1], TextBy):
+        longest = max((pieces for _, pieces in chosen.texts), key=_characters)
+        said, characters = [*said[:-1], *longest], _characters(longest)
+    yield from (_assumed_content(each) for each in said if isinstance(each, Image | TextColumn))
+    yield math.ceil(characters / _CHARACTERS_PER_TOKEN), "the prompt"
+    if any(isinstance(each, Video) for each in said):
+        yield 0, VIDEO_NOT_KNOWN
+
+
+def _characters(pieces: Sequence[Content]) -> int:
+    return sum(len(each.text) for each in pieces if isinstance(each, Text))
 
 
 def _assumed_content(content: Image | TextColumn) -> tuple[int, str]:
@@ -196,12 +311,26 @@ def _rows_in_budget(plan: Plan, rows: int, calls_per_row: int) -> int:
     return min(caps)
 
 
-def _share(plan: Plan, figures: dict[str, Figure], calls: dict[str, int], rows: int, all_rows: int) -> Share:
+def _share(
+    plan: Plan,
+    hours: Figure | None,
+    tokens_per_row: Mapping[str, Figure],
+    calls: Mapping[str, int],
+    rows: int,
+    all_rows: int,
+) -> Share:
     def tokens(name: str) -> int:
-        return round(rows * figures[name].value) if name in figures else 0
+        return round(rows * tokens_per_row[name].value) if name in tokens_per_row else 0
 
     used = Tokens(tokens("input_tokens"), tokens("output_tokens"), tokens("embedding_tokens"))
-    hours = figures["hours"].value * rows / all_rows if "hours" in figures and all_rows else None
     return Share(
-        rows, rows * len(calls), rows * sum(calls.values()), used, spending_of(rows, hours, used, plan.prices)
+        rows,
+        rows * len(calls),
+        rows * sum(calls.values()),
+        used,
+        spending_of(rows, _hours_of(hours, rows, all_rows), used, plan.prices),
     )
+
+
+def _hours_of(hours: Figure | None, rows: int, all_rows: int) -> float | None:
+    return hours.value * rows / all_rows if hours is not None and all_rows else None

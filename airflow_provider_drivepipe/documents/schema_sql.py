@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from airflow_provider_drivepipe.contracts import Column
 from airflow_provider_drivepipe.documents.queries import example_queries
+from airflow_provider_drivepipe.documents.tables import lineage_of
 from airflow_provider_drivepipe.lifecycle.keeping import KEPT_DAYS
 from airflow_provider_drivepipe.lifecycle.tables import WorkingTables, lay_out
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
@@ -73,7 +74,7 @@ def _statement(plan: Plan, task: TaskPlan, columns: Columns | None) -> str:
         return f"{head}\n{sql};"
     return (
         f"{head}\n"
-        f"-- The further columns of {plan.tasks[0].source} travel through to this table, and they are not\n"
+        f"-- The further columns of {lineage_of(plan, task)} travel through to this table, and they are not\n"
         "-- known here. Either leave the table to the first run, which creates it with them, or name the\n"
         "-- columns of the input: drivepipe schema FILE --source-columns 'video_path string, trip string'\n"
         f"{_commented(sql + ';')}"

@@ -146,10 +146,15 @@ def output_tables(plan: Plan) -> str:
                 f"### {task.output_table.name}",
                 f"Written by task {code(task.task_id)}.",
                 table(["column", "type", "meaning"], rows),
-                "" if task.lineage_known else f"And the further columns of {code(plan.tasks[0].source)}.",
+                "" if task.lineage_known else f"And the further columns of {code(lineage_of(plan, task))}.",
             )
         )
     return section("## Output tables", *parts)
+
+
+def lineage_of(plan: Plan, task: TaskPlan) -> str:
+    """Return the table, or tables, whose further columns travel through to a task's table."""
+    return task.source if plan.tasks[0].is_listing else plan.tasks[0].source
 
 
 def left_out(scenario: Scenario, plan: Plan) -> str:

@@ -85,12 +85,15 @@ def _what_it_does(scenario: Scenario, plan: Plan) -> str:
 def _one_job_or_two(scenario: Scenario, plan: Plan) -> str:
     """The choice between one job and a table in between, and how to make the other one."""
     heading = "## One job or two"
+    how = FAMILIES[scenario.pipeline].split
+    if how is None:
+        return ""
     first = next((task for task in reversed(plan.tasks) if task.unit), None)
     models = next((task for task in plan.tasks if task.models), None)
     if first is None or first.unit is None or models is None:
         lacking = "only calls models" if models else "calls no model"
         return section(heading, paragraph(f"There is nothing to split: this pipeline {lacking}."))
-    split = FAMILIES[scenario.pipeline].split(scenario, first.unit)
+    split = how(scenario, first.unit)
     made = first.unit.guide().gives
     final = code(models.output_table.name)
     price = paragraph(

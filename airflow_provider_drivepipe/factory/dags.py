@@ -31,7 +31,7 @@ def build_dag(scenario: Scenario) -> DAG:
         default_args=default_arguments(scenario),
         params=trigger_form(steps, scenario.partition_value),
     ) as dag:
-        build_tasks(steps)
+        build_tasks(steps, grouped=True)
     return dag
 
 

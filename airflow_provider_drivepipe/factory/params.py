@@ -43,13 +43,17 @@ def trigger_form(plan: Plan, partition_value: str | None) -> dict[str, Param]:
                 "failed, however often; what is ok stays. all: everything, paid again"
             ),
         )
+        by = plan.selection.limit_by
         form["limit"] = Param(
             None,
             type=["null", "integer"],
             minimum=1,
             maximum=MAX_LIMIT,
-            title="Row limit (pilot run)",
-            description="each task works on its first so many input units only; the others are skipped",
+            title="Row limit (pilot run)" if by is None else f"Limit of {by} (pilot run)",
+            description=(
+                f"each task works on its first so many {'input units' if by is None else by} only; "
+                "the others are skipped"
+            ),
         )
     form["allow_shrink"] = Param(
         False,

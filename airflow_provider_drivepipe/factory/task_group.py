@@ -39,4 +39,4 @@ class DrivepipeTaskGroup(TaskGroup):
         self.tooltip = self.tooltip or scenario.description
         self.doc_md = self.doc_md or dag_doc(scenario, steps)
         with self:
-            build_tasks(steps)
+            build_tasks(steps, grouped=False)

@@ -9,6 +9,8 @@ from airflow_provider_drivepipe.lifecycle.tables import WORK_COLUMN, StageTables
 from airflow_provider_drivepipe.sql import joined_text, quote_name, quote_text
 
 _TIME_COLUMNS = {"frame_idx", "frame_time_ms"}
+_LENGTH_COLUMN = "duration_ms"
+"""Of the whole video, where a row is not a frame of it."""
 _OWNERS = ("video_path", "clip_id", "clip_dir")
 _MILLISECONDS_PER_HOUR = 3_600_000
 
@@ -17,7 +19,8 @@ def count_spending(tables: StageTables) -> str:
     """Return the query for what :func:`read_spending` reads.
 
     Four counts: rows that models were asked about; rows that have a time in a video; those of them whose
-    video shows how far apart its frames are; and the milliseconds that these stand for.
+    video shows how far apart its frames are; and the milliseconds that these stand for. Where rows are not
+    frames but have the length of their video, the last three are of videos instead of rows.
     """
     names = {c.name for c in tables.output_columns}
     stages = [part.stage for part in tables.parts if part.calls]
@@ -48,6 +51,12 @@ def count_frames(rows: str, names: Collection[str], stages: Collection[str]) -> 
         f"AND `error_stage` IN ({model_stages})) THEN 1 ELSE 0 END"
     )
     owners = [name for name in _OWNERS if name in names]
+    if owners and _LENGTH_COLUMN in names and not _TIME_COLUMNS.issubset(names):
+        return (
+            "SELECT SUM(asked), SUM(n), SUM(n), SUM(n * length) FROM ("
+            f"SELECT SUM({asked}) AS asked, MAX({asked}) AS n, MAX({quote_name(_LENGTH_COLUMN)}) AS length "
+            f"FROM {rows} r GROUP BY {joined_text(owners)}) v"
+        )
     if not owners or not _TIME_COLUMNS.issubset(names):
         return f"SELECT SUM({asked}), 0, 0, 0 FROM {rows} r"
     known = "last_idx > first_idx"

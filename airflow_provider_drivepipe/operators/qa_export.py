@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,12 @@ from airflow_provider_drivepipe.contracts import (
     Status,
     Verdict,
 )
-from airflow_provider_drivepipe.exceptions import ConfigurationError, DataGateError, UnbalancedCountsError
+from airflow_provider_drivepipe.exceptions import (
+    ConfigurationError,
+    DataGateError,
+    ItemQualityError,
+    UnbalancedCountsError,
+)
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.hooks.errors import oss_errors
 from airflow_provider_drivepipe.hooks.partition_lock import (
@@ -41,7 +45,6 @@ from airflow_provider_drivepipe.operators.base import PartitionOperator, take
 from airflow_provider_drivepipe.operators.report import skip_downstream
 from airflow_provider_drivepipe.pipelines.reasoning.export import (
     FILE_COLUMNS,
-    FLAGS,
     READS,
     ExportOptions,
     ExportSet,
@@ -50,6 +53,8 @@ from airflow_provider_drivepipe.pipelines.reasoning.export import (
     UnfitItem,
     write_set,
 )
+from airflow_provider_drivepipe.pipelines.reasoning.quality import Check, Tally, flags_of
+from airflow_provider_drivepipe.pipelines.reasoning.spool import Place, Spool
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 from airflow_provider_drivepipe.scenario.run_params import RunParams, read_params
 from airflow_provider_drivepipe.stages.stage import Stage
@@ -72,8 +77,9 @@ class QaExportOperator(PartitionOperator):
     names it, with the sizes and hashes of the files (see :class:`WholeFolder`). When nothing changed, no
     object is written.
 
-    Items that are not ok, that a column of ``exclude`` marks, that do not fit their type, or whose video is
-    not in OSS, are counted and are in no file. Each video is looked up: ``video_id`` below the root is an
+    Items that are not ok, that have a flag of ``exclude``, that do not fit their type, or whose video is not
+    in OSS, are counted and are in no file. An item is a duplicate of the first one in the files that asks the
+    same, whatever the order of the table. Each video is looked up: ``video_id`` below the root is an
     object. Arguments beside these are the fields of :class:`ExportOptions` and those of
     :class:`PartitionOperator`.
 
@@ -106,13 +112,14 @@ class QaExportOperator(PartitionOperator):
         target = WholeFolder(hook, self._place(root, partition))
         owner = tags_of(context)
         working = WorkingTables.of(self.output_table, partition, owner.text())
-        books = _Books()
+        books = _Books(Tally(self.options.checks))
         _, left = take_partition(context, hook, working, owner)
         drop_tables(hook, left)
         try:
             with tempfile.TemporaryDirectory(prefix="drivepipe-") as local:
                 made = self._write_files(hook, root, partition, Path(local), books)
-                self._publish(target, root, partition, params, Path(local), made)
+                self._check_quality(books.tally)
+                self._publish(target, root, partition, params, Path(local), made, books.tally)
             self._write_table(hook, partition, working.staging, target.place.join(made.digest), made)
         finally:
             leave_partition(hook, working, owner)
@@ -134,44 +141,47 @@ class QaExportOperator(PartitionOperator):
     def _write_files(
         self, hook: DrivepipeHook, root: str, partition: PartitionSpec, local: Path, books: _Books
     ) -> ExportSet:
-        """Write the files of the partition's items into a local folder.
-
-        The items go through a database on disk, which sorts them: a table has no order, the files have one.
-        """
-        with closing(sqlite3.connect(local / "items.db")) as spool:
-            spool.execute("CREATE TABLE items (video TEXT, type TEXT, id TEXT, line TEXT)")
-            for item in self._items(hook, partition, books):
-                key = (item.video_path, item.qa_type, item.item_id)
-                spool.execute("INSERT INTO items VALUES (?, ?, ?, ?)", (*key, item.line()))
-            unusable = _unusable_videos(hook, root, spool.execute("SELECT DISTINCT video FROM items"))
+        """Write the files of the partition's items into a local folder."""
+        with Spool(local / "items.db") as spool:
+            for item, place in self._items(hook, partition, books):
+                spool.put(item, place)
+            unusable = _unusable_videos(hook, root, spool.videos())
 
             def usable() -> Iterator[QaItem]:
-                for (line,) in spool.execute("SELECT line FROM items ORDER BY video, type, id, line"):
-                    item = QaItem.read(line)
+                for item, hashes in spool.items():
                     if item.video_path in unusable:
                         books.fail(item.video_path, item.item_id, *unusable[item.video_path])
-                    else:
-                        books.ok += 1
-                        yield item
+                        continue
+                    compared = spool.compared(item, hashes)
+                    if compared.duplicate_of and Check.DUPLICATE in self.options.exclude:
+                        books.excluded[Check.DUPLICATE] += 1
+                        continue
+                    books.ok += 1
+                    books.tally.add(compared.task, compared.flags, compared.choices, compared.choice)
+                    yield compared
 
             made = write_set(local, usable(), self.options, root, datetime.now(UTC).date())
         books.check()
         return made
 
-    def _items(self, hook: DrivepipeHook, partition: PartitionSpec, books: _Books) -> Iterator[QaItem]:
+    def _items(
+        self, hook: DrivepipeHook, partition: PartitionSpec, books: _Books
+    ) -> Iterator[tuple[QaItem, Place]]:
         """Yield what can become training data; count the rest."""
         for row in self._rows(hook, partition, books):
-            flags = tuple(name for name in (*FLAGS, *self.options.exclude) if row.get(name))
-            excluded = next((name for name in flags if name in self.options.exclude), None)
+            flags = flags_of(row, self.options.checks)
+            excluded = next((flag for flag in flags if flag in self.options.exclude), None)
             if row["status"] != Status.OK:
                 books.earlier[row["status"], row["error_type"] or ""] += 1
             elif excluded:
                 books.excluded[excluded] += 1
             else:
                 try:
-                    yield QaItem.of_row(row, tuple(dict.fromkeys(flags)))
+                    item = QaItem.of_row(row, flags)
                 except UnfitItem as error:
                     books.fail(row["video_path"], row["item_id"], error.reason, str(error))
+                    continue
+                yield item, Place(row["item_number"], row.get("question_hash"), row.get("text_hash"))
 
     def _rows(
         self, hook: DrivepipeHook, partition: PartitionSpec, books: _Books
@@ -179,15 +189,14 @@ class QaExportOperator(PartitionOperator):
         """Yield the rows of the partition, batch by batch: memory does not grow with them."""
         has = {column.name for column in hook.table_columns(self.source_table)[0]}
         status = [column.name for column in STATUS_COLUMNS]
-        needed = [*(column.name for column in READS if column.needed), *status, *self.options.exclude]
-        lacking = [name for name in needed if name not in has]
+        columns = [*(column.name for column in (*READS, *self.options.checked_columns)), *status]
+        lacking = [name for name in columns if name not in has]
         if lacking:
             raise ConfigurationError(
                 f"table {self.source_table} is not one of QA items: it lacks {', '.join(lacking)}"
             )
         if not hook.has_partition(self.source_table, partition):
             return
-        columns = list(dict.fromkeys([*needed, *(name for name in FLAGS if name in has)]))
         table = hook.odps.get_table(self.source_table)
         with hook.errors(), table.open_reader(str(partition), columns=columns) as reader:
             books.rows_in = reader.count
@@ -203,6 +212,7 @@ class QaExportOperator(PartitionOperator):
         params: RunParams,
         local: Path,
         made: ExportSet,
+        tally: Tally,
     ) -> None:
         where, source = (f"{table} {partition.path()}" for table in (self.output_table, self.source_table))
         before = target.pointer() or {"table": where, "items": 0}
@@ -217,6 +227,7 @@ class QaExportOperator(PartitionOperator):
             "source": source,
             "video_root": root,
             "items": made.items,
+            "quality": tally.to_json(),
             "files": [asdict(file) for file in made.files],
         }
         changed = target.publish(made.digest, [local / file.name for file in made.files], said)
@@ -247,6 +258,18 @@ class QaExportOperator(PartitionOperator):
             f"SELECT {sql.column_list(names)} FROM {sql.quote_name(staging)}"
         )
 
+    def _check_quality(self, tally: Tally) -> None:
+        self.log.info(
+            "%.1f%% of %d items have no flag: %s", 100 * tally.share, tally.items.total(), tally.text()
+        )
+        if tally.share < self.options.min_item_quality:
+            raise ItemQualityError(
+                f"{tally.share:.1%} of {tally.items.total()} items have no flag, at least "
+                f"{self.options.min_item_quality:.1%} are wanted (min_item_quality): {tally.text()}. Nothing "
+                f"was published. Read some of {self.source_table} with drivepipe items; then mend the "
+                "prompts, leave flagged items out (exclude), or lower min_item_quality"
+            )
+
     def _check_gate(self, report: StageReport) -> None:
         own = StageCounts(**report.stages[self.stage_name])
         if own.failed > self.gate.max_failure_rate * own.rows_in:
@@ -275,6 +298,7 @@ class QaExportOperator(PartitionOperator):
             skipped_reasons=books.reasons(Status.SKIPPED),
             stages={self.stage_name: asdict(books.stage())},
             params=dict(params.given),
+            quality=books.tally.to_json(),
             seconds=round(seconds, 3),
         )
 
@@ -283,12 +307,14 @@ class QaExportOperator(PartitionOperator):
 class _Books:
     """What became of the rows of the partition.
 
+    :param tally: what the items in the files are like.
     :param earlier: rows that were not ok when they came, by status and reason.
-    :param excluded: items that were left out, by the column that marks them.
+    :param excluded: items that were left out, by their flag.
     :param failures: items that cannot be exported, by reason.
     :param failed: the first of them.
     """
 
+    tally: Tally
     rows_in: int = 0
     ok: int = 0
     earlier: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -323,7 +349,7 @@ class _Books:
             raise UnbalancedCountsError(f"counts do not balance: {self.table()}; nothing was published")
 
 
-def _unusable_videos(hook: DrivepipeHook, root: str, videos: sqlite3.Cursor) -> dict[str, tuple[str, str]]:
+def _unusable_videos(hook: DrivepipeHook, root: str, videos: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Return which videos are not objects below the root, each with a reason and a text for people."""
     client, settings = hook.oss, hook.oss_settings
     bucket = OssUri.parse(root).bucket
@@ -338,11 +364,12 @@ def _unusable_videos(hook: DrivepipeHook, root: str, videos: sqlite3.Cursor) -> 
         return Reason.NOT_FOUND, "there is no such video any more"
 
     found: dict[str, tuple[str, str]] = {}
+    left = iter(videos)
     with (
         oss_errors(settings.conn_id, settings.require_oss().endpoint, bucket),
         ThreadPoolExecutor(_LOOKUPS) as pool,
     ):
-        while names := [str(name) for (name,) in videos.fetchmany(_BATCH)]:
+        while names := list(islice(left, _BATCH)):
             said = zip(names, pool.map(trouble, names), strict=True)
             found |= {name: reason for name, reason in said if reason is not None}
     return found

@@ -13,6 +13,7 @@ from airflow_provider_drivepipe.exceptions import (
     ConfigurationError,
     DataGateError,
     EmptyInputError,
+    ItemQualityError,
     PartitionShrinksError,
     QuotaError,
     TransientError,
@@ -24,6 +25,7 @@ _USELESS = {
     AuthenticationError: "a retry cannot mend the access key or the role",
     UnbalancedCountsError: "rows went missing; look before anything is paid again",
     PartitionShrinksError: "the input lost rows, or the run may say allow_shrink",
+    ItemQualityError: "the items stay as they are; mend what asks for them, or leave flagged ones out",
     EmptyInputError: "the place is empty, or the scenario may say allow_empty",
     DataGateError: "the partition is published; Clear the task to work on the failed rows again",
 }

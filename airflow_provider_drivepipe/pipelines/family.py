@@ -35,7 +35,8 @@ class Family:
     :param plan: the tasks of a scenario.
     :param starts_from: what a scenario starts from, as Markdown.
     :param targets: what scenarios make, each target with its words.
-    :param split: how a scenario says whether there is a table between a stage and the models.
+    :param split: how a scenario says whether there is a table between a stage and the models; None where each
+        task has a table of its own whatever it says.
     :param added: targets that add a part to rows: the key that each needs, and the stage that makes it.
     """
 
@@ -44,5 +45,5 @@ class Family:
     plan: Callable[[Any], Plan]
     starts_from: Callable[[Any], str]
     targets: Mapping[str, str]
-    split: Callable[[Any, UnitStage], Split]
+    split: Callable[[Any, UnitStage], Split] | None
     added: Mapping[str, tuple[str, RowStage]]

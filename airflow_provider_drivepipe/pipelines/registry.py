@@ -35,7 +35,7 @@ FAMILIES: Mapping[str, Family] = {
         reasoning_plan,
         reasoning_guide.starts_from,
         reasoning_guide.TARGETS,
-        reasoning_guide.split_of,
+        None,
         {},
     ),
     "retrieval": Family(

@@ -31,6 +31,7 @@ class TaskPlan:
     :param gather: instead of one table, a query that gathers units; ``source`` names its tables then.
     :param unit_key: columns that tell input rows apart, where they are not those of images.
     :param image_root: full OSS URI where images are when they are not in the connection's OSS.
+    :param group: what the UI shows as one with its neighbours of the same group; empty for a task by itself.
     """
 
     task_id: str
@@ -43,6 +44,7 @@ class TaskPlan:
     gather: Source | None = None
     unit_key: tuple[str, ...] = ()
     image_root: str | None = None
+    group: str = ""
 
     @property
     def stage_names(self) -> tuple[str, ...]:

@@ -54,19 +54,22 @@ def _per(amount: float | None, units: float | None) -> float | None:
     return None if amount is None or not units else round(amount / units, _DIGITS)
 
 
-def spending_text(spending: Spending) -> str:
-    """Return one phrase for the log and the terminal: cost where it is known, else tokens; empty for none."""
+def spending_text(spending: Spending, rows: str = "rows") -> str:
+    """Return one phrase for the log and the terminal: cost where it is known, else tokens; empty for none.
+
+    :param rows: what the rows are, for people.
+    """
     if spending.cost is not None:
         figures = [
             (spending.cost, ""),
-            (spending.cost_per_1000_frames, "per 1,000 rows"),
+            (spending.cost_per_1000_frames, f"per 1,000 {rows}"),
             (spending.cost_per_video_hour, "per hour of video"),
         ]
         known = [(n, what) for n, what in figures if n is not None]
         said = [f"{amount_text(n)} {spending.currency} {what}".rstrip() for n, what in known]
     else:
         per_hour = spending.tokens_per_video_hour
-        counts = [(spending.tokens_per_1000_frames, "1,000 rows"), (per_hour, "hour of video")]
+        counts = [(spending.tokens_per_1000_frames, f"1,000 {rows}"), (per_hour, "hour of video")]
         said = [f"{n:,} tokens per {what}" for n, what in counts if n is not None]
     return ", ".join(said)
 

@@ -32,6 +32,7 @@ from airflow_provider_drivepipe.worker.answer_rows import (
     mark_repairs,
     read_answers,
 )
+from airflow_provider_drivepipe.worker.reasoning.accounts import lacks_account
 
 _LONGEST_PROMPT = 20_000
 _REPORTED = 2000
@@ -80,6 +81,7 @@ class Generate(RowStage):
     :param run_param: param of a run that replaces the prompt.
     :param by: column of the input by whose value the prompt is chosen, from ``variants``; ``prompt`` is for
         all other values. Another prompt for a value makes the answers for that value anew, and no others.
+    :param must_tell: whether a row fails whose answer only says that nothing can be seen.
     :param texts: what documents say of the stage, instead of general words.
     """
 
@@ -98,6 +100,7 @@ class Generate(RowStage):
     run_param: str | None = None
     by: str = ""
     variants: tuple[Variant, ...] = ()
+    must_tell: bool = False
     texts: StageGuide | None = None
 
     def __post_init__(self) -> None:
@@ -318,6 +321,7 @@ class Generate(RowStage):
             chinese=self.in_chinese,
             sees=next((sees[type(each)] for each in self.media if type(each) in sees), ""),
             by=self.by,
+            lacks=lacks_account if self.must_tell else None,
             schemas={v.value: load_answer_schema(v.schema) for v in self.variants if v.schema},
             fields=tuple((field.property, field.column, field.type) for field in self.fields),
         )
@@ -355,6 +359,7 @@ class Generate(RowStage):
             return self.texts
         kind = "vision-language" if self.media else "language"
         answers = (Reason.REFUSAL, *((Reason.INVALID_JSON, Reason.SCHEMA_VIOLATION) if self.schema else ()))
+        answers += (Reason.NOT_VISIBLE,) if self.must_tell else ()
         reads = (*self.image_columns, *self.columns)
         calls = MODEL_REASONS if self.media else CALL_REASONS
         changed = f" So does a new {' or '.join(self.columns)} for its row." if self.columns else ""

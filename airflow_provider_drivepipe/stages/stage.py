@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
@@ -114,13 +114,15 @@ class StageGuide:
 class RowsMade:
     """How many rows come of an input, for estimates.
 
-    :param per_unit: rows of one input unit at most, None when only a run tells.
+    :param per_unit: rows of one input unit, at most or on average, None when only a run tells.
     :param per_hour: rows of an hour of video, None where its length does not matter.
+    :param of_length: rows of a video of so many seconds, goes before ``per_unit`` where that is known.
     :param note: where the number comes from, for people.
     """
 
-    per_unit: int | None = None
+    per_unit: int | Fraction | None = None
     per_hour: Fraction | None = None
+    of_length: Callable[[Fraction], int] | None = None
     note: str = ""
 
 

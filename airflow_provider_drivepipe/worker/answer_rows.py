@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -35,6 +35,7 @@ _NO_OBJECT = "no JSON object in the answer"
 _LONGEST_TEXT = 2_000_000
 """Most characters of an answer that a row keeps: a MaxCompute string has at most 8 MB."""
 _LARGEST_BIGINT = 2**63 - 1
+Lacks = Callable[[Mapping[str, Any]], Reason | None]
 _WORTH: dict[str, int] = {Reason.SCHEMA_VIOLATION: 2, Reason.INVALID_JSON: 1}
 
 
@@ -48,6 +49,7 @@ class AnswerJob:
     :param repair_rounds: how often a model is asked again for an answer that does not fit the schema.
     :param chinese: whether to ask again in Chinese.
     :param sees: what the model is shown, ``picture`` or ``video``; empty when it only reads.
+    :param lacks: says why an answer tells nothing that can be used, whatever its form; None where it tells.
     :param fields: (property, column, MaxCompute type) of the columns that answers are flattened into.
     """
 
@@ -59,6 +61,7 @@ class AnswerJob:
     fields: tuple[tuple[str, str, str], ...] = ()
     by: str = ""
     schemas: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    lacks: Lacks | None = None
 
     def schema_of(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the schema of a row's answer, None for free text."""
@@ -185,6 +188,9 @@ def _read(row: Mapping[str, Any], job: AnswerJob, number: int) -> Answer:
             f"{job.name}_json_valid": not label.problem,
             f"{job.name}_normalised": label.normalised,
         }
+        reason = job.lacks(label.value) if job.lacks and label.known else None
+        if reason is not None:
+            return Answer(cells, Failure(reason, label.text))
         if not label.problem and not _asks_for_picture(label, job):
             flat = {column: _flat(label.value.get(name), type_) for name, column, type_ in job.fields}
             return Answer({**cells, **flat})

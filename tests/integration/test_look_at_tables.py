@@ -1,4 +1,4 @@
-"""drivepipe query and frames: what a person sees of tables, without Airflow running."""
+"""drivepipe query, frames and items: what a person sees of tables, without Airflow running."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from PIL import Image
 from airflow_provider_drivepipe.cli.main import main
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from maxcompute_local.settings import PROJECT, REGION
+from tests.unit.video_samples import write_video
 
 LABEL = (
     '{"weather": "rainy", "key_objects": [{"class": "car"}, {"class": "car"}, {"class": "<b>bus"}], '
@@ -75,6 +76,95 @@ def test_a_partition_that_is_not_there_is_named_with_what_to_do(scenario, capsys
     assert "has no partition ds=20261121: run DAG drivepipe_night_rain" in capsys.readouterr().err
     assert main(["frames", str(scenario), "2026/11/21"]) == 1
     assert "is not allowed" in capsys.readouterr().err
+
+
+@pytest.fixture
+def training_set(airflow_connection, oss_client, bucket, table, tmp_path):
+    """A scenario of items: eight of one video, two of one that is gone, one that failed."""
+    hook = DrivepipeHook()
+    root = hook.oss_root(bucket)
+    video = write_video(tmp_path / "a.mp4", 20, 5, size=(160, 96)).read_bytes()
+    oss_client.put_object(oss.PutObjectRequest(bucket=bucket, key="trips/a&b.mp4", body=video))
+    name = f"{table}_qa_items"
+    hook.execute_sql(
+        f"CREATE TABLE {name} (item_id STRING, video_path STRING, qa_type STRING, item_number BIGINT, "
+        "task STRING, question STRING, options STRING, answer STRING, answer_short STRING, reasoning STRING, "
+        "start_ms BIGINT, end_ms BIGINT, blind_answerable BOOLEAN, length_ok BOOLEAN, language_ok BOOLEAN, "
+        "mentions_source BOOLEAN, question_hash STRING, text_hash STRING, status STRING) "
+        "PARTITIONED BY (ds STRING)"
+    )
+
+    def row(number, task, question, video="a&b", options="NULL", answer="'So.'", short="NULL",
+            times="1200, 3000", blind="false", hashes=None, status="ok"):  # fmt: skip
+        of_question, of_text = hashes or (f"q{number}", f"t{number}")
+        return (
+            f"('id{number}', '{root}/trips/{video}.mp4', '{task}', {number}, '{task}', '{question}', "
+            f"{options}, {answer}, {short}, 'Because.', {times}, {blind}, true, true, false, "
+            f"'{of_question}', '{of_text}', '{status}')"
+        )
+
+    options = '\'["It <i>turns</i>.", "It brakes."]\''
+    rows = [
+        row(1, "mcq", "<script>alert(1)</script>", options=options, answer="'B. It brakes.'", short="'B'"),
+        row(2, "temporal_localization", "When?", answer="NULL"),
+        row(3, "scene_description", "Where?", times="NULL, NULL", blind="true"),
+        *(row(4 + n, "open_qa", f"Why {n}?", hashes=("q", "t") if n > 1 else None) for n in range(5)),
+        row(9, "open_qa", "Gone?", "gone"),
+        row(10, "bcq", "Gone too?", "gone"),
+        row(11, "open_qa", "Failed?", status="failed"),
+    ]
+    hook.execute_sql(f"INSERT INTO {name} PARTITION (ds='20261120') VALUES {', '.join(rows)}")
+    file = tmp_path / "items.yaml"
+    file.write_text(
+        f"pipeline: reasoning\nscenario_name: {table}\ninput_shape: video_table\nsource_table: none\n"
+        f"targets: [reasoning-annotation]\noss_bucket: {bucket}\nvlm_model: v\nllm_model: l\n"
+    )
+    return file
+
+
+def test_items_are_shown_with_frames_at_their_times_in_one_file(training_set, tmp_path, capsys):
+    def page(*options):
+        output = tmp_path / "page.html"
+        assert main(["items", str(training_set), "20261120", "--output", str(output), *options]) == 0
+        return output.read_text()
+
+    text = page()
+    assert re.findall('class="id">([^<]*)', page()) == re.findall('class="id">([^<]*)', text)
+    assert "10 ok, 1 failed." in text
+    assert "1 bcq, 1 mcq, 6 open_qa, 1 scene_description, 1 temporal_localization." in text
+    assert text.count("<article>") == 10
+    assert "Failed?" not in text
+    assert not re.search("(src|href)=.(?!data:)", text)
+    assert "<script" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert '<li class="right">It brakes. <strong>' in text
+    assert "It &lt;i&gt;turns&lt;/i&gt;." in text
+    assert "<b>Answer</b> 00:01.2 to 00:03.0" in text
+    articles = {re.findall("<h2>(.*?)</h2>", html)[0]: html for html in text.split("<article>")[1:]}
+    assert re.findall('alt="([^"]*)"', articles["When?"]) == [
+        f"trips/a&amp;b.mp4 at 00:0{seconds}" for seconds in ("1.2", "1.8", "2.4", "3.0")
+    ]
+    assert re.findall("<figcaption>([^<]*)", articles["Where?"])[::3] == ["00:00.0", "00:03.8"]
+    assert "<figure>" not in articles["Gone?"] + articles["Gone too?"]
+    assert "the frames cannot be shown: " in articles["Gone?"]
+    flags = {name: re.findall('"flag">([^<]*)', html) for name, html in articles.items()}
+    assert {name: found for name, found in flags.items() if found} == {
+        "Where?": ["blind_answerable"], "Why 3?": ["duplicate"], "Why 4?": ["duplicate"]
+    }  # fmt: skip
+
+    # One of each task before a second one of any.
+    tasks = re.findall('"task">([^<]*)', page("-n", "6"))
+    assert sorted(tasks) == ["bcq", "mcq", "open_qa", "open_qa", "scene_description", "temporal_localization"]
+
+
+def test_items_of_another_scenario_or_partition_say_what_to_do(training_set, scenario, capsys):
+    assert main(["items", str(training_set), "20261121"]) == 1
+    assert "has no partition ds=20261121: run DAG drivepipe_" in capsys.readouterr().err
+    assert main(["items", str(scenario), "20261120"]) == 1
+    assert "night_rain makes no items" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["items", str(training_set), "20261120", "-n", "0"])
+    assert "1 to 100 items" in capsys.readouterr().err
 
 
 def test_the_quick_starts_plain_sdks_upload_and_read(

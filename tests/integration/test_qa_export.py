@@ -14,6 +14,7 @@ from airflow_provider_drivepipe.exceptions import (
     AuthenticationError,
     ConfigurationError,
     DataGateError,
+    ItemQualityError,
     PartitionShrinksError,
 )
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
@@ -25,10 +26,10 @@ from tests.integration.operator_context import Run
 pytestmark = pytest.mark.slow
 
 COLUMNS = (
-    "item_id string, video_path string, mode string, qa_type string, question string, options string, "
-    "answer string, reasoning string, start_ms bigint, end_ms bigint, blind_answerable boolean, "
-    "duplicate_of string, status string, error_stage string, error_type string, error_msg string, "
-    "attempt bigint, fingerprint string"
+    "item_id string, video_path string, mode string, qa_type string, item_number bigint, question string, "
+    "options string, answer string, reasoning string, start_ms bigint, end_ms bigint, "
+    "blind_answerable boolean, question_hash string, text_hash string, length_ok boolean, status string, "
+    "error_stage string, error_type string, error_msg string, attempt bigint, fingerprint string"
 )
 NAMES = [column.split()[0] for column in COLUMNS.split(", ")]
 PARTITION = "ds=20261120"
@@ -52,6 +53,7 @@ class Items:
             "item_id": f"item-{number}",
             "video_path": f"{self.root}/{video}",
             "qa_type": "open_qa",
+            "item_number": number,
             "question": f"Why {number}?",
             "answer": "It brakes.",
             "reasoning": "A van cuts in.",
@@ -172,10 +174,10 @@ def test_what_cannot_or_shall_not_be_exported_is_counted_and_is_in_no_file(items
     monkeypatch.setattr(qa_export, "_BATCH", 3)
     items.put(
         [
-            items.row(1),
+            items.row(1, text_hash="like item 1"),
             items.row(2, "trips/b 2/前.mp4", blind_answerable=True),
-            items.row(3, duplicate_of="item-1"),
-            items.row(4, duplicate_of="item-1"),
+            items.row(4, text_hash="like item 1"),
+            items.row(3, text_hash="like item 1"),
             items.row(5, qa_type="bcq", answer="Not visible in the video."),
             items.row(6, "trips/gone.mp4"),
             items.row(7, "trips/gone.mp4"),
@@ -187,7 +189,7 @@ def test_what_cannot_or_shall_not_be_exported_is_counted_and_is_in_no_file(items
         ]
     )
     run = Run()
-    report = items.export(run, exclude=("duplicate_of",))
+    report = items.export(run, checks=("blind_answerable", "duplicate"), exclude=("duplicate",))
     counts = [report[name] for name in ("rows_in", "ok", "failed", "filtered", "skipped")]
     assert counts == [12, 2, 6, 3, 1]
     assert report["stages"] == {
@@ -195,7 +197,7 @@ def test_what_cannot_or_shall_not_be_exported_is_counted_and_is_in_no_file(items
     }
     reasons = {"schema_violation": 1, "not_found": 2, "path_traversal": 1, "path_outside_root": 1}
     assert report["failures"] == {"qa_export": reasons}
-    assert report["filtered_reasons"] == {"out_of_domain": 1, "duplicate_of": 2}
+    assert report["filtered_reasons"] == {"out_of_domain": 1, "duplicate": 2}
     assert report["skipped_reasons"] == {"budget": 1}
     assert report["verdict"] == "completed_with_failures"
     sample = run.tasks["qa_export"].pushed["failures_sample"]["inputs"]
@@ -308,6 +310,48 @@ def test_a_set_that_would_lose_most_of_its_items_is_not_published(items, tmp_pat
     assert DrivepipeHook().execute_sql(sql) == [[0]]
 
 
+CHECKS = ("blind_answerable", "duplicate", "length", "balance")
+
+
+def test_quality_is_in_the_report_and_in_the_manifest_by_task_and_answer(items):
+    mcq = {"qa_type": "mcq", "options": '["It turns.", "It brakes.", "It parks."]'}
+    items.put(
+        [
+            items.row(1, blind_answerable=True, length_ok=False),
+            items.row(2, length_ok=True),
+            *(items.row(3 + n, **mcq, answer=letter) for n, letter in enumerate("BAB")),
+            items.row(6, qa_type="bcq", answer="否。", blind_answerable=True),
+            items.row(7, status="failed", blind_answerable=True),
+        ]
+    )
+    quality = items.export(checks=CHECKS)["quality"]
+    assert (quality["items"], quality["unflagged"], quality["share"]) == (6, 4, 0.6667)
+    assert {task: of["items"] for task, of in quality["tasks"].items()} == {"open_qa": 2, "mcq": 3, "bcq": 1}
+    flags = {task: of["flags"] for task, of in quality["tasks"].items()}
+    assert flags["open_qa"]["blind_answerable"] == {"items": 1, "share": 0.5}
+    assert flags["open_qa"]["length"] == {"items": 1, "share": 0.5}
+    assert flags["mcq"]["blind_answerable"] == {"items": 0, "share": 0.0}
+    assert quality["answers"] == {"bcq": {"No": 1, "Yes": 0}, "mcq": {"A": 1, "B": 2, "C": 0}}
+    assert items.pointer()["quality"] == quality
+    assert items.export(checks=("length",))["quality"]["unflagged"] == 5
+    assert items.pointer()["quality"].keys() == {"items", "unflagged", "share", "tasks"}
+    assert items.export()["quality"] == {}
+
+
+def test_a_set_with_too_many_flagged_items_is_not_published(items, tmp_path):
+    items.put([items.row(1, answer="old")])
+    items.export(checks=CHECKS)
+    bad = [items.row(2, blind_answerable=True, answer="new"), items.row(3, length_ok=False)]
+    items.put([items.row(1, answer="new"), *bad, items.row(4)])
+    said = r"^50\.0% of 4 items have no flag, at least 50\.1% .*1 blind_answerable \(1 open_qa\), 1 length \("
+    with pytest.raises(ItemQualityError, match=said):
+        items.export(checks=CHECKS, min_item_quality=0.501)
+    assert items.answers(tmp_path) == {"old"}
+    assert items.export(checks=CHECKS, exclude=("length",), min_item_quality=0.501)["ok"] == 3
+    assert items.export(checks=CHECKS, min_item_quality=0.5)["ok"] == 4
+    assert "new" in items.answers(tmp_path)
+
+
 def test_gates_speak_when_the_rest_is_published(items):
     items.put([items.row(1), items.row(2, "trips/gone.mp4"), items.row(3, status="failed")])
     with pytest.raises(DataGateError, match=r"1 of 2 items .*50.0%, the limit is 40.0%.*not_found"):
@@ -318,8 +362,12 @@ def test_gates_speak_when_the_rest_is_published(items):
 
 
 def test_what_does_not_fit_is_said_before_anything_is_written(items, table):
-    with pytest.raises(ConfigurationError, match="lacks sharpness"):
-        items.export(exclude=("sharpness",))
+    with pytest.raises(ConfigurationError, match="lacks language_ok"):
+        items.export(checks=("language",))
+    with pytest.raises(ValueError, match="no check is on that flags items as 'duplicate'"):
+        items.export(exclude=("duplicate",))
+    with pytest.raises(ValueError, match="no check 'sharpness'; there are blind_answerable, duplicate, "):
+        items.export(checks=("sharpness",))
     with pytest.raises(ConfigurationError, match="output prefix"):
         items.export(output_prefix="../sets")
     with pytest.raises(ValueError, match="name a bucket"):

@@ -6,10 +6,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import alibabacloud_oss_v2 as oss
 import pytest
 
+from airflow_provider_drivepipe.cli.plan_facts import measured
+from airflow_provider_drivepipe.documents.estimate import Figure, Figures, Source, estimate
+from airflow_provider_drivepipe.exceptions import ItemQualityError
+from airflow_provider_drivepipe.pipelines.loading import load_scenario
+from airflow_provider_drivepipe.pipelines.registry import plan
 from airflow_provider_drivepipe.worker.reasoning.qa_items import TASKS
 from maxcompute_local.models.scripted import Step
 from maxcompute_local.server import LocalCloud
@@ -71,6 +77,18 @@ def test_every_video_is_accounted_for_and_what_is_exported_is_valid(
     reads = {"moment", "description", "blind", *(f"qa.{type_}" for type_ in types)}
     assert seen == {(step, kind) for step in looks} | {(step, "") for step in reads}
     calls = models.asked()
+    # Estimates: what no run has shown yet is a bound; what this one has taken is what the next one will.
+    known = Figures(units=Figure(5, Source.GIVEN))
+    steps = plan(load_scenario(annotation.folder / "reasoning.yaml"))
+    assert estimate(steps, known).all.calls > calls.total()
+    took = estimate(steps, measured(steps, "20261120"))
+    assert (took.all.calls, took.all.rows) == (
+        calls.total(),
+        len(annotation.rows("qa_answers", "", "AND status = 'ok'")) + 2,
+    )
+    paid = [report["tokens"] for report in reports.values() if report.get("spending")]
+    assert took.all.tokens.input == pytest.approx(sum(tokens["input"] for tokens in paid), rel=0.01)
+    assert reports["descriptions"]["spending"]["video_hours"] == pytest.approx(13 / 3600, abs=1e-6)
     assert calls["chunk_caption.anomaly", "a_long"] == 3
     assert calls["blind", "n"] == len(types) + 1, "a bcq answer is two items"
     assert max(n for (key, _), n in calls.items() if not key.startswith(("chunk", "blind"))) == 1
@@ -144,7 +162,7 @@ def test_a_pilot_is_paid_once_and_an_edited_prompt_pays_for_what_depends_on_it(
     annotation.prompt(chunk_caption__normal="Look closely.", chunk_caption__anomaly="Look closely.")
     assert paid("chunks") == {
         *((key.format("normal"), video) for key in behind_chunks for video in "bn"),
-        *((key.format("anomaly"), "a") for key in (*behind_chunks, "moment", "highlight")),
+        *((key.format("anomaly"), "a") for key in behind_chunks),
     }
 
     # Two edits in one run: of a type of question, for normal videos; of a caption, for anomalies.
@@ -166,7 +184,12 @@ FAILURES: dict[str, tuple[str, str, Step | str, str]] = {
     "n_filter": ("filter", "video_filter", Step(status=400), "model_error"),
     "n_global_caption": ("global_caption", "video_captions", BLOCKED, "content_blocked"),
     "n_dense_caption": ("dense_caption", "video_captions", "no JSON", "invalid_json"),
-    "a_chunk_caption": ("chunk_caption", "chunk_captions", "", "empty_response"),
+    "a_chunk_caption": (
+        "chunk_caption",
+        "chunk_captions",
+        '{"caption": "Nothing can be seen."}',
+        "not_visible",
+    ),
     "a_moment": ("moment", "highlights", Step(status=400), "model_error"),
     "a_highlight": ("highlight", "highlights", '{"before": "It drives."}', "schema_violation"),
     "n_description": ("description", "descriptions", "I'm sorry, but I cannot help.", "refusal"),
@@ -233,7 +256,7 @@ def test_one_failing_call_stops_one_video_and_clear_pays_for_that_alone(
         *behind("n_filter", "filter", *captions, "chunk_caption", "description", *qa),
         *behind("n_global_caption", "global_caption", "description", *qa),
         *behind("n_dense_caption", "dense_caption", "description", *qa),
-        *behind("a_chunk_caption", "chunk_caption", "moment", "highlight", "description", *qa),
+        *behind("a_chunk_caption", "chunk_caption", "description", *qa),
         *behind("a_moment", "moment", "highlight", "description", *qa),
         *behind("a_highlight", "highlight", "description", *qa),
         *behind("n_description", "description", *qa),
@@ -262,12 +285,27 @@ def test_defect_15_a_video_that_is_listed_twice_is_paid_once(annotation: Annotat
     assert len(annotation.rows("video_captions")) == 1
 
 
-def test_a_mode_for_all_videos_decides_what_is_asked(annotation: Annotation, models: Models) -> None:
+def test_mode_and_view_decide_what_is_asked(annotation: Annotation, models: Models) -> None:
     annotation.put("n")
-    check_balance(annotation.run(mode="anomaly", steps=["0", "1a", "1b", "1c", "2"]))
+    given = {"mode": "anomaly", "steps": ["0", "1a", "1b", "1c", "2"]}
+    check_balance(annotation.run(video_as="video", **given))
     by_mode = ("global_caption", "dense_caption", "chunk_caption", "description")
     keys = {"filter", "moment", "highlight", *(f"{step}.anomaly" for step in by_mode)}
-    assert models.asked() == {(key, "n"): 1 for key in keys}
+    calls = models.asked()
+    assert calls == {(key, "n"): 1 for key in keys}
+    # Where no row is left out and lengths are known, an estimate is exact.
+    known = Figures(units=Figure(1, Source.GIVEN), hours=Figure(2 / 3600, Source.GIVEN))
+    steps = plan(load_scenario(annotation.folder / "reasoning.yaml"))
+    assert estimate(steps, known).all.calls == calls.total()
+    assert annotation.ends("descriptions") == {"n": {OK}}
+
+    # Whole videos as frames, then pieces of them too: each pays for what is seen in another way, and for
+    # nothing behind it as long as captions stay the same.
+    whole = {"filter", "global_caption.anomaly", "dense_caption.anomaly"}
+    for view, keys in (("auto", whole), ("frames", {"chunk_caption.anomaly", "highlight"})):
+        check_balance(annotation.run(Run(run_id=view), video_as=view, **given))
+        assert {call.shown for call in models.calls} == {"image"}
+        assert models.asked() == {(key, "n"): 1 for key in keys}, view
     assert annotation.ends("descriptions") == {"n": {OK}}
 
 
@@ -286,6 +324,48 @@ def test_a_day_without_anomalies_goes_on_and_steps_may_be_added(
     assert set(models.asked().values()) == {1}
 
 
+def test_duplicates_are_those_of_the_partition_and_too_many_flags_publish_nothing(
+    annotation: Annotation, models: Models
+) -> None:
+    times = {"start_mmss": "00:00.4", "end_mmss": "00:01.4"}
+    said = {"question": "What does <n> do?", "answer": "It brakes.", "reasoning": "It slows down.", **times}
+    models.answer = lambda call: json.dumps(said) if call.step == "qa.open_qa" else None
+
+    def export(name: str, params: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
+        steps = {"mode": "normal", "steps": ["0", "1a", "2", "3", "4"], "qa_types": ["open_qa"]}
+        checks = {"quality_checks": ["duplicate", "balance"]}
+        return annotation.run(Run(run_id=name, params=params), **steps, **checks, **options)["qa_export"]
+
+    def exported() -> dict[str, str | None]:
+        place = f"{annotation.table}_export/ds=20261120"
+        pointer = json.loads(content(annotation, f"{place}/manifest.json"))
+        lines = content(annotation, f"{place}/{pointer['folder']}/items.jsonl").splitlines()
+        return {Path(item["video_path"]).stem: item["duplicate_of"] for item in map(json.loads, lines)}
+
+    annotation.put("b", "n")
+    quality = export("two")["quality"]
+    assert not [key for key, _ in models.asked() if key == "blind"], "it was switched off"
+    ids = dict(annotation.rows("qa_items", "item_id"))
+    assert exported() == {"b": None, "n": ids["b"]}
+    assert (quality["unflagged"], quality["tasks"]["open_qa"]["flags"]) == (
+        1,
+        {"duplicate": {"items": 1, "share": 0.5}},
+    )
+
+    # What came first is not the first one, once there is one before it.
+    annotation.put("a")
+    with pytest.raises(ItemQualityError, match=r"33\.3% of 3 items .* 40\.0% .*: 2 duplicate \(2 open_qa\)"):
+        export("three", min_item_quality=0.4)
+    assert exported() == {"b": None, "n": ids["b"]}
+    quality = export("again")["quality"]
+    ids = dict(annotation.rows("qa_items", "item_id"))
+    assert exported() == {"a": None, "b": ids["a"], "n": ids["a"]}
+    assert quality["share"] == 0.3333
+    left = export("excluded", {"allow_shrink": True}, exclude=["duplicate"], min_item_quality=1)
+    assert left["filtered_reasons"] == {"duplicate": 2}
+    assert exported() == {"a": None}
+
+
 def etags(annotation: Annotation) -> dict[str, str]:
     pages = annotation.oss.list_objects_v2_paginator().iter_page(
         oss.ListObjectsV2Request(bucket=annotation.bucket)
@@ -293,19 +373,23 @@ def etags(annotation: Annotation) -> dict[str, str]:
     return {str(each.key): str(each.etag) for page in pages for each in page.contents or []}
 
 
+def content(annotation: Annotation, key: str) -> bytes:
+    request = oss.GetObjectRequest(bucket=annotation.bucket, key=key)
+    return bytes(annotation.oss.get_object(request).body.content)
+
+
 def download(annotation: Annotation, folder: Path) -> None:
     """Download the exported set, as its pointer names it, and the videos beside it."""
 
-    def get(key: str) -> bytes:
-        return annotation.oss.get_object(oss.GetObjectRequest(bucket=annotation.bucket, key=key)).body.content
-
     place = f"{annotation.table}_export/ds=20261120"
-    pointer = json.loads(get(f"{place}/manifest.json"))
+    pointer = json.loads(content(annotation, f"{place}/manifest.json"))
     (folder / "videos").mkdir(parents=True)
     for file in pointer["files"]:
-        (folder / file["name"]).write_bytes(get(f"{place}/{pointer['folder']}/{file['name']}"))
+        (folder / file["name"]).write_bytes(
+            content(annotation, f"{place}/{pointer['folder']}/{file['name']}")
+        )
     for name in ("a_long", "n"):
-        (folder / "videos" / f"{name}.mp4").write_bytes(get(f"videos/{name}.mp4"))
+        (folder / "videos" / f"{name}.mp4").write_bytes(content(annotation, f"videos/{name}.mp4"))
 
 
 def validate(folder: Path) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_drivepipe.cli.demo_reasoning_checks import Expected, Found, problems
-from airflow_provider_drivepipe.cli.demo_reasoning_report import calls, files, sample, tasks
+from airflow_provider_drivepipe.cli.demo_reasoning_report import calls, files, quality, sample, tasks
 from airflow_provider_drivepipe.contracts import Reason, Status
 
 ROOT = "oss://127.0.0.1:1/bucket"
@@ -122,6 +122,11 @@ DAMAGE: dict[str, Callable[[Any], object]] = {
     "speaks of": lambda f: put(
         f, "bcq.json", b'{"format": "tao-vl-reason-v1.0", "items": [{"video_id": "other.mp4"}]}'
     ),
+    "has the time 00:06.0, not MM:SS": lambda f: put(
+        f,
+        "bcq.json",
+        b'{"format": "tao-vl-reason-v1.0", "items": [{"video_id": "a", "answer": "At 00:06.0: it stops."}]}',
+    ),
     "0 items, 1 are ok": lambda f: put(f, "items.jsonl", b""),
     "5 model calls were counted, and 0 tokens": lambda f: report_of(f, "qa_items").update(tokens={}),
     "everything was there, and models were called 5 times": kept,
@@ -155,3 +160,8 @@ def test_summary_shows_tasks_files_and_items() -> None:
     assert "bcq of stop.mp4, 5.0 s to 6.0 s" in sample(found)
     assert "Does the car stop?" in sample(found)
     assert calls(found).startswith("5 model calls, 7 tokens")
+    of_bcq = {"items": 2, "flags": {"duplicate": {"items": 1, "share": 0.5}}}
+    said = {"tasks": {"bcq": of_bcq}, "answers": {"bcq": {"Yes": 2, "No": 0}}}
+    found.reports["qa_export"]["quality"] = said
+    assert quality(found).split()[:3] == ["task", "items", "duplicate"]
+    assert quality(found).endswith("right answers of bcq: 0 No, 2 Yes")

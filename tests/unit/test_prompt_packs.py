@@ -43,7 +43,7 @@ def changed(pack, other):
 def test_built_in_packs_are_complete(name, language):
     pack = load_pack(name, language)
     assert tuple(pack.prompts) == prompt_keys()
-    assert pack.title == f"{name}-{language} v1"
+    assert pack.title == f"{name}-{language} v2"
     for key, prompt in pack.prompts.items():
         assert is_chinese(prompt.text) == (language == "zh"), key
         placed = re.findall(r"\{([^}]*)\}", prompt.text)

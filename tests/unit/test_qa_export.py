@@ -260,10 +260,17 @@ def test_the_digest_is_of_all_but_the_date(tmp_path):
         return write_set(tmp_path, [item()], options, ROOT, day).digest
 
     assert digest() == digest(date(2026, 11, 21))
-    assert digest() == digest(output_prefix="elsewhere", exclude=("duplicate_of",))
-    different = [digest(), digest(license="y"), digest(description_extra="y"), digest(media_root="y")]
+    checked = digest(checks=("duplicate",))
+    assert checked == digest(output_prefix="elsewhere", checks=("duplicate",), exclude=("duplicate",))
+    different = [
+        digest(),
+        digest(license="y"),
+        digest(description_extra="y"),
+        digest(media_root="y"),
+        checked,
+    ]
     different.append(write_set(tmp_path, [item(answer="B")], ExportOptions("b"), ROOT, DAY).digest)
-    assert len(set(different)) == 5
+    assert len(set(different)) == 6
 
 
 def test_no_items_are_no_files(tmp_path):

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_drivepipe.pipelines.reasoning.export import TASKS_OF, QaItem, UnfitItem
+from airflow_provider_drivepipe.pipelines.reasoning.options import SheetOptions
 from airflow_provider_drivepipe.pipelines.reasoning.plan import plan
 from airflow_provider_drivepipe.pipelines.reasoning.scenario import ReasoningScenario
 from airflow_provider_drivepipe.pipelines.reasoning.schemas import answer_schema
@@ -159,6 +160,7 @@ def test_defect_8_what_a_scenario_says_of_long_videos_reaches_the_stages() -> No
             "vlm_model": "sees",
             "llm_model": "reads",
             "reasoning": {
+                "video_as": "frames",
                 "max_video_length_sec": 77,
                 "max_frames": 7,
                 "chunk_lengths_sec": [3, 9],
@@ -173,7 +175,7 @@ def test_defect_8_what_a_scenario_says_of_long_videos_reaches_the_stages() -> No
     [cut] = [stage for stage in stages if isinstance(stage, ChunkCut)]
     [highlight] = [stage for stage in stages if isinstance(stage, HighlightCut)]
     assert probe.max_length_sec == 77
-    assert {stage.footage.view.max_frames for stage in (probe, cut, highlight)} == {7}
+    assert {stage.footage.sheet for stage in (probe, cut, highlight)} == {SheetOptions(max_frames=7)}
     assert (cut.chunks.lengths_sec, cut.chunks.max_chunks) == ((3, 9), 4)
     assert (highlight.highlight.before_sec, highlight.highlight.after_sec) == (1.5, 0.5)
 
@@ -196,8 +198,11 @@ def exported(**more: Any) -> QaItem:
 def test_defect_12_texts_tell_times_in_minutes_and_seconds_too() -> None:
     told = exported()
     assert (told.question, told.answer) == ("What happens at 00:05?", "It brakes at [00:05].")
-    scene = exported(qa_type="scene_description", answer="A clock on a tower shows 09:30:12.")
-    assert scene.answer == "A clock on a tower shows 09:30:12."
+    asked = [("00:02.4", "00:04.0"), ("00:02.4", "00:02.9")]
+    options = [exported(qa_type="mcq", answer="B", options=json.dumps(each)).options for each in asked]
+    assert options == [("00:02", "00:04"), ("00:02.4", "00:02.9")], "they stay different"
+    scene = exported(qa_type="scene_description", answer="At 00:06.0: a clock shows 00:30:12.")
+    assert scene.answer == "At 00:06: a clock shows 00:30:12."
 
 
 def test_what_items_say_is_what_the_export_reads() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_provider_drivepipe.documents.estimate import Figure, Figures, Source, estimate
+from airflow_provider_drivepipe.documents.estimate_text import estimate_text
 from airflow_provider_drivepipe.documents.plan_text import plan_text
 from airflow_provider_drivepipe.documents.schema_sql import schema_sql
 from airflow_provider_drivepipe.documents.walkthrough import walkthrough
@@ -16,6 +19,7 @@ from airflow_provider_drivepipe.pipelines.reasoning.packs import STEPS
 from airflow_provider_drivepipe.pipelines.reasoning.plan import plan
 from airflow_provider_drivepipe.pipelines.reasoning.rules import combination_problems
 from airflow_provider_drivepipe.pipelines.reasoning.scenario import ReasoningScenario
+from airflow_provider_drivepipe.stages.content import Content, Image, Video
 from airflow_provider_drivepipe.stages.generate import Generate
 
 VALUES = {
@@ -88,6 +92,47 @@ def test_steps_and_mode_choose_the_tasks(options: dict[str, Any], left_out: set[
     assert names(**options) == [name for name in TASKS if name not in left_out]
 
 
+@pytest.mark.parametrize(
+    ("options", "whole", "chunk", "highlight"),
+    [
+        ({}, Image("sheet_url"), Video("clip_url"), Video("highlight_url")),
+        ({"video_as": "auto"}, Image("sheet_url"), Video("clip_url"), Video("highlight_url")),
+        ({"video_as": "video"}, Video("video_path"), Video("clip_url"), Video("highlight_url")),
+        ({"video_as": "frames"}, Image("sheet_url"), Image("sheet_url"), Image("highlight_url")),
+    ],
+)
+def test_models_see_whole_videos_as_frames_and_pieces_as_videos_unless_told(
+    options: dict[str, Any], whole: Content, chunk: Content, highlight: Content
+) -> None:
+    seen = {name: stage.media for name, stage in asked(**options).items() if stage.media}
+    assert seen == {
+        **dict.fromkeys(("filter", "global_caption", "dense_caption"), (whole,)),
+        "chunk_caption": (chunk,),
+        "highlight": (highlight,),
+    }
+    # Files are made of what is seen, and of nothing else.
+    stages = [stage for task in plan(scenario(**options)).tasks for stage in task.stages]
+    drawn = {stage.name: stage.footage.sheet is not None for stage in stages if hasattr(stage, "footage")}
+    shown = {"video_probe": whole, "chunk_cut": chunk, "highlight_cut": highlight}
+    assert drawn == {name: isinstance(content, Image) for name, content in shown.items()}
+
+
+def test_what_tells_what_is_seen_must_tell_something() -> None:
+    assert {name for name, stage in asked().items() if stage.must_tell} == {
+        "global_caption", "dense_caption", "chunk_caption", "highlight", "description"
+    }  # fmt: skip
+    assert "not_visible" in asked()["highlight"].guide().reasons
+
+
+def test_the_moment_is_found_without_chunks() -> None:
+    tasks = {task.task_id: task for task in plan(scenario()).tasks}
+    gathered = {name: task.gather.tables for name, task in tasks.items() if task.gather}
+    assert gathered == {
+        "highlights": ("s_video_captions",),
+        "descriptions": ("s_video_captions", "s_chunk_captions", "s_highlights"),
+    }
+
+
 def test_in_one_mode_no_prompt_depends_on_the_row() -> None:
     assert {name for name, stage in asked().items() if stage.by} == {
         "global_caption", "dense_caption", "chunk_caption", "description", "qa"
@@ -102,7 +147,7 @@ def test_questions_of_the_wanted_types_alone() -> None:
     assert {variant.value for variant in stage.variants} == {
         "qa.mcq.anomaly", "qa.mcq.normal", "qa.open_qa.anomaly", "qa.open_qa.normal"
     }  # fmt: skip
-    assert "blind" not in asked(blind_check=False)
+    assert "blind" not in asked(quality_checks=["duplicate", "balance"])
 
 
 @pytest.mark.parametrize(
@@ -125,6 +170,8 @@ def test_questions_of_the_wanted_types_alone() -> None:
             "built-in packs are dashcam, general",
         ),
         ({}, {"language": "fr"}, "reasoning", "fr.md"),
+        ({}, {"exclude": ["balance"]}, "reasoning", "no check of quality_checks flags items as balance"),
+        ({}, {"quality_checks": ["length"], "exclude": ["duplicate"]}, "reasoning", "items as duplicate"),
     ],
 )
 def test_what_does_not_go_together_is_told_with_a_way_out(
@@ -173,3 +220,71 @@ def test_documents_speak_of_every_task(options: dict[str, Any]) -> None:
         for task in steps.tasks:
             assert task.output_table.name in text
     assert build_dag(each).doc_md
+    assert json.loads(json.dumps(steps.to_json()))["tasks"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "options", "calls"),
+    [
+        # Filter, two captions, chunks, moment and highlight, description, types, items.
+        (8, {}, 1 + 2 + 2 + 2 + 1 + 8 + 9),
+        (8, {"mode": "normal"}, 1 + 2 + 2 + 1 + 8 + 9),
+        (8, {"quality_checks": [], "qa_types": ["mcq", "bcq"]}, 1 + 2 + 2 + 2 + 1 + 2),
+        (8, {"steps": ["0", "1a", "2"]}, 1 + 2 + 1),
+        (10.5, {"steps": ["0", "1b"]}, 1 + 2),
+        (11, {"steps": ["0", "1b"]}, 1 + 3),
+        (60, {"steps": ["0", "1b"]}, 1 + 6),
+        (None, {"steps": ["0", "1b"]}, 1 + 10),
+    ],
+)
+def test_an_estimate_multiplies_along_the_tasks(
+    seconds: float | None, options: dict[str, Any], calls: int
+) -> None:
+    steps = plan(ReasoningScenario.model_validate({**VALUES, "reasoning": options}))
+    hours = None if seconds is None else Figure(100 * seconds / 3600, Source.GIVEN)
+    found = estimate(steps, Figures(units=Figure(100, Source.GIVEN), hours=hours))
+    assert found.all.calls == 100 * calls
+    assert sum(step.all.calls for step in found.steps) == 100 * calls
+
+
+def test_an_estimate_says_what_each_task_takes() -> None:
+    prices = {"currency": "CNY", "input": 1.0, "output": 2.0}
+    steps = plan(ReasoningScenario.model_validate({**VALUES, "prices": prices, "max_calls": 100}))
+    found = estimate(
+        steps,
+        Figures(
+            Figure(100, Source.GIVEN), Figure(800 / 3600, Source.GIVEN), input_tokens=Figure(10, Source.GIVEN)
+        ),
+    )
+    by_task = {step.task_id: step for step in found.steps}
+    assert by_task["qa_items"].all.rows == found.all.rows == 900
+    assert by_task["qa_answers"].all.tokens.input == 8000
+    assert sum(step.all.spending.cost or 0 for step in found.steps) == pytest.approx(found.all.spending.cost)
+    # An answer may take a repair.
+    assert (by_task["qa_items"].run.rows, found.run.rows, found.runs) == (50, 50, 18)
+    text = estimate_text(steps, found)
+    assert "9 items of 8 answers" in text
+    assert "per 1,000 items" in text
+
+
+def test_the_dag_groups_its_tasks_and_each_explains_itself() -> None:
+    scenario = ReasoningScenario.model_validate(VALUES)
+    dag = build_dag(scenario)
+    groups = dag.task_group.get_task_group_dict()
+    assert set(groups["captions"].children) == {"video_captions", "chunk_captions", "highlights"}
+    assert set(groups["questions"].children) == {"qa_questions", "qa_answers", "qa_items"}
+    for task in plan(scenario).tasks:
+        text = dag.get_task(task.task_id).doc_md
+        assert all(f"**{name}**" in text for name in task.stage_names), task.task_id
+    assert "asks a vision-language model what the chunk shows" in dag.get_task("chunk_captions").doc_md
+    assert "(`sees`)" in dag.get_task("chunk_captions").doc_md
+    assert "video_path" in dag.params.get_param("limit").description
+
+
+def test_documents_of_the_dag_are_true_of_this_family() -> None:
+    scenario = ReasoningScenario.model_validate(VALUES)
+    text = walkthrough(scenario, plan(scenario))
+    assert "One job or two" not in text
+    assert "And the further columns of `s_video_filter`." in text
+    assert "further columns of `oss://" not in text
+    assert "--videos 100 --hours 5" in text

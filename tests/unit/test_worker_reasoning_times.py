@@ -149,6 +149,47 @@ def test_no_text_breaks_the_reader(text):
     read_range(text)
 
 
+@pytest.mark.parametrize(
+    ("said", "printed"),
+    [
+        ("00:06.0: it brakes", "00:06: it brakes"),
+        ("00:06: it brakes", "00:06: it brakes"),
+        ("00:00:06: it brakes", "00:06: it brakes"),
+        ("00:00:06.040.", "00:06."),
+        ("At 0:06, at 00:06,5 and at 1:05.", "At 00:06, at 00:06 and at 01:05."),
+        ("<00:05.0><00:09.5>", "<00:05><00:09>"),
+        ("[00:05.0-00:09.5]", "[00:05-00:09]"),
+        ("00:05.0,00:09.5", "00:05,00:09"),
+        ("00:05,00:09", "00:05,00:09"),
+        ("Start:00:05.0", "Start:00:05"),
+        ("from 00:05.0 s to 00:09.5 seconds", "from 00:05 to 00:09"),
+        ("00:06.0秒时，公交车停下", "00:06时，公交车停下"),
+        ("时间：00：06.0：车辆刹车", "时间：00:06：车辆刹车"),
+        ("从00:05.0到00:09.5", "从00:05到00:09"),
+        ("01:02:03.4", "01:02:03"),
+        ("75:10.2", "01:15:10"),
+        # What is no time of the video.
+        ("a 16:9 picture, 4:3, 21:9", "a 16:9 picture, 4:3, 21:9"),
+        ("they lead 2:1", "they lead 2:1"),
+        ("an aspect ratio of 1:10", "an aspect ratio of 1:10"),
+        ("a 1:10 scale", "a 1:10 scale"),
+        ("the score is 3:10", "the score is 3:10"),
+        ("比例为1:50，比分3:10", "比例为1:50，比分3:10"),
+        ("at 9:30 a.m., not 9:30pm", "at 9:30 a.m., not 9:30pm"),
+        ("下午3:05", "下午3:05"),
+        ("2026-11-20 00:15:30", "2026-11-20 00:15:30"),
+        ("2026年11月20日 00:15:30", "2026年11月20日 00:15:30"),
+        ("a clock shows 14:05:30", "a clock shows 14:05:30"),
+        ("00:00:06:12, 16:10:3, 10.00:06", "00:00:06:12, 16:10:3, 10.00:06"),
+        ("5:00:75", "5:00:75"),
+        ("no time", "no time"),
+    ],
+)
+def test_clocks_of_all_forms_are_printed_in_one_and_their_false_friends_stay(said, printed):
+    assert with_plain_clocks(said) == printed
+    assert with_plain_clocks(printed) == printed
+
+
 def test_defect_12_clocks_in_texts_come_out_in_one_form():
     said = "What happens between 00:00:05 and [00:09.5]? Not 12 s, nor 1:75:00."
     assert with_plain_clocks(said) == "What happens between 00:05 and [00:09]? Not 12 s, nor 1:75:00."

@@ -20,20 +20,19 @@ from string import ascii_uppercase
 from typing import Any, TextIO
 
 from airflow_provider_drivepipe.contracts import Column, Reason
+from airflow_provider_drivepipe.pipelines.reasoning.quality import CHECKED_COLUMNS, FLAGS, Check
 from airflow_provider_drivepipe.stages.stage import InputColumn, Site, Stage, StageGuide
-from airflow_provider_drivepipe.worker.reasoning.times import with_plain_clocks
+from airflow_provider_drivepipe.worker.reasoning.times import with_plain_clocks, with_plain_tenths
 
 FORMAT = "tao-vl-reason-v1.0"
 MCQ, BCQ, TEMPORAL, SCENE = "mcq", "bcq", "temporal_localization", "scene_description"
 ITEMS_JSONL, ITEMS_PARQUET = "items.jsonl", "items.parquet"
 
-FLAGS = ("blind_answerable", "duplicate_of")
-"""Columns that mark an item; it is marked where the value is neither NULL, false nor empty."""
-
 READS = (
     InputColumn("item_id", True, "identity of the item"),
     InputColumn("video_path", True, "full OSS URI of the video"),
     InputColumn("qa_type", True, "kind of question: one of the eight `qa_types`"),
+    InputColumn("item_number", True, "place among the items of its video and type, which orders the files"),
     InputColumn(
         "question",
         True,
@@ -50,7 +49,6 @@ READS = (
     InputColumn("reasoning", True, "how one comes to the answer; may be empty"),
     InputColumn("start_ms", True, "start of what the item speaks of, in milliseconds; may be NULL"),
     InputColumn("end_ms", True, "its end"),
-    *(InputColumn(flag, False, "mark of the item, by which `exclude` can leave it out") for flag in FLAGS),
 )
 
 FILE_COLUMNS = (
@@ -62,7 +60,7 @@ FILE_COLUMNS = (
     Column("url", "string", "full OSS URI of the file"),
 )
 
-_VERSION = 1
+_VERSION = 2
 """Raised by hand when the same items start to give other files."""
 _BATCH = 5000
 _MARKERS = ("{start}", "{end}")
@@ -83,7 +81,9 @@ class ExportOptions:
     :param description_extra: text behind the description of each file.
     :param media_root: what the files say of where the videos are, such as ``/mnt/videos``; None: in the
         folder of the files, wherever that is copied to.
-    :param exclude: columns of the items, such as those of ``FLAGS``, that leave out the items they mark.
+    :param checks: what the items are checked for; each reads its columns of ``CHECKED_COLUMNS``.
+    :param exclude: flags, each of one of ``checks``, whose items are in no file.
+    :param min_item_quality: smallest share of items without a flag, 0 to 1, with which files are published.
     """
 
     bucket: str = ""
@@ -92,11 +92,22 @@ class ExportOptions:
     license: str = ""
     description_extra: str = ""
     media_root: str | None = None
-    exclude: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
+    exclude: tuple[Check, ...] = ()
+    min_item_quality: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.bucket and self.root is None:
             raise ValueError("name a bucket, or a root")
+        if unknown := set(self.checks).difference(Check):
+            raise ValueError(f"there is no check {min(unknown)!r}; there are {', '.join(Check)}")
+        if unflagged := set(self.exclude).difference(set(self.checks) & set(FLAGS)):
+            raise ValueError(f"no check is on that flags items as {min(unflagged)!r}")
+
+    @property
+    def checked_columns(self) -> tuple[InputColumn, ...]:
+        """The columns that its checks read."""
+        return tuple(column for check in self.checks for column in CHECKED_COLUMNS[check])
 
 
 class UnfitItem(Exception):
@@ -111,7 +122,8 @@ class UnfitItem(Exception):
 class QaItem:
     """A question with its answer, see ``READS``; texts hold its times as clock times.
 
-    :param flags: names of the columns that mark it.
+    :param flags: names of the checks that flag it.
+    :param duplicate_of: ``item_id`` of the item that it repeats.
     """
 
     item_id: str
@@ -124,6 +136,7 @@ class QaItem:
     start_ms: int | None
     end_ms: int | None
     flags: tuple[str, ...] = ()
+    duplicate_of: str | None = None
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any], flags: tuple[str, ...] = ()) -> QaItem:
@@ -152,6 +165,25 @@ class QaItem:
     def line(self) -> str:
         """Return the item as JSON in one line."""
         return json.dumps(asdict(self), ensure_ascii=False)
+
+    @property
+    def task(self) -> str:
+        """What it trains, the first of the task files that it goes to."""
+        return TASKS_OF[self.qa_type][0].name
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """What the answer is one of: letters, ``Yes`` and ``No``; nothing for a free answer."""
+        if self.qa_type == MCQ:
+            return tuple(ascii_uppercase[: len(self.options)])
+        return tuple(_ENGLISH.values()) if self.qa_type == BCQ else ()
+
+    @property
+    def choice(self) -> str:
+        """Which of ``choices`` the answer is; empty for a free answer."""
+        if self.qa_type == MCQ:
+            return self.answer
+        return self.decision()[0] if self.qa_type == BCQ else ""
 
     @property
     def times(self) -> tuple[str, str]:
@@ -190,13 +222,16 @@ class QaItem:
             return text
 
         def plain(text: str) -> str:
-            # What a scene shows may be a clock, and two options may differ by a tenth of a second.
-            return told(text) if self.qa_type == SCENE else with_plain_clocks(told(text))
+            return with_plain_tenths(told(text)) if self.qa_type == SCENE else with_plain_clocks(told(text))
 
+        options = tuple(map(plain, self.options))
+        if len(set(options)) < len(options):
+            # They differ by less than a second.
+            options = tuple(map(told, self.options))
         return replace(
             self,
             question=plain(self.question),
-            options=tuple(map(told, self.options)),
+            options=options,
             answer=plain(self.answer),
             reasoning=plain(self.reasoning),
         )
@@ -423,7 +458,7 @@ def write_set(
     :param root: full OSS URI that all videos are below.
     :param day: the date in the metadata.
     """
-    said = [options.license, options.description_extra, options.media_root, root]
+    said = [options.license, options.description_extra, options.media_root, root, options.checks]
     digest = hashlib.sha256(json.dumps([_VERSION, *said]).encode())
     counts = Counter[str]()
     with ExitStack() as stack:
@@ -518,7 +553,7 @@ class QaExport(Stage):
             does=f"writes the items of a partition to OSS as training files in the format `{FORMAT}`",
             unit="item",
             gives="files",
-            reads=READS,
+            reads=(*READS, *self.options.checked_columns),
             fails=(
                 "An item that does not fit its type, or whose video is not there, is counted as `failed` and "
                 "is in no file."
@@ -532,8 +567,12 @@ class QaExport(Stage):
             ),
             again="The files are made again; when nothing changed, none is written. No model is called.",
             leaves_out=(
-                "Items that are not `ok`, and those that a column of `exclude` marks, are in no file; they "
-                "are counted by reason."
+                "Items that are not `ok`, and those with a flag of `exclude`, are in no file; they are "
+                "counted by reason."
             ),
-            settings={"exclude": ", ".join(self.options.exclude) or "none"},
+            settings={
+                "quality_checks": ", ".join(self.options.checks) or "none",
+                "exclude": ", ".join(self.options.exclude) or "none",
+                "min_item_quality": str(self.options.min_item_quality),
+            },
         )

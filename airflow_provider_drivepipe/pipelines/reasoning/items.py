@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from airflow_provider_drivepipe.contracts import Column, Reason
 from airflow_provider_drivepipe.exceptions import ConfigurationError
+from airflow_provider_drivepipe.pipelines.reasoning.options import QaType
 from airflow_provider_drivepipe.stages.stage import (
     STATUS_NAMES,
     Build,
     Grain,
     InputColumn,
     Part,
+    RowsMade,
     RowStage,
     Site,
     StageGuide,
@@ -83,6 +86,10 @@ class QaTypes(UnitStage):
         """Return how rows are told apart; input units are described videos."""
         return _layout(table, source, self.columns(), ("video_path",), ("description_text", "mode"))
 
+    def rows_made(self) -> RowsMade:
+        """Return how many types of questions there are."""
+        return RowsMade(len(self.types), note=f"{len(self.types)} types of questions")
+
     def content(self, site: Site) -> Mapping[str, object]:  # noqa: ARG002 - the same for all stages
         """Return the types."""
         return {"types": self.types, "mode": self.mode}
@@ -113,8 +120,12 @@ class QaTypes(UnitStage):
 
 @dataclass(frozen=True)
 class QaParse(UnitStage):
-    """Takes answers apart into items, checks them, shuffles options; costs nothing."""
+    """Takes answers apart into items, checks them, shuffles options; costs nothing.
 
+    :param types: of questions that answers are there for: for estimates, no answer depends on it.
+    """
+
+    types: tuple[str, ...]
     language: str = "en"
 
     name = "qa_parse"
@@ -129,6 +140,11 @@ class QaParse(UnitStage):
     def layout(self, table: str, source: Sequence[Column]) -> UnitLayout:
         """Return how rows are told apart; input units are answers, one for each video and type."""
         return _layout(table, source, self.columns(), ("video_path", "qa_type"), ("qa_text", "duration_ms"))
+
+    def rows_made(self) -> RowsMade:
+        """Return how many items come of an answer, on average over the types."""
+        items = [2 if type_ == QaType.BCQ else 1 for type_ in self.types]
+        return RowsMade(Fraction(sum(items), len(items)), note=f"{sum(items)} items of {len(items)} answers")
 
     def content(self, site: Site) -> Mapping[str, object]:  # noqa: ARG002 - the same for all stages
         """Return the language."""

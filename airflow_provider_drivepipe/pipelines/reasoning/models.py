@@ -9,12 +9,14 @@ from typing import Any
 from airflow_provider_drivepipe.contracts import Column, Reason
 from airflow_provider_drivepipe.pipelines.reasoning.packs import MODES, Pack
 from airflow_provider_drivepipe.pipelines.reasoning.schemas import answer_schema
-from airflow_provider_drivepipe.stages.content import Content, Image, Video
+from airflow_provider_drivepipe.stages.content import Content
 from airflow_provider_drivepipe.stages.generate import Generate, Variant
 from airflow_provider_drivepipe.stages.stage import Build, Part, RowStage, Site, StageGuide
 from airflow_provider_drivepipe.stages.worker_call import apply_chunk, row_part
 from airflow_provider_drivepipe.worker.reasoning.decisions import admit
 
+_ACCOUNTS = ("global_caption", "dense_caption", "chunk_caption", "highlight", "description")
+"""Steps that must tell what is seen: an answer that does not is no answer."""
 MODE = "mode"
 """Column that says of a video ``anomaly`` or ``normal``."""
 
@@ -53,6 +55,7 @@ class Asking:
             "max_tokens": self.max_tokens,
             "repair_rounds": self.repair_rounds,
             "flat_columns": step == "filter",
+            "must_tell": step in _ACCOUNTS,
         }
         prompts = self.pack.prompts
         if step in prompts:
@@ -92,11 +95,6 @@ class Asking:
             max_tokens=self.max_tokens,
             repair_rounds=self.repair_rounds,
         )
-
-
-def shown(url: str, as_frames: bool) -> Content:
-    """Return a video, or a sheet of its frames, as part of a message."""
-    return Image(url) if as_frames else Video(url)
 
 
 @dataclass(frozen=True)

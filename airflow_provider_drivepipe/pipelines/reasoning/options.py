@@ -40,25 +40,26 @@ class QaType(StrEnum):
 
 
 class VideoAs(StrEnum):
-    """How a model sees a video.
+    """How models see videos.
 
     ``VIDEO``: as a part of the message, by its URL. ``FRAMES``: as a sheet of frames with their times.
+    ``AUTO``: whole videos as frames, chunks and highlights as video.
     """
 
+    AUTO = "auto"
     VIDEO = "video"
     FRAMES = "frames"
 
 
 @dataclass(frozen=True)
-class ViewOptions:
-    """How a model sees a video.
+class SheetOptions:
+    """What a sheet of frames shows.
 
     :param max_frames: most frames on a sheet.
     :param sheet_fps: frames per second that a sheet shows, unless there would be more than ``max_frames``.
     :param max_pixels: most pixels of a sheet: what the model sees without scaling it down.
     """
 
-    video_as: VideoAs = VideoAs.FRAMES
     max_frames: int = 16
     sheet_fps: float = 2.0
     max_pixels: int = 1280 * 28 * 28

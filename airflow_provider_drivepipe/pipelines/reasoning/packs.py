@@ -32,7 +32,7 @@ BUILT_IN = ("dashcam", "general", "traffic", "warehouse")
 LANGUAGES = ("en", "zh")
 MODES = ("anomaly", "normal")
 
-_CAPTIONS = ("duration", "global_caption", "dense_caption", "chunk_captions")
+_CAPTIONS = ("duration", "global_caption", "dense_caption")
 _QA = ("duration", "description")
 STEPS: Mapping[str, tuple[str, ...]] = {
     "filter": ("duration",),
@@ -41,7 +41,7 @@ STEPS: Mapping[str, tuple[str, ...]] = {
     "chunk_caption": ("duration", "start", "end"),
     "moment": _CAPTIONS,
     "highlight": ("duration", "start", "end", "moment"),
-    "description": (*_CAPTIONS, "highlight"),
+    "description": (*_CAPTIONS, "chunk_captions", "highlight"),
     "qa.mcq": _QA,
     "qa.bcq": _QA,
     "qa.open_qa": _QA,

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from airflow_provider_drivepipe.contracts import MANIFEST_COLUMNS, STATUS_COLUMNS, Column
 from airflow_provider_drivepipe.pipelines.driving.manifest import Manifest
 from airflow_provider_drivepipe.pipelines.driving.options import ManifestOptions, OssOptions
 from airflow_provider_drivepipe.pipelines.reasoning.export import FILE_COLUMNS, ExportOptions, QaExport
+from airflow_provider_drivepipe.pipelines.reasoning.guide import worded
 from airflow_provider_drivepipe.pipelines.reasoning.items import BlindJudge, QaParse, QaTypes
-from airflow_provider_drivepipe.pipelines.reasoning.models import MODE, Admit, Asking, shown
+from airflow_provider_drivepipe.pipelines.reasoning.models import MODE, Admit, Asking
 from airflow_provider_drivepipe.pipelines.reasoning.options import (
     ChunkOptions,
     HighlightOptions,
     Mode,
+    SheetOptions,
     Step,
     VideoAs,
-    ViewOptions,
 )
 from airflow_provider_drivepipe.pipelines.reasoning.packs import load_pack
+from airflow_provider_drivepipe.pipelines.reasoning.quality import Check
 from airflow_provider_drivepipe.pipelines.reasoning.scenario import (
     InputShape,
     ReasoningScenario,
@@ -38,10 +41,13 @@ from airflow_provider_drivepipe.scenario.options import (
     TableOptions,
 )
 from airflow_provider_drivepipe.scenario.plan import Plan, TaskPlan
+from airflow_provider_drivepipe.stages.content import Content, Image, Video
 from airflow_provider_drivepipe.stages.source import Gathered, Source
 from airflow_provider_drivepipe.stages.stage import RowStage, Stage, UnitStage
 
 _VIDEO = Column("video_path", "string", "full OSS URI of the video")
+_GROUPS = dict.fromkeys(("video_captions", "chunk_captions", "highlights"), "captions")
+_GROUPS |= dict.fromkeys(("qa_questions", "qa_answers", "qa_items"), "questions")
 _FILTERED_MODE = "filter_mode"
 _CHUNK_CAPTIONS = Column("chunk_captions", "string", "what each chunk shows, with its times")
 _HIGHLIGHT = Column("highlight", "string", "what the clip around the critical moment shows")
@@ -118,13 +124,14 @@ class _Tasks:
         options = scenario.reasoning
         self._scenario = scenario
         self._options = options
-        self._as_frames = options.video_as is VideoAs.FRAMES
         self._mode = None if options.mode is Mode.AUTO else str(options.mode)
-        self._footage = Footage(
+        sheet = SheetOptions(options.max_frames)
+        self._whole = Footage(
             OssOptions(_bucket(scenario), scenario.oss_root, scenario.oss_mount_path),
             scenario.output_prefix or scenario.scenario_name,
-            ViewOptions(options.video_as, options.max_frames),
+            None if options.video_as is VideoAs.VIDEO else sheet,
         )
+        self._pieces = replace(self._whole, sheet=sheet if options.video_as is VideoAs.FRAMES else None)
         self._asking = Asking(
             scenario.vlm_model or "",
             scenario.llm_model or "",
@@ -155,47 +162,52 @@ class _Tasks:
         return wanted and (step is not Step.HIGHLIGHTS or self._mode != Mode.NORMAL)
 
     @property
-    def _shown(self) -> str:
-        return "sheet_url" if self._as_frames else "video_path"
+    def _whole_video(self) -> Content:
+        return Video("video_path") if self._whole.sheet is None else Image("sheet_url")
 
     def _video_filter(self) -> TaskPlan:
         listed = self._scenario.input_shape is InputShape.OSS_PREFIX
         source = (self._scenario.video_input_table if listed else self._scenario.source_table) or ""
-        ask = self._asking.watch("filter", sees=shown(self._shown, self._as_frames))
-        probe = VideoProbe(self._footage, self._options.max_video_length_sec)
+        ask = self._asking.watch("filter", sees=self._whole_video)
+        probe = VideoProbe(self._whole, self._options.max_video_length_sec)
         return self._task("video_filter", source, (probe, ask, Admit()))
 
     def _video_captions(self) -> TaskPlan:
-        sees = shown(self._shown, self._as_frames)
         asked = [
-            self._asking.watch(step, sees=sees, by=_FILTERED_MODE)
+            self._asking.watch(step, sees=self._whole_video, by=_FILTERED_MODE)
             for step in ("global_caption", "dense_caption")
         ]
         return self._task("video_captions", self._name("video_filter"), asked)
 
     def _chunk_captions(self) -> TaskPlan:
-        sees = shown("sheet_url" if self._as_frames else "clip_url", self._as_frames)
+        sees = Video("clip_url") if self._pieces.sheet is None else Image("sheet_url")
         ask = self._asking.watch("chunk_caption", sees=sees, by=_FILTERED_MODE)
-        cut = ChunkCut(self._footage, ChunkOptions(self._options.chunk_lengths_sec, self._options.max_chunks))
+        cut = ChunkCut(self._pieces, ChunkOptions(self._options.chunk_lengths_sec, self._options.max_chunks))
         return self._task("chunk_captions", self._name("video_filter"), (cut, ask))
 
     def _highlights(self) -> TaskPlan:
         options = HighlightOptions(self._options.highlight_before_sec, self._options.highlight_after_sec)
-        cut = HighlightCut(self._footage, options)
-        sees = shown("highlight_url", self._as_frames)
+        cut = HighlightCut(self._pieces, options)
+        sees = Video("highlight_url") if self._pieces.sheet is None else Image("highlight_url")
         stages = (
             self._asking.read("moment"),
             cut,
             self._asking.watch("highlight", sees=sees, needs=(cut.name,)),
         )
-        return self._task("highlights", self._captions(anomalies=True), stages)
+        where = f"`{_FILTERED_MODE}` = 'anomaly'" if self._mode is None else ""
+        return self._task("highlights", Source.gather([_VIDEO], self._watched(where)), stages)
 
     def _descriptions(self) -> TaskPlan:
-        if self._has(Step.HIGHLIGHTS):
-            highlight = {_HIGHLIGHT: "COALESCE(MAX(`highlight_text`), '')"}
-            source = self._captions(Gathered(self._name("highlights"), highlight, optional=True))
-        else:
-            source = self._captions(left_out=(_HIGHLIGHT,))
+        line = "CONCAT(`start`, '-', `end`, ': ', `chunk_caption_text`)"
+        chunks = {_CHUNK_CAPTIONS: f"WM_CONCAT('\\n', {line}) WITHIN GROUP (ORDER BY `chunk_index`)"}
+        highlight = {_HIGHLIGHT: "COALESCE(MAX(`highlight_text`), '')"}
+        told = {
+            Step.CHUNK_CAPTIONS: Gathered(self._name("chunk_captions"), chunks, optional=True),
+            Step.HIGHLIGHTS: Gathered(self._name("highlights"), highlight, optional=True),
+        }
+        optional = [each for step, each in told.items() if self._has(step)]
+        left_out = [column for step, each in told.items() if not self._has(step) for column in each.columns]
+        source = Source.gather([_VIDEO], self._watched(left_out=left_out), *optional)
         return self._task("descriptions", source, (self._asking.read("description"),))
 
     def _qa_questions(self) -> TaskPlan:
@@ -209,8 +221,9 @@ class _Tasks:
         return self._task("qa_answers", self._name("qa_questions"), (ask,), ("video_path", "qa_type"))
 
     def _qa_items(self) -> TaskPlan:
-        stages: list[Stage] = [QaParse(self._options.language)]
-        if self._options.blind_check:
+        types = tuple(str(type_) for type_ in self._options.qa_types)
+        stages: list[Stage] = [QaParse(types, self._options.language)]
+        if Check.BLIND in self._options.quality_checks:
             stages += [self._asking.read("blind"), BlindJudge()]
         return self._task("qa_items", self._name("qa_answers"), stages)
 
@@ -222,6 +235,9 @@ class _Tasks:
             output_prefix=f"{scenario.output_prefix or scenario.scenario_name}_export",
             license=options.license,
             description_extra=options.description_extra,
+            checks=options.quality_checks,
+            exclude=options.exclude,
+            min_item_quality=options.min_item_quality,
         )
         return TaskPlan(
             task_id="qa_export",
@@ -233,11 +249,8 @@ class _Tasks:
             gate=_gate(scenario),
         )
 
-    def _captions(
-        self, *extra: Gathered, left_out: tuple[Column, ...] = (), anomalies: bool = False
-    ) -> Source:
-        """One unit for each captioned video, with what its captions say; of anomalies alone where asked."""
-        where = f"`{_FILTERED_MODE}` = 'anomaly'" if anomalies and self._mode is None else ""
+    def _watched(self, where: str = "", left_out: Sequence[Column] = ()) -> Gathered:
+        """Each captioned video, with what is said of it as a whole; ``left_out`` are columns without text."""
         mode = f"MAX(`{_FILTERED_MODE}`)" if self._mode is None else f"MAX('{self._mode}')"
         videos = {
             Column("video_id", "string", "identity of the video"): "MAX(`video_id`)",
@@ -246,16 +259,9 @@ class _Tasks:
             Column(MODE, "string", "anomaly or normal"): mode,
             Column("global_caption", "string", "what the video shows"): "MAX(`global_caption_text`)",
             Column("dense_caption", "string", "what happens, with times"): "MAX(`dense_caption_text`)",
+            **dict.fromkeys(left_out, _NOTHING),
         }
-        has_chunks = self._has(Step.CHUNK_CAPTIONS)
-        videos |= dict.fromkeys(left_out if has_chunks else (_CHUNK_CAPTIONS, *left_out), _NOTHING)
-        gathered = [Gathered(self._name("video_captions"), videos, where=where)]
-        if has_chunks:
-            line = "CONCAT(`start`, '-', `end`, ': ', `chunk_caption_text`)"
-            chunks = f"WM_CONCAT('\\n', {line}) WITHIN GROUP (ORDER BY `chunk_index`)"
-            told = {_CHUNK_CAPTIONS: chunks}
-            gathered.append(Gathered(self._name("chunk_captions"), told, optional=True, where=where))
-        return Source.gather([_VIDEO], *gathered, *extra)
+        return Gathered(self._name("video_captions"), videos, where=where)
 
     def _task(
         self, name: str, source: str | Source, stages: Sequence[Stage], key: tuple[str, ...] = ()
@@ -263,7 +269,7 @@ class _Tasks:
         return TaskPlan(
             task_id=name,
             operator="MaxFrameStageOperator",
-            stages=tuple(stages),
+            stages=tuple(worded(stage) for stage in stages),
             source=source if isinstance(source, str) else source.name,
             gather=None if isinstance(source, str) else source,
             output_table=_table(self._scenario, self._name(name), _columns(stages)),
@@ -271,6 +277,7 @@ class _Tasks:
             gate=_gate(self._scenario),
             image_root=self._scenario.oss_root,
             unit_key=key,
+            group=_GROUPS.get(name, ""),
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow_provider_drivepipe.pipelines.reasoning.options import Step
 from airflow_provider_drivepipe.pipelines.reasoning.packs import PackError, load_pack
+from airflow_provider_drivepipe.pipelines.reasoning.quality import FLAGS, Check
 from airflow_provider_drivepipe.pipelines.reasoning.scenario import InputShape, ReasoningScenario, Target
 from airflow_provider_drivepipe.scenario.rules import Finding, missing, needed_keys, useless_keys
 
@@ -54,6 +55,12 @@ def _option_problems(options: Mapping[str, Any]) -> Iterator[Finding]:
             lacking = [str(each) for each in behind if each not in named]
             if step in named and lacking:
                 yield "reasoning", f"steps: step {step} reads what step {lacking[0]} writes: add {lacking[0]}"
+    checks, excluded = options.get("quality_checks", tuple(Check)), options.get("exclude")
+    if isinstance(checks, (list, tuple)) and isinstance(excluded, (list, tuple)):
+        flags = set(FLAGS).intersection(map(str, checks))
+        for flag in excluded:
+            if str(flag) in set(Check) - flags:
+                yield "reasoning", f"exclude: no check of quality_checks flags items as {flag}"
     lengths = options.get("chunk_lengths_sec")
     if isinstance(lengths, (list, tuple)) and list(lengths) != sorted(set(lengths)):
         yield "reasoning", "chunk_lengths_sec: lengths ascend, as in [5, 10, 15, 20, 30]"

@@ -13,14 +13,15 @@ from airflow_provider_drivepipe.pipelines.reasoning.options import (
     HighlightOptions,
     Mode,
     QaType,
+    SheetOptions,
     Step,
     VideoAs,
-    ViewOptions,
 )
+from airflow_provider_drivepipe.pipelines.reasoning.quality import FLAGS, Check
 from airflow_provider_drivepipe.scenario.key_path import check_key_path
 from airflow_provider_drivepipe.scenario.model import Scenario, TableName, use
 
-_CHUNKS, _HIGHLIGHT, _VIEW = ChunkOptions(), HighlightOptions(), ViewOptions()
+_CHUNKS, _HIGHLIGHT, _SHEET = ChunkOptions(), HighlightOptions(), SheetOptions()
 
 
 class InputShape(StrEnum):
@@ -52,9 +53,13 @@ class Reasoning(BaseModel):
     prompt_pack: str = Field("dashcam", description="built-in prompt pack, or a folder of your own")
     language: str = Field("en", pattern="^(en|zh)$", description="of prompts and answers: en or zh")
     video_as: VideoAs = Field(
-        _VIEW.video_as, description="how models see a video: video, or frames on a sheet with their times"
+        VideoAs.AUTO,
+        description=(
+            "how models see videos: video, or frames on a sheet with their times; auto: whole videos as "
+            "frames, chunks and highlights as video"
+        ),
     )
-    max_frames: int = Field(_VIEW.max_frames, ge=1, le=64, description="most frames on a sheet")
+    max_frames: int = Field(_SHEET.max_frames, ge=1, le=64, description="most frames on a sheet")
     max_video_length_sec: float = Field(
         300, gt=0, le=36_000, description="longer videos are left out, with reason too_long"
     )
@@ -68,7 +73,15 @@ class Reasoning(BaseModel):
     highlight_after_sec: float = Field(
         _HIGHLIGHT.after_sec, ge=0, le=60, description="what is shown after a critical moment"
     )
-    blind_check: bool = Field(True, description="whether a model answers each item without the video too")
+    quality_checks: tuple[Check, ...] = Field(
+        tuple(Check), description="what items are checked for: " + ", ".join(Check)
+    )
+    exclude: tuple[Check, ...] = Field(
+        (), description="flags whose items are in no file: " + ", ".join(FLAGS)
+    )
+    min_item_quality: float = Field(
+        0.0, ge=0, le=1, description="smallest share of items without a flag with which files are published"
+    )
     license: str = Field("", description="license in the metadata of the exported files")
     description_extra: str = Field("", description="added to the description of each exported file")
 

@@ -14,8 +14,7 @@ from airflow_provider_drivepipe.pipelines.driving.options import OssOptions
 from airflow_provider_drivepipe.pipelines.reasoning.options import (
     ChunkOptions,
     HighlightOptions,
-    VideoAs,
-    ViewOptions,
+    SheetOptions,
 )
 from airflow_provider_drivepipe.stages.stage import (
     STATUS_NAMES,
@@ -25,6 +24,7 @@ from airflow_provider_drivepipe.stages.stage import (
     Part,
     PictureFolder,
     PicturePlace,
+    RowsMade,
     RowStage,
     Site,
     Stage,
@@ -60,6 +60,7 @@ from airflow_provider_drivepipe.worker.reasoning.probe import (
     probe_videos,
 )
 from airflow_provider_drivepipe.worker.reasoning.sheets import SheetRules
+from airflow_provider_drivepipe.worker.reasoning.spans import chunk_count
 
 if TYPE_CHECKING:
     from airflow_provider_drivepipe.worker.reasoning.pieces import VideoJob
@@ -89,13 +90,13 @@ class Footage:
 
     :param oss: bucket (or full root URI) that holds the videos and receives the pieces.
     :param prefix: key prefix of the pieces below it.
-    :param view: how models see videos.
+    :param sheet: what models see of a video, or of a piece of it; None: the video, or a clip.
     :param timeout_sec: deadline per video, and per piece of it, in seconds.
     """
 
     oss: OssOptions
     prefix: str
-    view: ViewOptions = field(default_factory=ViewOptions)
+    sheet: SheetOptions | None = None
     timeout_sec: int = 120
 
     def root(self, site: Site) -> Any:
@@ -104,7 +105,7 @@ class Footage:
 
     def content(self, site: Site) -> dict[str, object]:
         """Return what decides the pieces; the root counts because rows hold full URIs."""
-        return {"oss_root": str(self.root(site)), "prefix": self.prefix, "view": repr(self.view)}
+        return {"oss_root": str(self.root(site)), "prefix": self.prefix, "sheet": repr(self.sheet)}
 
     def call(self, site: Site) -> WorkerCall:
         """Return how their functions run."""
@@ -115,14 +116,16 @@ class Footage:
 
     def job(self, stage: Stage, build: Build) -> dict[str, Any]:
         """Return the fields that all jobs have."""
-        view = self.view
-        sheet = SheetRules(Fraction(str(view.sheet_fps)), view.max_frames, view.max_pixels)
+        rules = None
+        if self.sheet is not None:
+            fps = Fraction(str(self.sheet.sheet_fps))
+            rules = SheetRules(fps, self.sheet.max_frames, self.sheet.max_pixels)
         return {
             "oss_root": str(self.root(build.site)),
             "mount_path": self.oss.mount_path,
             "output_prefix": f"{self.prefix}/{build.partition_path}/{build.hashes[stage.hash_name]}",
             "timeout_sec": self.timeout_sec,
-            "sheet": sheet if view.video_as is VideoAs.FRAMES else None,
+            "sheet": rules,
         }
 
 
@@ -146,11 +149,10 @@ def _video_layout(
     own_names = {c.name for c in own}
     lineage = tuple(c for c in source if c.name not in own_names | (STATUS_NAMES if has_status else set()))
     check_names(lineage, STATUS_NAMES)
-    made_by = [name for name in ("etag", "fingerprint") if name in names]
     return UnitLayout(
         unit_key=("video_path",),
         row_key=("video_path", number) if number else ("video_path",),
-        identity=("video_path", *made_by),
+        identity=("video_path", "etag") if "etag" in names else ("video_path",),
         source_columns=(*(c for c in source if c.name == "video_path"), *lineage),
         columns=(*own, *lineage),
         has_status=has_status,
@@ -250,6 +252,15 @@ class ChunkCut(UnitStage):
         """Return how rows are told apart; input units are videos, many rows each."""
         return _video_layout(table, source, self.columns(), "chunk_index")
 
+    def rows_made(self) -> RowsMade:
+        """Return how many chunks come of a video."""
+        lengths, most = [Fraction(each) for each in self.chunks.lengths_sec], self.chunks.max_chunks
+        return RowsMade(
+            most,
+            of_length=lambda seconds: chunk_count(seconds, lengths, most),
+            note=f"at most {most} of a video",
+        )
+
     def content(self, site: Site) -> Mapping[str, object]:
         """Return what decides the rows."""
         return {**self.footage.content(site), "chunks": repr(self.chunks)}
@@ -257,7 +268,7 @@ class ChunkCut(UnitStage):
     def pictures(self, site: Site, partition_path: str, hashes: Mapping[str, str]) -> PictureFolder:
         """Return where a run writes chunks."""
         place = self.footage.root(site).join(self.footage.prefix, partition_path)
-        column = "sheet_url" if self.footage.view.video_as is VideoAs.FRAMES else "clip_url"
+        column = "clip_url" if self.footage.sheet is None else "sheet_url"
         return PictureFolder(column, place, hashes[self.hash_name])
 
     def build(self, units: Any, build: Build) -> Any:

@@ -25,7 +25,6 @@ from airflow_provider_drivepipe.worker.reasoning.letters import (
 from airflow_provider_drivepipe.worker.reasoning.quality import (
     QUALITY_COLUMNS,
     QualityRules,
-    mark_duplicates,
     measures,
 )
 from airflow_provider_drivepipe.worker.reasoning.times import (
@@ -177,14 +176,13 @@ def parse_items(answers: Any, job: ItemsJob) -> Any:
       before it ends, or the question of a description is about other times;
     - ``names_option_letter``: options are called by letter or place, and it is not certain which are meant.
 
-    Duplicates are looked for within these rows only. Raises KeyError for an input without one of the job's
-    columns.
+    Raises KeyError for an input without one of the job's columns.
     """
 
     def rows_of(row: Mapping[str, Any]) -> list[dict[str, Any]]:
         return _items_of(row, job)
 
-    return mark_duplicates(expanded(answers, rows_of, ITEM_COLUMNS, job.lineage))
+    return expanded(answers, rows_of, ITEM_COLUMNS, job.lineage)
 
 
 def item_dtypes(lineage_dtypes: Mapping[str, Any]) -> dict[str, Any]:

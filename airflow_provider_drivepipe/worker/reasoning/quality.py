@@ -1,8 +1,8 @@
-"""How good items are, as columns: lengths, language, duplicates, and whether they need the video at all.
+"""How good items are, as columns: lengths, language, and whether they need the video at all.
 
 Runs in DPE workers: standard library and pandas only. No measure fails an item: rules that are switched off,
-and items that failed, leave their columns NULL. How the answers of mcq and bcq are balanced needs no column
-of its own: it is a count by ``task`` and ``answer_short``.
+and items that failed, leave their columns NULL. Which items repeat others is not known here, where only a
+part of them is; the hashes are what the export finds them by.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ QUALITY_COLUMNS: tuple[Column, ...] = (
     Column("mentions_source", "boolean", "whether it speaks of captions or a description, not of the video"),
     Column("question_hash", "string", "16 hex digits; the same for the same question of one video and task"),
     Column("text_hash", "string", "16 hex digits; the same for the same question and answer, in any video"),
-    Column("duplicate_of", "string", "item_id of an earlier item in the same job with one of these hashes"),
 )
 BLIND_OVERLAP = 0.5
 """A range of times is right when it shares more than this of the two ranges together."""
@@ -94,7 +93,7 @@ class BlindJob:
 
 
 def measures(video: str, task: str, item: Mapping[str, Any], rules: QualityRules) -> dict[str, Any]:
-    """Return the quality columns of a usable item but ``duplicate_of``; ``item`` holds its own cells."""
+    """Return the quality columns of a usable item; ``item`` holds its own cells."""
     question, answer = item["question"], item.get("answer") or ""
     options = json.loads(item["options"]) if item.get("options") else []
     # The letter before an option is no part of what it says.
@@ -113,26 +112,6 @@ def measures(video: str, task: str, item: Mapping[str, Any], rules: QualityRules
         "question_hash": _hash([video, *asked]),
         "text_hash": _hash([*asked, _plain(said), times]),
     }
-
-
-def mark_duplicates(items: Any) -> Any:
-    """Return ``items``, rows of one job, with ``duplicate_of``: the first before it with one of its hashes.
-
-    That is what a worker can know: across all items SQL finds them, by ``question_hash`` and ``text_hash``.
-    """
-    import pandas as pd
-
-    first: dict[str, str] = {}
-    found: list[str | None] = []
-    for item in items[["item_id", "question_hash", "text_hash"]].to_dict("records"):
-        hashes = [text_of(item[name]) for name in ("question_hash", "text_hash")]
-        if not all(hashes):
-            found.append(None)
-            continue
-        found.append(next((first[one] for one in hashes if one in first), None))
-        for one in hashes:
-            first.setdefault(one, item["item_id"])
-    return items.assign(duplicate_of=pd.Series(found, index=items.index, dtype="object"))
 
 
 def language_of(texts: Sequence[str]) -> str | None:

@@ -5,6 +5,7 @@ Runs in DPE workers: standard library only.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -24,6 +25,12 @@ the shortest usual length, 5 seconds, still has at least 3.
 def chunk_length(duration: Fraction, options: Sequence[Fraction], max_chunks: int) -> Fraction:
     """Return the smallest of the ascending options that gives at most ``max_chunks``, else the largest."""
     return next((each for each in options if duration / each <= max_chunks), options[-1])
+
+
+def chunk_count(duration: Fraction, options: Sequence[Fraction], max_chunks: int) -> int:
+    """Return how many chunks :func:`chunk_spans` makes of a video of evenly spaced frames."""
+    length = chunk_length(duration, options, max_chunks)
+    return 1 + max(0, math.floor((duration - SHORTEST_REST) / length))
 
 
 def chunk_spans(footage: Footage, length: Fraction, *, snaps: bool) -> list[Span]:

@@ -31,7 +31,12 @@ _UNITS = (
 )
 _UNIT = f"(?:{'|'.join(unit for *_, unit in _UNITS)})"
 _TO = r"\s*(?:-|–|—|~|to|and|until|至|到|和)\s*"
-_CLOCK = r"(?<![0-9:.])(?:[0-9]{1,2}:)?[0-9]{1,3}:[0-5][0-9](?:[.,][0-9]{1,9})?(?![0-9:])"
+_CLOCK_FORM = (
+    r"(?<![0-9.])(?<![0-9]COLON)(?:[0-9]{1,2}COLON)?[0-9]{1,3}COLON[0-5][0-9](?:[.,][0-9]{1,9})?"
+    # A colon may follow, as in "00:06.0: the car brakes".
+    r"(?![0-9]|[.COLON][0-9])"
+)
+_CLOCK = _CLOCK_FORM.replace("COLON", ":")
 _AMOUNT = rf"(?<![a-z0-9_.:])(?={_NUMBER}\s*{_UNIT})" + "".join(
     rf"\s*(?:(?P<{name}>{_NUMBER})\s*{unit})?" for name, _, unit in _UNITS
 )
@@ -40,6 +45,22 @@ _PAIR = re.compile(rf"({_NUMBER}){_TO}({_NUMBER})", re.IGNORECASE)
 _ONE_UNIT = re.compile(rf"({_NUMBER})({_TO})({_NUMBER})(\s*{_UNIT})", re.IGNORECASE)
 _CLOCKS = re.compile(_CLOCK)
 _TIMES = re.compile(f"(?P<clock>{_CLOCK})|{_AMOUNT}", re.IGNORECASE)
+_PRINTED = re.compile(
+    rf"(?P<clock>{_CLOCK}|{_CLOCK_FORM.replace('COLON', '：')})"
+    r"(?:\s?(?:(?:s|secs|seconds)\b|秒钟?))?"
+)
+"""A clock in a text, with the unit that some models put behind it; colons may be full-width."""
+_FRACTION = re.compile(r"[.,][0-9]+$")
+_NO_TIME_AFTER = re.compile(
+    r"(?:\b(?:ratio|scale|aspect|score|odds)\W+(?:(?:is|was|of)\W+)?|(?:比例尺?|宽高比|比分)[为是：:]?|"
+    r"(?:上午|下午|早上|早晨|晚上|夜里|凌晨|中午|傍晚)|[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}T?|[0-9]日)\s*$",
+    re.IGNORECASE,
+)
+_NO_TIME_BEFORE = re.compile(
+    r"\s?(?:[ap]\.?m\b|o['\u2019]clock|(?:ratio|scale|aspect|score)\b)", re.IGNORECASE
+)
+"""Words beside which stand times of day, ratios and scores."""
+_NEAR = 24
 _START_NAMES = ("start_mmss", "start_ms", "start", "start_time", "开始时间")
 _END_NAMES = ("end_mmss", "end_ms", "end", "end_time", "结束时间")
 
@@ -108,13 +129,19 @@ def clock_times(text: str) -> list[int]:
 
 
 def with_plain_clocks(text: str) -> str:
-    """Return a text in which every clock is ``MM:SS``, from one hour on ``HH:MM:SS``, for the export."""
+    """Return a text in which every clock is ``MM:SS``, from one hour on ``HH:MM:SS``, for the export.
 
-    def plain(found: re.Match[str]) -> str:
-        time = _of_clock(found[0])
-        return found[0] if time is None else clock(time)
+    Times of day, ratios and scores that the words beside them tell apart stay as they are.
+    """
+    return _PRINTED.sub(_printed, text)
 
-    return _CLOCKS.sub(plain, text)
+
+def with_plain_tenths(text: str) -> str:
+    """Return a text in which every clock with a fraction of a second becomes ``MM:SS``.
+
+    Others stay as they are: where a text speaks of what a scene shows, they may be clocks on a wall.
+    """
+    return _PRINTED.sub(lambda found: _printed(found) if _FRACTION.search(found["clock"]) else found[0], text)
 
 
 def in_video(part: TimeRange, duration_ms: int) -> TimeRange | None:
@@ -147,6 +174,14 @@ def clocks(part: TimeRange) -> tuple[str, str]:
     So a range that starts before it ends does so in print too.
     """
     return clock(part.start_ms), clock(part.end_ms, up=True)
+
+
+def _printed(found: re.Match[str]) -> str:
+    """Return a clock in a text as the export has it; what is none, as it is."""
+    text, (start, end) = found.string, found.span()
+    is_none = _NO_TIME_AFTER.search(text, max(0, start - _NEAR), start) or _NO_TIME_BEFORE.match(text, end)
+    time = None if is_none else _of_clock(found["clock"])
+    return found[0] if time is None else clock(time)
 
 
 def _named_time(values: Mapping[str, object], names: Sequence[str]) -> int | None:
@@ -193,7 +228,7 @@ def _of_amount(numbers: Mapping[str, str | None]) -> int | None:
 
 def _of_clock(text: str) -> int | None:
     """Return a clock in milliseconds; None for one that shows more than 59 minutes beside hours."""
-    *hours, minutes, seconds = text.replace(",", ".").split(":")
+    *hours, minutes, seconds = text.replace(",", ".").replace("：", ":").split(":")
     if hours and int(minutes) > 59:
         return None
     whole = (int(hours[0]) if hours else 0) * 3600 + int(minutes) * 60

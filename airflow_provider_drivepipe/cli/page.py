@@ -1,0 +1,133 @@
+"""What commands have in common that write a page of a partition: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import webbrowser
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_drivepipe.cli.errors import CommandError
+from airflow_provider_drivepipe.exceptions import DrivepipeError
+from airflow_provider_drivepipe.pipelines.loading import ScenarioError, load_scenario
+from airflow_provider_drivepipe.scenario.model import Scenario
+from airflow_provider_drivepipe.scenario.partition import PartitionSpec
+from airflow_provider_drivepipe.scenario.plan import Plan
+
+if TYPE_CHECKING:
+    from airflow_provider_drivepipe.contracts import OssUri
+    from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
+
+Query = Callable[[str], Sequence[Sequence[Any]]]
+"""Runs a SELECT and returns its rows."""
+Read = Callable[["OssUri"], bytes]
+"""Returns an object; raises DrivepipeError when it cannot."""
+
+
+def page_parser(command: str, description: str | None, ending: str = "") -> argparse.ArgumentParser:
+    """Return the parser of a command; ``ending`` is that of the page's name unless ``--output`` is given."""
+    parser = argparse.ArgumentParser(prog=f"drivepipe {command}", description=description)
+    parser.add_argument("file", type=Path, metavar="SCENARIO", help="scenario file")
+    parser.add_argument("partition", metavar="PARTITION", help="partition value, for example 20261120")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help=f"default: <scenario>_<partition>{ending}.html here"
+    )
+    parser.add_argument("--open", action="store_true", help="show it in the browser")
+    parser.set_defaults(ending=ending)
+    return parser
+
+
+def write_page(
+    parser: argparse.ArgumentParser,
+    arguments: Sequence[str],
+    make: Callable[[Scenario, argparse.Namespace], str],
+) -> int:
+    """Write the page that ``make`` makes; return 1 when there is nothing to show or it cannot be written."""
+    options = parser.parse_args(arguments)
+    try:
+        scenario = load_scenario(options.file)
+        name = f"{scenario.scenario_name}_{options.partition}{options.ending}.html"
+        output: Path = options.output or Path(name)
+        output.write_text(make(scenario, options), "utf-8")
+    except ScenarioError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except (CommandError, DrivepipeError) as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{parser.prog}: {output} cannot be written: {error.strerror}", file=sys.stderr)
+        return 1
+    print(f"wrote {output}")
+    if options.open:
+        webbrowser.open(output.absolute().as_uri())
+    return 0
+
+
+def open_partition(steps: Plan, value: str, command: str) -> tuple[DrivepipeHook, PartitionSpec]:
+    """Return a hook and the partition; raise CommandError without a connection, or for a wrong value."""
+    with redirect_stdout(sys.stderr):
+        # Airflow's log goes where stdout is when Airflow is imported; what is printed here is to be read.
+        from airflow_provider_drivepipe.cli.command_hook import CommandHook
+
+    try:
+        partition = PartitionSpec(steps.partition.columns, (value, *steps.partition.fixed_values))
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+    return CommandHook(steps.conn_id, run_identity=f"drivepipe {command}"), partition
+
+
+def no_partition(steps: Plan, table: str, partition: PartitionSpec) -> CommandError:
+    """Return what is said of a partition without rows."""
+    return CommandError(
+        f"table {table} has no partition {partition.path()}: run DAG {steps.dag_id} for it first"
+    )
+
+
+def read_object(hook: DrivepipeHook, uri: OssUri) -> bytes:
+    """Return an object of the connection's OSS."""
+    import alibabacloud_oss_v2 as oss
+
+    from airflow_provider_drivepipe.exceptions import ConfigurationError
+    from airflow_provider_drivepipe.hooks.errors import oss_errors
+
+    settings = hook.oss_settings.require_oss()
+    if uri.endpoint not in settings.netlocs:
+        raise ConfigurationError(f"{uri} is not in the connection's OSS")
+    with oss_errors(hook.oss_settings.conn_id, settings.endpoint):
+        found = hook.oss.get_object(oss.GetObjectRequest(bucket=uri.bucket, key=uri.key))
+        return bytes(found.body.read())
+
+
+def short_name(path: str) -> str:
+    """Return what people know a video or an image by: the last two parts of its path."""
+    return "/".join(path.split("/")[-2:])
+
+
+def html(title: str, introduction: str, content: str, style: str) -> str:
+    """Return a page that loads nothing. All but the title is HTML."""
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta name="viewport" content="width=device-width"><title>{escape(title)}</title>
+<style>{_STYLE}{style}</style></head>
+<body><header><h1>{escape(title)}</h1>
+<p>{introduction}</p></header>
+<main>
+{content}
+</main></body></html>
+"""
+
+
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+_STYLE = """
+:root { color-scheme: light dark; font: 14px/1.4 system-ui, sans-serif; }
+body { margin: 0; background: light-dark(#f4f5f7, #16181c); }
+header { padding: 16px 24px 0; }
+h1 { margin: 0; font-size: 20px; }
+header p { margin: 4px 0 0; opacity: .75; }
+"""
