@@ -8,7 +8,6 @@ import webbrowser
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from airflow_provider_drivepipe.cli.errors import CommandError
 from airflow_provider_drivepipe.exceptions import DrivepipeError
@@ -16,10 +15,6 @@ from airflow_provider_drivepipe.pipelines.loading import ScenarioError, load_sce
 from airflow_provider_drivepipe.pipelines.registry import plan
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 from airflow_provider_drivepipe.scenario.plan import Plan
-
-if TYPE_CHECKING:
-    from airflow_provider_drivepipe.contracts import OssUri
-    from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -66,25 +61,9 @@ def _page(steps: Plan, value: str) -> str:
     columns = [column.name for column in hook.table_columns(table)[0]]
     if not {*IMAGE_COLUMNS} & {*columns}:
         raise CommandError(f"table {table} of scenario {steps.scenario} names no images")
-    sheet = read_sheet(
-        steps.scenario, table, columns, partition, hook.execute_sql, lambda uri: _read(hook, uri)
-    )
+    sheet = read_sheet(steps.scenario, table, columns, partition, hook.execute_sql, hook.read_object)
     if not sheet.counts:
         raise CommandError(
             f"table {table} has no partition {partition.path()}: run DAG {steps.dag_id} for it first"
         )
     return render(sheet)
-
-
-def _read(hook: DrivepipeHook, uri: OssUri) -> bytes:
-    import alibabacloud_oss_v2 as oss
-
-    from airflow_provider_drivepipe.exceptions import ConfigurationError
-    from airflow_provider_drivepipe.hooks.errors import oss_errors
-
-    settings = hook.oss_settings.require_oss()
-    if uri.endpoint not in settings.netlocs:
-        raise ConfigurationError(f"{uri} is not in the connection's OSS")
-    with oss_errors(hook.oss_settings.conn_id, settings.endpoint):
-        found = hook.oss.get_object(oss.GetObjectRequest(bucket=uri.bucket, key=uri.key))
-        return bytes(found.body.read())

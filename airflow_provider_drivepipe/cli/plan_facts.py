@@ -67,7 +67,7 @@ def _count(hook: MaxFrameHook, table: str, partition: PartitionSpec) -> int:
 def _published(hook: MaxFrameHook, plan: Plan, task: TaskPlan) -> Figures:
     """Return what the newest partition of a task's table took that models have worked on."""
     table = task.output_table.name
-    partition = _newest_partition(hook, plan, table)
+    partition = newest_partition(hook, plan, table)
     if partition is None:
         return Figures()
     columns = {c.name for c in hook.table_columns(table)[0]}
@@ -102,7 +102,7 @@ def _published(hook: MaxFrameHook, plan: Plan, task: TaskPlan) -> Figures:
     )
 
 
-def _newest_partition(hook: MaxFrameHook, plan: Plan, table: str) -> PartitionSpec | None:
+def newest_partition(hook: MaxFrameHook, plan: Plan, table: str) -> PartitionSpec | None:
     """Return the partition with the largest key, of those that this scenario's runs write."""
     if hook.table_comment(table) is None:
         return None
