@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from typing import Any
 import alibabacloud_oss_v2 as oss
 import numpy as np
 import pytest
+from airflow.sdk import DAG
 from PIL import Image
 
 from airflow_provider_drivepipe.cli.main import main
@@ -188,6 +190,16 @@ def test_the_best_frames_are_those_of_brute_force_and_a_second_run_pays_nothing(
     again = Run(run_id="run2").execute(frames.operator())
     assert (again["ok"], again["carried_over"], paid()) == (12, 12, 0)
     assert rounded(frames.hits()) == expected
+
+
+def test_the_pages_task_runs(frames):
+    page = (Path(__file__).parents[2] / "docs" / "search.md").read_text()
+    [code] = re.findall("```python\n(.*?)```", page, re.DOTALL)
+    code = code.replace("night_rain_labels", frames.table).replace("night_rain_vans", f"{frames.table}_hits")
+    with DAG("dag") as dag:
+        exec(code.replace("dimension=1024", f"dimension={DIMENSION}"), {})
+    report = Run().execute(dag.get_task("vans"))
+    assert (report["ok"], report["filtered"]) == (45, 0)
 
 
 def test_another_query_or_other_frames_are_searched_again(frames, paid):
