@@ -1,7 +1,7 @@
 """Which frames are most like a query, one chunk at a time. Runs in DPE workers: standard library and pandas.
 
-Scores are exact sums, rounded once: equal vectors have equal scores on every machine, whatever their place in
-a chunk, so that ties are ties.
+Sums are exact before they are rounded: equal vectors have equal scores on every machine, whatever their place
+in a chunk, so that ties are ties.
 """
 
 from __future__ import annotations
@@ -125,9 +125,10 @@ def _best(rows: Any, job: SearchJob) -> list[dict[str, Any]]:
     query = _query_vector(rows[response].iloc[0], rows[success].iloc[0], job.dimension)
     if isinstance(query, Failure):
         return [{"kind": NO_QUERY, "frames": 0, "note": f"{query.reason} {scrub(query.message)}"}]
-    unit = _unit(query)
-    if unit is None:
+    length = math.hypot(*query)
+    if not length:
         return [{"kind": NO_QUERY, "frames": 0, "note": f"{Reason.MODEL_ERROR} the query's vector is zero"}]
+    unit = [value / length for value in query]
     counts = Counter[str]()
     hits = []
     names = [name for name in rows.columns if name not in (response, success)]
@@ -168,30 +169,17 @@ def _score(row: Mapping[str, Any], query: Sequence[float], job: SearchJob) -> tu
         return Outcome.NO_VECTOR, None
     if len(vector) != len(query):
         return Outcome.OTHER_LENGTH, None
-    unit = _unit(vector)
-    if unit is None:
-        return Outcome.NO_VECTOR, None
-    return Outcome.SEARCHED, math.fsum(map(operator.mul, query, unit))
+    return Outcome.SEARCHED, math.fsum(map(operator.mul, query, vector)) / math.hypot(*vector)
 
 
 def read_vector(text: str) -> list[float] | None:
-    """Return a vector from its JSON; None for what is no list of finite numbers."""
+    """Return a vector from its JSON; None for what is no list of finite numbers, or has no direction."""
     try:
         vector = json.loads(text)
-        return vector if vector and isinstance(vector, list) and math.isfinite(math.fsum(vector)) else None
+        size = math.fsum(map(abs, vector)) if isinstance(vector, list) else 0
+        return vector if size > 0 and math.isfinite(size) else None
     except (ValueError, TypeError, OverflowError, RecursionError):
         return None
-
-
-def _unit(vector: Sequence[float]) -> list[float] | None:
-    """Return a vector scaled to length 1; None for one without a direction."""
-    largest = max(map(abs, vector))
-    if not largest:
-        return None
-    # Scaled first, so that squares neither overflow nor vanish.
-    scaled = [value / largest for value in vector]
-    length = math.sqrt(math.fsum(value * value for value in scaled))
-    return [value / length for value in scaled]
 
 
 def _vector_hash(fingerprint: str) -> str:

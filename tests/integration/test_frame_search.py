@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from airflow_provider_drivepipe.cli.main import main
 from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Column
 from airflow_provider_drivepipe.exceptions import ConfigurationError, EmptyInputError, RemoteJobError
 from airflow_provider_drivepipe.hooks import frame_search
-from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
+from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook, SessionTags
 from airflow_provider_drivepipe.operators import FrameSearchOperator
 from airflow_provider_drivepipe.pipelines.driving.models import embedding_hashes
 from airflow_provider_drivepipe.sql import create_table
@@ -323,3 +324,29 @@ def test_a_search_that_is_interrupted_leaves_no_session_and_no_table(frames, loc
         process.kill()
     assert not live(frames.hook)
     assert frames.hook.list_tables("drivepipe_search_") == []
+
+
+@pytest.mark.slow
+def test_a_task_that_is_killed_leaves_no_session_nor_does_one_that_dies(frames, local_cloud, paid):
+    local_cloud.control.faults.add("model.embed", "latency", seconds=60)
+    operator, ended = frames.operator(), []
+
+    def execute() -> None:
+        try:
+            Run().execute(operator)
+        except RemoteJobError as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=execute)
+    thread.start()
+    while not live(frames.hook):
+        assert thread.is_alive()
+        time.sleep(0.2)
+    operator.on_kill()
+    thread.join()
+    assert ended
+    assert not live(frames.hook)
+    local_cloud.control.faults.clear()
+    frames.hook.open_session(SessionTags("dag", "run1", "search", -1, 1))
+    assert Run().execute(operator, try_number=2)["ok"] == 12
+    assert not live(frames.hook)

@@ -109,7 +109,20 @@ def test_an_empty_chunk_has_the_columns_all_the_same():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", "3", '["a"]', "[1, null]", "[NaN]", "[1e400]", "[" * 100_000]
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "3",
+        '["a"]',
+        "[1, null]",
+        "[0, 0]",
+        "[NaN]",
+        "[1e308, -1e308, 1e308]",
+        "[1e400]",
+        "[" * 100_000,
+    ],
 )
 def test_what_is_no_vector(text):
     assert read_vector(text) is None
