@@ -28,7 +28,7 @@ from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook, SessionTags
 from airflow_provider_drivepipe.operators import FrameSearchOperator
 from airflow_provider_drivepipe.pipelines.driving.models import embedding_hashes
 from airflow_provider_drivepipe.sql import create_table
-from maxcompute_local.models.backend import EmbedRequest, TextPart
+from maxcompute_local.models.backend import EmbedRequest, ImagePart, TextPart
 from maxcompute_local.models.registry import ModelRegistry
 from tests.integration.operator_context import Run
 
@@ -275,8 +275,15 @@ def test_the_command_prints_a_table_and_writes_a_page(frames, oss_client, bucket
 
     file = tmp_path / "like.png"
     file.write_bytes(picture.getvalue())
+    request = EmbedRequest(MODEL, (ImagePart(picture.getvalue()),), DIMENSION)
+    [vector] = ModelRegistry("p").backend(MODEL).embed(request).vectors
+    frames.rows[7]["image_embedding"] = json.dumps(vector)
+    frames.put(frames.rows)
     assert main(["search", str(frames.scenario), "--image", str(file), "-o", str(page)]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 21
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) == 21
+    assert lines[1][2:4] == [frames.rows[7]["video_path"], "3.5 s"]
+    assert float(lines[1][1]) > 0.99
     assert "like.png in night_rain ds=20261120" in page.read_text()
     assert paid() == 1
 
