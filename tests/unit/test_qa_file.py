@@ -40,6 +40,7 @@ RED = {"A": "red", "B": "green", "C": "off", "D": "none"}
         ("Which?\nA. two\nlines\nB. one", "Which?", {"A": "two\nlines", "B": "one"}),
         ("What happens at 0:06?", "What happens at 0:06?", {}),
         ("Is vitamin A. good?", "Is vitamin A. good?", {}),
+        ("Is lane A. free? A. yes B. no", "Is lane A. free?", {"A": "yes", "B": "no"}),
     ],
 )
 def test_options_are_split_from_the_question(text, question, options):
