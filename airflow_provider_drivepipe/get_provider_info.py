@@ -37,6 +37,7 @@ def get_provider_info() -> dict[str, Any]:
         "operators": _modules(
             "operators",
             "frame_extract",
+            "frame_search",
             "generate",
             "image_prepare",
             "keyframe_expand",

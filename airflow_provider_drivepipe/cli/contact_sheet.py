@@ -1,6 +1,7 @@
-"""A contact sheet of a partition: one HTML page with everything in it, of bounded size.
+"""A contact sheet: one HTML page with everything in it, of bounded size.
 
-First what failed, as tiles with the reason; then frames with labels as chips, spread evenly over the videos.
+Of a partition it shows what failed, as tiles with the reason, then frames with labels as chips, spread evenly
+over the videos. Of a search it shows the frames that were found, the best first.
 """
 
 from __future__ import annotations
@@ -61,13 +62,16 @@ class Tile:
 
 @dataclass(frozen=True)
 class Sheet:
-    """What a page shows. ``counts`` are rows of the whole partition by status."""
+    """What a page shows.
 
-    scenario: str
-    table: str
-    partition: str
-    counts: Mapping[str, int]
+    :param says: what stands below the title.
+    :param counts: rows of the whole partition by status; none when there is no such partition.
+    """
+
+    title: str
+    says: str
     tiles: Sequence[Tile]
+    counts: Mapping[str, int]
 
 
 def read_sheet(
@@ -97,9 +101,27 @@ def read_sheet(
     frames = [dict(zip(names, row, strict=True)) for row in ok]
     frames.sort(key=lambda row: (str(row[unit]), row[order]))
     rows = [*(dict(zip(names, row, strict=True)) for row in failed), *frames]
+    tiles = _tiles(rows, url, read)
+    counts = {str(status): int(n) for status, n in counted}
+    shown = sum(not tile.failure for tile in tiles)
+    said = ", ".join(f"{n} {status}" for status, n in sorted(counts.items(), reverse=True))
+    return Sheet(
+        f"{scenario} {partition.path()}",
+        f"Table {table}: {sum(counts.values())} rows, {said}. Here are {shown} frames that are ok and "
+        f"{len(tiles) - shown} rows that are not.",
+        tiles,
+        counts,
+    )
+
+
+def sheet_of_hits(title: str, says: str, hits: Sequence[Mapping[str, Any]], read: Read) -> Sheet:
+    """Return a sheet of frames that a search found, in their order, each with its rank and score."""
+    return Sheet(title, says, _tiles(hits, "image_url", read), {Status.OK: len(hits)})
+
+
+def _tiles(rows: Sequence[Mapping[str, Any]], url: str, read: Read) -> list[Tile]:
     with ThreadPoolExecutor(_READERS) as readers:
-        tiles = list(readers.map(lambda row: _tile(row, url, read), rows))
-    return Sheet(scenario, table, partition.path(), {str(s): int(n) for s, n in counted}, tiles)
+        return list(readers.map(lambda row: _tile(row, url, read), rows))
 
 
 def _tile(row: Mapping[str, Any], url: str, read: Read) -> Tile:
@@ -114,9 +136,10 @@ def _tile(row: Mapping[str, Any], url: str, read: Read) -> Tile:
         except (DrivepipeError, OSError, ValueError) as error:
             failure = failure or f"the picture cannot be shown: {error}"
     time_ms = row.get("frame_time_ms")
+    found = f"#{row['rank']} {row['score']:.3f}" if "rank" in row else ""
     return Tile(
         name=_name(row, url),
-        at="" if time_ms is None else f"{time_ms / 1000:g} s",
+        at=" ".join(filter(None, ("" if time_ms is None else f"{time_ms / 1000:g} s", found))),
         image=image,
         chips=chips,
         text=str(row.get("error_msg") or "") if failure else text,
@@ -172,15 +195,8 @@ def _thumbnail(content: bytes) -> str:
 
 def render(sheet: Sheet) -> str:
     """Return the page."""
-    total = sum(sheet.counts.values())
-    counts = ", ".join(f"{n} {status}" for status, n in sorted(sheet.counts.items(), reverse=True))
-    shown = sum(not tile.failure for tile in sheet.tiles)
     tiles = "\n".join(map(_tile_html, sheet.tiles))
-    introduction = (
-        f"Table {escape(sheet.table)}: {total} rows, {escape(counts)}. Here are {shown} frames that are ok "
-        f"and {len(sheet.tiles) - shown} rows that are not."
-    )
-    return html(f"{sheet.scenario} {sheet.partition}", introduction, tiles, _STYLE)
+    return html(sheet.title, escape(sheet.says), tiles, _STYLE)
 
 
 def _tile_html(tile: Tile) -> str:

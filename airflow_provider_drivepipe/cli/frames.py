@@ -10,7 +10,6 @@ from airflow_provider_drivepipe.cli.page import (
     no_partition,
     open_partition,
     page_parser,
-    read_object,
     write_page,
 )
 from airflow_provider_drivepipe.pipelines.registry import plan
@@ -31,9 +30,7 @@ def _page(scenario: Scenario, options: argparse.Namespace) -> str:
     columns = [column.name for column in hook.table_columns(table)[0]]
     if not {*IMAGE_COLUMNS} & {*columns}:
         raise CommandError(f"table {table} of scenario {steps.scenario} names no images")
-    sheet = read_sheet(
-        steps.scenario, table, columns, partition, hook.execute_sql, lambda uri: read_object(hook, uri)
-    )
+    sheet = read_sheet(steps.scenario, table, columns, partition, hook.execute_sql, hook.read_object)
     if not sheet.counts:
         raise no_partition(steps, table, partition)
     return render(sheet)

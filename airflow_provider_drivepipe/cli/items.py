@@ -11,7 +11,6 @@ from airflow_provider_drivepipe.cli.page import (
     no_partition,
     open_partition,
     page_parser,
-    read_object,
     write_page,
 )
 from airflow_provider_drivepipe.pipelines.reasoning.scenario import ReasoningScenario
@@ -60,7 +59,7 @@ def _page(scenario: Scenario, options: argparse.Namespace) -> str:
         scenario.reasoning.quality_checks,
         partition,
         hook.execute_sql,
-        lambda uri: read_object(hook, uri),
+        hook.read_object,
         options.n,
     )
     if not page.counts:

@@ -31,6 +31,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "items:main",
         "write a page to read some items of a training set, with the frames at their times",
     ),
+    "search": ("search:main", "find the frames of a partition that are most like a text or a picture"),
+    "qa": ("qa:main", "video QA: load questions, frames and embeddings; write results"),
     "prompts": ("prompts:main", "prompts of video reasoning: list, new, check, show"),
     "sessions": ("sessions:main", "the live MaxFrame sessions of DAGs: list, find orphans, stop"),
     "demo": ("demo:main", "run the demo pipeline in Airflow against the local cloud"),

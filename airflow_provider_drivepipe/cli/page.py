@@ -88,21 +88,6 @@ def no_partition(steps: Plan, table: str, partition: PartitionSpec) -> CommandEr
     )
 
 
-def read_object(hook: DrivepipeHook, uri: OssUri) -> bytes:
-    """Return an object of the connection's OSS."""
-    import alibabacloud_oss_v2 as oss
-
-    from airflow_provider_drivepipe.exceptions import ConfigurationError
-    from airflow_provider_drivepipe.hooks.errors import oss_errors
-
-    settings = hook.oss_settings.require_oss()
-    if uri.endpoint not in settings.netlocs:
-        raise ConfigurationError(f"{uri} is not in the connection's OSS")
-    with oss_errors(hook.oss_settings.conn_id, settings.endpoint):
-        found = hook.oss.get_object(oss.GetObjectRequest(bucket=uri.bucket, key=uri.key))
-        return bytes(found.body.read())
-
-
 def short_name(path: str) -> str:
     """Return what people know a video or an image by: the last two parts of its path."""
     return "/".join(path.split("/")[-2:])

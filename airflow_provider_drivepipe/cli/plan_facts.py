@@ -70,7 +70,7 @@ def _count(hook: MaxFrameHook, table: str, partition: PartitionSpec) -> int:
 def _published(hook: MaxFrameHook, plan: Plan, task: TaskPlan) -> Figures:
     """Return what the newest partition of a task's table took that models have worked on."""
     table = task.output_table.name
-    partition = _newest_partition(hook, plan, table)
+    partition = newest_partition(hook, plan, table)
     if partition is None:
         return Figures()
     columns = {c.name for c in hook.table_columns(table)[0]}
@@ -103,7 +103,7 @@ def _published(hook: MaxFrameHook, plan: Plan, task: TaskPlan) -> Figures:
 
 def _published_by_tasks(hook: MaxFrameHook, plan: Plan, first: TaskPlan, asking: list[TaskPlan]) -> Figures:
     """Return what each task took in the newest partition that all of them have published."""
-    partition = _newest_partition(hook, plan, asking[-1].output_table.name)
+    partition = newest_partition(hook, plan, asking[-1].output_table.name)
     if partition is None:
         return Figures()
     where = partition.sql(" AND ")
@@ -158,7 +158,7 @@ def _measured(number: float, note: str) -> Figure:
     return Figure(float(f"{number:.6g}"), Source.MEASURED, note)
 
 
-def _newest_partition(hook: MaxFrameHook, plan: Plan, table: str) -> PartitionSpec | None:
+def newest_partition(hook: MaxFrameHook, plan: Plan, table: str) -> PartitionSpec | None:
     """Return the partition with the largest key, of those that this scenario's runs write."""
     if hook.table_comment(table) is None:
         return None

@@ -17,7 +17,7 @@ from airflow_provider_drivepipe import __version__
 from airflow_provider_drivepipe.contracts import Column, OssUri
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.hooks.connection import CONN_TYPE, AccessKey, DrivepipeSettings, read_settings
-from airflow_provider_drivepipe.hooks.errors import maxcompute_errors
+from airflow_provider_drivepipe.hooks.errors import maxcompute_errors, oss_errors
 from airflow_provider_drivepipe.stages.stage import Endpoint
 
 if TYPE_CHECKING:
@@ -162,6 +162,17 @@ class DrivepipeHook(BaseHook):
             netloc, slash, path = rest.partition("/")
             url = f"{scheme}://{netloc}:{found.port}{slash}{path}"
         return Endpoint(url.rstrip("/"), found.password or "")
+
+    def read_object(self, uri: OssUri) -> bytes:
+        """Return an object; raise ConfigurationError when it is not there, or not in the connection's OSS."""
+        import alibabacloud_oss_v2 as oss
+
+        settings = self.oss_settings.require_oss()
+        if uri.endpoint not in settings.netlocs:
+            raise ConfigurationError(f"{uri} is not in the connection's OSS")
+        with oss_errors(self.oss_settings.conn_id, settings.endpoint):
+            found = self.oss.get_object(oss.GetObjectRequest(bucket=uri.bucket, key=uri.key))
+            return bytes(found.body.read())
 
     def errors(self) -> AbstractContextManager[None]:
         """Return a context in which the SDKs' errors become ours, naming the connection and the endpoint."""

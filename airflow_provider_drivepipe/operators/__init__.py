@@ -10,6 +10,7 @@ if TYPE_CHECKING:
         MaxFrameFrameExtractOperator,
         MaxFrameSingleJobOperator,
     )
+    from airflow_provider_drivepipe.operators.frame_search import FrameSearchOperator
     from airflow_provider_drivepipe.operators.generate import AiFuncEmbedOperator, AiFuncGenerateOperator
     from airflow_provider_drivepipe.operators.image_prepare import (
         MaxFrameImageLabelOperator,
@@ -29,6 +30,7 @@ _MODULES = {
     "AiFuncEmbedOperator": "generate",
     "AiFuncGenerateOperator": "generate",
     "AiFuncLabelOperator": "label",
+    "FrameSearchOperator": "frame_search",
     "MaxFrameClipLabelOperator": "keyframe_expand",
     "MaxFrameFrameExtractOperator": "frame_extract",
     "MaxFrameImageLabelOperator": "image_prepare",
@@ -45,6 +47,7 @@ __all__ = [
     "AiFuncEmbedOperator",
     "AiFuncGenerateOperator",
     "AiFuncLabelOperator",
+    "FrameSearchOperator",
     "MaxFrameClipLabelOperator",
     "MaxFrameFrameExtractOperator",
     "MaxFrameImageLabelOperator",

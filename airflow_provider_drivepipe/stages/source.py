@@ -47,11 +47,13 @@ class Lookup:
         makes it, as those of :class:`Gathered`; NULL where there is no such row.
     :param partition: values of the other table's partition columns, by name, where it is not the task's own
         partition that is read.
+    :param reads: columns of the other table that the aggregates speak of.
     """
 
     table: str
     on: tuple[str, ...]
     columns: Mapping[Column, str] = field(hash=False)
+    reads: tuple[str, ...] = ()
     partition: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def filter(self, partition_filter: str) -> str:
@@ -138,19 +140,21 @@ class Source:
         :param names: its columns.
         :param of_task: the task's partition columns.
         """
-        looked_up = next((each for each in self.lookups if each.table == table != self.name), None)
-        wanted = tuple(looked_up.partition) if looked_up and looked_up.partition else of_task
+        lookup = next((each for each in self.lookups if each.table == table != self.name), None)
+        status = (column.name for column in STATUS_COLUMNS)
+        wanted: Sequence[str] = of_task
+        if lookup is not None:
+            needed, wanted = (*lookup.on, *lookup.reads, *status), tuple(lookup.partition) or of_task
+        elif self.is_table:
+            needed = tuple(name for each in self.lookups for name in each.on)
+        else:
+            needed = (*self.key, *status)
         missing = [column for column in wanted if column not in partition_columns]
         if missing:
             raise ConfigurationError(
                 f"table {table} is not partitioned by {', '.join(missing)} "
                 f"(its partition columns: {', '.join(partition_columns) or 'none'})"
             )
-        key = self.key if looked_up is None else looked_up.on
-        status = (column.name for column in STATUS_COLUMNS)
-        needed = () if self.is_table and looked_up is None else (*key, *status)
-        if table == self.name:
-            needed = tuple(name for each in self.lookups for name in each.on)
         lacks = [name for name in needed if name not in names]
         if lacks:
             raise ConfigurationError(

@@ -84,7 +84,10 @@ def test_arms_side_by_side_and_nothing_is_paid_twice(library: Library, models: M
     assert (hits, rate) == (0, 0.0)
     assert figures(library, "annotated, hits")["planned_text"] == (1, 1)
     assert figures(library, "pictures")["planned_image"] == (2,)
-    assert set(library.rows("evidence", "trip, question_id")) == {("trip of red", "q1"), ("trip of blue", "q2")}
+    assert set(library.rows("evidence", "trip, question_id")) == {
+        ("trip of red", "q1"),
+        ("trip of blue", "q2"),
+    }
 
     again = library.run(Run(run_id="again"), arms=arms, **DRAWS)
     assert not models.asked()

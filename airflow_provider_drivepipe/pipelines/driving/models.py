@@ -11,7 +11,8 @@ from airflow_provider_drivepipe.stages.content import Image, TextColumn
 from airflow_provider_drivepipe.stages.embed import Embed
 from airflow_provider_drivepipe.stages.generate import MODEL_REASONS, Generate
 from airflow_provider_drivepipe.stages.prompts import full_name, load_prompt
-from airflow_provider_drivepipe.stages.stage import InputColumn, RowStage, StageGuide
+from airflow_provider_drivepipe.stages.stage import InputColumn, RowStage, Site, StageGuide
+from airflow_provider_drivepipe.worker.image_preparation import INLINE_NAME
 
 DEFAULT_PROMPT = "driving-scene-en"
 LABEL = "label"
@@ -80,6 +81,16 @@ def image_embedding(model: str, dimension: int | None, image: Image) -> Embed:
             absent=(THE_IMAGE,),
         ),
     )
+
+
+def embedding_hashes(model: str, dimension: int | None, site: Site) -> tuple[str, ...]:
+    """Return what fingerprints say of vectors that a model made of images, whatever column these came from.
+
+    Such vectors can be compared with each other.
+    """
+    images = (Image("image_url"), Image("prepared_url"), Image(INLINE_NAME, inline=True))
+    stages = (image_embedding(model, dimension, image) for image in images)
+    return tuple(stage.hashes(site)[IMAGE_EMBEDDING] for stage in stages)
 
 
 def label_embedding(model: str, dimension: int | None, *, given: bool) -> Embed:

@@ -54,7 +54,8 @@ _QUESTION_TEXT = ("question_id", "question", "options", "answer", "category")
 
 def lookup_of(frames: FramesTable) -> Lookup:
     """Return what a table of frames says of the video of each question."""
-    return Lookup(frames.table, (frames.key,), LOOKED_UP, frames.partition)
+    reads = ("frame_idx", "frame_time_ms", "image_id", "image_url", "image_embedding")
+    return Lookup(frames.table, (frames.key,), LOOKED_UP, reads, frames.partition)
 
 
 @dataclass(frozen=True)
