@@ -154,12 +154,12 @@ def answers_sql(options: MetricsOptions, answers: str, partition_filter: str) ->
 def pairs_sql(options: MetricsOptions, answers: str, partition_filter: str) -> str:
     """Return the query for two arms, category, and questions: right by both, by the first, by the second.
 
-    Last come those that are not compared, since an answer of one of the arms is not judged.
+    Last come those that are not compared: one of the arms is not for them, or its answer is not judged.
     """
     rows = (
         "SELECT a.`question_id`, a.`arm`, COALESCE(q.`category`, '') AS `category`, "
         f"CASE WHEN {_COUNTED['correct']} THEN 1 ELSE 0 END AS `hit`, "
-        f"CASE WHEN {_COUNTED['unjudged']} THEN 0 ELSE 1 END AS `judged` "
+        f"CASE WHEN {_COUNTED['unjudged']} OR {_COUNTED['left_out']} THEN 0 ELSE 1 END AS `judged` "
         f"FROM {_answered(options, answers, partition_filter)}"
     )
     judged = "x.`judged` * y.`judged`"
@@ -234,10 +234,6 @@ class Counts:
                     target[key] = [a + b for a, b in zip(before, numbers, strict=True)]
         return found
 
-    def left_out(self, arm: str, category: str) -> int:
-        """Return how many questions an arm is not for."""
-        return self.answers.get((arm, category), [0] * len(_COUNTED))[list(_COUNTED).index("left_out")]
-
 
 def metrics_of(counts: Counts, arms: Sequence[Arm], prices: PriceOptions | None) -> list[dict[str, Any]]:
     """Return the rows of the metrics: of each arm, then of each pair of arms, in all and by category."""
@@ -292,10 +288,8 @@ def _figures(counts: Counts, arm: Arm, category: str, prices: PriceOptions | Non
 
 
 def _difference(counts: Counts, first: str, second: str, category: str) -> dict[str, Any]:
-    # Only one arm leaves questions out, so these are the questions of both.
-    left_out = counts.left_out(first, category) + counts.left_out(second, category)
     both, only_first, only_second, not_compared = counts.right.get((first, second, category), [0, 0, 0, 0])
-    questions = counts.questions[category] - left_out - not_compared
+    questions = counts.questions[category] - not_compared
     pair = PairCounts(both, only_first, only_second, questions - both - only_first - only_second)
     return {
         "arm": first,
