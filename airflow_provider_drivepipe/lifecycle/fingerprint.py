@@ -36,9 +36,10 @@ def part_sql(fingerprint: str, name: str) -> str:
     return f"COALESCE(REGEXP_EXTRACT({fingerprint}, '(^|;){name}=([^;]*)', 2), '')"
 
 
-def without_part_sql(text: str, name: str) -> str:
-    """Return a text with fingerprints in it without one of their parts."""
-    return f"REGEXP_REPLACE({text}, ';{name}=[0-9a-f]*', '')"
+def input_sql(fingerprint: str) -> str:
+    """Return what a column of fingerprints says of the input: its identity, all of it without one."""
+    identity = part_sql(fingerprint, INPUT)
+    return f"CASE WHEN {identity} = '' THEN COALESCE({fingerprint}, '') ELSE {identity} END"
 
 
 def fingerprint_sql(hashes: Mapping[str, str]) -> str:

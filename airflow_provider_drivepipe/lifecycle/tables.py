@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from airflow_provider_drivepipe.contracts import IMAGE_KEY, STATUS_COLUMNS, Column, Status, image_key
 from airflow_provider_drivepipe.exceptions import ConfigurationError
-from airflow_provider_drivepipe.lifecycle.fingerprint import without_part_sql
+from airflow_provider_drivepipe.lifecycle.fingerprint import input_sql
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 from airflow_provider_drivepipe.sql import (
     MAX_TABLE_NAME,
@@ -21,7 +21,6 @@ from airflow_provider_drivepipe.sql import (
 )
 from airflow_provider_drivepipe.stages.source import Source
 from airflow_provider_drivepipe.stages.stage import (
-    RULES,
     STATUS_NAMES,
     Grain,
     Part,
@@ -264,12 +263,13 @@ class StageTables:
     def identity_sql(self) -> str:
         """Return one text that changes when the content of an input row does.
 
-        Of a fingerprint, the rules that left frames out do not count: a frame that stays is the same picture.
+        Of a fingerprint, the input that a picture was made of counts: how it was made stands in its address,
+        and what else was made of the row does not change the picture.
         """
-        columns = joined_text(self.layout.identity)
-        if "fingerprint" not in self.layout.identity:
-            return columns
-        return without_part_sql(columns, RULES)
+        columns = [name for name in self.layout.identity if name != "fingerprint"]
+        if len(columns) == len(self.layout.identity):
+            return joined_text(columns)
+        return f"CONCAT({joined_text(columns)}, '|', {input_sql('`fingerprint`')})"
 
     def reads(self, part: Part) -> tuple[str, ...]:
         """Return the input columns whose values decide a part, row by row."""

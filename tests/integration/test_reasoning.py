@@ -165,8 +165,10 @@ def test_a_pilot_is_paid_once_and_an_edited_prompt_pays_for_what_depends_on_it(
         *((key.format("anomaly"), "a") for key in behind_chunks),
     }
 
-    # Two edits in one run: of a type of question, for normal videos; of a caption, for anomalies.
+    # Three edits in one run: of the filter, whose decisions stay; of a type of question, for normal videos;
+    # of a caption, for anomalies.
     annotation.prompt(
+        filter="Think first.",
         chunk_caption__normal="Look closely.",
         chunk_caption__anomaly="Look closely.",
         qa__mcq__normal="Ask twice.",
@@ -174,6 +176,7 @@ def test_a_pilot_is_paid_once_and_an_edited_prompt_pays_for_what_depends_on_it(
     )
     behind = ("dense_caption", "description", "qa.mcq", "qa.open_qa")
     assert paid("edits") == {
+        *(("filter", video) for video in "abn"),
         *((key, video) for key in ("qa.mcq.normal", "blind") for video in "bn"),
         *((f"{step}.anomaly", "a") for step in behind),
         *((step, "a") for step in ("moment", "highlight", "blind")),

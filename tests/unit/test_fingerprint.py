@@ -9,8 +9,8 @@ from airflow_provider_drivepipe.contracts import OssUri
 from airflow_provider_drivepipe.lifecycle.fingerprint import (
     fingerprint_of,
     fingerprint_sql,
+    input_sql,
     part_sql,
-    without_part_sql,
 )
 from airflow_provider_drivepipe.pipelines.driving.frames import FrameExtraction
 from airflow_provider_drivepipe.pipelines.driving.images import ImagePreparation
@@ -132,8 +132,10 @@ def test_sql_reads_a_part_by_its_name_whatever_its_place():
             assert sql.execute(read).fetchone() == ("1a", "2b", "3c", "4d", "")
         for empty in ("NULL", "''", "'of another table'"):
             assert sql.execute(f"SELECT {part_sql(empty, 'label')}").fetchone() == ("",)
-        without = sql.execute(f"SELECT {without_part_sql(quote_text('image|' + text), 'rules')}").fetchone()
-        assert without == ("image|frames=1a;label=3c;input=4d",)
+        said = {text: "4d", "input=5e": "5e", "of another table": "of another table", "": ""}
+        for fingerprint, of_input in said.items():
+            assert sql.execute(f"SELECT {input_sql(quote_text(fingerprint))}").fetchone() == (of_input,)
+        assert sql.execute(f"SELECT {input_sql('NULL')}").fetchone() == ("",)
 
 
 def test_rules_that_leave_frames_out_count_beside_the_hash_of_the_pictures():
