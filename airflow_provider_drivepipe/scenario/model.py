@@ -11,13 +11,16 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from airflow_provider_drivepipe.contracts import OssUri
+from airflow_provider_drivepipe.contracts import Column, OssUri
 from airflow_provider_drivepipe.scenario.key_path import check_endpoint, check_key_path
 from airflow_provider_drivepipe.scenario.options import (
+    GateOptions,
     Granularity,
     PartitionOptions,
+    PriceOptions,
     Reprocess,
     SelectionOptions,
+    TableOptions,
 )
 from airflow_provider_drivepipe.scenario.partition import (
     check_key_format,
@@ -240,6 +243,29 @@ class Scenario(BaseModel):
     def dag_id(self) -> str:
         """Id of the DAG: ``drivepipe_<scenario_name>``."""
         return f"drivepipe_{self.scenario_name}"
+
+    @property
+    def bucket(self) -> str | None:
+        """The OSS bucket that holds what is worked on, None when it is tables alone."""
+        return self.oss_bucket or (self.oss_root.split("/")[3] if self.oss_root else None)
+
+    @property
+    def partition_columns(self) -> tuple[str, ...]:
+        """The partition columns of all tables."""
+        return (self.partition_col, *self.partition_fixed)
+
+    @property
+    def price_options(self) -> PriceOptions | None:
+        """What models cost, None where the scenario does not say."""
+        return PriceOptions(**self.prices.model_dump()) if self.prices else None
+
+    def gate(self, allow_empty: bool = False) -> GateOptions:
+        """Return when a run fails a task."""
+        return GateOptions(self.max_failure_rate, self.min_rows, self.max_shrink, allow_empty)
+
+    def output(self, name: str, columns: tuple[Column, ...]) -> TableOptions:
+        """Return a table that a task writes."""
+        return TableOptions(name, columns, self.partition_columns, self.meta_lifecycle)
 
     @property
     def key_format(self) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
+from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Column
+from airflow_provider_drivepipe.scenario.model import Scenario
 from airflow_provider_drivepipe.scenario.options import (
     GateOptions,
     PartitionOptions,
@@ -117,6 +119,37 @@ class Plan:
     bucket: str | None = None
     """The OSS bucket that the tasks read and write, None when they work on tables alone."""
 
+    @classmethod
+    def of(cls, scenario: Scenario, tasks: Sequence[TaskPlan], limit_by: str | None = None) -> Plan:
+        """Return the plan of a scenario's tasks.
+
+        :param limit_by: column whose values the param ``limit`` counts, None for input units.
+        """
+        return cls(
+            scenario.scenario_name,
+            scenario.dag_id,
+            scenario.conn_id,
+            PartitionOptions(
+                columns=scenario.partition_columns,
+                timezone=scenario.timezone,
+                key_format=scenario.key_format,
+                fixed_values=tuple(scenario.partition_fixed.values()),
+                granularity=scenario.partition_granularity,
+                default_lag=scenario.partition_lag,
+            ),
+            SelectionOptions(
+                scenario.reprocess,
+                scenario.max_row_attempts,
+                limit_by=limit_by,
+                max_rows=scenario.max_rows,
+                max_calls=scenario.max_calls,
+                rows_per_job=scenario.rows_per_job,
+            ),
+            tuple(tasks),
+            prices=scenario.price_options,
+            bucket=scenario.bucket,
+        )
+
     @property
     def models(self) -> dict[str, str]:
         """The models that all tasks call, by stage."""
@@ -142,3 +175,10 @@ class Plan:
             "tasks": [task.to_json() for task in self.tasks],
             "prices": asdict(self.prices) if self.prices else None,
         }
+
+
+def columns_of(stages: Sequence[Stage]) -> tuple[Column, ...]:
+    """Return the columns that stages make; those of their input travel through beside them."""
+    made = [c for stage in stages if isinstance(stage, UnitStage) for c in stage.columns()]
+    made += [c for stage in stages if isinstance(stage, RowStage) for c in stage.part().columns]
+    return (*made, *STATUS_COLUMNS)

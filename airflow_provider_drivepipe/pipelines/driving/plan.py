@@ -20,13 +20,6 @@ from airflow_provider_drivepipe.pipelines.driving.options import (
     QualityOptions,
 )
 from airflow_provider_drivepipe.pipelines.driving.scenario import DrivingScenario, InputShape, Target
-from airflow_provider_drivepipe.scenario.options import (
-    GateOptions,
-    PartitionOptions,
-    PriceOptions,
-    SelectionOptions,
-    TableOptions,
-)
 from airflow_provider_drivepipe.scenario.plan import Plan, TaskPlan
 from airflow_provider_drivepipe.stages.content import Image
 from airflow_provider_drivepipe.stages.prompts import full_name, load_prompt
@@ -53,57 +46,19 @@ def plan(scenario: DrivingScenario) -> Plan:
         tasks.append(_manifest_task(scenario))
     if set(scenario.targets) != {Target.MANIFEST}:
         tasks += _work_tasks(scenario)
-    partition = PartitionOptions(
-        columns=_partition_columns(scenario),
-        timezone=scenario.timezone,
-        key_format=scenario.key_format,
-        fixed_values=tuple(scenario.partition_fixed.values()),
-        granularity=scenario.partition_granularity,
-        default_lag=scenario.partition_lag,
-    )
-    selection = SelectionOptions(
-        scenario.reprocess,
-        scenario.max_row_attempts,
-        max_rows=scenario.max_rows,
-        max_calls=scenario.max_calls,
-        rows_per_job=scenario.rows_per_job,
-    )
-    return Plan(
-        scenario.scenario_name,
-        scenario.dag_id,
-        scenario.conn_id,
-        partition,
-        selection,
-        tuple(tasks),
-        prices=PriceOptions(**scenario.prices.model_dump()) if scenario.prices else None,
-        bucket=_bucket(scenario) if scenario.oss_bucket or scenario.oss_root else None,
-    )
-
-
-def _partition_columns(scenario: DrivingScenario) -> tuple[str, ...]:
-    return (scenario.partition_col, *scenario.partition_fixed)
-
-
-def _bucket(scenario: DrivingScenario) -> str:
-    return scenario.oss_bucket or (scenario.oss_root or "").split("/")[3]
-
-
-def _gate(scenario: DrivingScenario) -> GateOptions:
-    return GateOptions(
-        scenario.max_failure_rate, scenario.min_rows, scenario.max_shrink, scenario.allow_empty
-    )
+    return Plan.of(scenario, tasks)
 
 
 def _manifest_task(scenario: DrivingScenario) -> TaskPlan:
-    options = ManifestOptions(_bucket(scenario), scenario.oss_prefix, scenario.video_extensions)
+    options = ManifestOptions(scenario.bucket or "", scenario.oss_prefix, scenario.video_extensions)
     return TaskPlan(
         task_id="manifest",
         operator="OssManifestOperator",
         stages=(Manifest(options),),
         source=f"oss://{options.bucket}/{options.prefix}",
-        output_table=_output(scenario, scenario.video_input_table or "", MANIFEST_COLUMNS),
+        output_table=scenario.output(scenario.video_input_table or "", MANIFEST_COLUMNS),
         lineage_known=True,
-        gate=_gate(scenario),
+        gate=scenario.gate(scenario.allow_empty),
     )
 
 
@@ -171,9 +126,9 @@ def _unit_task(
         operator=with_models if rows else alone,
         stages=(unit, *rows),
         source=_source(scenario, before),
-        output_table=_output(scenario, table, (*first, *_part_columns(rows), *STATUS_COLUMNS)),
+        output_table=scenario.output(table, (*first, *_part_columns(rows), *STATUS_COLUMNS)),
         lineage_known=_lineage_known(scenario, before),
-        gate=_gate(scenario),
+        gate=scenario.gate(scenario.allow_empty),
     )
 
 
@@ -185,9 +140,9 @@ def _models_task(scenario: DrivingScenario, rows: tuple[RowStage, ...], before: 
         operator="AiFuncLabelOperator",
         stages=rows,
         source=_source(scenario, before),
-        output_table=_output(scenario, scenario.final_table, columns),
+        output_table=scenario.output(scenario.final_table, columns),
         lineage_known=_lineage_known(scenario, before),
-        gate=_gate(scenario),
+        gate=scenario.gate(scenario.allow_empty),
         image_root=scenario.oss_root,
     )
 
@@ -197,7 +152,7 @@ def _part_columns(rows: tuple[RowStage, ...]) -> tuple[Column, ...]:
 
 
 def _oss(scenario: DrivingScenario) -> OssOptions:
-    return OssOptions(_bucket(scenario), scenario.oss_root, scenario.oss_mount_path)
+    return OssOptions(scenario.bucket or "", scenario.oss_root, scenario.oss_mount_path)
 
 
 def _source(scenario: DrivingScenario, before: TaskPlan | None) -> str:
@@ -225,10 +180,6 @@ def _travelling(scenario: DrivingScenario, before: TaskPlan | None) -> tuple[Col
         label = scenario.wants(Target.LABEL_EMBEDDING)
         return (*((_IMAGE_URL,) if image else ()), *((_LABEL_TEXT,) if label else ()))
     return ()
-
-
-def _output(scenario: DrivingScenario, name: str, columns: tuple[Column, ...]) -> TableOptions:
-    return TableOptions(name, columns, _partition_columns(scenario), scenario.meta_lifecycle)
 
 
 def _frames(scenario: DrivingScenario) -> FrameOptions:

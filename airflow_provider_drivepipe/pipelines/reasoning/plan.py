@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from airflow_provider_drivepipe.contracts import MANIFEST_COLUMNS, STATUS_COLUMNS, Column
+from airflow_provider_drivepipe.contracts import MANIFEST_COLUMNS, Column
 from airflow_provider_drivepipe.pipelines.driving.manifest import Manifest
 from airflow_provider_drivepipe.pipelines.driving.options import ManifestOptions, OssOptions
 from airflow_provider_drivepipe.pipelines.reasoning.export import FILE_COLUMNS, ExportOptions, QaExport
@@ -33,17 +33,10 @@ from airflow_provider_drivepipe.pipelines.reasoning.videos import (
     HighlightCut,
     VideoProbe,
 )
-from airflow_provider_drivepipe.scenario.options import (
-    GateOptions,
-    PartitionOptions,
-    PriceOptions,
-    SelectionOptions,
-    TableOptions,
-)
-from airflow_provider_drivepipe.scenario.plan import Plan, TaskPlan
+from airflow_provider_drivepipe.scenario.plan import Plan, TaskPlan, columns_of
 from airflow_provider_drivepipe.stages.content import Content, Image, Video
 from airflow_provider_drivepipe.stages.source import Gathered, Source
-from airflow_provider_drivepipe.stages.stage import RowStage, Stage, UnitStage
+from airflow_provider_drivepipe.stages.stage import Stage
 
 _VIDEO = Column("video_path", "string", "full OSS URI of the video")
 _GROUPS = dict.fromkeys(("video_captions", "chunk_captions", "highlights"), "captions")
@@ -60,61 +53,20 @@ def plan(scenario: ReasoningScenario) -> Plan:
     tasks = [_manifest_task(scenario)] if scenario.input_shape is InputShape.OSS_PREFIX else []
     if Target.REASONING_ANNOTATION in scenario.targets:
         tasks += _Tasks(scenario).all()
-    return Plan(
-        scenario.scenario_name,
-        scenario.dag_id,
-        scenario.conn_id,
-        PartitionOptions(
-            columns=_partition_columns(scenario),
-            timezone=scenario.timezone,
-            key_format=scenario.key_format,
-            fixed_values=tuple(scenario.partition_fixed.values()),
-            granularity=scenario.partition_granularity,
-            default_lag=scenario.partition_lag,
-        ),
-        SelectionOptions(
-            scenario.reprocess,
-            scenario.max_row_attempts,
-            limit_by=_VIDEO.name,
-            max_rows=scenario.max_rows,
-            max_calls=scenario.max_calls,
-            rows_per_job=scenario.rows_per_job,
-        ),
-        tuple(tasks),
-        prices=PriceOptions(**scenario.prices.model_dump()) if scenario.prices else None,
-        bucket=_bucket(scenario),
-    )
-
-
-def _partition_columns(scenario: ReasoningScenario) -> tuple[str, ...]:
-    return (scenario.partition_col, *scenario.partition_fixed)
-
-
-def _bucket(scenario: ReasoningScenario) -> str:
-    return scenario.oss_bucket or (scenario.oss_root or "").split("/")[3]
-
-
-def _gate(scenario: ReasoningScenario) -> GateOptions:
-    return GateOptions(
-        scenario.max_failure_rate, scenario.min_rows, scenario.max_shrink, scenario.allow_empty
-    )
+    return Plan.of(scenario, tasks, limit_by=_VIDEO.name)
 
 
 def _manifest_task(scenario: ReasoningScenario) -> TaskPlan:
-    options = ManifestOptions(_bucket(scenario), scenario.oss_prefix, scenario.video_extensions)
+    options = ManifestOptions(scenario.bucket or "", scenario.oss_prefix, scenario.video_extensions)
     return TaskPlan(
         task_id="manifest",
         operator="OssManifestOperator",
         stages=(Manifest(options),),
         source=f"oss://{options.bucket}/{options.prefix}",
-        output_table=_table(scenario, scenario.video_input_table or "", MANIFEST_COLUMNS),
+        output_table=scenario.output(scenario.video_input_table or "", MANIFEST_COLUMNS),
         lineage_known=True,
-        gate=_gate(scenario),
+        gate=scenario.gate(scenario.allow_empty),
     )
-
-
-def _table(scenario: ReasoningScenario, name: str, columns: tuple[Column, ...]) -> TableOptions:
-    return TableOptions(name, columns, _partition_columns(scenario), scenario.meta_lifecycle)
 
 
 class _Tasks:
@@ -127,7 +79,7 @@ class _Tasks:
         self._mode = None if options.mode is Mode.AUTO else str(options.mode)
         sheet = SheetOptions(options.max_frames)
         self._whole = Footage(
-            OssOptions(_bucket(scenario), scenario.oss_root, scenario.oss_mount_path),
+            OssOptions(scenario.bucket or "", scenario.oss_root, scenario.oss_mount_path),
             scenario.output_prefix or scenario.scenario_name,
             None if options.video_as is VideoAs.VIDEO else sheet,
         )
@@ -230,7 +182,7 @@ class _Tasks:
     def _qa_export(self) -> TaskPlan:
         scenario, options = self._scenario, self._options
         export = ExportOptions(
-            bucket=_bucket(scenario),
+            bucket=scenario.bucket or "",
             root=scenario.oss_root,
             output_prefix=f"{scenario.output_prefix or scenario.scenario_name}_export",
             license=options.license,
@@ -244,9 +196,9 @@ class _Tasks:
             operator="QaExportOperator",
             stages=(QaExport(export),),
             source=self._name("qa_items"),
-            output_table=_table(scenario, self._name("qa_export"), FILE_COLUMNS),
+            output_table=scenario.output(self._name("qa_export"), FILE_COLUMNS),
             lineage_known=True,
-            gate=_gate(scenario),
+            gate=scenario.gate(scenario.allow_empty),
         )
 
     def _watched(self, where: str = "", left_out: Sequence[Column] = ()) -> Gathered:
@@ -272,17 +224,10 @@ class _Tasks:
             stages=tuple(worded(stage) for stage in stages),
             source=source if isinstance(source, str) else source.name,
             gather=None if isinstance(source, str) else source,
-            output_table=_table(self._scenario, self._name(name), _columns(stages)),
+            output_table=self._scenario.output(self._name(name), columns_of(stages)),
             lineage_known=False,
-            gate=_gate(self._scenario),
+            gate=self._scenario.gate(self._scenario.allow_empty),
             image_root=self._scenario.oss_root,
             unit_key=key,
             group=_GROUPS.get(name, ""),
         )
-
-
-def _columns(stages: Sequence[Stage]) -> tuple[Column, ...]:
-    """Return the columns that stages make; those of their input travel through beside them."""
-    made = [c for stage in stages if isinstance(stage, UnitStage) for c in stage.columns()]
-    made += [c for stage in stages if isinstance(stage, RowStage) for c in stage.part().columns]
-    return (*made, *STATUS_COLUMNS)

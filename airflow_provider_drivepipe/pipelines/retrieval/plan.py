@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Column
+from airflow_provider_drivepipe.contracts import Column
 from airflow_provider_drivepipe.pipelines.driving.options import OssOptions
 from airflow_provider_drivepipe.pipelines.retrieval.models import (
     Reading,
@@ -31,17 +31,10 @@ from airflow_provider_drivepipe.pipelines.retrieval.queries import Draw, QueryMa
 from airflow_provider_drivepipe.pipelines.retrieval.questions import QuestionCheck, lookup_of
 from airflow_provider_drivepipe.pipelines.retrieval.retrieve import Retrieve, vectors_of
 from airflow_provider_drivepipe.pipelines.retrieval.scenario import RetrievalScenario
-from airflow_provider_drivepipe.scenario.options import (
-    GateOptions,
-    PartitionOptions,
-    PriceOptions,
-    SelectionOptions,
-    TableOptions,
-)
-from airflow_provider_drivepipe.scenario.plan import Plan, TaskPlan
+from airflow_provider_drivepipe.scenario.plan import Plan, TaskPlan, columns_of
 from airflow_provider_drivepipe.sql import quote_text
 from airflow_provider_drivepipe.stages.source import Gathered, Source
-from airflow_provider_drivepipe.stages.stage import RowStage, Stage, UnitStage
+from airflow_provider_drivepipe.stages.stage import Stage
 from airflow_provider_drivepipe.worker.retrieval.frames import NAMES
 
 _QUESTION = Column("question_id", "string", "identity of the question")
@@ -81,38 +74,7 @@ def frame_lines(language: str) -> str:
 
 def plan(scenario: RetrievalScenario) -> Plan:
     """Return the plan of a validated scenario."""
-    return Plan(
-        scenario.scenario_name,
-        scenario.dag_id,
-        scenario.conn_id,
-        PartitionOptions(
-            columns=_partition_columns(scenario),
-            timezone=scenario.timezone,
-            key_format=scenario.key_format,
-            fixed_values=tuple(scenario.partition_fixed.values()),
-            granularity=scenario.partition_granularity,
-            default_lag=scenario.partition_lag,
-        ),
-        SelectionOptions(
-            scenario.reprocess,
-            scenario.max_row_attempts,
-            limit_by=_QUESTION.name,
-            max_rows=scenario.max_rows,
-            max_calls=scenario.max_calls,
-            rows_per_job=scenario.rows_per_job,
-        ),
-        tuple(_Tasks(scenario).all()),
-        prices=PriceOptions(**scenario.prices.model_dump()) if scenario.prices else None,
-        bucket=_bucket(scenario),
-    )
-
-
-def _partition_columns(scenario: RetrievalScenario) -> tuple[str, ...]:
-    return (scenario.partition_col, *scenario.partition_fixed)
-
-
-def _bucket(scenario: RetrievalScenario) -> str | None:
-    return scenario.oss_bucket or (scenario.oss_root.split("/")[3] if scenario.oss_root else None)
+    return Plan.of(scenario, _Tasks(scenario).all(), limit_by=_QUESTION.name)
 
 
 class _Tasks:
@@ -166,7 +128,7 @@ class _Tasks:
         scenario, options = self._scenario, self._options
         stages: list[Stage] = [QueryMake(self._kinds)]
         if Arm.PLANNED_IMAGE in options.arms:
-            oss = OssOptions(_bucket(scenario) or "", scenario.oss_root, scenario.oss_mount_path)
+            oss = OssOptions(scenario.bucket or "", scenario.oss_root, scenario.oss_mount_path)
             draw = DrawOptions(options.image_conn_id or "", options.image_model or "", options.image_size)
             stages.append(Draw(oss, scenario.output_prefix or scenario.scenario_name, draw))
         lookups = (plans_of(self._name("plan")),) if self._plans else ()
@@ -199,26 +161,17 @@ class _Tasks:
             plan=self._name("plan") if self._plans else None,
             queries=self._name("query_embeddings") if self._kinds else None,
             arms=self._options.arms,
-            prices=PriceOptions(**scenario.prices.model_dump()) if scenario.prices else None,
+            prices=scenario.price_options,
         )
         return TaskPlan(
             task_id="metrics",
             operator="QaMetricsOperator",
             stages=(QaMetrics(options),),
             source=self._name("answers"),
-            output_table=self._table("metrics", METRIC_COLUMNS),
+            output_table=scenario.output(self._name("metrics"), METRIC_COLUMNS),
             lineage_known=True,
-            gate=self._gate,
+            gate=self._scenario.gate(),
         )
-
-    @property
-    def _gate(self) -> GateOptions:
-        scenario = self._scenario
-        return GateOptions(scenario.max_failure_rate, scenario.min_rows, scenario.max_shrink)
-
-    def _table(self, task: str, columns: tuple[Column, ...]) -> TableOptions:
-        scenario = self._scenario
-        return TableOptions(self._name(task), columns, _partition_columns(scenario), scenario.meta_lifecycle)
 
     def _task(
         self,
@@ -234,16 +187,9 @@ class _Tasks:
             stages=tuple(stages),
             source=source.name,
             gather=source if source.gathered or source.lookups else None,
-            output_table=self._table(table or name, _columns(stages)),
+            output_table=self._scenario.output(self._name(table or name), columns_of(stages)),
             lineage_known=False,
-            gate=self._gate,
+            gate=self._scenario.gate(),
             image_root=self._scenario.oss_root,
             unit_key=key,
         )
-
-
-def _columns(stages: Sequence[Stage]) -> tuple[Column, ...]:
-    """Return the columns that stages make; those of their input travel through beside them."""
-    made = [c for stage in stages if isinstance(stage, UnitStage) for c in stage.columns()]
-    made += [c for stage in stages if isinstance(stage, RowStage) for c in stage.part().columns]
-    return (*made, *STATUS_COLUMNS)
