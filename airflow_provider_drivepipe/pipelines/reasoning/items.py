@@ -8,10 +8,8 @@ from fractions import Fraction
 from typing import Any
 
 from airflow_provider_drivepipe.contracts import Column, Reason
-from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.pipelines.reasoning.options import QaType
 from airflow_provider_drivepipe.stages.stage import (
-    STATUS_NAMES,
     Build,
     Grain,
     InputColumn,
@@ -22,6 +20,7 @@ from airflow_provider_drivepipe.stages.stage import (
     StageGuide,
     UnitLayout,
     UnitStage,
+    unit_layout,
 )
 from airflow_provider_drivepipe.stages.worker_call import apply_chunk, row_part
 from airflow_provider_drivepipe.worker.reasoning.qa_items import (
@@ -37,30 +36,6 @@ from airflow_provider_drivepipe.worker.reasoning.qa_items import (
 from airflow_provider_drivepipe.worker.reasoning.quality import BlindJob, QualityRules, judge_blind
 
 _NUMBER = "item_number"
-
-
-def _layout(
-    table: str, source: Sequence[Column], own: Sequence[Column], key: tuple[str, ...], reads: tuple[str, ...]
-) -> UnitLayout:
-    """Return the layout of a stage that makes numbered rows of the rows of another task."""
-    names = [c.name for c in source]
-    missing = sorted({*key, *reads}.difference(names))
-    if missing:
-        raise ConfigurationError(
-            f"table {table} has no column {missing[0]} (its columns: {', '.join(names)})"
-        )
-    own_names = {c.name for c in own}
-    lineage = tuple(c for c in source if c.name not in own_names | STATUS_NAMES)
-    return UnitLayout(
-        unit_key=key,
-        row_key=(*key, _NUMBER),
-        identity=(*key, *reads),
-        source_columns=lineage,
-        columns=(*own, *lineage),
-        has_status=set(names) >= STATUS_NAMES,
-        values={_NUMBER: "CAST(-1 AS BIGINT)"},
-        number=_NUMBER,
-    )
 
 
 @dataclass(frozen=True)
@@ -84,7 +59,9 @@ class QaTypes(UnitStage):
 
     def layout(self, table: str, source: Sequence[Column]) -> UnitLayout:
         """Return how rows are told apart; input units are described videos."""
-        return _layout(table, source, self.columns(), ("video_path",), ("description_text", "mode"))
+        return unit_layout(
+            table, source, self.columns(), ("video_path",), ("description_text", "mode"), _NUMBER
+        )
 
     def rows_made(self) -> RowsMade:
         """Return how many types of questions there are."""
@@ -139,7 +116,9 @@ class QaParse(UnitStage):
 
     def layout(self, table: str, source: Sequence[Column]) -> UnitLayout:
         """Return how rows are told apart; input units are answers, one for each video and type."""
-        return _layout(table, source, self.columns(), ("video_path", "qa_type"), ("qa_text", "duration_ms"))
+        return unit_layout(
+            table, source, self.columns(), ("video_path", "qa_type"), ("qa_text", "duration_ms"), _NUMBER
+        )
 
     def rows_made(self) -> RowsMade:
         """Return how many items come of an answer, on average over the types."""
