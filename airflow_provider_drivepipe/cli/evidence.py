@@ -24,16 +24,21 @@ def main(arguments: Sequence[str]) -> int:
     return write_page(parser, arguments, _page)
 
 
-def _page(scenario: Scenario, options: argparse.Namespace) -> str:
-    from airflow_provider_drivepipe.cli.evidence_page import read_evidence, render
-
+def of_retrieval(scenario: Scenario) -> RetrievalScenario:
+    """Return the scenario; raise CommandError for one of another family."""
     if not isinstance(scenario, RetrievalScenario):
         raise CommandError(
             f"scenario {scenario.scenario_name} answers no questions: it is not of pipeline retrieval"
         )
-    steps = plan(scenario)
+    return scenario
+
+
+def _page(scenario: Scenario, options: argparse.Namespace) -> str:
+    from airflow_provider_drivepipe.cli.evidence_page import read_evidence, render
+
+    steps = plan(of_retrieval(scenario))
     hook, partition = open_partition(steps, options.partition, "evidence")
     page = read_evidence(steps, partition, hook.execute_sql, hook.read_object, options.n)
     if not page.questions:
-        raise no_partition(steps, scenario.table("questions"), partition)
+        raise no_partition(steps, steps.tasks[0].output_table.name, partition)
     return render(page)
