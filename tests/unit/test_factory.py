@@ -47,7 +47,7 @@ print([m for m in sys.argv[2].split(",") if m in sys.modules])
 def test_parsing_the_examples_imports_nothing_heavy(airflow_env):
     out = run(PARSE, airflow_env, str(EXAMPLES / "drivepipe_scenarios.py"), ",".join(HEAVY)).splitlines()
     files = sorted((EXAMPLES / "scenarios").glob("*.yaml"))
-    assert len(files) == 9
+    assert len(files) == 10
     assert out[-2] == str([f"drivepipe_{file.stem}" for file in files])
     assert out[-1] == "[]"
 
