@@ -6,8 +6,6 @@ over the videos. Of a search it shows the frames that were found, the best first
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +14,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from airflow_provider_drivepipe.cli.page import Query, Read, html, short_name
+from airflow_provider_drivepipe.cli.page import Query, Read, html, short_name, thumbnail
 from airflow_provider_drivepipe.contracts import OssUri, Status
 from airflow_provider_drivepipe.exceptions import DrivepipeError
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
@@ -132,7 +130,7 @@ def _tile(row: Mapping[str, Any], url: str, read: Read) -> Tile:
     image = ""
     if row[url]:
         try:
-            image = _thumbnail(read(OssUri.parse(row[url])))
+            image = thumbnail(read(OssUri.parse(row[url])), _WIDTH, _QUALITY)
         except (DrivepipeError, OSError, ValueError) as error:
             failure = failure or f"the picture cannot be shown: {error}"
     time_ms = row.get("frame_time_ms")
@@ -177,20 +175,6 @@ def _texts(value: object) -> Iterator[str]:
     elif isinstance(value, dict):
         for each in value.values():
             yield from _texts(each)
-
-
-def _thumbnail(content: bytes) -> str:
-    """Return a small JPEG as a ``data:`` URI. Raises OSError or ValueError for what is no picture."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(content)) as image:
-        # Lets the decoder skip what a small picture does not need.
-        image.draft("RGB", (_WIDTH, _WIDTH))
-        small = image.convert("RGB")
-    small.thumbnail((_WIDTH, _WIDTH))
-    output = io.BytesIO()
-    small.save(output, "JPEG", quality=_QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(output.getvalue()).decode()}"
 
 
 def render(sheet: Sheet) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_drivepipe.cli.demo import SCENARIO_FILE
@@ -12,15 +14,19 @@ from airflow_provider_drivepipe.cli.demo_checks import Row, leaks
 from airflow_provider_drivepipe.cli.demo_data import upload_demo_videos
 from airflow_provider_drivepipe.cli.demo_report import models
 from airflow_provider_drivepipe.cli.demo_run import PARTITION, Demo, DemoRun
+from airflow_provider_drivepipe.cli.page import short_name
 from airflow_provider_drivepipe.cli.text_table import table
 from airflow_provider_drivepipe.contracts import OssUri, Reason, Status
 from airflow_provider_drivepipe.pipelines.retrieval.retrieve import Retrieve
+from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 from maxcompute_local import lifecycle
 from maxcompute_local.clients import odps_client
 from maxcompute_local.settings import PROJECT, ServerSettings
 
 if TYPE_CHECKING:
     from alibabacloud_oss_v2 import Client as OssClient
+
+    from airflow_provider_drivepipe.cli.evidence_page import EvidencePage
 
 _ASKED = "video_qa_demo_asked"
 _COLUMNS = (
@@ -69,16 +75,32 @@ class QaDemo(Demo):
     def examine(self, run: DemoRun) -> list[str]:
         """Show the figures and some answers with their evidence; check them."""
         tables = {task.task_id: run.rows(task.output_table.name) for task in run.steps.tasks}
-        self._show(run, tables)
+        page, shown = self._page(run)
+        self._show(run, tables, page)
         texts = {
             **{f"a row of {task}": json.dumps(rows, default=str) for task, rows in tables.items()},
             "an XCom": json.dumps(run.xcoms, default=str),
             "a message of a task": "\n".join(run.messages),
         }
-        return [*_problems(run, tables), *leaks(texts, run.logs, run.secrets, run.local_paths)]
+        return [
+            *_problems(run, tables),
+            *_page_problems(shown, tables),
+            *leaks(texts, run.logs, run.secrets, run.local_paths),
+        ]
 
-    def _show(self, run: DemoRun, tables: Mapping[str, Sequence[Row]]) -> None:
-        reports = {task: values["return_value"] for task, values in run.xcoms.items()}
+    def _page(self, run: DemoRun) -> tuple[Path, EvidencePage]:
+        """Write the page that ``drivepipe evidence`` writes; return its file and what it shows."""
+        from airflow_provider_drivepipe.cli.evidence_page import read_evidence, render
+
+        steps = run.steps
+        partition = PartitionSpec(steps.partition.columns, (PARTITION,))
+        shown = read_evidence(steps, partition, run.query, lambda uri: run.object(uri.key))
+        page = self.home / f"{steps.scenario}_{PARTITION}_evidence.html"
+        page.write_text(render(shown), "utf-8")
+        return page, shown
+
+    def _show(self, run: DemoRun, tables: Mapping[str, Sequence[Row]], page: Path) -> None:
+        reports = {task.task_id: run.xcoms[task.task_id]["return_value"] for task in run.steps.tasks}
         print(f"\nTasks of partition {run.partition}\n")
         print(_tasks(reports, tables))
         print(f"\n{_calls(run.calls)}")
@@ -86,11 +108,15 @@ class QaDemo(Demo):
         print(models(reports.values()))
         print("\nWays to choose frames, the accuracy of all questions with its 95 % interval\n")
         print(_figures(tables["metrics"]))
+        print(
+            "\n  blind shows no frame; oracle shows those of the annotated time, of questions that have one."
+        )
         print("\nSome answers and the frames that they rest on\n")
         print("\n\n".join(_sample(tables["answers"])))
         print("\nWhere it is\n")
         names = [task.output_table.name for task in run.steps.tasks]
-        print(f"  tables   {', '.join(names)} in project {PROJECT}")
+        print(f"  tables   {names[0]} to {names[-1]} in project {PROJECT}")
+        print(f"  look     {page}: ten questions, what each arm showed and answered")
         print(f"  log      {run.log} and {lifecycle.log_file(self.root)}")
 
 
@@ -103,7 +129,7 @@ def _tasks(reports: Mapping[str, Mapping[str, Any]], tables: Mapping[str, Sequen
         paid = [str(tokens.get(kind, 0)) for kind in ("input", "output", "embedding")]
         why = ", ".join(f"{number} {reason}" for reason, number in sorted(reasons.items()))
         lines.append([task, *(str(report[name]) for name in counts), *paid, why])
-    header = ["task", "rows", "ok", "failed", "filtered", "skipped", "kept", "in", "out", "embedded"]
+    header = ["task", "rows", "ok", "failed", "filtered", "skipped", "kept", "tokens in", "out", "embedded"]
     return table([*header, "why not ok"], lines)
 
 
@@ -128,7 +154,16 @@ def _figures(rows: Sequence[Row]) -> str:
                 "-" if each is None else f"{each:.4f} {row['currency']}",
             ]
         )
-    header = ["arm", "questions", "correct", "abstained", "failed", "accuracy", "of answered", "hits"]
+    header = [
+        "arm",
+        "questions",
+        "correct",
+        "abstained",
+        "failed",
+        "accuracy",
+        "of answered",
+        "evidence shown",
+    ]
     return table([*header, "per correct answer"], lines)
 
 
@@ -141,16 +176,21 @@ def _sample(answers: Sequence[Row]) -> Iterator[str]:
     """Yield answers to different questions by different arms, those that rest on a frame first."""
     seen: set[str] = set()
     for row in sorted(answers, key=lambda row: (row["given_frames"] in (None, "[]"), str(row))):
-        if row["status"] != Status.OK or row["question_id"] in seen or row["arm"] in seen:
+        if row["status"] != Status.OK or row["question"] in seen or row["arm"] in seen:
             continue
-        seen |= {row["question_id"], row["arm"]}
-        said = "does not know" if row["abstained"] else f"says {row['given_answer']}"
-        judged = "" if row["is_correct"] is None else f", right is {row['answer']}"
-        options = " ".join((row["options_text"] or "").splitlines())
-        yield (
-            f"  {row['question']} {options}\n"
-            f"    {row['arm']} {said}{judged}: {(row['given_reasoning'] or '')[:_WIDTH]}\n"
-            f"    frames {row['given_frames']} of {row['frames_count']} shown"
+        seen |= {row["question"], row["arm"]}
+        said = "does not know" if row["abstained"] else f"answers {row['given_answer']}"
+        right = "" if row["is_correct"] is None else f", right is {row['answer']}"
+        options = " | ".join((row["options_text"] or "").splitlines())
+        frames = ", ".join(map(str, json.loads(row["given_frames"] or "[]"))) or "none"
+        texts = [
+            f"{short_name(row['video_path'])}: {row['question']} | {options}",
+            f"  {row['arm']} {said}{right}; {row['frames_count']} frames shown, relied on {frames}",
+            f"  {row['given_reasoning'] or 'no reasoning'}",
+        ]
+        yield "\n".join(
+            fill(f"  {text}", _WIDTH, subsequent_indent=" " * 6 if text[0] == " " else " " * 4)
+            for text in texts
         )
         if len(seen) >= 2 * _SAMPLES:
             return
@@ -182,6 +222,24 @@ def _problems(run: DemoRun, tables: Mapping[str, Sequence[Row]]) -> Iterator[str
     tokens = sum(sum((report.get("tokens") or {}).values()) for report in reports)
     if run.calls and not tokens:
         yield f"{run.calls} model calls were counted, and no tokens reported"
+
+
+def _page_problems(page: EvidencePage, tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
+    """Yield a line for everything that the page of evidence lacks."""
+    if {row["arm"] for row in page.figures} != set(page.arms):
+        yield f"page of evidence: figures of {len(page.figures)} arms, not of {len(page.arms)}"
+    asked = {(row["question_id"], row["arm"]) for row in tables["answers"]}
+    frames = Counter((row["question_id"], row["arm"]) for row in tables["retrieve"] if row["image_url"])
+    for question in page.questions:
+        found = {(question.question_id, answer.arm): answer.frames for answer in question.answers}
+        yield from (
+            f"page of evidence: {question.question_id} lacks {arm}"
+            for arm in page.arms
+            if (question.question_id, arm) in asked - found.keys()
+        )
+        for key, shown in found.items():
+            if sum(bool(frame.image) for frame in shown) != frames[key]:
+                yield f"page of evidence: {key} has not all of its {frames[key]} pictures"
 
 
 main = QaDemo.main

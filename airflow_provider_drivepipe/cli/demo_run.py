@@ -227,7 +227,7 @@ class Demo(ABC):
             progress.messages,
             log,
             {str(path): path.read_text("utf-8", errors="replace") for path in (log, *cloud_logs)},
-            counts.get("model.chat", 0) + counts.get("model.embed", 0),
+            sum(counts.get(f"model.{kind}", 0) for kind in ("chat", "embed", "draw")),
             [settings.access_key_secret, settings.control_token, *airflow.secret_values()],
             [str(self.root), str(self.home), str(self.dags), tempfile.gettempdir() + "/"],
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import tempfile
 from collections import Counter
@@ -14,7 +12,7 @@ from html import escape
 from pathlib import PurePosixPath
 from typing import Any
 
-from airflow_provider_drivepipe.cli.page import Query, Read, html, short_name
+from airflow_provider_drivepipe.cli.page import DEFAULT_COUNT, Query, Read, html, jpeg_uri, short_name
 from airflow_provider_drivepipe.contracts import OssUri, Status
 from airflow_provider_drivepipe.exceptions import DrivepipeError
 from airflow_provider_drivepipe.pipelines.reasoning.quality import CHECKED_COLUMNS, Check, flags_of
@@ -38,7 +36,6 @@ _SHOWN = (
 )
 _REPEATS = ("same_question", "same_text")
 """Of the items with a hash, in the order in which the export compares them, the how many-th this is."""
-DEFAULT_COUNT = 10
 _FRAMES = 4
 _WIDTH = 480
 _QUALITY = 80
@@ -191,9 +188,7 @@ def _image(footage: Footage, picture: Picture) -> str:
     width = min(_WIDTH, footage.width)
     height = max(1, round(footage.height * width / footage.width))
     pixels = upright_pixels(picture.frame, width, height, footage.rotation)
-    output = io.BytesIO()
-    Image.fromarray(pixels).save(output, "JPEG", quality=_QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(output.getvalue()).decode()}"
+    return jpeg_uri(Image.fromarray(pixels), _QUALITY)
 
 
 def render(page: ItemPage) -> str:

@@ -21,21 +21,11 @@ from airflow_provider_drivepipe.stages.worker_call import PYAV_REQUIREMENT
 
 def main(arguments: Sequence[str]) -> int:
     """Write the page; return 1 when there is nothing to show or the file cannot be written."""
-    parser = page_parser("items", __doc__, "_items")
+    parser = page_parser("items", __doc__, "_items", "items, spread over the tasks")
     parser.epilog = (
         "The videos of these items are read from OSS, each once. The same items are shown each time."
     )
-    parser.add_argument(
-        "-n", type=_count, default=10, metavar="N", help="items, spread over the tasks (default: 10)"
-    )
     return write_page(parser, arguments, _page)
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if not 1 <= count <= 100:
-        raise argparse.ArgumentTypeError("1 to 100 items fit a page")
-    return count
 
 
 def _page(scenario: Scenario, options: argparse.Namespace) -> str:

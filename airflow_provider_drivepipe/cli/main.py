@@ -31,6 +31,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "items:main",
         "write a page to read some items of a training set, with the frames at their times",
     ),
+    "evidence": (
+        "evidence:main",
+        "write a page to compare arms of video QA: questions, frames and answers of each arm",
+    ),
     "search": ("search:main", "find the frames of a partition that are most like a text or a picture"),
     "qa": ("qa:main", "video QA: load questions, frames and embeddings; write results"),
     "prompts": ("prompts:main", "prompts of video reasoning: list, new, check, show"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import base64
+import io
 import sys
 import webbrowser
 from collections.abc import Callable, Sequence
@@ -19,6 +21,8 @@ from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 from airflow_provider_drivepipe.scenario.plan import Plan
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from airflow_provider_drivepipe.contracts import OssUri
     from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 
@@ -26,10 +30,19 @@ Query = Callable[[str], Sequence[Sequence[Any]]]
 """Runs a SELECT and returns its rows."""
 Read = Callable[["OssUri"], bytes]
 """Returns an object; raises DrivepipeError when it cannot."""
+DEFAULT_COUNT = 10
+"""Items or questions of a page."""
+_MOST = 100
 
 
-def page_parser(command: str, description: str | None, ending: str = "") -> argparse.ArgumentParser:
-    """Return the parser of a command; ``ending`` is that of the page's name unless ``--output`` is given."""
+def page_parser(
+    command: str, description: str | None, ending: str = "", some: str = ""
+) -> argparse.ArgumentParser:
+    """Return the parser of a command.
+
+    :param ending: of the page's name unless ``--output`` is given.
+    :param some: what ``-n`` counts; empty for a page that has no such option.
+    """
     parser = argparse.ArgumentParser(prog=f"drivepipe {command}", description=description)
     parser.add_argument("file", type=Path, metavar="SCENARIO", help="scenario file")
     parser.add_argument("partition", metavar="PARTITION", help="partition value, for example 20261120")
@@ -37,8 +50,19 @@ def page_parser(command: str, description: str | None, ending: str = "") -> argp
         "--output", type=Path, metavar="FILE", help=f"default: <scenario>_<partition>{ending}.html here"
     )
     parser.add_argument("--open", action="store_true", help="show it in the browser")
+    if some:
+        parser.add_argument(
+            "-n", type=_count, default=DEFAULT_COUNT, metavar="N", help=f"{some} (default: {DEFAULT_COUNT})"
+        )
     parser.set_defaults(ending=ending)
     return parser
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if not 1 <= count <= _MOST:
+        raise argparse.ArgumentTypeError(f"1 to {_MOST} fit a page")
+    return count
 
 
 def write_page(
@@ -91,6 +115,25 @@ def no_partition(steps: Plan, table: str, partition: PartitionSpec) -> CommandEr
 def short_name(path: str) -> str:
     """Return what people know a video or an image by: the last two parts of its path."""
     return "/".join(path.split("/")[-2:])
+
+
+def thumbnail(content: bytes, width: int, quality: int) -> str:
+    """Return a small JPEG as a ``data:`` URI. Raises OSError or ValueError for what is no picture."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(content)) as image:
+        # Lets the decoder skip what a small picture does not need.
+        image.draft("RGB", (width, width))
+        small = image.convert("RGB")
+    small.thumbnail((width, width))
+    return jpeg_uri(small, quality)
+
+
+def jpeg_uri(image: Image, quality: int) -> str:
+    """Return a picture as the ``data:`` URI of a JPEG."""
+    output = io.BytesIO()
+    image.save(output, "JPEG", quality=quality)
+    return f"data:image/jpeg;base64,{base64.b64encode(output.getvalue()).decode()}"
 
 
 def html(title: str, introduction: str, content: str, style: str) -> str:

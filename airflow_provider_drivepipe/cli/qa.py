@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_drivepipe.cli.child import signals_as_interrupts
 from airflow_provider_drivepipe.cli.errors import CommandError
+from airflow_provider_drivepipe.cli.evidence import of_retrieval
+from airflow_provider_drivepipe.cli.page import open_partition
 from airflow_provider_drivepipe.cli.qa_file import Question, keys_of, raise_problems, read_questions
 from airflow_provider_drivepipe.cli.qa_frames import Frame, read_frames, read_vectors, time_ms
 from airflow_provider_drivepipe.contracts import (
@@ -27,6 +28,8 @@ from airflow_provider_drivepipe.contracts import (
 )
 from airflow_provider_drivepipe.exceptions import DrivepipeError
 from airflow_provider_drivepipe.pipelines.driving.models import embedding_hashes
+from airflow_provider_drivepipe.pipelines.loading import ScenarioError, load_scenario
+from airflow_provider_drivepipe.pipelines.registry import plan
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 from airflow_provider_drivepipe.sql import create_table
 from airflow_provider_drivepipe.worker.errors import VideoError
@@ -55,21 +58,21 @@ _UPLOADS = 8
 
 @dataclass(frozen=True)
 class Place:
-    """Where an evaluation's data lives.
+    """Where the data of a scenario lives, and which vectors it compares.
 
-    :param root: full OSS URI below which videos and frames are named.
+    :param root: full OSS URI below which videos are named.
+    :param partition: of the questions.
+    :param frames_partition: of the frames.
     """
 
-    conn_id: str
-    partition: PartitionSpec
+    hook: DrivepipeHook
+    root: OssUri
     questions_table: str
-    frames_table: str | None
-    bucket: str | None
-    prefix: str
-
-    def root(self, hook: DrivepipeHook) -> OssUri:
-        """Return the full OSS URI below which the videos are named."""
-        return hook.oss_root(str(self.bucket)).join(self.prefix)
+    partition: PartitionSpec
+    frames_table: str
+    frames_partition: PartitionSpec
+    model: str
+    dimension: int | None
 
 
 @dataclass(frozen=True)
@@ -93,16 +96,10 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         with signals_as_interrupts():
-            if options.action == "load":
-                _load(options)
-            else:
-                from airflow_provider_drivepipe.cli.qa_results import write_results
-
-                with redirect_stdout(sys.stderr):
-                    from airflow_provider_drivepipe.cli.command_hook import CommandHook
-                hook = CommandHook(options.conn_id, run_identity="drivepipe qa results")
-                for file in write_results(hook, options):
-                    print(f"wrote {file}")
+            _ACTIONS[options.action](options)
+    except ScenarioError as error:
+        print(error, file=sys.stderr)
+        return 1
     except (CommandError, DrivepipeError) as error:
         print(f"drivepipe qa: {error}", file=sys.stderr)
         return 1
@@ -122,32 +119,27 @@ def _parser() -> argparse.ArgumentParser:
         "is replaced as a whole, or not at all where anything is wrong.",
     )
     load.add_argument("file", type=Path, metavar="FILE", help="JSON list of key, uid, question and answer")
-    load.add_argument("--questions-table", required=True, metavar="TABLE")
-    load.add_argument("--frames-table", metavar="TABLE", help="needed with --frames")
-    load.add_argument("--bucket", required=True, help="bucket of the videos, and of frames that are loaded")
+    load.add_argument("--bucket", help="bucket of the videos, where the scenario names none")
     load.add_argument("--prefix", default="", help="key prefix below which the file's keys name videos")
     load.add_argument("--frames", type=Path, metavar="FOLDER", help="holds <key>/frame_<n>.jpg")
     time = load.add_mutually_exclusive_group()
     time.add_argument("--fps", type=_positive, metavar="N", help="frames in a second of video (default: 1)")
     time.add_argument("--seconds-per-frame", type=_positive, metavar="N", help="instead of --fps")
-    load.add_argument(
+    goes = load.add_mutually_exclusive_group()
+    goes.add_argument(
         "--embeddings",
         type=Path,
         metavar="FOLDER",
-        help="holds <key>.npz, .json or .pt: filenames, embeddings",
+        help="holds <key>.npz, .json or .pt: filenames, embeddings; by the scenario's embedding_model",
     )
-    load.add_argument("--embedding-model", metavar="NAME", help="the model that made the embeddings")
-    load.add_argument("--embedding-dim", type=int, metavar="N", help="their length, as in scenarios")
+    goes.add_argument("--frames-table", metavar="TABLE", help="where frames go that have no embeddings yet")
     results = actions.add_parser(
         "results",
         help="write the answers of one arm as two files, …_results.json and …_metrics.json",
-        description="Reads a retrieval scenario's tables <scenario>_answers, _questions, _plan, _queries and "
-        "_evidence; writes <model>_<data>_image_retrieval_<n>frames_results.json and …_metrics.json.",
+        description="Reads the tables of a retrieval scenario; writes "
+        "<vlm_model>_<data>_image_retrieval_<initial_frames>frames_results.json and …_metrics.json.",
     )
-    results.add_argument("answers_table", metavar="ANSWERS_TABLE", help="<scenario>_answers")
     results.add_argument("--arm", required=True, help="for example planned_image")
-    results.add_argument("--model", required=True, metavar="NAME", help="the model that answered, for names")
-    results.add_argument("--initial-frames", type=int, default=8, metavar="N", help="for names (default: 8)")
     results.add_argument(
         "--data", type=Path, metavar="FILE", help="the file that was loaded: its items stand in the results"
     )
@@ -156,17 +148,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     for action in (load, results):
         action.add_argument(
-            "--partition", required=True, type=_partition, metavar="SPEC", help="for example ds=20261120"
+            "--scenario", type=Path, required=True, metavar="FILE", help="of pipeline retrieval"
         )
-        action.add_argument("--conn-id", default="drivepipe_default", metavar="ID", help="Airflow connection")
+        action.add_argument("--partition", required=True, metavar="VALUE", help="for example 20261120")
     return parser
-
-
-def _partition(text: str) -> PartitionSpec:
-    try:
-        return PartitionSpec.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _positive(text: str) -> float:
@@ -180,35 +165,61 @@ def _positive(text: str) -> float:
 
 
 def _place(options: argparse.Namespace) -> Place:
-    """Return where the data lives, as the options say. The one place that knows where that comes from."""
+    """Return where the data lives, as the scenario says. The one place that knows where that comes from."""
+    scenario = of_retrieval(load_scenario(options.scenario))
+    steps = plan(scenario)
+    if steps.bucket and options.bucket:
+        raise CommandError(f"--bucket has no effect: the scenario says {steps.bucket}")
+    bucket = steps.bucket or options.bucket
+    if not bucket:
+        raise CommandError(
+            "the scenario names no oss_bucket: which one are the videos in? Say it by --bucket"
+        )
+    hook, partition = open_partition(steps, options.partition, "qa load")
+    frames = partition
+    if fixed := scenario.retrieval.frames_partition:
+        frames = PartitionSpec(partition.columns, (fixed, *partition.values[1:]))
     return Place(
-        options.conn_id,
-        options.partition,
-        options.questions_table,
-        options.frames_table,
-        options.bucket,
-        options.prefix.strip("/"),
+        hook,
+        hook.oss_root(bucket, scenario.oss_root).join(options.prefix.strip("/")),
+        scenario.source_table or "",
+        partition,
+        options.frames_table or scenario.frames_table or "",
+        frames,
+        scenario.embedding_model or "",
+        scenario.embedding_dim,
     )
 
 
+def _results(options: argparse.Namespace) -> None:
+    from airflow_provider_drivepipe.cli.qa_results import write_results
+
+    scenario = of_retrieval(load_scenario(options.scenario))
+    steps = plan(scenario)
+    hook, partition = open_partition(steps, options.partition, "qa results")
+    name = (
+        f"{str(scenario.vlm_model).replace('/', '_')}_{options.data.stem if options.data else steps.scenario}"
+        f"_image_retrieval_{scenario.retrieval.initial_frames}frames"
+    )
+    for file in write_results(hook, steps, partition, options.arm, options.data, options.folder, name):
+        print(f"wrote {file}")
+
+
 def _load(options: argparse.Namespace) -> None:
-    place = _place(options)
-    if options.embeddings and not (options.frames and options.embedding_model):
+    if options.embeddings and not options.frames:
+        raise CommandError("--embeddings needs --frames: whose vectors?")
+    if options.frames and not (options.embeddings or options.frames_table):
         raise CommandError(
-            "--embeddings needs --frames and --embedding-model: whose vectors, by which model?"
+            "--frames needs --embeddings, or --frames-table for frames that have none yet: the scenario's "
+            "frames_table holds frames with embeddings"
         )
-    if options.frames and not place.frames_table:
-        raise CommandError("--frames needs --frames-table")
     questions = read_questions(options.file)
-    with redirect_stdout(sys.stderr):
-        from airflow_provider_drivepipe.cli.command_hook import CommandHook
-    hook = CommandHook(place.conn_id, run_identity="drivepipe qa load")
-    root = place.root(hook)
+    place = _place(options)
     problems: list[str] = []
     videos: dict[str, Video] = {}
     for key in keys_of(questions):
         try:
-            videos[key] = Video.of(key, root)
+            videos[key] = Video.of(key, place.root)
         except (ValueError, VideoError) as error:
             problems.append(f"{key}: {error}")
     frames = {}
@@ -216,17 +227,16 @@ def _load(options: argparse.Namespace) -> None:
         frames = {key: read_frames(options.frames, key, problems) for key in videos}
     if options.embeddings:
         for key, of_video in frames.items():
-            read_vectors(options.embeddings, key, of_video, options.embedding_dim, problems)
+            read_vectors(options.embeddings, key, of_video, place.dimension, problems)
     raise_problems(problems, f"{len(problems)} problems")
     if options.frames:
-        _load_frames(hook, place, options, videos, frames)
+        _load_frames(place, options, videos, frames)
     rows = [_question_row(question, videos[question.key]) for question in questions]
-    _replace(hook, place.questions_table, QUESTION_COLUMNS, place.partition, [rows])
+    _replace(place.hook, place.questions_table, QUESTION_COLUMNS, place.partition, [rows])
     print(f"{place.questions_table} {place.partition.path()}: {len(rows)} questions, {len(videos)} videos")
 
 
 def _load_frames(
-    hook: DrivepipeHook,
     place: Place,
     options: argparse.Namespace,
     videos: dict[str, Video],
@@ -235,19 +245,16 @@ def _load_frames(
     seconds = options.seconds_per_frame or 1 / (options.fps or 1)
     made_with = ""
     if options.embeddings:
-        made_with = embedding_hashes(options.embedding_model, options.embedding_dim, hook)[0]
+        made_with = embedding_hashes(place.model, place.dimension, place.hook)[0]
     columns = (*FRAME_COLUMNS, *(VECTOR_COLUMNS if made_with else ()), *STATUS_COLUMNS)
-    root = place.root(hook)
 
     def rows(video: Video) -> list[list[Any]]:
         """Upload a video's frames and return their rows, one video's vectors in memory at a time."""
         of_video = frames[video.key]
         vectors = (
-            read_vectors(options.embeddings, video.key, of_video, options.embedding_dim, [])
-            if made_with
-            else {}
+            read_vectors(options.embeddings, video.key, of_video, place.dimension, []) if made_with else {}
         )
-        urls = _upload(hook, root.join("frames", video.id), video, of_video)
+        urls = _upload(place.hook, place.root.join("frames", video.id), video, of_video)
         return [
             [
                 video.path,
@@ -269,16 +276,16 @@ def _load_frames(
             for frame, url in zip(of_video, urls, strict=True)
         ]
 
-    _replace(hook, str(place.frames_table), columns, place.partition, map(rows, videos.values()))
+    _replace(place.hook, place.frames_table, columns, place.frames_partition, map(rows, videos.values()))
     count = sum(map(len, frames.values()))
     print(
-        f"{place.frames_table} {place.partition.path()}: {count} frames; frame n is taken to be at "
+        f"{place.frames_table} {place.frames_partition.path()}: {count} frames; frame n is taken to be at "
         f"n × {seconds:g} s" + ("" if options.fps or options.seconds_per_frame else " (--fps says otherwise)")
     )
     if not made_with:
         print(
             f"The frames have no embeddings yet: run a scenario with input_shape: image_table, targets: "
-            f"[embedding] and source_table: {place.frames_table}, or load some with --embeddings."
+            f"[embedding] and source_table: {place.frames_table}; its table is frames_table of this one."
         )
 
 
@@ -335,3 +342,6 @@ def _replace(
     ):
         for batch in batches:
             writer.write(batch)
+
+
+_ACTIONS: Mapping[str, Callable[[argparse.Namespace], None]] = {"load": _load, "results": _results}

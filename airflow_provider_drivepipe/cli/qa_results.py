@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -13,29 +12,35 @@ from airflow_provider_drivepipe.cli.errors import CommandError
 from airflow_provider_drivepipe.cli.qa_file import options_text, read_items
 from airflow_provider_drivepipe.contracts import Status
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
+from airflow_provider_drivepipe.scenario.plan import Plan
 from airflow_provider_drivepipe.sql import column_list, quote_name, quote_text
 
 if TYPE_CHECKING:
     from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 
-_ANSWERS = "_answers"
 _DRAWS = "planned_image"
 """The arm that has pictures drawn."""
 Row = Mapping[str, Any]
 
 
-def write_results(hook: DrivepipeHook, options: argparse.Namespace) -> tuple[Path, Path]:
-    """Write both files and return them; raise CommandError when a table lacks what is needed."""
-    table: str = options.answers_table
-    if not table.endswith(_ANSWERS):
-        raise CommandError(f"{table} is not <scenario>{_ANSWERS}, the answers table of a retrieval scenario")
-    tables = _Tables(hook, table.removesuffix(_ANSWERS), options.partition)
-    given = {str(item.get("uid")): item for item in read_items(options.data)} if options.data else {}
-    results = _results(tables, options.arm, given)
-    data = options.data.stem if options.data else table.removesuffix(_ANSWERS)
-    name = f"{options.model.replace('/', '_')}_{data}_image_retrieval_{options.initial_frames}frames"
-    files = options.folder / f"{name}_results.json", options.folder / f"{name}_metrics.json"
-    options.folder.mkdir(parents=True, exist_ok=True)
+def write_results(
+    hook: DrivepipeHook,
+    steps: Plan,
+    partition: PartitionSpec,
+    arm: str,
+    data: Path | None,
+    folder: Path,
+    name: str,
+) -> tuple[Path, Path]:
+    """Write both files and return them; raise CommandError when a table lacks what is needed.
+
+    :param data: the file that was loaded, whose items stand in the results.
+    :param name: what the files' names begin with.
+    """
+    given = {str(item.get("uid")): item for item in read_items(data)} if data else {}
+    results = _results(_Tables(hook, steps, partition), arm, given)
+    files = folder / f"{name}_results.json", folder / f"{name}_metrics.json"
+    folder.mkdir(parents=True, exist_ok=True)
     for file, content in zip(files, (results, metrics(results)), strict=True):
         file.write_text(json.dumps(content, indent=4, ensure_ascii=False), "utf-8")
     return files
@@ -59,16 +64,18 @@ def metrics(results: Sequence[Row]) -> dict[str, float]:
 class _Tables:
     """The tables of a retrieval scenario, one partition of each."""
 
-    def __init__(self, hook: DrivepipeHook, start: str, partition: PartitionSpec) -> None:
+    def __init__(self, hook: DrivepipeHook, steps: Plan, partition: PartitionSpec) -> None:
         self._hook = hook
-        self._start = start
+        self._names = {task.task_id: task.output_table.name for task in steps.tasks}
         self._partition = partition
 
     def rows(self, task: str, columns: str, where: str = "") -> list[Row]:
-        """Return columns, named between blanks, of a task's table."""
+        """Return columns, named between blanks, of a task's table; no rows without such a task."""
+        if task not in self._names:
+            return []
         names = columns.split()
         found = self._hook.execute_sql(
-            f"SELECT {column_list(names)} FROM {quote_name(f'{self._start}_{task}')} "
+            f"SELECT {column_list(names)} FROM {quote_name(self._names[task])} "
             f"WHERE {self._partition.sql(' AND ')}{where}"
         )
         return [dict(zip(names, row, strict=True)) for row in found]
@@ -80,7 +87,7 @@ def _results(tables: _Tables, arm: str, given: Mapping[str, Row]) -> list[dict[s
     answers = {row["question_id"]: row for row in tables.rows("answers", columns, of_arm)}
     if not answers:
         raise CommandError(f"there are no answers of arm {arm!r} in this partition")
-    columns = "question_id video_path question options answer"
+    columns = "question_id video_path question options answer status error_type error_msg"
     questions = sorted(tables.rows("questions", columns), key=lambda row: str(row["question_id"]))
     plans = {row["question_id"]: row["requests"] for row in tables.rows("plan", "question_id requests")}
     drawn = defaultdict[str, list[str]](list)
@@ -91,19 +98,20 @@ def _results(tables: _Tables, arm: str, given: Mapping[str, Row]) -> list[dict[s
             drawn[row["question_id"]].append(row["drawn_url"])
     frames = defaultdict[str, list[tuple[int, int, str]]](list)
     columns = "question_id frame_time_ms frame_idx image_url"
-    for row in tables.rows("evidence", columns, f"{of_arm} AND `image_url` IS NOT NULL"):
+    for row in tables.rows("retrieve", columns, f"{of_arm} AND `image_url` IS NOT NULL"):
         frame = (row["frame_time_ms"] or 0, row["frame_idx"] or 0, row["image_url"])
         frames[row["question_id"]].append(frame)
     return [
         _result(
             {**_item(question), **given.get(question["question_id"], {})},
-            answers[question["question_id"]],
+            # A question that could not be asked has no answer of any arm.
+            answers.get(question["question_id"], {**question, "answer_text": None}),
             plans.get(question["question_id"]),
             drawn[question["question_id"]],
             [url for _, _, url in sorted(frames[question["question_id"]])],
         )
         for question in questions
-        if question["question_id"] in answers
+        if question["question_id"] in answers or question["status"] != Status.OK
     ]
 
 

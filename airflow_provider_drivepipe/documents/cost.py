@@ -42,7 +42,8 @@ def _prices(plan: Plan) -> str:
         return bullet("There is no price table (`prices`), so tokens are counted and cost is not.")
     kinds = {"input": prices.input, "output": prices.output, "embedding": prices.embedding}
     said = ", ".join(f"{kind} {price:g}" for kind, price in kinds.items() if price is not None)
-    return bullet(f"Prices in {code(prices.currency)} per {prices.per_tokens:,} tokens: {said}.")
+    picture = "" if prices.picture is None else f"; per picture that is drawn {prices.picture:g}"
+    return bullet(f"Prices in {code(prices.currency)} per {prices.per_tokens:,} tokens: {said}{picture}.")
 
 
 def _caps(plan: Plan) -> list[str]:

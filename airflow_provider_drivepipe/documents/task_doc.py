@@ -17,6 +17,6 @@ def task_doc(task: TaskPlan) -> str:
         stages += [bullet(guide.leaves_out)] if guide.leaves_out else []
         stages += [bullet(f"A retry or a Clear: {guide.again[:1].lower()}{guide.again[1:]}")]
     return section(
-        f"Reads {codes(task.source.split(', '))}, writes {code(task.output_table.name)}.",
+        f"Reads {codes(task.tables_read)}, writes {code(task.output_table.name)}.",
         *stages,
     )

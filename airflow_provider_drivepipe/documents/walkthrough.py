@@ -63,7 +63,7 @@ def _what_it_does(scenario: Scenario, plan: Plan) -> str:
             str(number),
             code(task.task_id),
             "; ".join(f"{code(stage.name)}: {stage.guide().does}" for stage in task.stages),
-            code(task.source),
+            codes(task.tables_read),
             code(task.output_table.name),
         ]
         for number, task in enumerate(plan.tasks, start=1)
@@ -78,7 +78,7 @@ def _what_it_does(scenario: Scenario, plan: Plan) -> str:
         "\n".join(bullet(f"{code(target)}: {family.targets[target]}") for target in scenario.targets),
         "Tasks, in the order in which they run:",
         table(["", "task", "stages", "reads", "writes"], rows),
-        paragraph("Each task works on one partition and reads what the one before it published."),
+        paragraph("Each task works on one partition and reads what those before it published."),
     )
 
 

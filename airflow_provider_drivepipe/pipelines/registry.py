@@ -44,7 +44,7 @@ FAMILIES: Mapping[str, Family] = {
         retrieval_plan,
         retrieval_guide.starts_from,
         retrieval_guide.TARGETS,
-        retrieval_guide.split_of,
+        None,
         {},
     ),
 }

@@ -69,6 +69,11 @@ class TaskPlan:
         return self.source.startswith("oss://")
 
     @property
+    def tables_read(self) -> tuple[str, ...]:
+        """The tables that it reads, or the OSS prefix of a listing."""
+        return self.gather.tables if self.gather else (self.source,)
+
+    @property
     def is_job(self) -> bool:
         """Whether MaxFrame jobs do the work."""
         return self.unit is not None or bool(self.row_stages)

@@ -142,8 +142,9 @@ class Embed(RowStage):
         if self.texts is not None:
             return self.texts
         image = isinstance(self.of, Image)
+        text = f", or `{self.or_text}` where it has none," if self.or_text else ""
         return StageGuide(
-            does=f"turns `{self.of.column}` of each row into a vector with a "
+            does=f"turns `{self.of.column}` of each row{text} into a vector with a "
             f"{'multi-modal' if image else 'text'} model",
             unit="row",
             gives="vectors",

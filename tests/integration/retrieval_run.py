@@ -171,6 +171,11 @@ class Library:
         **retrieval: Any,
     ) -> dict[str, dict[str, Any]]:
         """Run all tasks; return their reports."""
+        scenario = load_scenario(self.scenario_file(keys, **retrieval))
+        return ScenarioRun(run or Run()).execute(scenario, try_number)
+
+    def scenario_file(self, keys: Mapping[str, Any] | None = None, **retrieval: Any) -> Path:
+        """Write the scenario; ``keys`` and those below ``retrieval`` say what is other than usual."""
         values = {
             "pipeline": "retrieval",
             "scenario_name": self.table,
@@ -187,7 +192,7 @@ class Library:
         }
         file = self.folder / "retrieval.yaml"
         file.write_text(yaml.safe_dump(values))
-        return ScenarioRun(run or Run()).execute(load_scenario(file), try_number)
+        return file
 
     def rows(self, task: str, columns: str, where: str = "") -> list[tuple[Any, ...]]:
         """Return columns of a task's rows, in order."""

@@ -164,7 +164,7 @@ def test_items_of_another_scenario_or_partition_say_what_to_do(training_set, sce
     assert "night_rain makes no items" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["items", str(training_set), "20261120", "-n", "0"])
-    assert "1 to 100 items" in capsys.readouterr().err
+    assert "1 to 100 fit" in capsys.readouterr().err
 
 
 def test_the_quick_starts_plain_sdks_upload_and_read(

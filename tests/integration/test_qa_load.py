@@ -10,6 +10,7 @@ from typing import Any
 import alibabacloud_oss_v2 as oss
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from airflow_provider_drivepipe.cli import qa_results
@@ -47,11 +48,33 @@ def folder(tmp_path) -> Path:
 
 
 @pytest.fixture
-def load(airflow_connection, folder, bucket, table):
+def scenario(airflow_connection, tmp_path, bucket, table) -> Path:
+    """A scenario whose tables the files are loaded into."""
+    file = tmp_path / "qa.yaml"
+    values = {
+        "pipeline": "retrieval",
+        "scenario_name": table,
+        "input_shape": "question_table",
+        "targets": ["video-qa"],
+        "source_table": f"{table}_q",
+        "frames_table": f"{table}_f",
+        "oss_bucket": bucket,
+        "vlm_model": "org/vl",
+        "embedding_model": MODEL,
+        "embedding_dim": DIMENSION,
+        "retrieval": {
+            "arms": ["blind", "planned_image"], "image_model": "m", "image_conn_id": "drivepipe_images"
+        },
+    }  # fmt: skip
+    file.write_text(yaml.safe_dump(values))
+    return file
+
+
+@pytest.fixture
+def load(scenario, folder):
     def run(*more: str) -> int:
-        tables = ["--questions-table", f"{table}_q", "--frames-table", f"{table}_f"]
-        place = ["--bucket", bucket, "--prefix", "qa/", "--partition", str(SPEC)]
-        return main(["qa", "load", str(folder / "data.json"), *tables, *place, *more])
+        place = ["--scenario", str(scenario), "--prefix", "qa/", "--partition", "20261120"]
+        return main(["qa", "load", str(folder / "data.json"), *place, *more])
 
     return run
 
@@ -65,7 +88,7 @@ def test_questions_frames_and_embeddings_are_loaded_and_can_be_searched(
     load, folder, bucket, table, oss_client, capsys
 ):
     frames = ["--frames", str(folder / "f"), "--fps", "2"]
-    vectors = ["--embeddings", str(folder / "e"), "--embedding-model", MODEL, "--embedding-dim", "4"]
+    vectors = ["--embeddings", str(folder / "e")]
     assert load(*frames, *vectors) == 0
     shown = capsys.readouterr().out
     assert "6 frames; frame n is taken to be at n × 0.5 s\n" in shown
@@ -105,14 +128,13 @@ def test_questions_frames_and_embeddings_are_loaded_and_can_be_searched(
 
 
 def test_frames_without_embeddings_say_what_embeds_them(load, folder, table, capsys):
-    assert load("--frames", str(folder / "f")) == 0
+    assert load("--frames", str(folder / "f"), "--frames-table", f"{table}_f") == 0
     shown = capsys.readouterr().out
     assert "n × 1 s (--fps says otherwise)" in shown
     assert f"input_shape: image_table, targets: [embedding] and source_table: {table}_f" in shown
     names = [column.name for column in MaxFrameHook().table_columns(f"{table}_f")[0]]
     assert "image_embedding" not in names, "a stage that embeds makes this column itself"
-    vectors = ["--embeddings", str(folder / "e"), "--embedding-model", MODEL, "--embedding-dim", "4"]
-    assert load("--frames", str(folder / "f"), *vectors) == 1
+    assert load("--frames", str(folder / "f"), "--embeddings", str(folder / "e")) == 1
     assert "has other columns" in capsys.readouterr().err
 
 
@@ -124,7 +146,7 @@ def test_nothing_is_loaded_where_anything_is_wrong(load, folder, table, bucket, 
     ]
     (folder / "data.json").write_text(json.dumps(items))
     (folder / "f" / "a" / "frame_2.jpg").write_bytes(b"no picture")
-    assert load("--frames", str(folder / "f")) == 1
+    assert load("--frames", str(folder / "f"), "--frames-table", f"{table}_f") == 1
     error = capsys.readouterr().err
     assert "nothing was loaded, 3 problems" in error
     for said in ("../a: ", "c: there is no folder", "a: frame_2.jpg is no JPEG"):
@@ -133,7 +155,30 @@ def test_nothing_is_loaded_where_anything_is_wrong(load, folder, table, bucket, 
     assert hook.table_comment(f"{table}_q") is None
     assert not oss_client.list_objects_v2(oss.ListObjectsV2Request(bucket=bucket)).contents
     assert load("--embeddings", str(folder / "e")) == 1
-    assert "--embeddings needs --frames and --embedding-model" in capsys.readouterr().err
+    assert "--embeddings needs --frames" in capsys.readouterr().err
+    assert load("--frames", str(folder / "f")) == 1
+    assert "--frames needs --embeddings, or --frames-table" in capsys.readouterr().err
+    assert load("--bucket", "another") == 1
+    assert f"--bucket has no effect: the scenario says {bucket}" in capsys.readouterr().err
+
+
+def test_the_scenario_says_which_bucket_length_and_partition(load, scenario, folder, table, bucket, capsys):
+    values = yaml.safe_load(scenario.read_text())
+    del values["oss_bucket"]
+    values["retrieval"] = {"arms": ["blind"], "frames_partition": "20261101"}
+    scenario.write_text(yaml.safe_dump(values))
+    given = ["--frames", str(folder / "f"), "--embeddings", str(folder / "e")]
+    assert load(*given) == 1
+    assert "which one are the videos in? Say it by --bucket" in capsys.readouterr().err
+    assert load(*given, "--bucket", bucket) == 0
+    assert f"{table}_f ds=20261101: 6 frames" in capsys.readouterr().out
+    assert len(rows(f"{table}_q")) == 4
+    scenario.write_text(yaml.safe_dump({**values, "embedding_dim": 8}))
+    assert load(*given, "--bucket", bucket) == 1
+    assert "has a vector of 4 numbers, 8 are wanted" in capsys.readouterr().err
+    scenario.write_text("scenario_name: x\n")
+    assert load(*given) == 1
+    assert "input_shape" in capsys.readouterr().err
 
 
 STATUS = [column.name for column in STATUS_COLUMNS]
@@ -167,9 +212,9 @@ def answered(load, folder, table):
     """What a run over the loaded questions would leave: right, unreadable, wrong, and never asked."""
     loaded = f"{table}_q"
     assert load() == 0
-    put(
-        table, "questions", *rows(loaded, "question_id, video_path, question, options, answer", "question_id")
-    )
+    made = rows(loaded, "question_id, video_path, question, options, answer", "question_id")
+    unasked = ["failed", "question_check", "no_frames", "no frame", 1, ""]
+    put(table, "questions", *made, ["q5", made[0][1], "Why?", "", None], status={4: unasked})
     failed = ["failed", "answer", "invalid_json", "no JSON", 1, ""]
     put(
         table,
@@ -202,8 +247,8 @@ def answered(load, folder, table):
     return table
 
 
-def test_an_arm_is_written_as_the_two_files_of_the_original(answered, folder, capsys):
-    arguments = ["qa", "results", f"{answered}_answers", "--partition", str(SPEC), "--model", "org/vl"]
+def test_an_arm_is_written_as_the_two_files_of_the_original(answered, scenario, folder, capsys):
+    arguments = ["qa", "results", "--scenario", str(scenario), "--partition", "20261120"]
     out = folder / "out"
     data = ["--data", str(folder / "data.json")]
     assert main([*arguments, "--arm", "planned_image", *data, "-o", str(out)]) == 0
@@ -228,24 +273,26 @@ def test_an_arm_is_written_as_the_two_files_of_the_original(answered, folder, ca
     }
     assert (results[1]["model_answer"], results[1]["is_correct"]) == (None, False)
     assert results[3] == {"key": "b", "uid": "q4", "error": "no_query: the plan failed", "traceback": ""}
+    assert results[4] == {"key": "a", "uid": "q5", "error": "no_frames: no frame", "traceback": ""}
     metrics = {"total_samples": 3, "answered_samples": 2, "correct_answers": 1, "accuracy": 0.5}
     assert json.loads((out / f"{name}_metrics.json").read_text()) == metrics
 
     # Without the file, items are made of what the tables know.
     assert main([*arguments, "--arm", "blind", "-o", str(out)]) == 0
-    [result] = json.loads(next(out.glob(f"org_vl_{answered}_*_results.json")).read_text())
+    result, unasked = json.loads(next(out.glob(f"org_vl_{answered}_*_results.json")).read_text())
+    assert unasked["error"] == "no_frames: no frame"
     item = {name: ITEMS[0][name] for name in ("key", "uid", "question", "answer")}
     assert {name: result[name] for name in item} == item
     assert result["workflow_steps"]["step2_retrieved_frame_paths"] == []
     assert result["workflow_steps"]["step2_generated_images"] == []
 
 
-def test_an_arm_or_a_table_that_is_not_there_is_named(answered, capsys):
-    arguments = ["--partition", str(SPEC), "--model", "m"]
-    assert main(["qa", "results", f"{answered}_answers", "--arm", "planed", *arguments]) == 1
+def test_an_arm_or_a_scenario_that_is_not_there_is_named(answered, scenario, tmp_path, capsys):
+    arguments = ["qa", "results", "--partition", "20261120", "--scenario"]
+    assert main([*arguments, str(scenario), "--arm", "planed"]) == 1
     assert "no answers of arm 'planed'" in capsys.readouterr().err
-    assert main(["qa", "results", f"{answered}_plan", "--arm", "blind", *arguments]) == 1
-    assert "is not <scenario>_answers" in capsys.readouterr().err
+    assert main([*arguments, str(tmp_path / "none.yaml"), "--arm", "blind"]) == 1
+    assert "none.yaml" in capsys.readouterr().err
 
 
 def test_without_a_valid_item_there_is_no_accuracy_to_speak_of():

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_drivepipe.pipelines.family import Split
 from airflow_provider_drivepipe.pipelines.retrieval.scenario import RetrievalScenario
-from airflow_provider_drivepipe.stages.stage import UnitStage
 
 TARGETS = {"video-qa": "answers with evidence to questions about videos, and which way to choose frames pays"}
 """What scenarios make."""
@@ -13,8 +11,3 @@ TARGETS = {"video-qa": "answers with evidence to questions about videos, and whi
 def starts_from(scenario: RetrievalScenario) -> str:
     """Return what a scenario starts from, as Markdown."""
     return f"a table with one row per question about a video (`input_shape: {scenario.input_shape}`)"
-
-
-def split_of(scenario: RetrievalScenario, unit: UnitStage) -> Split:
-    """Return what says that each step has a table of its own: nothing, for they always have."""
-    return Split(asked="arms", setting="`arms`", table=scenario.table(unit.with_parts))

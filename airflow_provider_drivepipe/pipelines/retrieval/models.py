@@ -97,7 +97,8 @@ class Requests(RowStage):
     def guide(self) -> StageGuide:
         """Return the texts for people."""
         return StageGuide(
-            does="reads which frames the plan asks for; one that was not shown becomes the nearest that was",
+            does="reads which frames the plan asks for; a reference that was not shown becomes the nearest "
+            "frame that was",
             unit="plan",
             gives="requests",
             reads=(),

@@ -102,7 +102,7 @@ class QaMetrics(Stage):
             unit="answer",
             gives="figures by arm and category, and differences between arms",
             reads=(InputColumn("is_correct", True, "whether the answer is right"),),
-            fails="Questions that were not answered count as not correct.",
+            fails="A question without an answer counts as not correct, whatever the reason.",
             reasons=(),
             again="The figures are counted again; no model is called.",
         )

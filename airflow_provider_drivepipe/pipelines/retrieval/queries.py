@@ -164,7 +164,8 @@ class Draw(RowStage):
     def guide(self) -> StageGuide:
         """Return the texts for people."""
         return StageGuide(
-            does="draws a picture of each frame that a plan asks for",
+            does="draws a picture of each frame that a plan asks for: "
+            f"model `{self.draw.model}` of connection `{self.draw.conn_id}`",
             unit="request",
             gives="drawn pictures",
             reads=(),

@@ -9,9 +9,8 @@ from typing import Any
 from airflow_provider_drivepipe.contracts import Column, Reason
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.lifecycle.fingerprint import part_sql
-from airflow_provider_drivepipe.pipelines.driving.models import IMAGE_EMBEDDING, image_embedding
+from airflow_provider_drivepipe.pipelines.driving.models import IMAGE_EMBEDDING, embedding_hashes
 from airflow_provider_drivepipe.pipelines.retrieval.options import FramesTable
-from airflow_provider_drivepipe.stages.content import Image
 from airflow_provider_drivepipe.stages.source import Lookup
 from airflow_provider_drivepipe.stages.stage import (
     Build,
@@ -104,14 +103,8 @@ class QuestionCheck(UnitStage):
             "initial_frames": self.initial_frames,
             "language": self.language,
             "dimension": self.frames.dimension,
-            "models": self._models(site),
+            "models": embedding_hashes(self.frames.model, self.frames.dimension, site),
         }
-
-    def _models(self, site: Site) -> tuple[str, ...]:
-        """What a frame's fingerprint may say that its vector was made with: each way to show the image."""
-        shown = (Image("image_url"), Image("prepared_url"), Image("drivepipe_jpeg", inline=True))
-        stages = (image_embedding(self.frames.model, self.frames.dimension, image) for image in shown)
-        return tuple(stage.hashes(site)[IMAGE_EMBEDDING] for stage in stages)
 
     def build(self, units: Any, build: Build) -> Any:
         """Return the lazy rows of lazy questions."""
@@ -122,7 +115,7 @@ class QuestionCheck(UnitStage):
             initial_frames=self.initial_frames,
             language=self.language,
             image_roots=tuple(f"oss://{place}/" for place in build.site.image_places()),
-            models=self._models(build.site),
+            models=embedding_hashes(self.frames.model, self.frames.dimension, build.site),
             dimension=self.frames.dimension,
         )
 

@@ -113,11 +113,12 @@ class Retrieve(UnitStage):
     def guide(self) -> StageGuide:
         """Return the texts for people."""
         return StageGuide(
-            does="chooses the frames of the question's video that each arm would show",
+            does="chooses the frames of the question's video that each arm shows, "
+            f"from table `{self.frames.table}`",
             unit="question",
             gives="evidence",
             reads=(InputColumn("question_id", True, "the question"),),
-            fails="An arm that has nothing to choose by has one row that says so; the others go on.",
+            fails="An arm without a query to choose by has one row that says so; other arms go on.",
             reasons=(Reason.NO_FRAMES, Reason.NO_QUERY, Reason.DIMENSION_MISMATCH),
             again="Nothing is paid here.",
             leaves_out="The arm `oracle` leaves out questions without an annotated time, as `no_evidence`.",
