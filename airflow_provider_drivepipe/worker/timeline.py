@@ -7,6 +7,7 @@ timestamps (``pts``) are integers in the stream's time base.
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,17 @@ from fractions import Fraction
 AT_TIME, NEAREST = "at_time", "nearest"
 TIME_TOLERANCE = Fraction(1, 2000)
 """Seconds by which a frame may come late and still count as on time: containers round to milliseconds."""
+
+
+@dataclass(frozen=True)
+class Lead:
+    """How many seconds a file has run, sound for example, when its first frame appears.
+
+    ``is_filled``: the first frame stands for this time too.
+    """
+
+    seconds: Fraction = Fraction(0)
+    is_filled: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,23 +53,30 @@ class Sampling:
             raise ValueError("fps and sample count must be positive")
         return cls(rate, count, rule)
 
-    def times(self, duration: Fraction) -> Iterator[Fraction]:
+    def times(self, duration: Fraction, lead: Lead | None = None) -> Iterator[Fraction]:
         """Yield the wanted times of a video of ``duration`` seconds; at least one.
 
-        By count, these are the middles of equal parts.
+        By count, these are the middles of equal parts. ffmpeg's filter counts from the start of the file, so
+        with it the video's own first intervals may be shorter, or its first times negative.
         """
+        lead = lead or Lead()
         if self.count is not None:
             for i in range(self.count):
                 yield Fraction(2 * i + 1, 2 * self.count) * duration
             return
         rate = self.fps or Fraction(1)
         if self.rule == NEAREST:
-            # The filter rounds the end to a whole number of intervals, a half upwards.
-            for k in range(max(1, math.floor(duration * rate + Fraction(1, 2)))):
-                yield (k + Fraction(1, 2)) / rate
+            # The filter rounds start and end to a whole number of intervals, a half upwards.
+            first = 0 if lead.is_filled else _half_up(lead.seconds * rate)
+            for k in range(first, max(first + 1, _half_up((lead.seconds + duration) * rate))):
+                yield (k + Fraction(1, 2)) / rate - lead.seconds
         else:
             for k in range(max(1, math.ceil(duration * rate))):
                 yield k / rate
+
+
+def _half_up(value: Fraction) -> int:
+    return math.floor(value + Fraction(1, 2))
 
 
 def tolerance(time_base: Fraction) -> Fraction:
@@ -67,12 +86,14 @@ def tolerance(time_base: Fraction) -> Fraction:
 
 @dataclass(frozen=True)
 class PacketInfo:
-    """One packet in decoding order: its presentation time, whether decoding can start at it, and whether its
-    frame is shown (an edit list may cut frames that others need)."""
+    """One packet in decoding order: its presentation time, whether decoding can start at it, whether its
+    frame is shown (an edit list may cut frames that others need), and whether another recording starts with
+    it, whose frames need none of those before."""
 
     pts: int
     is_key: bool
     is_shown: bool = True
+    starts_part: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,11 +127,15 @@ class Timeline:
 
     def _decodable(self) -> Iterator[int]:
         """Yield shown packets, without those that a cut recording left without their references."""
-        if not self._keys:
-            return
-        first = self._keys[0]
-        second = self._keys[1] if len(self._keys) > 1 else len(self._packets)
-        for i in range(first, len(self._packets)):
+        starts = [i for i, packet in enumerate(self._packets) if packet.starts_part]
+        for start, stop in itertools.pairwise((0, *starts, len(self._packets))):
+            keys = [i for i in self._keys if start <= i < stop]
+            if keys:
+                yield from self._decodable_from(keys[0], keys[1] if len(keys) > 1 else stop, stop)
+
+    def _decodable_from(self, first: int, second: int, stop: int) -> Iterator[int]:
+        """Yield those of one recording, by its first two key frames and its end."""
+        for i in range(first, stop):
             packet = self._packets[i]
             leads_the_first_key = i < second and packet.pts < self._packets[first].pts
             if packet.is_shown and not leads_the_first_key:
@@ -125,11 +150,11 @@ class Timeline:
         gaps = (later - earlier for earlier, later in zip(self._pts, self._pts[1:], strict=False))
         return max(gaps, default=0) * self._time_base
 
-    def pick(self, sampling: Sampling) -> dict[int, list[int]]:
+    def pick(self, sampling: Sampling, lead: Lead | None = None) -> dict[int, list[int]]:
         """Return, per packet whose frame is wanted, the indexes of the samples that it stands for."""
         late = tolerance(self._time_base) if sampling.rule == AT_TIME else Fraction(0)
         picked: dict[int, list[int]] = {}
-        for index, time in enumerate(sampling.times(self.duration)):
+        for index, time in enumerate(sampling.times(self.duration, lead)):
             limit = (time + late) / self._time_base + self.first_pts
             search = bisect.bisect_left if sampling.rule == NEAREST else bisect.bisect_right
             position = max(0, search(self._pts, limit) - 1)

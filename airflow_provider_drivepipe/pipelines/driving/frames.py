@@ -264,6 +264,7 @@ class FrameExtraction(UnitStage):
                 Reason.TRUNCATED,
                 Reason.DECODE_ERROR,
                 Reason.INVALID_DURATION,
+                Reason.CLOCK_RESTARTS,
                 Reason.NO_FRAMES,
                 Reason.TIMEOUT,
                 Reason.WRITE_ERROR,
