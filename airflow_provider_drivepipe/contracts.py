@@ -39,7 +39,7 @@ class Reason(StrEnum):
     DECODE_ERROR = "decode_error"
     INVALID_DURATION = "invalid_duration"
     CLOCK_RESTARTS = "clock_restarts"
-    """The timestamps start again: several recordings in one file, in a format that says not how to join them."""
+    """The timestamps start again: several recordings in one file."""
     NO_FRAMES = "no_frames"
     TIMEOUT = "timeout"
     WRITE_ERROR = "write_error"

@@ -17,12 +17,15 @@ AT_TIME, NEAREST = "at_time", "nearest"
 TIME_TOLERANCE = Fraction(1, 2000)
 """Seconds by which a frame may come late and still count as on time: containers round to milliseconds."""
 
+COUNTED = Fraction(1, 240)
+"""Seconds from which on a time base is one that counts frames."""
+
 
 @dataclass(frozen=True)
 class Lead:
     """How many seconds a file has run, sound for example, when its first frame appears.
 
-    ``is_filled``: the first frame stands for this time too.
+    ``is_filled``: what is shown first stands for this time too.
     """
 
     seconds: Fraction = Fraction(0)
@@ -56,8 +59,8 @@ class Sampling:
     def times(self, duration: Fraction, lead: Lead | None = None) -> Iterator[Fraction]:
         """Yield the wanted times of a video of ``duration`` seconds; at least one.
 
-        By count, these are the middles of equal parts. ffmpeg's filter counts from the start of the file, so
-        with it the video's own first intervals may be shorter, or its first times negative.
+        By count, these are the middles of equal parts. ffmpeg's filter counts from the start of the file, and
+        what it picks first stands for the time before as well.
         """
         lead = lead or Lead()
         if self.count is not None:
@@ -67,9 +70,10 @@ class Sampling:
         rate = self.fps or Fraction(1)
         if self.rule == NEAREST:
             # The filter rounds start and end to a whole number of intervals, a half upwards.
-            first = 0 if lead.is_filled else _half_up(lead.seconds * rate)
-            for k in range(first, max(first + 1, _half_up((lead.seconds + duration) * rate))):
-                yield (k + Fraction(1, 2)) / rate - lead.seconds
+            first = _half_up(lead.seconds * rate)
+            stop = max(first + 1, _half_up((lead.seconds + duration) * rate))
+            for k in range(0 if lead.is_filled else first, stop):
+                yield (max(first, k) + Fraction(1, 2)) / rate - lead.seconds
         else:
             for k in range(max(1, math.ceil(duration * rate))):
                 yield k / rate
@@ -80,8 +84,11 @@ def _half_up(value: Fraction) -> int:
 
 
 def tolerance(time_base: Fraction) -> Fraction:
-    """Return how late a frame may be, in seconds: what rounding to the time base can make of it."""
-    return max(TIME_TOLERANCE, time_base / 2)
+    """Return how late a frame may be, in seconds: what rounding to the time base can make of it.
+
+    A time base that is about as long as a frame, as in AVI, counts frames, and nothing is rounded.
+    """
+    return TIME_TOLERANCE if time_base >= COUNTED else max(TIME_TOLERANCE, time_base / 2)
 
 
 @dataclass(frozen=True)
