@@ -57,14 +57,21 @@ class Sample:
     image: Any
 
 
+def load_decoder() -> None:
+    """Import what decodes and encodes; done before a process is forked, none of its children has to."""
+    import av
+    import PIL.Image
+
+    PIL.Image.preinit()
+    av.logging.set_level(av.logging.PANIC)
+
+
 def decode_samples(path: str, sampling: Sampling) -> Iterator[Sample]:
     """Yield the samples of a video, each once, not always in order; at least one.
 
     Raises VideoError, possibly after some samples.
     """
-    import av
-
-    av.logging.set_level(av.logging.PANIC)
+    load_decoder()
     size = check_file(path)
     with _open(path) as container:
         stream = _video_stream(container)

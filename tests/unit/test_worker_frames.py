@@ -247,6 +247,32 @@ def test_deadline_holds_when_the_decoder_hangs(mount, monkeypatch):
     assert list((mount / "frames").rglob("*.jpg")) == []
 
 
+def test_one_process_serves_all_videos_of_a_chunk_until_it_hangs(mount, monkeypatch):
+    for name in "abcd":
+        write_video(mount / f"{name}.mp4", frames=3)
+    forks, real_fork, real = [], os.fork, frames.decode_samples
+
+    def counted():
+        forks.append("av" in sys.modules and "PIL.JpegImagePlugin" in sys.modules)
+        return real_fork()
+
+    def hang(path, *rest):
+        if path.endswith("b.mp4"):
+            time.sleep(600)
+        return real(path, *rest)
+
+    monkeypatch.setattr(os, "fork", counted)
+    paths = [f"{ROOT}/{name}.mp4" for name in "abcd"]
+    assert set(extract(job(mount), *paths)["status"]) == {"ok"}
+    # What it needs is there before it is forked, and is not loaded again for each.
+    assert forks == [True]
+    monkeypatch.setattr(frames, "decode_samples", hang)
+    rows = extract(job(mount, timeout_sec=2), *paths)
+    assert list(rows["error_type"]) == ["", "timeout", "", ""]
+    # One more to clean up, and one in place of the one that hung.
+    assert len(forks) == 1 + 3
+
+
 def test_crash_of_the_decoder_fails_one_video_only(mount, monkeypatch):
     write_video(mount / "a.mp4")
     write_video(mount / "b.mp4")
