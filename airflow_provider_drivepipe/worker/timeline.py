@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-AT_TIME, NEAREST = "at_time", "nearest"
+AT_TIME, NEAREST, KEYFRAMES = "at_time", "nearest", "keyframes"
 TIME_TOLERANCE = Fraction(1, 2000)
 """Seconds by which a frame may come late and still count as on time: containers round to milliseconds."""
 
@@ -38,6 +38,7 @@ class Sampling:
 
     ``rule`` says which frame stands for a moment. ``at_time``: the frame on screen then. ``nearest``: the one
     that ffmpeg's ``fps`` filter picks, which is the last before the middle of the moment's interval.
+    ``keyframes``: no moments, but the first key frame of each interval of 1 / ``fps`` that has one.
     """
 
     fps: Fraction | None
@@ -49,12 +50,18 @@ class Sampling:
         """Check and parse; ``fps`` is an integer, a decimal or a fraction. Raises ValueError."""
         if (fps is None) == (count is None):
             raise ValueError("exactly one of fps and sample count must be given")
-        if rule not in (AT_TIME, NEAREST):
-            raise ValueError(f"unknown sampling rule {rule!r}; known: {AT_TIME}, {NEAREST}")
+        if rule not in (AT_TIME, NEAREST, KEYFRAMES):
+            raise ValueError(f"unknown sampling rule {rule!r}; known: {AT_TIME}, {NEAREST}, {KEYFRAMES}")
+        if rule == KEYFRAMES and count is not None:
+            raise ValueError("key frames are where they are: at most one per interval, not so many per video")
         rate = None if fps is None else Fraction(fps)
         if (rate is not None and rate <= 0) or (count is not None and count < 1):
             raise ValueError("fps and sample count must be positive")
         return cls(rate, count, rule)
+
+    def interval(self, seconds: Fraction) -> int:
+        """Return the number of the interval of 1 / ``fps`` that a time lies in."""
+        return math.floor(seconds * (self.fps or Fraction(1)))
 
     def times(self, duration: Fraction, lead: Lead | None = None) -> Iterator[Fraction]:
         """Yield the wanted times of a video of ``duration`` seconds; at least one.
@@ -159,6 +166,8 @@ class Timeline:
 
     def pick(self, sampling: Sampling, lead: Lead | None = None) -> dict[int, list[int]]:
         """Return, per packet whose frame is wanted, the indexes of the samples that it stands for."""
+        if sampling.rule == KEYFRAMES:
+            return self._pick_keys(sampling)
         late = tolerance(self._time_base) if sampling.rule == AT_TIME else Fraction(0)
         picked: dict[int, list[int]] = {}
         for index, time in enumerate(sampling.times(self.duration, lead)):
@@ -167,6 +176,14 @@ class Timeline:
             position = max(0, search(self._pts, limit) - 1)
             picked.setdefault(self._shown[position], []).append(index)
         return picked
+
+    def _pick_keys(self, sampling: Sampling) -> dict[int, list[int]]:
+        first: dict[int, int] = {}
+        for i in self._shown:
+            if self._packets[i].is_key:
+                first.setdefault(sampling.interval(self.seconds(self._packets[i].pts)), i)
+        # Where an edit list cuts away the only key frame, the first frame that is shown stands for it.
+        return {i: [index] for index, i in enumerate(first.values() or self._shown[:1])}
 
     def runs(self, picked: dict[int, list[int]]) -> list[Run]:
         """Return what to decode for the picked packets: from each one's key frame on, and no further."""

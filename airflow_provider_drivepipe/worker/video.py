@@ -20,7 +20,15 @@ from typing import Any
 from airflow_provider_drivepipe.contracts import Reason
 from airflow_provider_drivepipe.worker.errors import VideoError
 from airflow_provider_drivepipe.worker.media_file import check_file, has_cut_fragment, why_not_opened
-from airflow_provider_drivepipe.worker.timeline import NEAREST, Lead, PacketInfo, Run, Sampling, Timeline
+from airflow_provider_drivepipe.worker.timeline import (
+    KEYFRAMES,
+    NEAREST,
+    Lead,
+    PacketInfo,
+    Run,
+    Sampling,
+    Timeline,
+)
 
 MISSING_TOLERANCE = Fraction(1, 2)
 """Seconds of video that may be missing at the end of a file without it being called truncated."""
@@ -483,12 +491,27 @@ def _by_order(decoder: _Decoder, packet_count: int, sampling: Sampling, containe
     """Decode everything; the time of a frame is its place in the video over the frame rate."""
     places = [PacketInfo(place, is_key=True) for place in range(packet_count)]
     timeline = Timeline(places, 1 / _rate(decoder.stream), last_duration=1)
+    if sampling.rule == KEYFRAMES:
+        yield from _keys_by_order(decoder, timeline, sampling)
+        return
     lead = Lead()
     if sampling.rule == NEAREST and (first := next(decoder.in_order(timeline.in_order()), None)):
         # ffmpeg knows no other time of such a frame than that of the packet which made it come out.
         lead = _lead(container, decoder.stream, Fraction((first.frame.dts or 0) * decoder.stream.time_base))
     wanted = {place: tuple(indexes) for place, indexes in timeline.pick(sampling, lead).items()}
     yield from _last_at(enumerate(decoder.in_order(timeline.in_order())), wanted, timeline, decoder)
+
+
+def _keys_by_order(decoder: _Decoder, timeline: Timeline, sampling: Sampling) -> Iterator[Sample]:
+    intervals: set[int] = set()
+    for place, decoded in enumerate(decoder.in_order(timeline.in_order())):
+        interval = sampling.interval(timeline.seconds(place))
+        if decoded.frame.key_frame and interval not in intervals:
+            index = len(intervals)
+            intervals.add(interval)
+            yield from _whole_samples((place, decoded), place, (index,), timeline, decoder)
+    if not intervals:
+        raise VideoError(Reason.DECODE_ERROR, "no key frame could be decoded")
 
 
 def _last_at(

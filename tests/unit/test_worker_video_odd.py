@@ -153,6 +153,14 @@ def test_nearest_is_what_ffmpeg_chooses(odd):
         assert numbers(odd, fps, "nearest") == (chosen_by_ffmpeg(odd, fps) or [0])
 
 
+def test_key_frames_are_those_that_the_decoder_calls_so(odd):
+    with av.open(str(odd)) as container:
+        frames = list(container.decode(video=0))
+    keys = [frame.to_image().tobytes() for frame in frames if frame.key_frame]
+    found = samples(odd, "240", None, "keyframes")
+    assert [s.image.tobytes() for s in found] == (keys or [frames[0].to_image().tobytes()])
+
+
 # Several recordings in one file.
 
 WITHOUT_LAST = [*range(48), 47, 49]

@@ -113,6 +113,7 @@ class FrameExtraction(UnitStage):
     name = "frame_extraction"
     hash_name = "frames"
     hash_names = ("frames", RULES)
+    result_version = 2
     grain = Grain.MANY
     with_parts = "video_labels"
     units_per_job = 500

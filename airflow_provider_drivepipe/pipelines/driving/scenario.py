@@ -123,7 +123,8 @@ class DrivingScenario(Scenario):
         json_schema_extra=use(target=Target.FRAME_EXTRACTION),
     )
     sampling_rule: SamplingRule = Field(
-        SamplingRule.AT_TIME, description="which frame stands for a time: at_time or nearest"
+        SamplingRule.AT_TIME,
+        description="which frame stands for a time: at_time or nearest; keyframes: one per interval",
     )
     frames_prefix: str | None = Field(
         None,
