@@ -59,7 +59,8 @@ class FrameJob:
     ``oss_root`` (a full OSS URI) is mounted at ``mount_path``; JPEGs go to ``<oss_root>/<output_prefix>/``.
     ``lineage`` are the input columns that travel through. ``timeout_sec`` is the deadline per video.
     With ``quality`` rows hold the frames' measures, and frames that a rule leaves out are ``filtered``; their
-    JPEGs stay, so that other thresholds need no video again.
+    JPEGs stay, so that other thresholds need no video again. Frames with sides above ``longest_side`` pixels
+    are made smaller.
     """
 
     oss_root: str
@@ -72,6 +73,7 @@ class FrameJob:
     timeout_sec: int
     lineage: tuple[str, ...]
     quality: QualityRules | None = None
+    longest_side: int | None = None
 
     def own_names(self) -> tuple[str, ...]:
         """Return the columns that the stage makes, status columns not counted."""
@@ -233,7 +235,7 @@ def _write_frames(key: str, video: str, job: FrameJob, parent: int) -> list[dict
     rows: dict[int, dict[str, Any]] = {}
     looks: dict[int, Look] = {}
     try:
-        for sample in decode_samples(str(source), job.sampling()):
+        for sample in decode_samples(str(source), job.sampling(), job.longest_side):
             if os.getppid() != parent:
                 # Nobody waits any more; another try may be writing to this folder.
                 os._exit(1)

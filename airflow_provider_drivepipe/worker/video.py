@@ -19,6 +19,7 @@ from typing import Any
 
 from airflow_provider_drivepipe.contracts import Reason
 from airflow_provider_drivepipe.worker.errors import VideoError
+from airflow_provider_drivepipe.worker.images import TargetSize
 from airflow_provider_drivepipe.worker.media_file import check_file, has_cut_fragment, why_not_opened
 from airflow_provider_drivepipe.worker.timeline import (
     KEYFRAMES,
@@ -74,9 +75,10 @@ def load_decoder() -> None:
     av.logging.set_level(av.logging.PANIC)
 
 
-def decode_samples(path: str, sampling: Sampling) -> Iterator[Sample]:
+def decode_samples(path: str, sampling: Sampling, longest_side: int | None = None) -> Iterator[Sample]:
     """Yield the samples of a video, each once, not always in order; at least one.
 
+    Pictures with sides above ``longest_side`` pixels are made smaller; they keep their aspect ratio.
     Raises VideoError, possibly after some samples.
     """
     load_decoder()
@@ -87,7 +89,7 @@ def decode_samples(path: str, sampling: Sampling) -> Iterator[Sample]:
         _refuse_truncated(path, container, stream, packets, size)
         if not packets.count:
             raise VideoError(Reason.NO_FRAMES, "the video stream holds no packets")
-        decoder = _Decoder(stream, packets)
+        decoder = _Decoder(stream, packets, longest_side)
         if _lacks_timestamps(container, stream, packets):
             yield from _by_order(decoder, packets.count, sampling, container)
         else:
@@ -386,8 +388,9 @@ class _Decoded:
 class _Decoder:
     """Decodes packets of one stream, each feed from a clean start."""
 
-    def __init__(self, stream: Any, packets: _Packets) -> None:
+    def __init__(self, stream: Any, packets: _Packets, longest_side: int | None = None) -> None:
         self.stream = stream
+        self._size = TargetSize(longest_side)
         self.had_damage = False
         self._packets = packets
         self._codec = stream.codec_context
@@ -440,6 +443,23 @@ class _Decoder:
                     is_damaged = False
                 yield _Decoded(frame, is_damaged)
 
+    def picture(self, frame: Any) -> Any:
+        """Return a frame as an upright RGB image: cameras store how it is to be turned, in degrees."""
+        import PIL.Image
+
+        turns = {
+            1: PIL.Image.Transpose.ROTATE_90,
+            2: PIL.Image.Transpose.ROTATE_180,
+            3: PIL.Image.Transpose.ROTATE_270,
+        }
+        width, height = self._size.of(frame.width, frame.height)
+        plane = frame.reformat(width, height, "rgb24", interpolation="AREA", threads=1).planes[0]
+        # Not to_image(), which copies the picture three times more.
+        rows = ("RGB", abs(plane.line_size), 1 if plane.line_size > 0 else -1)
+        image = PIL.Image.frombuffer("RGB", (plane.width, plane.height), plane, "raw", *rows)
+        turn = turns.get(round(frame.rotation / 90) % 4)
+        return image if turn is None else image.transpose(turn)
+
 
 def _may_skip_unreferenced(codec: Any) -> bool:
     """Return whether the decoder can tell which pictures no other one needs.
@@ -479,7 +499,8 @@ def _by_plan(decoder: _Decoder, timeline: Timeline, sampling: Sampling, lead: Le
         wanted = dict(run.samples)
         for decoded in frames:
             if decoded.frame.pts in wanted and not decoded.is_damaged:
-                yield from _samples(decoded.frame, timeline, wanted.pop(decoded.frame.pts), decoded.frame.pts)
+                pts = decoded.frame.pts
+                yield from _samples(decoder, decoded.frame, timeline, wanted.pop(pts), pts)
         missing.update(wanted)
     if missing:
         frames = decoder.in_order(timeline.in_order())
@@ -547,28 +568,13 @@ def _whole_samples(
         raise VideoError(
             Reason.DECODE_ERROR, f"the picture at {seconds:.1f} s cannot be decoded: damaged data"
         )
-    yield from _samples(decoded.frame, timeline, indexes, pts)
+    yield from _samples(decoder, decoded.frame, timeline, indexes, pts)
 
 
-def _samples(frame: Any, timeline: Timeline, indexes: tuple[int, ...], pts: int) -> Iterator[Sample]:
+def _samples(
+    decoder: _Decoder, frame: Any, timeline: Timeline, indexes: tuple[int, ...], pts: int
+) -> Iterator[Sample]:
     time_ms = max(0, round(timeline.seconds(pts) * 1000))
-    image = _picture(frame)
+    image = decoder.picture(frame)
     for index in indexes:
         yield Sample(index, time_ms, image)
-
-
-def _picture(frame: Any) -> Any:
-    """Return the frame as an upright RGB image: cameras store how it is to be turned, in degrees."""
-    import PIL.Image
-
-    turns = {
-        1: PIL.Image.Transpose.ROTATE_90,
-        2: PIL.Image.Transpose.ROTATE_180,
-        3: PIL.Image.Transpose.ROTATE_270,
-    }
-    plane = frame.reformat(format="rgb24", threads=1).planes[0]
-    # Not to_image(), which copies the picture three times more.
-    rows = ("RGB", abs(plane.line_size), 1 if plane.line_size > 0 else -1)
-    image = PIL.Image.frombuffer("RGB", (plane.width, plane.height), plane, "raw", *rows)
-    turn = turns.get(round(frame.rotation / 90) % 4)
-    return image if turn is None else image.transpose(turn)

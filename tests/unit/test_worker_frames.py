@@ -10,6 +10,7 @@ import av
 import cloudpickle
 import numpy as np
 import pandas as pd
+import PIL.Image
 import pyarrow as pa
 import pytest
 
@@ -78,6 +79,15 @@ def test_rows_identities_and_files(mount):
     assert set(rows["status"]) == {"ok"}
     assert set(rows["attempt"]) == {2}
     assert set(rows["etag"]) == {"E"}
+
+
+def test_frames_are_made_smaller_but_never_larger(mount):
+    write_video(mount / "v.mp4", frames=3, picture=detailed)
+    for longest_side, size in ((48, (48, 32)), (1000, (96, 64)), (None, (96, 64))):
+        [row] = extract(job(mount, longest_side=longest_side), f"{ROOT}/v.mp4").to_dict("records")
+        assert (row["width"], row["height"]) == size
+        with PIL.Image.open(mount / row["image_url"].removeprefix(ROOT + "/")) as image:
+            assert image.size == size
 
 
 def test_failed_video_is_one_row_that_keeps_its_identifiers(mount):
@@ -240,7 +250,7 @@ def test_deadline_holds_when_the_decoder_hangs(mount, monkeypatch):
     write_video(mount / "v.mp4")
     extract(job(mount), f"{ROOT}/v.mp4")
     assert list((mount / "frames").rglob("*.jpg")) != []
-    monkeypatch.setattr(frames, "decode_samples", lambda *a: time.sleep(600))
+    monkeypatch.setattr(frames, "decode_samples", lambda *_: time.sleep(600))
     [row] = extract(job(mount, timeout_sec=1), f"{ROOT}/v.mp4").to_dict("records")
     assert row["error_type"] == "timeout"
     # Frames of an earlier run are gone as well.

@@ -212,6 +212,7 @@ class FrameExtraction(UnitStage):
             sample_count=options.sample_count,
             sampling_rule=str(options.sampling_rule),
             jpeg_quality=options.jpeg_quality,
+            longest_side=options.longest_side,
             timeout_sec=options.timeout_sec,
             lineage=tuple(name for name in build.source_columns if name != "video_path"),
             quality=None if self.quality is None else QualityRules(**asdict(self.quality)),

@@ -50,6 +50,8 @@ class FrameOptions:
     frames_prefix: str = ""
     """Key prefix of the JPEGs below the OSS root; empty: the output table's name."""
     jpeg_quality: int = 90
+    longest_side: int | None = None
+    """Longest side in pixels; the aspect ratio is kept, and smaller frames do not grow."""
     timeout_sec: int = 120
     """Deadline per video, in seconds; enforced from outside the decoder."""
     cpu: int = 1

@@ -131,6 +131,9 @@ class DrivingScenario(Scenario):
         description="key prefix of the JPEGs (default: scenario_name)",
     )
     jpeg_quality: int = Field(_DEFAULT_FRAMES.jpeg_quality, ge=1, le=100, description="JPEG quality")
+    frame_longest_side: PixelSide | None = Field(
+        None, description="frames with longer sides are made smaller; pixels (default: as in the video)"
+    )
     ffmpeg_timeout_sec: int = Field(
         _DEFAULT_FRAMES.timeout_sec, ge=1, le=86_400, description="deadline per video in seconds"
     )
