@@ -263,7 +263,8 @@ class _Clock:
         return seconds > CLOCK_JUMP or seconds < -CLOCK_STEP_BACK
 
     def _refuse_restart(self, packet: Any) -> None:
-        if packet.pts is None:
+        # Frames that an edit list cuts away may lie before others: a later part may start from them.
+        if packet.pts is None or packet.is_discard:
             return
         if self._last_pts is None or packet.pts > self._last_pts:
             self._last_pts = packet.pts
