@@ -38,6 +38,8 @@ class Reason(StrEnum):
     TRUNCATED = "truncated"
     DECODE_ERROR = "decode_error"
     INVALID_DURATION = "invalid_duration"
+    CLOCK_RESTARTS = "clock_restarts"
+    """The timestamps start again: several recordings in one file."""
     NO_FRAMES = "no_frames"
     TIMEOUT = "timeout"
     WRITE_ERROR = "write_error"

@@ -39,8 +39,9 @@ from airflow_provider_drivepipe.worker.paths import (
     output_url,
 )
 from airflow_provider_drivepipe.worker.rows import OK_CELLS, STATUS_NAMES, dtypes_of, failed_cells
+from airflow_provider_drivepipe.worker.serving_child import ServingChild
 from airflow_provider_drivepipe.worker.timeline import Sampling
-from airflow_provider_drivepipe.worker.video import decode_samples
+from airflow_provider_drivepipe.worker.video import decode_samples, load_decoder
 
 OWN_NAMES = tuple(column.name for column in FRAME_COLUMNS)
 STAGE = "frame_extraction"
@@ -58,7 +59,8 @@ class FrameJob:
     ``oss_root`` (a full OSS URI) is mounted at ``mount_path``; JPEGs go to ``<oss_root>/<output_prefix>/``.
     ``lineage`` are the input columns that travel through. ``timeout_sec`` is the deadline per video.
     With ``quality`` rows hold the frames' measures, and frames that a rule leaves out are ``filtered``; their
-    JPEGs stay, so that other thresholds need no video again.
+    JPEGs stay, so that other thresholds need no video again. Frames with sides above ``longest_side`` pixels
+    are made smaller.
     """
 
     oss_root: str
@@ -71,6 +73,7 @@ class FrameJob:
     timeout_sec: int
     lineage: tuple[str, ...]
     quality: QualityRules | None = None
+    longest_side: int | None = None
 
     def own_names(self) -> tuple[str, ...]:
         """Return the columns that the stage makes, status columns not counted."""
@@ -95,18 +98,21 @@ def extract_frames(videos: Any, job: FrameJob) -> Any:
     import pandas as pd
 
     job.check()
+    load_decoder()
     rows: list[dict[str, Any]] = []
     sources: list[int] = []
-    for number, video in enumerate(videos.to_dict("records")):
-        started = time.monotonic()
-        made = _rows_of_video(video, job)
-        rows += made
-        sources += [number] * len(made)
-        failed = made[0]["status"] == Status.FAILED
-        outcome = made[0]["error_type"] if failed else f"{len(made)} frames"
-        # Only a path that was accepted is fit to print.
-        name = made[0]["video_path"] if made[0]["video_id"] else f"row {number}"
-        print(f"{name}: {outcome}, {time.monotonic() - started:.1f} s", flush=True)  # noqa: T201
+    records = videos.to_dict("records")
+    with _decoder_process(records, job) as child:
+        for number, video in enumerate(records):
+            started = time.monotonic()
+            made = _rows_of_video(number, video, job, child)
+            rows += made
+            sources += [number] * len(made)
+            failed = made[0]["status"] == Status.FAILED
+            outcome = made[0]["error_type"] if failed else f"{len(made)} frames"
+            # Only a path that was accepted is fit to print.
+            name = made[0]["video_path"] if made[0]["video_id"] else f"row {number}"
+            print(f"{name}: {outcome}, {time.monotonic() - started:.1f} s", flush=True)  # noqa: T201
     names = list(job.own_names())
     own = pd.DataFrame(rows, columns=[*names, *STATUS_NAMES], dtype=object)
     own = own.astype({name: _DTYPES[name] for name in own.columns})
@@ -129,7 +135,21 @@ def frame_dtypes(lineage_dtypes: dict[str, Any], *, measured: bool = False) -> d
     }
 
 
-def _rows_of_video(video: dict[str, Any], job: FrameJob) -> list[dict[str, Any]]:
+def _decoder_process(videos: list[dict[str, Any]], job: FrameJob) -> ServingChild:
+    """Return the process that answers for a video by its number, and is replaced when it hangs or crashes."""
+    parent = os.getpid()
+
+    def answer(number: int) -> dict[str, Any]:
+        path = videos[number]["video_path"]
+        key = key_below_root(path, job.oss_root)
+        return _answer(key, video_id(object_key(path, job.oss_root)), job, parent)
+
+    return ServingChild(answer, job.timeout_sec)
+
+
+def _rows_of_video(
+    number: int, video: dict[str, Any], job: FrameJob, child: ServingChild
+) -> list[dict[str, Any]]:
     path = video.get("video_path")
     base: dict[str, Any] = {
         "video_path": _text(path),
@@ -138,9 +158,9 @@ def _rows_of_video(video: dict[str, Any], job: FrameJob) -> list[dict[str, Any]]
         "fingerprint": _text(video.get("fingerprint")),
     }
     try:
-        key = key_below_root(path, job.oss_root)
+        key_below_root(path, job.oss_root)
         base["video_id"] = identity = video_id(object_key(str(path), job.oss_root))
-        samples = _extract(key, identity, job)
+        samples = _extract(number, identity, job, child)
     except VideoError as error:
         return [
             {
@@ -171,14 +191,13 @@ def _message(error: VideoError, job: FrameJob) -> str:
     return " ".join(text.split())
 
 
-def _extract(key: str, video: str, job: FrameJob) -> list[dict[str, Any]]:
+def _extract(number: int, video: str, job: FrameJob, child: ServingChild) -> list[dict[str, Any]]:
     """Extract in a child process: a decoder that hangs or crashes takes nothing else with it.
 
     Returns the frames' own columns; raises VideoError, and then no JPEG of this video is left.
     """
-    parent = os.getpid()
     try:
-        answer = run_in_child(lambda: _answer(key, video, job, parent), job.timeout_sec)
+        answer = child.ask(number)
     except ChildTimeoutError as error:
         _clean_up(video, job)
         raise VideoError(Reason.TIMEOUT, f"not done within {job.timeout_sec} seconds") from error
@@ -216,7 +235,7 @@ def _write_frames(key: str, video: str, job: FrameJob, parent: int) -> list[dict
     rows: dict[int, dict[str, Any]] = {}
     looks: dict[int, Look] = {}
     try:
-        for sample in decode_samples(str(source), job.sampling()):
+        for sample in decode_samples(str(source), job.sampling(), job.longest_side):
             if os.getppid() != parent:
                 # Nobody waits any more; another try may be writing to this folder.
                 os._exit(1)

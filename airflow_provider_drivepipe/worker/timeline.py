@@ -7,14 +7,29 @@ timestamps (``pts``) are integers in the stream's time base.
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-AT_TIME, NEAREST = "at_time", "nearest"
+AT_TIME, NEAREST, KEYFRAMES = "at_time", "nearest", "keyframes"
 TIME_TOLERANCE = Fraction(1, 2000)
 """Seconds by which a frame may come late and still count as on time: containers round to milliseconds."""
+
+COUNTED = Fraction(1, 240)
+"""Seconds from which on a time base is one that counts frames."""
+
+
+@dataclass(frozen=True)
+class Lead:
+    """How many seconds a file has run, sound for example, when its first frame appears.
+
+    ``is_filled``: what is shown first stands for this time too.
+    """
+
+    seconds: Fraction = Fraction(0)
+    is_filled: bool = False
 
 
 @dataclass(frozen=True)
@@ -23,6 +38,7 @@ class Sampling:
 
     ``rule`` says which frame stands for a moment. ``at_time``: the frame on screen then. ``nearest``: the one
     that ffmpeg's ``fps`` filter picks, which is the last before the middle of the moment's interval.
+    ``keyframes``: no moments, but the first key frame of each interval of 1 / ``fps`` that has one.
     """
 
     fps: Fraction | None
@@ -34,45 +50,64 @@ class Sampling:
         """Check and parse; ``fps`` is an integer, a decimal or a fraction. Raises ValueError."""
         if (fps is None) == (count is None):
             raise ValueError("exactly one of fps and sample count must be given")
-        if rule not in (AT_TIME, NEAREST):
-            raise ValueError(f"unknown sampling rule {rule!r}; known: {AT_TIME}, {NEAREST}")
+        if rule not in (AT_TIME, NEAREST, KEYFRAMES):
+            raise ValueError(f"unknown sampling rule {rule!r}; known: {AT_TIME}, {NEAREST}, {KEYFRAMES}")
+        if rule == KEYFRAMES and count is not None:
+            raise ValueError("key frames are where they are: at most one per interval, not so many per video")
         rate = None if fps is None else Fraction(fps)
         if (rate is not None and rate <= 0) or (count is not None and count < 1):
             raise ValueError("fps and sample count must be positive")
         return cls(rate, count, rule)
 
-    def times(self, duration: Fraction) -> Iterator[Fraction]:
+    def interval(self, seconds: Fraction) -> int:
+        """Return the number of the interval of 1 / ``fps`` that a time lies in."""
+        return math.floor(seconds * (self.fps or Fraction(1)))
+
+    def times(self, duration: Fraction, lead: Lead | None = None) -> Iterator[Fraction]:
         """Yield the wanted times of a video of ``duration`` seconds; at least one.
 
-        By count, these are the middles of equal parts.
+        By count, these are the middles of equal parts. ffmpeg's filter counts from the start of the file, and
+        what it picks first stands for the time before as well.
         """
+        lead = lead or Lead()
         if self.count is not None:
             for i in range(self.count):
                 yield Fraction(2 * i + 1, 2 * self.count) * duration
             return
         rate = self.fps or Fraction(1)
         if self.rule == NEAREST:
-            # The filter rounds the end to a whole number of intervals, a half upwards.
-            for k in range(max(1, math.floor(duration * rate + Fraction(1, 2)))):
-                yield (k + Fraction(1, 2)) / rate
+            # The filter rounds start and end to a whole number of intervals, a half upwards.
+            first = _half_up(lead.seconds * rate)
+            stop = max(first + 1, _half_up((lead.seconds + duration) * rate))
+            for k in range(0 if lead.is_filled else first, stop):
+                yield (max(first, k) + Fraction(1, 2)) / rate - lead.seconds
         else:
             for k in range(max(1, math.ceil(duration * rate))):
                 yield k / rate
 
 
+def _half_up(value: Fraction) -> int:
+    return math.floor(value + Fraction(1, 2))
+
+
 def tolerance(time_base: Fraction) -> Fraction:
-    """Return how late a frame may be, in seconds: what rounding to the time base can make of it."""
-    return max(TIME_TOLERANCE, time_base / 2)
+    """Return how late a frame may be, in seconds: what rounding to the time base can make of it.
+
+    A time base that is about as long as a frame, as in AVI, counts frames, and nothing is rounded.
+    """
+    return TIME_TOLERANCE if time_base >= COUNTED else max(TIME_TOLERANCE, time_base / 2)
 
 
 @dataclass(frozen=True)
 class PacketInfo:
-    """One packet in decoding order: its presentation time, whether decoding can start at it, and whether its
-    frame is shown (an edit list may cut frames that others need)."""
+    """One packet in decoding order: its presentation time, whether decoding can start at it, whether its
+    frame is shown (an edit list may cut frames that others need), and whether another recording starts with
+    it, whose frames need none of those before."""
 
     pts: int
     is_key: bool
     is_shown: bool = True
+    starts_part: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,11 +141,15 @@ class Timeline:
 
     def _decodable(self) -> Iterator[int]:
         """Yield shown packets, without those that a cut recording left without their references."""
-        if not self._keys:
-            return
-        first = self._keys[0]
-        second = self._keys[1] if len(self._keys) > 1 else len(self._packets)
-        for i in range(first, len(self._packets)):
+        starts = [i for i, packet in enumerate(self._packets) if packet.starts_part]
+        for start, stop in itertools.pairwise((0, *starts, len(self._packets))):
+            keys = [i for i in self._keys if start <= i < stop]
+            if keys:
+                yield from self._decodable_from(keys[0], keys[1] if len(keys) > 1 else stop, stop)
+
+    def _decodable_from(self, first: int, second: int, stop: int) -> Iterator[int]:
+        """Yield those of one recording, by its first two key frames and its end."""
+        for i in range(first, stop):
             packet = self._packets[i]
             leads_the_first_key = i < second and packet.pts < self._packets[first].pts
             if packet.is_shown and not leads_the_first_key:
@@ -125,16 +164,26 @@ class Timeline:
         gaps = (later - earlier for earlier, later in zip(self._pts, self._pts[1:], strict=False))
         return max(gaps, default=0) * self._time_base
 
-    def pick(self, sampling: Sampling) -> dict[int, list[int]]:
+    def pick(self, sampling: Sampling, lead: Lead | None = None) -> dict[int, list[int]]:
         """Return, per packet whose frame is wanted, the indexes of the samples that it stands for."""
+        if sampling.rule == KEYFRAMES:
+            return self._pick_keys(sampling)
         late = tolerance(self._time_base) if sampling.rule == AT_TIME else Fraction(0)
         picked: dict[int, list[int]] = {}
-        for index, time in enumerate(sampling.times(self.duration)):
+        for index, time in enumerate(sampling.times(self.duration, lead)):
             limit = (time + late) / self._time_base + self.first_pts
             search = bisect.bisect_left if sampling.rule == NEAREST else bisect.bisect_right
             position = max(0, search(self._pts, limit) - 1)
             picked.setdefault(self._shown[position], []).append(index)
         return picked
+
+    def _pick_keys(self, sampling: Sampling) -> dict[int, list[int]]:
+        first: dict[int, int] = {}
+        for i in self._shown:
+            if self._packets[i].is_key:
+                first.setdefault(sampling.interval(self.seconds(self._packets[i].pts)), i)
+        # Where an edit list cuts away the only key frame, the first frame that is shown stands for it.
+        return {i: [index] for index, i in enumerate(first.values() or self._shown[:1])}
 
     def runs(self, picked: dict[int, list[int]]) -> list[Run]:
         """Return what to decode for the picked packets: from each one's key frame on, and no further."""

@@ -19,8 +19,17 @@ from typing import Any
 
 from airflow_provider_drivepipe.contracts import Reason
 from airflow_provider_drivepipe.worker.errors import VideoError
+from airflow_provider_drivepipe.worker.images import TargetSize
 from airflow_provider_drivepipe.worker.media_file import check_file, has_cut_fragment, why_not_opened
-from airflow_provider_drivepipe.worker.timeline import PacketInfo, Run, Sampling, Timeline
+from airflow_provider_drivepipe.worker.timeline import (
+    KEYFRAMES,
+    NEAREST,
+    Lead,
+    PacketInfo,
+    Run,
+    Sampling,
+    Timeline,
+)
 
 MISSING_TOLERANCE = Fraction(1, 2)
 """Seconds of video that may be missing at the end of a file without it being called truncated."""
@@ -28,6 +37,12 @@ DECLARED_TOLERANCE = Fraction(1, 20)
 """Share of a declared duration that may be missing as well: outside MP4 it is often an estimate."""
 LONGEST_GAP = Fraction(3600)
 """Seconds between two frames above which timestamps are not believed."""
+CLOCK_JUMP = Fraction(10)
+"""Seconds between two packets of a broadcast stream above which another recording begins, as in ffmpeg."""
+CLOCK_STEP_BACK = Fraction(1, 10)
+"""Seconds by which a broadcast stream's clock may step back without another recording beginning."""
+KEY_STEP_BACK = Fraction(1)
+"""The same of key frames, elsewhere; a key frame is shown after all frames that come before it."""
 KEPT_BYTES = 256 << 20
 """Most bytes of packets that are held in memory; longer videos are read twice."""
 
@@ -36,6 +51,8 @@ _FORMATS = (
     "wav,mp3,aac,flac"
 )
 """Formats that may be opened. Not playlists, which name other files, nor still images and text."""
+_TS_DISCONT = 0x0200
+"""Flag of formats whose clock may jump (AVFMT_TS_DISCONT)."""
 _DEFAULT_RATE = Fraction(25)
 _MAX_DEMUX_ERRORS = 100
 
@@ -49,14 +66,22 @@ class Sample:
     image: Any
 
 
-def decode_samples(path: str, sampling: Sampling) -> Iterator[Sample]:
+def load_decoder() -> None:
+    """Import what decodes and encodes; done before a process is forked, none of its children has to."""
+    import av
+    import PIL.Image
+
+    PIL.Image.preinit()
+    av.logging.set_level(av.logging.PANIC)
+
+
+def decode_samples(path: str, sampling: Sampling, longest_side: int | None = None) -> Iterator[Sample]:
     """Yield the samples of a video, each once, not always in order; at least one.
 
+    Pictures with sides above ``longest_side`` pixels are made smaller; they keep their aspect ratio.
     Raises VideoError, possibly after some samples.
     """
-    import av
-
-    av.logging.set_level(av.logging.PANIC)
+    load_decoder()
     size = check_file(path)
     with _open(path) as container:
         stream = _video_stream(container)
@@ -64,12 +89,13 @@ def decode_samples(path: str, sampling: Sampling) -> Iterator[Sample]:
         _refuse_truncated(path, container, stream, packets, size)
         if not packets.count:
             raise VideoError(Reason.NO_FRAMES, "the video stream holds no packets")
-        decoder = _Decoder(stream, packets)
-        timeline = None if _lacks_timestamps(container, stream, packets) else _timeline(stream, packets)
-        if timeline is None:
-            yield from _by_order(decoder, packets.count, sampling)
+        decoder = _Decoder(stream, packets, longest_side)
+        if _lacks_timestamps(container, stream, packets):
+            yield from _by_order(decoder, packets.count, sampling, container)
         else:
-            yield from _by_plan(decoder, timeline, sampling)
+            timeline = _timeline(stream, packets)
+            started = timeline.first_pts * Fraction(stream.time_base)
+            yield from _by_plan(decoder, timeline, sampling, _lead(container, stream, started))
 
 
 def _open(path: str) -> Any:
@@ -109,9 +135,16 @@ class _Packets:
         self.count = 0
         self.infos: list[PacketInfo] = []
         self.durations: dict[int, int] = {}
+        self.whole: set[int] = set()
         self.complete_timestamps = True
         kept_bytes = 0
+        clock = _Clock(container, stream)
+        flags = [False, False]
         for packet in _demux(container, stream):
+            starts_part = clock.correct(packet)
+            if starts_part and any(flags):
+                self._leave_out_last()
+            flags = [flags[1], packet.is_corrupt]
             self.count += 1
             kept_bytes += packet.size
             if kept_bytes > KEPT_BYTES:
@@ -121,11 +154,24 @@ class _Packets:
             if packet.pts is None:
                 self.complete_timestamps = False
                 continue
-            self.infos.append(PacketInfo(packet.pts, packet.is_keyframe, not packet.is_discard))
+            self.infos.append(
+                PacketInfo(packet.pts, packet.is_keyframe, not packet.is_discard, starts_part=starts_part)
+            )
             self.durations[packet.pts] = packet.duration or 0
+        self.is_one_recording = not any(info.starts_part for info in self.infos)
         # A first key frame that is damaged is not recognised as one by its content, but the index knows.
         if self.infos and any(entry.is_keyframe for entry in stream.index_entries[:1]):
             self.infos[0] = dataclasses.replace(self.infos[0], is_key=True)
+
+    def _leave_out_last(self) -> None:
+        """Leave out the last frame of a recording that another one follows.
+
+        Whether it is whole cannot be told, for its end looks like a loss. That is noted at the packet before
+        it, which was complete only once this one came.
+        """
+        if len(self.infos) > 1:
+            self.whole.add(self.infos[-2].pts)
+            self.infos[-1] = dataclasses.replace(self.infos[-1], is_shown=False)
 
     def take(self, feeds: Iterable[tuple[int, ...]]) -> Iterator[Iterator[Any]]:
         """Yield, per feed, the packets at its positions; feeds are in order and do not overlap."""
@@ -134,7 +180,9 @@ class _Packets:
                 yield (self._kept[i] for i in feed)
             return
         with _open(self._path) as container:
-            numbered = enumerate(_demux(container, _video_stream(container)))
+            stream = _video_stream(container)
+            clock = _Clock(container, stream)
+            numbered = enumerate(_corrected(_demux(container, stream), clock))
             for feed in feeds:
                 yield _at(numbered, feed)
 
@@ -173,6 +221,59 @@ def _demux(container: Any, stream: Any) -> Iterator[Any]:
             yield packet
 
 
+def _corrected(packets: Iterator[Any], clock: _Clock) -> Iterator[Any]:
+    for packet in packets:
+        clock.correct(packet)
+        yield packet
+
+
+class _Clock:
+    """Makes one clock of the clocks of recordings that were joined byte by byte, as in ``cat a.ts b.ts``."""
+
+    def __init__(self, container: Any, stream: Any) -> None:
+        self._time_base = Fraction(stream.time_base)
+        self._frame = int(1 / _rate(stream) / self._time_base)
+        self._may_restart = bool(container.format.flags & _TS_DISCONT)
+        self._next_dts: int | None = None
+        self._last_pts: int | None = None
+        self._offset = 0
+
+    def correct(self, packet: Any) -> bool:
+        """Move the packet to the one clock; return whether another recording begins with it.
+
+        Raises VideoError where that shows in a format in which nothing tells how they follow each other.
+        """
+        if not self._may_restart:
+            self._refuse_restart(packet)
+            return False
+        if packet.dts is None:
+            return False
+        starts = self._next_dts is not None and self._jumps(
+            (packet.dts + self._offset - self._next_dts) * self._time_base
+        )
+        if starts and self._next_dts is not None:
+            self._offset = self._next_dts - packet.dts
+        packet.dts += self._offset
+        if packet.pts is not None:
+            packet.pts += self._offset
+        self._next_dts = packet.dts + (packet.duration or self._frame)
+        return starts
+
+    def _jumps(self, seconds: Fraction) -> bool:
+        return seconds > CLOCK_JUMP or seconds < -CLOCK_STEP_BACK
+
+    def _refuse_restart(self, packet: Any) -> None:
+        # Frames that an edit list cuts away may lie before others: a later part may start from them.
+        if packet.pts is None or packet.is_discard:
+            return
+        if self._last_pts is None or packet.pts > self._last_pts:
+            self._last_pts = packet.pts
+        elif packet.is_keyframe and (self._last_pts - packet.pts) * self._time_base > KEY_STEP_BACK:
+            raise VideoError(
+                Reason.CLOCK_RESTARTS, "the video's clock starts again: several recordings in one file"
+            )
+
+
 def _refuse_truncated(path: str, container: Any, stream: Any, packets: _Packets, size: int) -> None:
     """Raise VideoError when the file says of more video than it holds.
 
@@ -185,6 +286,9 @@ def _refuse_truncated(path: str, container: Any, stream: Any, packets: _Packets,
         # Its index is exact; its declared durations are not, where an edit list cuts the video.
         if has_cut_fragment(path):
             raise VideoError(Reason.TRUNCATED, "the file was cut off: its last fragment is incomplete")
+        return
+    if not packets.is_one_recording:
+        # What is declared is the difference of the last recording's clock and the first one's.
         return
     promised = _declared_duration(container, stream) or Fraction(0)
     present = _present_seconds(stream, packets)
@@ -285,8 +389,9 @@ class _Decoded:
 class _Decoder:
     """Decodes packets of one stream, each feed from a clean start."""
 
-    def __init__(self, stream: Any, packets: _Packets) -> None:
+    def __init__(self, stream: Any, packets: _Packets, longest_side: int | None = None) -> None:
         self.stream = stream
+        self._size = TargetSize(longest_side)
         self.had_damage = False
         self._packets = packets
         self._codec = stream.codec_context
@@ -315,7 +420,8 @@ class _Decoder:
         clean_keys: set[int | None] = set()
         for packet in itertools.chain(packets, [None]):
             if packet is not None:
-                if packet.is_corrupt or (self._has_sized_units and _has_hole(packet)):
+                is_corrupt = packet.is_corrupt and packet.pts not in self._packets.whole
+                if is_corrupt or (self._has_sized_units and _has_hole(packet)):
                     is_damaged = self.had_damage = True
                     clean_keys.clear()
                 elif packet.is_keyframe:
@@ -337,6 +443,23 @@ class _Decoder:
                 elif frame.key_frame and frame.pts in clean_keys:
                     is_damaged = False
                 yield _Decoded(frame, is_damaged)
+
+    def picture(self, frame: Any) -> Any:
+        """Return a frame as an upright RGB image: cameras store how it is to be turned, in degrees."""
+        import PIL.Image
+
+        turns = {
+            1: PIL.Image.Transpose.ROTATE_90,
+            2: PIL.Image.Transpose.ROTATE_180,
+            3: PIL.Image.Transpose.ROTATE_270,
+        }
+        width, height = self._size.of(frame.width, frame.height)
+        plane = frame.reformat(width, height, "rgb24", interpolation="AREA", threads=1).planes[0]
+        # Not to_image(), which copies the picture three times more.
+        rows = ("RGB", abs(plane.line_size), 1 if plane.line_size > 0 else -1)
+        image = PIL.Image.frombuffer("RGB", (plane.width, plane.height), plane, "raw", *rows)
+        turn = turns.get(round(frame.rotation / 90) % 4)
+        return image if turn is None else image.transpose(turn)
 
 
 def _may_skip_unreferenced(codec: Any) -> bool:
@@ -363,14 +486,22 @@ def _has_hole(packet: Any) -> bool:
     return b"\0\0\0\0" in bytes(packet)
 
 
-def _by_plan(decoder: _Decoder, timeline: Timeline, sampling: Sampling) -> Iterator[Sample]:
+def _lead(container: Any, stream: Any, started: Fraction) -> Lead:
+    """Return how long the file has run when its first frame appears, at ``started`` on the stream's clock."""
+    ticks = round(Fraction(container.start_time or 0, 1_000_000) / stream.time_base)
+    seconds = max(Fraction(0), started - ticks * Fraction(stream.time_base))
+    return Lead(seconds, is_filled=len(container.streams) > 1)
+
+
+def _by_plan(decoder: _Decoder, timeline: Timeline, sampling: Sampling, lead: Lead) -> Iterator[Sample]:
     """Decode only what the samples need; what does not come out whole is tried again in order."""
     missing: dict[int, tuple[int, ...]] = {}
-    for run, frames in decoder.runs(timeline.runs(timeline.pick(sampling))):
+    for run, frames in decoder.runs(timeline.runs(timeline.pick(sampling, lead))):
         wanted = dict(run.samples)
         for decoded in frames:
             if decoded.frame.pts in wanted and not decoded.is_damaged:
-                yield from _samples(decoded.frame, timeline, wanted.pop(decoded.frame.pts), decoded.frame.pts)
+                pts = decoded.frame.pts
+                yield from _samples(decoder, decoded.frame, timeline, wanted.pop(pts), pts)
         missing.update(wanted)
     if missing:
         frames = decoder.in_order(timeline.in_order())
@@ -378,12 +509,31 @@ def _by_plan(decoder: _Decoder, timeline: Timeline, sampling: Sampling) -> Itera
         yield from _last_at(with_pts, missing, timeline, decoder)
 
 
-def _by_order(decoder: _Decoder, packet_count: int, sampling: Sampling) -> Iterator[Sample]:
+def _by_order(decoder: _Decoder, packet_count: int, sampling: Sampling, container: Any) -> Iterator[Sample]:
     """Decode everything; the time of a frame is its place in the video over the frame rate."""
     places = [PacketInfo(place, is_key=True) for place in range(packet_count)]
     timeline = Timeline(places, 1 / _rate(decoder.stream), last_duration=1)
-    wanted = {place: tuple(indexes) for place, indexes in timeline.pick(sampling).items()}
+    if sampling.rule == KEYFRAMES:
+        yield from _keys_by_order(decoder, timeline, sampling)
+        return
+    lead = Lead()
+    if sampling.rule == NEAREST and (first := next(decoder.in_order(timeline.in_order()), None)):
+        # ffmpeg knows no other time of such a frame than that of the packet which made it come out.
+        lead = _lead(container, decoder.stream, Fraction((first.frame.dts or 0) * decoder.stream.time_base))
+    wanted = {place: tuple(indexes) for place, indexes in timeline.pick(sampling, lead).items()}
     yield from _last_at(enumerate(decoder.in_order(timeline.in_order())), wanted, timeline, decoder)
+
+
+def _keys_by_order(decoder: _Decoder, timeline: Timeline, sampling: Sampling) -> Iterator[Sample]:
+    intervals: set[int] = set()
+    for place, decoded in enumerate(decoder.in_order(timeline.in_order())):
+        interval = sampling.interval(timeline.seconds(place))
+        if decoded.frame.key_frame and interval not in intervals:
+            index = len(intervals)
+            intervals.add(interval)
+            yield from _whole_samples((place, decoded), place, (index,), timeline, decoder)
+    if not intervals:
+        raise VideoError(Reason.DECODE_ERROR, "no key frame could be decoded")
 
 
 def _last_at(
@@ -419,25 +569,13 @@ def _whole_samples(
         raise VideoError(
             Reason.DECODE_ERROR, f"the picture at {seconds:.1f} s cannot be decoded: damaged data"
         )
-    yield from _samples(decoded.frame, timeline, indexes, pts)
+    yield from _samples(decoder, decoded.frame, timeline, indexes, pts)
 
 
-def _samples(frame: Any, timeline: Timeline, indexes: tuple[int, ...], pts: int) -> Iterator[Sample]:
+def _samples(
+    decoder: _Decoder, frame: Any, timeline: Timeline, indexes: tuple[int, ...], pts: int
+) -> Iterator[Sample]:
     time_ms = max(0, round(timeline.seconds(pts) * 1000))
-    image = _picture(frame)
+    image = decoder.picture(frame)
     for index in indexes:
         yield Sample(index, time_ms, image)
-
-
-def _picture(frame: Any) -> Any:
-    """Return the frame as an upright RGB image: cameras store how it is to be turned, in degrees."""
-    import PIL.Image
-
-    turns = {
-        1: PIL.Image.Transpose.ROTATE_90,
-        2: PIL.Image.Transpose.ROTATE_180,
-        3: PIL.Image.Transpose.ROTATE_270,
-    }
-    image = frame.to_image()
-    turn = turns.get(round(frame.rotation / 90) % 4)
-    return image if turn is None else image.transpose(turn)

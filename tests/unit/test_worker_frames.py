@@ -10,6 +10,7 @@ import av
 import cloudpickle
 import numpy as np
 import pandas as pd
+import PIL.Image
 import pyarrow as pa
 import pytest
 
@@ -78,6 +79,15 @@ def test_rows_identities_and_files(mount):
     assert set(rows["status"]) == {"ok"}
     assert set(rows["attempt"]) == {2}
     assert set(rows["etag"]) == {"E"}
+
+
+def test_frames_are_made_smaller_but_never_larger(mount):
+    write_video(mount / "v.mp4", frames=3, picture=detailed)
+    for longest_side, size in ((48, (48, 32)), (1000, (96, 64)), (None, (96, 64))):
+        [row] = extract(job(mount, longest_side=longest_side), f"{ROOT}/v.mp4").to_dict("records")
+        assert (row["width"], row["height"]) == size
+        with PIL.Image.open(mount / row["image_url"].removeprefix(ROOT + "/")) as image:
+            assert image.size == size
 
 
 def test_failed_video_is_one_row_that_keeps_its_identifiers(mount):
@@ -240,11 +250,37 @@ def test_deadline_holds_when_the_decoder_hangs(mount, monkeypatch):
     write_video(mount / "v.mp4")
     extract(job(mount), f"{ROOT}/v.mp4")
     assert list((mount / "frames").rglob("*.jpg")) != []
-    monkeypatch.setattr(frames, "decode_samples", lambda *a: time.sleep(600))
+    monkeypatch.setattr(frames, "decode_samples", lambda *_: time.sleep(600))
     [row] = extract(job(mount, timeout_sec=1), f"{ROOT}/v.mp4").to_dict("records")
     assert row["error_type"] == "timeout"
     # Frames of an earlier run are gone as well.
     assert list((mount / "frames").rglob("*.jpg")) == []
+
+
+def test_one_process_serves_all_videos_of_a_chunk_until_it_hangs(mount, monkeypatch):
+    for name in "abcd":
+        write_video(mount / f"{name}.mp4", frames=3)
+    forks, real_fork, real = [], os.fork, frames.decode_samples
+
+    def counted():
+        forks.append("av" in sys.modules and "PIL.JpegImagePlugin" in sys.modules)
+        return real_fork()
+
+    def hang(path, *rest):
+        if path.endswith("b.mp4"):
+            time.sleep(600)
+        return real(path, *rest)
+
+    monkeypatch.setattr(os, "fork", counted)
+    paths = [f"{ROOT}/{name}.mp4" for name in "abcd"]
+    assert set(extract(job(mount), *paths)["status"]) == {"ok"}
+    # What it needs is there before it is forked, and is not loaded again for each.
+    assert forks == [True]
+    monkeypatch.setattr(frames, "decode_samples", hang)
+    rows = extract(job(mount, timeout_sec=2), *paths)
+    assert list(rows["error_type"]) == ["", "timeout", "", ""]
+    # One more to clean up, and one in place of the one that hung.
+    assert len(forks) == 1 + 3
 
 
 def test_crash_of_the_decoder_fails_one_video_only(mount, monkeypatch):

@@ -14,7 +14,7 @@ MILLISECOND = Fraction(1, 1000)
 
 
 def test_literals_equal_the_options():
-    assert {timeline.AT_TIME, timeline.NEAREST} == {str(rule) for rule in SamplingRule}
+    assert {timeline.AT_TIME, timeline.NEAREST, timeline.KEYFRAMES} == {str(rule) for rule in SamplingRule}
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,7 @@ def test_literals_equal_the_options():
         ("1/0", None, "at_time"),
         (None, 0, "at_time"),
         ("1", None, "sometimes"),
+        (None, 8, "keyframes"),
     ],
 )
 def test_sampling_that_makes_no_sense_is_refused(fps, count, rule):

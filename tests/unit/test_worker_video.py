@@ -171,6 +171,31 @@ def test_only_the_way_to_wanted_frames_is_decoded(tmp_path, monkeypatch):
     assert len(decoded) == 4
 
 
+def test_key_frames_are_decoded_and_nothing_else(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "v.mp4", frames=100, options={"g": "10", "bf": "2", "sc_threshold": "0"})
+    fed = []
+    real = video._Packets.take
+
+    def counted(*args):
+        for packets in real(*args):
+            yield (fed.append(packet) or packet for packet in packets)
+
+    monkeypatch.setattr(video._Packets, "take", counted)
+    assert pick(path, fps="240", rule="keyframes") == [(n % 60, 40 * n) for n in range(0, 100, 10)]
+    assert len(fed) == 10
+    assert [n for n, _ in pick(path, rule="keyframes")] == [0, 30, 50, 20]
+    assert [n for n, _ in pick(path, fps="1/2", rule="keyframes")] == [0, 50]
+
+
+def test_key_frames_where_frames_have_to_be_counted(tmp_path):
+    encoding = {"codec": "mpeg4", "options": {"g": "12", "bf": "2", "b": "9M"}, "container_format": "avi"}
+    path = write_video(tmp_path / "v.avi", frames=50, **encoding)
+    with av.open(str(path)) as container:
+        keys = [i for i, frame in enumerate(container.decode(video=0)) if frame.key_frame]
+    assert len(keys) > 3
+    assert [n for n, _ in pick(path, fps="240", rule="keyframes")] == keys
+
+
 def halves(number, width, height):
     picture = np.zeros((height, width, 3), np.uint8)
     picture[:, : width // 2] = 200

@@ -40,25 +40,26 @@ def write_video(
     codec: str = "libx264",
     options: dict[str, str] | None = None,
     times: list[Fraction] | None = None,
-    audio: bool = False,
+    audio: bool | str = False,
     container_options: dict[str, str] | None = None,
     container_format: str | None = None,
     size: tuple[int, int] = (96, 64),
     picture: Callable[[int, int, int], np.ndarray] = plain,
     second_video: bool = False,
+    pix_fmt: str = "yuv420p",
 ) -> Path:
     """Encode a video whose frames carry their number; ``times`` (seconds) make its rate variable.
 
-    ``second_video`` adds another, white video stream.
+    ``audio`` adds silence, in AAC or the codec of this name, ``second_video`` another, white video stream.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", format=container_format, container_options=container_options or {}) as out:
         stream = out.add_stream(codec, rate=rate, options=options or {})
         stream.width, stream.height = size
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = pix_fmt
         if times:
             stream.codec_context.time_base = Fraction(1, 1000)
-        sound = out.add_stream("aac", rate=16000) if audio else None
+        sound = out.add_stream(audio if isinstance(audio, str) else "aac", rate=16000) if audio else None
         white = out.add_stream("libx264", rate=rate) if second_video else None
         if white is not None:
             white.width, white.height, white.pix_fmt = *size, "yuv420p"
@@ -116,3 +117,27 @@ def damage(path: Path, start: int, length: int) -> None:
     content = bytearray(path.read_bytes())
     content[start : start + length] = bytes(length)
     path.write_bytes(content)
+
+
+def remux(source: Path, target: Path, shift: Fraction, container_format: str | None = None) -> Path:
+    """Copy the packets of a video, all times moved by so many seconds; they may become negative."""
+    options = {"avoid_negative_ts": "disabled"}
+    with (
+        av.open(str(source)) as read,
+        av.open(str(target), "w", format=container_format, container_options=options) as out,
+    ):
+        stream = read.streams.video[0]
+        copied = out.add_stream_from_template(stream)
+        for packet in read.demux(stream):
+            if packet.size:
+                ticks = int(shift / stream.time_base)
+                packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+                packet.stream = copied
+                out.mux(packet)
+    return target
+
+
+def join(target: Path, *parts: Path) -> Path:
+    """Join files byte by byte."""
+    target.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return target

@@ -113,6 +113,7 @@ class FrameExtraction(UnitStage):
     name = "frame_extraction"
     hash_name = "frames"
     hash_names = ("frames", RULES)
+    result_version = 2
     grain = Grain.MANY
     with_parts = "video_labels"
     units_per_job = 500
@@ -211,6 +212,7 @@ class FrameExtraction(UnitStage):
             sample_count=options.sample_count,
             sampling_rule=str(options.sampling_rule),
             jpeg_quality=options.jpeg_quality,
+            longest_side=options.longest_side,
             timeout_sec=options.timeout_sec,
             lineage=tuple(name for name in build.source_columns if name != "video_path"),
             quality=None if self.quality is None else QualityRules(**asdict(self.quality)),
@@ -264,6 +266,7 @@ class FrameExtraction(UnitStage):
                 Reason.TRUNCATED,
                 Reason.DECODE_ERROR,
                 Reason.INVALID_DURATION,
+                Reason.CLOCK_RESTARTS,
                 Reason.NO_FRAMES,
                 Reason.TIMEOUT,
                 Reason.WRITE_ERROR,

@@ -11,10 +11,12 @@ class SamplingRule(StrEnum):
 
     ``AT_TIME``: the frame on screen at the time (largest presentation time not after it).
     ``NEAREST``: what ``ffmpeg -vf fps=`` picks, the last frame before the middle of the sample's interval.
+    ``KEYFRAMES``: key frames, which cost least: the first one in each interval that has any.
     """
 
     AT_TIME = "at_time"
     NEAREST = "nearest"
+    KEYFRAMES = "keyframes"
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class FrameOptions:
     frames_prefix: str = ""
     """Key prefix of the JPEGs below the OSS root; empty: the output table's name."""
     jpeg_quality: int = 90
+    longest_side: int | None = None
+    """Longest side in pixels; the aspect ratio is kept, and smaller frames do not grow."""
     timeout_sec: int = 120
     """Deadline per video, in seconds; enforced from outside the decoder."""
     cpu: int = 1
@@ -58,6 +62,8 @@ class FrameOptions:
     def __post_init__(self) -> None:
         if (self.fps is None) == (self.sample_count is None):
             raise ValueError("frames are chosen by fps or by sample_count, by one of them")
+        if self.sample_count is not None and self.sampling_rule == SamplingRule.KEYFRAMES:
+            raise ValueError("key frames are chosen by fps, at most one per interval, not by sample_count")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from airflow_provider_drivepipe.pipelines.driving.options import FRAME_FILTERS
+from airflow_provider_drivepipe.pipelines.driving.options import FRAME_FILTERS, SamplingRule
 from airflow_provider_drivepipe.pipelines.driving.scenario import DrivingScenario
 from airflow_provider_drivepipe.scenario.rules import Finding, missing, needed_keys, useless_keys
 
@@ -112,6 +112,8 @@ def combination_problems(values: Mapping[str, Any]) -> Iterator[Finding]:
     yield from needed_keys(values, targets, DrivingScenario)
     if values.get("frame_fps") is not None and values.get("frame_sample_count") is not None:
         yield "frame_sample_count", "give either frame_fps or frame_sample_count, not both"
+    if values.get("frame_sample_count") is not None and values.get("sampling_rule") == SamplingRule.KEYFRAMES:
+        yield "frame_sample_count", "key frames are chosen by frame_fps: at most one in each interval"
     if values.get("label_columns") is True and not values.get("label_schema"):
         yield (
             "label_columns",

@@ -123,13 +123,17 @@ class DrivingScenario(Scenario):
         json_schema_extra=use(target=Target.FRAME_EXTRACTION),
     )
     sampling_rule: SamplingRule = Field(
-        SamplingRule.AT_TIME, description="which frame stands for a time: at_time or nearest"
+        SamplingRule.AT_TIME,
+        description="which frame stands for a time: at_time or nearest; keyframes: one per interval",
     )
     frames_prefix: str | None = Field(
         None,
         description="key prefix of the JPEGs (default: scenario_name)",
     )
     jpeg_quality: int = Field(_DEFAULT_FRAMES.jpeg_quality, ge=1, le=100, description="JPEG quality")
+    frame_longest_side: PixelSide | None = Field(
+        None, description="frames with longer sides are made smaller; pixels (default: as in the video)"
+    )
     ffmpeg_timeout_sec: int = Field(
         _DEFAULT_FRAMES.timeout_sec, ge=1, le=86_400, description="deadline per video in seconds"
     )

@@ -72,6 +72,7 @@ VIDEO_REASONS = (
     Reason.TRUNCATED,
     Reason.DECODE_ERROR,
     Reason.INVALID_DURATION,
+    Reason.CLOCK_RESTARTS,
     Reason.TIMEOUT,
     Reason.WRITE_ERROR,
 )

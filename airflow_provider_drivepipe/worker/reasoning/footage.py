@@ -28,6 +28,7 @@ from airflow_provider_drivepipe.worker.video import (
     _refuse_truncated,
     _timeline,
     _video_stream,
+    load_decoder,
 )
 
 MAX_PIXELS = 7680 * 4320
@@ -74,9 +75,7 @@ def upright_pixels(frame: Any, width: int, height: int, rotation: int) -> Any:
 @contextlib.contextmanager
 def open_footage(path: str) -> Iterator[Footage]:
     """Open a video; raise VideoError for what is no video, is cut off, or has frames that are too large."""
-    import av
-
-    av.logging.set_level(av.logging.PANIC)
+    load_decoder()
     size = check_file(path)
     with _open(path) as container:
         yield Footage(path, container, size)

@@ -30,6 +30,7 @@ from airflow_provider_drivepipe.worker.reasoning.clips import ClipRules, cut_cli
 from airflow_provider_drivepipe.worker.reasoning.footage import Footage, Span, open_footage
 from airflow_provider_drivepipe.worker.reasoning.sheets import SheetRules, draw_sheet
 from airflow_provider_drivepipe.worker.serving_child import ServingChild
+from airflow_provider_drivepipe.worker.video import load_decoder
 
 _CLEANUP_SEC = 30.0
 _NAME_ROOM = len("/0123456789abcdef/chunk_0000.mp4")
@@ -130,6 +131,7 @@ class VideoProcess:
         self._writer = Writer(place, job, os.getpid())
         self._opened = contextlib.ExitStack()
         self._footage: Footage | None = None
+        load_decoder()
         self._child = ServingChild(self._answer, job.timeout_sec)
 
     def __enter__(self) -> VideoProcess:
