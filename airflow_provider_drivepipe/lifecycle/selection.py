@@ -344,6 +344,17 @@ def _any_needed(tables: StageTables) -> str:
     return " + ".join(part.flag for part in tables.parts)
 
 
+def _held_off(row: str) -> str:
+    """Whether the model had no time for a published row: that was no try of the row."""
+    return f"{row}`error_type` = {quote_text(Reason.RATE_LIMITED)}"
+
+
+def _next_attempt(row: str) -> str:
+    """The number of the try that is to come; it counts tries under one fingerprint."""
+    tried = f"{row}`attempt` + CASE WHEN {_held_off(row)} THEN 0 ELSE 1 END"
+    return f"CAST(CASE WHEN {row}`fingerprint` = drivepipe_next THEN {tried} ELSE 1 END AS BIGINT)"
+
+
 def _missing(part: Part, row: str) -> str:
     failed = (
         f"{row}`status` <> {quote_text(Status.FILTERED)} AND {row}`error_stage` = {quote_text(part.stage)}"
@@ -370,7 +381,8 @@ def _needed(
     if identity_current is not None:
         current.append(identity_current)
     same = " AND ".join(current)
-    again = f"({row}`attempt` < {int(options.max_row_attempts)} OR NOT ({same}))"
+    tries = f"{row}`attempt` < {int(options.max_row_attempts)} OR {_held_off(row)}"
+    again = f"({tries} OR NOT ({same}))"
     changed = f"{part_sql(fingerprint, part.stage)} <> {hashes[part]}"
     return f"({changed} OR ({missing} AND {again}))"
 
@@ -410,11 +422,10 @@ def _kept_columns(tables: StageTables) -> str:
 
 
 def _tried(row: str) -> str:
-    """Status columns of a row that is tried again; ``attempt`` counts tries under one fingerprint."""
+    """Status columns of a row that is tried again."""
     return (
         f"'ok' AS `status`, '' AS `error_stage`, '' AS `error_type`, '' AS `error_msg`, "
-        f"CAST(CASE WHEN {row}`fingerprint` = drivepipe_next THEN {row}`attempt` + 1 ELSE 1 END AS BIGINT) "
-        "AS `attempt`, drivepipe_next AS `fingerprint`"
+        f"{_next_attempt(row)} AS `attempt`, drivepipe_next AS `fingerprint`"
     )
 
 
@@ -449,10 +460,11 @@ def _fill_row_units(
     taken = [*source_columns, *earlier, "drivepipe_identity", "drivepipe_usable", "drivepipe_nth", *place]
     flagged = (
         f"SELECT {column_list(taken, 's.')}, {column_list(part_columns, 'd.')}, "
-        f"d.`fingerprint` AS `fingerprint`, d.`attempt` AS `attempt`, d.`status` AS drivepipe_status, "
+        f"d.`fingerprint` AS `fingerprint`, d.`attempt` AS `attempt`, d.`error_type` AS `error_type`, "
+        f"d.`status` AS drivepipe_status, "
         f"{_flags_sql(needs)} FROM ({_source(tables, options)}) s LEFT JOIN ("
         f"SELECT {tables.unit_key_sql()} AS drivepipe_key, "
-        f"{column_list([*part_columns, 'status', 'error_stage', 'attempt', 'fingerprint'])} "
+        f"{column_list([*part_columns, 'status', 'error_stage', 'error_type', 'attempt', 'fingerprint'])} "
         f"FROM {tables.earlier_sql}) d "
         "ON s.drivepipe_key = d.drivepipe_key"
     )
@@ -478,8 +490,7 @@ def _fill_row_units(
             f"SELECT s.*, CASE WHEN {beyond} AND ({unpublished}) THEN {quote_text(Work.BUDGET)} "
             f"WHEN {beyond} THEN {quote_text(Work.OVER)} ELSE drivepipe_asked END AS {work} FROM ({totals}) s"
         )
-    attempt = "CAST(CASE WHEN `fingerprint` = drivepipe_next THEN `attempt` + 1 ELSE 1 END AS BIGINT)"
-    status = _status_values(tables, attempt, "drivepipe_next", options)
+    status = _status_values(tables, _next_attempt(""), "drivepipe_next", options)
     works = ", ".join(quote_text(work_) for work_ in NOT_TRIED)
     passing = f"{work} IN ({works})"
     flag_of = {column: part.flag for part in tables.parts for column in part.column_names}

@@ -127,7 +127,8 @@ class Scenario(BaseModel):
         _DEFAULT_SELECTION.max_row_attempts,
         ge=1,
         le=1000,
-        description="tries after which a row stays failed, until its configuration or its input changes",
+        description="tries after which a row stays failed, until its configuration or its input changes; a "
+        "rate limit is no try",
     )
     max_rows: int | None = Field(
         None, ge=1, description="most rows that a run sends to models; the others wait for the next run"

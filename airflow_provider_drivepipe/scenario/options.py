@@ -57,7 +57,8 @@ class SelectionOptions:
 
     reprocess: Reprocess = Reprocess.CHANGED
     max_row_attempts: int = 3
-    """A row that failed so often stays failed until its configuration or its input changes."""
+    """A row that failed so often stays failed until its configuration or its input changes; a try that a rate
+    limit ended does not count."""
     limit: int | None = None
     """Only the first so many input units, in the order of their keys; the others are skipped."""
     limit_by: str | None = None

@@ -128,8 +128,9 @@ FROM (
       `label_output_token`, CASE WHEN drivepipe_need_label = 1 THEN NULL ELSE `label_normalised` END AS `label_normalised`, CASE WHEN
       drivepipe_need_image_embedding = 1 THEN NULL ELSE `image_embedding` END AS `image_embedding`, CASE WHEN drivepipe_need_image_embedding
       = 1 THEN NULL ELSE `image_embedding_total_token` END AS `image_embedding_total_token`, 'ok' AS `status`, '' AS `error_stage`, '' AS
-      `error_type`, '' AS `error_msg`, CAST(CASE WHEN f.`fingerprint` = drivepipe_next THEN f.`attempt` + 1 ELSE 1 END AS BIGINT) AS
-      `attempt`, drivepipe_next AS `fingerprint`, drivepipe_need_label, drivepipe_need_image_embedding, `drivepipe_work`
+      `error_type`, '' AS `error_msg`, CAST(CASE WHEN f.`fingerprint` = drivepipe_next THEN f.`attempt` + CASE WHEN f.`error_type` =
+      'rate_limited' THEN 0 ELSE 1 END ELSE 1 END AS BIGINT) AS `attempt`, drivepipe_next AS `fingerprint`, drivepipe_need_label,
+      drivepipe_need_image_embedding, `drivepipe_work`
   FROM (
     SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `size_bytes`,
         `last_modified`, `etag`, `crc64`, `storage_class`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,
@@ -146,13 +147,14 @@ FROM (
           o.`label_input_token`, o.`label_output_token`, o.`label_normalised`, o.`image_embedding`, o.`image_embedding_total_token`,
           o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`, o.`fingerprint`, CASE WHEN
           (COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)label=([^;]*)', 2), '') <> '<hash:label>' OR (((o.`status` <> 'filtered' AND
-          o.`error_stage` = 'label') OR o.`label_text` IS NULL) AND (o.`attempt` < 3 OR NOT (COALESCE(REGEXP_EXTRACT(o.`fingerprint`,
-          '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2),
-          '') = '<hash:image_embedding>')))) THEN 1 ELSE 0 END AS drivepipe_need_label, CASE WHEN (COALESCE(REGEXP_EXTRACT(o.`fingerprint`,
-          '(^|;)image_embedding=([^;]*)', 2), '') <> '<hash:image_embedding>' OR (((o.`status` <> 'filtered' AND o.`error_stage` =
-          'image_embedding') OR o.`image_embedding` IS NULL) AND (o.`attempt` < 3 OR NOT (COALESCE(REGEXP_EXTRACT(o.`fingerprint`,
-          '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2),
-          '') = '<hash:image_embedding>')))) THEN 1 ELSE 0 END AS drivepipe_need_image_embedding
+          o.`error_stage` = 'label') OR o.`label_text` IS NULL) AND (o.`attempt` < 3 OR o.`error_type` = 'rate_limited' OR NOT
+          (COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND
+          COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>')))) THEN 1 ELSE 0 END
+          AS drivepipe_need_label, CASE WHEN (COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') <>
+          '<hash:image_embedding>' OR (((o.`status` <> 'filtered' AND o.`error_stage` = 'image_embedding') OR o.`image_embedding` IS NULL)
+          AND (o.`attempt` < 3 OR o.`error_type` = 'rate_limited' OR NOT (COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)label=([^;]*)', 2),
+          '') = '<hash:label>' AND COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') =
+          '<hash:image_embedding>')))) THEN 1 ELSE 0 END AS drivepipe_need_image_embedding
       FROM (
         SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `size_bytes`,
             `last_modified`, `etag`, `crc64`, `storage_class`, `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`,

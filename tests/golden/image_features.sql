@@ -84,8 +84,9 @@ FROM (
   SELECT `image_id`, `image_url`, `camera`, `width`, `height`, `format`, `mode`, `size_bytes`, `sha256`, `phash`, `prepared_url`, CASE WHEN
       drivepipe_need_image_embedding = 1 THEN NULL ELSE `image_embedding` END AS `image_embedding`, CASE WHEN drivepipe_need_image_embedding
       = 1 THEN NULL ELSE `image_embedding_total_token` END AS `image_embedding_total_token`, 'ok' AS `status`, '' AS `error_stage`, '' AS
-      `error_type`, '' AS `error_msg`, CAST(CASE WHEN f.`fingerprint` = drivepipe_next THEN f.`attempt` + 1 ELSE 1 END AS BIGINT) AS
-      `attempt`, drivepipe_next AS `fingerprint`, drivepipe_need_image_embedding, `drivepipe_work`
+      `error_type`, '' AS `error_msg`, CAST(CASE WHEN f.`fingerprint` = drivepipe_next THEN f.`attempt` + CASE WHEN f.`error_type` =
+      'rate_limited' THEN 0 ELSE 1 END ELSE 1 END AS BIGINT) AS `attempt`, drivepipe_next AS `fingerprint`, drivepipe_need_image_embedding,
+      `drivepipe_work`
   FROM (
     SELECT `image_id`, `image_url`, `camera`, `width`, `height`, `format`, `mode`, `size_bytes`, `sha256`, `phash`, `prepared_url`,
         `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
@@ -98,8 +99,8 @@ FROM (
           o.`prepared_url`, o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`,
           o.`error_msg`, o.`attempt`, o.`fingerprint`, CASE WHEN (COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)image_embedding=([^;]*)',
           2), '') <> '<hash:image_embedding>' OR (((o.`status` <> 'filtered' AND o.`error_stage` = 'image_embedding') OR o.`image_embedding`
-          IS NULL) AND (o.`attempt` < 3 OR NOT (COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') =
-          '<hash:image_embedding>')))) THEN 1 ELSE 0 END AS drivepipe_need_image_embedding
+          IS NULL) AND (o.`attempt` < 3 OR o.`error_type` = 'rate_limited' OR NOT (COALESCE(REGEXP_EXTRACT(o.`fingerprint`,
+          '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>')))) THEN 1 ELSE 0 END AS drivepipe_need_image_embedding
       FROM (
         SELECT `image_id`, `image_url`, `camera`, `width`, `height`, `format`, `mode`, `size_bytes`, `sha256`, `phash`, `prepared_url`,
             `image_embedding`, `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`

@@ -44,10 +44,11 @@ FROM (
       'foreign' THEN 'image_url is not below oss://<endpoint>/' WHEN `drivepipe_work` IN ('skip', 'budget') THEN CASE WHEN `drivepipe_work`
       = 'budget' THEN 'not tried: beyond max_rows or max_calls of the run; the next run takes it up' ELSE
       'not tried: this run works on the first None input units' END ELSE '' END AS `error_msg`, CASE WHEN `drivepipe_work` IN ('skip',
-      'budget') THEN CAST(0 AS BIGINT) ELSE CAST(CASE WHEN `fingerprint` = drivepipe_next THEN `attempt` + 1 ELSE 1 END AS BIGINT) END AS
-      `attempt`, CASE WHEN `drivepipe_work` IN ('skip', 'budget') THEN drivepipe_next ELSE drivepipe_next END AS `fingerprint`, CASE WHEN
-      `drivepipe_work` = 'todo' THEN drivepipe_need_image_embedding ELSE 0 END AS drivepipe_need_image_embedding, CASE WHEN `drivepipe_work`
-      = 'todo' THEN drivepipe_need_label_embedding ELSE 0 END AS drivepipe_need_label_embedding, `drivepipe_work`
+      'budget') THEN CAST(0 AS BIGINT) ELSE CAST(CASE WHEN `fingerprint` = drivepipe_next THEN `attempt` + CASE WHEN `error_type` =
+      'rate_limited' THEN 0 ELSE 1 END ELSE 1 END AS BIGINT) END AS `attempt`, CASE WHEN `drivepipe_work` IN ('skip', 'budget') THEN
+      drivepipe_next ELSE drivepipe_next END AS `fingerprint`, CASE WHEN `drivepipe_work` = 'todo' THEN drivepipe_need_image_embedding ELSE
+      0 END AS drivepipe_need_image_embedding, CASE WHEN `drivepipe_work` = 'todo' THEN drivepipe_need_label_embedding ELSE 0 END AS
+      drivepipe_need_label_embedding, `drivepipe_work`
   FROM (
     SELECT s.*, SUBSTR(CONCAT(';image_embedding=', CASE WHEN drivepipe_need_image_embedding = 1 THEN '<hash:image_embedding>' ELSE
         COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') END, ';label_embedding=', CASE WHEN
@@ -59,21 +60,22 @@ FROM (
     FROM (
       SELECT s.`image_id`, s.`image_url`, s.`camera`, s.`label_text`, s.`drivepipe_identity`, s.`drivepipe_usable`, s.`drivepipe_nth`,
           d.`image_embedding`, d.`image_embedding_total_token`, d.`label_embedding`, d.`label_embedding_total_token`, d.`fingerprint` AS
-          `fingerprint`, d.`attempt` AS `attempt`, d.`status` AS drivepipe_status, CASE WHEN (d.drivepipe_key IS NULL OR NOT
-          (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity) OR
+          `fingerprint`, d.`attempt` AS `attempt`, d.`error_type` AS `error_type`, d.`status` AS drivepipe_status, CASE WHEN
+          (d.drivepipe_key IS NULL OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity) OR
           (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') <> '<hash:image_embedding>' OR (((d.`status` <>
-          'filtered' AND d.`error_stage` = 'image_embedding') OR d.`image_embedding` IS NULL) AND (d.`attempt` < 3 OR NOT
-          (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' AND
-          COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label_embedding=([^;]*)', 2), '') = SUBSTR(MD5(CONCAT('<hash:label_embedding>',
+          'filtered' AND d.`error_stage` = 'image_embedding') OR d.`image_embedding` IS NULL) AND (d.`attempt` < 3 OR d.`error_type` =
+          'rate_limited' OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>'
+          AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label_embedding=([^;]*)', 2), '') = SUBSTR(MD5(CONCAT('<hash:label_embedding>',
           COALESCE(s.`label_text`, ''))), 1, 16) AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') =
           s.drivepipe_identity))))) THEN 1 ELSE 0 END AS drivepipe_need_image_embedding, CASE WHEN (d.drivepipe_key IS NULL OR NOT
           (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity) OR
           (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label_embedding=([^;]*)', 2), '') <> SUBSTR(MD5(CONCAT('<hash:label_embedding>',
           COALESCE(s.`label_text`, ''))), 1, 16) OR (((d.`status` <> 'filtered' AND d.`error_stage` = 'label_embedding') OR
-          d.`label_embedding` IS NULL) AND (d.`attempt` < 3 OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)',
-          2), '') = '<hash:image_embedding>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label_embedding=([^;]*)', 2), '') =
-          SUBSTR(MD5(CONCAT('<hash:label_embedding>', COALESCE(s.`label_text`, ''))), 1, 16) AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`,
-          '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity))))) THEN 1 ELSE 0 END AS drivepipe_need_label_embedding
+          d.`label_embedding` IS NULL) AND (d.`attempt` < 3 OR d.`error_type` = 'rate_limited' OR NOT
+          (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' AND
+          COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label_embedding=([^;]*)', 2), '') = SUBSTR(MD5(CONCAT('<hash:label_embedding>',
+          COALESCE(s.`label_text`, ''))), 1, 16) AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') =
+          s.drivepipe_identity))))) THEN 1 ELSE 0 END AS drivepipe_need_label_embedding
       FROM (
         SELECT `image_id`, `image_url`, `camera`, `label_text`, drivepipe_key, drivepipe_identity, drivepipe_usable, ROW_NUMBER() OVER
             (PARTITION BY drivepipe_key ORDER BY drivepipe_identity) AS drivepipe_nth
@@ -86,7 +88,7 @@ FROM (
       LEFT JOIN (
         SELECT CONCAT(COALESCE(CAST(`image_id` AS STRING), ''), '|', COALESCE(CAST(`image_url` AS STRING), '')) AS drivepipe_key,
             `image_embedding`, `image_embedding_total_token`, `label_embedding`, `label_embedding_total_token`, `status`, `error_stage`,
-            `attempt`, `fingerprint`
+            `error_type`, `attempt`, `fingerprint`
         FROM `labeled_images_embeddings`
         WHERE `ds`='20261120') d ON s.drivepipe_key = d.drivepipe_key) s) u) w
 

@@ -93,6 +93,7 @@ PURPLE = having(weather="purple")
 CUT = GOOD[:100]
 DECLINE = "I'm sorry, but I can't help with that."
 OVERLOAD = {"status": 429}
+OVERLOAD_FOR_LONG = {"status": 429, "retry_after": 3600}
 
 CASES = {
     "plain": ok(GOOD, calls=1),
@@ -113,7 +114,7 @@ CASES = {
     "huge-prose": failed("invalid_json", "the road {goes on} " * 53_000, calls=2),
     "not-a-number": failed("invalid_json", GOOD.replace('"count": 2', '"count": NaN'), calls=2),
     "token-limit": failed("invalid_json", {"body": completion(CUT, "length")}, calls=2),
-    "repair-overloaded": failed("invalid_json", CUT, OVERLOAD, calls=5),
+    "repair-overloaded": failed("invalid_json", CUT, OVERLOAD_FOR_LONG, calls=2),
     "repair-declined": failed("schema_violation", PURPLE, DECLINE, calls=2, normalised=0),
     "declined": failed("refusal", DECLINE, calls=1),
     "declined-zh": failed("refusal", "抱歉，我无法识别这张图片。", calls=1),
@@ -122,7 +123,7 @@ CASES = {
     "empty": failed("empty_response", "", calls=1),
     "blank": failed("empty_response", " \n", calls=1),
     "overload-once": ok(OVERLOAD, GOOD, calls=2),
-    "overload-ever": failed("rate_limited", OVERLOAD, calls=4),
+    "overload-ever": failed("rate_limited", OVERLOAD_FOR_LONG, calls=1),
     "broken": failed("model_error", {"status": 500}, calls=4),
     "page": failed("model_error", {"body": "<html>It works</html>"}, calls=1),
     "slow": failed("timeout", {"status": 408, "code": "RequestTimeOut"}, calls=1),

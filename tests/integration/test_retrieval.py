@@ -21,7 +21,7 @@ __all__ = ["library", "models"]
 X, Y, Z = (1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0)
 COLOUR, WAY = "What colour?", "Which way?"
 DRAWS = {"image_model": "qwen-image-edit", "image_conn_id": "drivepipe_images"}
-BUSY = Step(status=429)
+BUSY = Step(status=429, retry_after=3600)
 
 
 @pytest.fixture(autouse=True)

@@ -187,7 +187,8 @@ class ModelControl:
         :param prompts: parts of the calls' texts.
         :param rate: share of the pictures, by their bytes and ``seed``; the same ones every time.
         :param times: how often one picture is picked; None for ever. MaxFrame's operators try a call that got
-            429 or 500 and above up to 4 times, one that got another error once.
+            500 and above up to 4 times, one that got another error once; after 429 they wait and try again,
+            for minutes, unless ``retry_after`` is longer than that.
         :param status: HTTP status; 400 and above is an error with ``code`` and ``message``.
         :param content: text of a chat answer; a mapping is sent as JSON. Of a drawing, the picture in Base64.
         :param embedding: vector for every part of an embedding request.

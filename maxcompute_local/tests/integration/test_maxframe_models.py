@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import maxframe.dataframe as md
@@ -22,7 +25,7 @@ from maxframe.learn.contrib.llm.models.managed import (
 )
 from maxframe_client.session.graph import gen_submit_tileable_graph
 
-from maxcompute_local.maxframe.engine import adapters, execution, model_adapters, model_client
+from maxcompute_local.maxframe.engine import adapters, execution, model_adapters, model_client, model_pace
 from maxcompute_local.maxframe.engine.events import Events
 from maxcompute_local.maxframe.engine.job import Job
 from maxcompute_local.maxframe.engine.progress import Progress, Step
@@ -35,6 +38,7 @@ class ModelStub:
 
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
+        self.headers: dict[str, str] = {}
         self.answer: Callable[[str, dict[str, Any]], tuple[int, Any]] = lambda *_: (500, {})
         self._lock = threading.Lock()
         stub = self
@@ -50,6 +54,8 @@ class ModelStub:
                 payload = json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(payload)))
+                for name, value in stub.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(payload)
 
@@ -68,6 +74,8 @@ class ModelStub:
 @pytest.fixture
 def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelStub]:
     monkeypatch.setattr(model_client, "_FIRST_BACKOFF_SECONDS", 0.001)
+    quick = tuple(replace(limit, first_wait=0.001) for limit in model_pace.LIMITS)
+    monkeypatch.setattr(model_pace, "LIMITS", quick)
     stub = ModelStub()
     yield stub
     stub.close()
@@ -189,11 +197,31 @@ def test_overload_is_tried_again(stub: ModelStub, run, status: int) -> None:
     assert len(stub.requests) == 3
 
 
-def test_lasting_overload_fails_the_row(stub: ModelStub, run) -> None:
+def test_rows_wait_as_the_service_asks(stub: ModelStub, run, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if seconds > 6:
+            stub.headers = {}
+
+    monkeypatch.setattr(model_pace, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
+    stub.headers = {"Retry-After": "7"}
+    stub.answer = lambda *_: (429, error("slow")) if stub.headers else (200, completion("ok"))
+    frame = md.DataFrame(pd.DataFrame({"a": [str(number) for number in range(40)]}))
+    result = run(labelled(frame, [ContentPart.text("{a}")]))
+    assert result["success"].all()
+    assert 7 <= max(waited) < 8
+    assert len(stub.requests) <= 40 + 8, "only those under way when the first was refused came too early"
+
+
+def test_lasting_overload_fails_the_row(stub: ModelStub, run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_pace, "PATIENCE_SECONDS", 0.1)
     stub.answer = lambda *_: (429, error("rate_limited"))
     result = run(labelled(md.DataFrame(pd.DataFrame({"a": ["x"]})), [ContentPart.text("hi")]))
     assert result["success"].tolist() == [False]
     assert json.loads(result["response"][0]) == error("rate_limited")
+    assert len(stub.requests) > 2
 
 
 def test_rows_are_sent_concurrently_up_to_the_limit(stub: ModelStub, run) -> None:

@@ -187,6 +187,13 @@ def test_failures_are_classified(
     assert KEY not in caught.value.message
 
 
+def test_when_to_come_again_is_passed_on(endpoint: Endpoint) -> None:
+    endpoint.answer, endpoint.headers = (429, {"error": {"message": "slow down"}}), {"Retry-After": "12"}
+    with pytest.raises(ModelError, match="slow down") as caught:
+        endpoint.client().chat(CHAT)
+    assert caught.value.retry_after == "12"
+
+
 def test_key_is_not_repeated_from_the_endpoints_message(endpoint: Endpoint) -> None:
     endpoint.answer = (500, {"error": {"message": f"key {KEY} failed"}})
     with pytest.raises(ModelError, match=r"key \*\*\* failed"):

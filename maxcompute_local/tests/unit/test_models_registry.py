@@ -154,7 +154,7 @@ def test_all_mistakes_at_once_with_file_and_field(tmp_path: Path) -> None:
             "backend": "script",
             "script": [{"contents": 1}, {"status": "429"}],
         },
-        {"name": "j", "task": "text-generation", "backend": "script"},
+        {"name": "j", "task": "text-generation", "backend": "script", "max_requests_per_minute": 0},
         "k",
     ]
     with pytest.raises(ModelConfigError) as caught:
@@ -175,6 +175,7 @@ def test_all_mistakes_at_once_with_file_and_field(tmp_path: Path) -> None:
         "[7].name: 'h/i' may hold letters",
         "[7].script[0].contents: unknown; a step has content, embedding",
         "[7].script[1].status: not of a type",
+        "[8].max_requests_per_minute: expected a whole number above 0",
         "[8].script: expected a list of steps",
         "[9]: expected an object",
     ]

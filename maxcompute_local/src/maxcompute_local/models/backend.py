@@ -136,10 +136,11 @@ class ModelError(Exception):
 
     ``code`` is one of those that Alibaba Cloud Model Studio uses, so that callers classify local and real
     failures by the same rules; ``InvalidImage``, ``InvalidVideo`` and
-    ``UnsupportedTask`` are our own. ``retry_after`` is in seconds, None where nothing is said of it.
+    ``UnsupportedTask`` are our own. ``retry_after`` is what the header of that name says, seconds or a date,
+    None where there is none.
     """
 
-    def __init__(self, status: int, code: str, message: str, retry_after: int | None = None) -> None:
+    def __init__(self, status: int, code: str, message: str, retry_after: int | str | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.code = code

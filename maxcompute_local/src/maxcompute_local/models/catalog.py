@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from maxcompute_local.models import embedders, painter, tagger, text_reader
 from maxcompute_local.models.backend import Backend
 from maxcompute_local.models.openai_compatible import OpenAICompatibleBackend
+from maxcompute_local.models.request_limit import RequestLimit
 from maxcompute_local.models.scripted import ScriptedBackend, Step
 
 PUBLIC_PROJECT = "bigdata_public_modelset"
@@ -45,6 +46,7 @@ class Model:
     """The one project that offers it; None for the public and the default project."""
     stands_in: bool = False
     """Whether something else answers in the place of the model of this name."""
+    limit: RequestLimit | None = None
 
     @property
     def label(self) -> str:
@@ -135,6 +137,7 @@ class _Entry:
     model: str | None = None
     timeout_sec: float | None = None
     script: tuple[Mapping[str, Any], ...] | None = None
+    max_requests_per_minute: int | None = None
 
 
 _KEYS = tuple(item.name for item in fields(_Entry))
@@ -195,6 +198,9 @@ def _problems(entry: object, environ: Mapping[str, str]) -> list[str]:
             problems.append(f".{key}: {entry[key]!r} may hold letters, digits, '.', '_' and '-' only")
     if entry["task"] not in list(Task):
         problems.append(f".task: {entry['task']!r} is none of {', '.join(Task)}")
+    most = entry.get("max_requests_per_minute", 1)
+    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+        problems.append(".max_requests_per_minute: expected a whole number above 0")
     return problems + _backend_problems(entry, environ)
 
 
@@ -263,6 +269,12 @@ def _script_problems(script: Any) -> list[str]:
 
 
 def _model(entry: _Entry, environ: Mapping[str, str]) -> Model:
+    most = entry.max_requests_per_minute
+    limit = RequestLimit(most) if most is not None else None
+    return replace(_unlimited(entry, environ), limit=limit)
+
+
+def _unlimited(entry: _Entry, environ: Mapping[str, str]) -> Model:
     task = Task(entry.task)
     if entry.backend == "openai":
         remote = entry.model or entry.name

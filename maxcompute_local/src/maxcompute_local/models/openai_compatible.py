@@ -154,7 +154,7 @@ class OpenAICompatibleBackend(Backend):
         status, text = response.status_code, response.text
         message = self._without_key(_error_message(response))
         if status == 429:
-            return ModelError(429, RATE_LIMITED, message)
+            return ModelError(429, RATE_LIMITED, message, response.headers.get("Retry-After"))
         if status in (401, 403):
             # Not the caller's token: a 401 of ours would blame it.
             return ModelError(

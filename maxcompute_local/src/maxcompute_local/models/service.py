@@ -248,7 +248,12 @@ class ModelService:
         return {"created": int(time.time()), "data": data, "model": model.label}
 
     def _backend(self, model: Model, request: ChatRequest | EmbedRequest | DrawRequest) -> Backend:
-        """Return who answers a request: a rule's step if one picks it, else the model's own backend."""
+        """Return who answers a request: a rule's step if one picks it, else the model's own backend.
+
+        Raises ModelError (429) when the request is beyond the model's limit.
+        """
+        if model.limit is not None:
+            model.limit.take()
         for name, kind in (("images", ImagePart), ("videos", VideoPart)):
             if any(isinstance(part, kind) for part in request.parts):
                 self._stats.distinct(f"model.{name}.{model.name}", input_key(request).encode())
