@@ -16,7 +16,7 @@ CALL_PATIENCE_SECONDS = 600.0
 """How long one call is held back by limits while others are answered."""
 _LONGEST_WAIT_SECONDS = 60.0
 _FIRST_INTERVAL_SECONDS = 0.02
-_QUICKER = 0.9
+_QUICKER = 0.98
 """What an answer makes of the time between calls; below the first interval, nothing is held back."""
 
 
@@ -35,9 +35,9 @@ class Limit:
 
 
 LIMITS = (
-    Limit("ramp", re.compile(r"(?i)increased too quickly|burst"), 2.0, 4.0),
-    Limit("tokens", re.compile(r"(?i)token|\btpm\b|allocat(ed|ion)[\s_.]?quota"), 5.0, 2.0),
-    Limit("requests", re.compile(""), 0.5, 2.0),
+    Limit("ramp", re.compile(r"(?i)increased too quickly|burst"), 2.0, 2.0),
+    Limit("tokens", re.compile(r"(?i)token|\btpm\b|allocat(ed|ion)[\s_.]?quota"), 5.0, 1.5),
+    Limit("requests", re.compile(""), 0.5, 1.25),
 )
 """Those that are told apart by what the answer says, the first that fits; the last fits all."""
 
