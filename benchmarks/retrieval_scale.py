@@ -98,7 +98,10 @@ def write(table: Any, columns: Mapping[str, list[Any]], writer: Any) -> None:
     count = len(next(iter(columns.values())))
     whole = {**columns, **{name: [value] * count for name, value in STATUS.items()}, "attempt": [1] * count}
     schema = pa.schema(
-        [(c.name, pa.int64() if c.type == "bigint" else pa.string()) for c in table.table_schema.simple_columns]
+        [
+            (c.name, pa.int64() if c.type == "bigint" else pa.string())
+            for c in table.table_schema.simple_columns
+        ]
     )
     writer.write(pa.RecordBatch.from_pydict(whole, schema=schema))
 

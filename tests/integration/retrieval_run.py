@@ -20,6 +20,7 @@ from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, video_id
 from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
 from airflow_provider_drivepipe.pipelines.driving.models import image_embedding
 from airflow_provider_drivepipe.pipelines.loading import load_scenario
+from airflow_provider_drivepipe.pipelines.retrieval.scenario import RetrievalScenario
 from airflow_provider_drivepipe.stages.content import Image
 from maxcompute_local.models.backend import ChatRequest, DrawRequest, EmbedRequest
 from maxcompute_local.models.script_rules import ModelRules
@@ -163,14 +164,8 @@ class Library:
         with table.open_writer(partition=f"ds={DAY}", create_partition=True) as writer:
             writer.write([list(row) for row in rows])
 
-    def run(
-        self,
-        run: Run | None = None,
-        try_number: int = 1,
-        keys: Mapping[str, Any] | None = None,
-        **retrieval: Any,
-    ) -> dict[str, dict[str, Any]]:
-        """Run all tasks; return their reports."""
+    def scenario(self, keys: Mapping[str, Any] | None = None, **retrieval: Any) -> RetrievalScenario:
+        """Return the scenario over what is written, with further keys and options."""
         values = {
             "pipeline": "retrieval",
             "scenario_name": self.table,
@@ -187,7 +182,19 @@ class Library:
         }
         file = self.folder / "retrieval.yaml"
         file.write_text(yaml.safe_dump(values))
-        return ScenarioRun(run or Run()).execute(load_scenario(file), try_number)
+        scenario = load_scenario(file)
+        assert isinstance(scenario, RetrievalScenario)
+        return scenario
+
+    def run(
+        self,
+        run: Run | None = None,
+        try_number: int = 1,
+        keys: Mapping[str, Any] | None = None,
+        **retrieval: Any,
+    ) -> dict[str, dict[str, Any]]:
+        """Run all tasks; return their reports."""
+        return ScenarioRun(run or Run()).execute(self.scenario(keys, **retrieval), try_number)
 
     def rows(self, task: str, columns: str, where: str = "") -> list[tuple[Any, ...]]:
         """Return columns of a task's rows, in order."""
