@@ -57,7 +57,7 @@ class Size:
 
 
 class Memory:
-    """The most memory that processes of a tree have held since: one of them, and all without counting twice."""
+    """The most memory that processes of a tree have held: one of them, and all, each page once."""
 
     def __init__(self, pid: int) -> None:
         self._pid, self._stopped = pid, threading.Event()
@@ -220,22 +220,24 @@ def measure(name: str, size: Size, cloud: Any, folder: Path) -> None:
     with memory.watched(), control.counting() as counts:
         report = Run(DAY).execute(task)
     seconds, cpu = time.perf_counter() - started, cloud_cpu(cloud.settings.pid) - cpu
-    asked = size.asked * size.questions
     assert report["failed"] == 0, report
     evidence: dict[str, list[int]] = {}
-    query = f"SELECT question_id, frame_idx FROM {name}_evidence WHERE ds = '{DAY}' ORDER BY question_id, frame_idx"
-    for question, frame in DrivepipeHook().execute_sql(f"{query} LIMIT {asked * TOP_K + 1}"):
+    rows = DrivepipeHook().execute_sql(
+        f"SELECT question_id, frame_idx FROM {name}_evidence WHERE ds = '{DAY}' "
+        f"ORDER BY question_id, frame_idx LIMIT {size.asked * size.questions * TOP_K + 1}"
+    )
+    for question, frame in rows:
         evidence.setdefault(question, []).append(frame)
     found, plain, with_json = by_numpy(size)
     assert evidence == found, "retrieval and brute force differ"
     print(
         f"{size.videos:,} videos x {size.frames} frames, {size.asked:,} of them x {size.questions} questions, "
-        f"{size.dimension} floats: {seconds:,.1f} s, cloud's cpu {cpu:,.1f} s, {report['ok']:,} rows, "
-        f"{counts.get('maxframe.submit_dag', 0)} job; "
-        f"most memory: one process {memory.largest / 2**20:,.0f} MiB, all {memory.all / 2**20:,.0f} MiB, "
-        f"server {cloud.peak_mib():,.0f} MiB; "
-        f"numpy {plain:.2f} s (cpu x {cpu / plain:,.0f}), from JSON {with_json:.2f} s (cpu x {cpu / with_json:,.1f}, "
-        f"wall x {seconds / with_json:,.1f})",
+        f"{size.dimension} floats: {seconds:,.1f} s, cloud's CPU {cpu:,.1f} s, {report['ok']:,} rows, "
+        f"{counts.get('maxframe.submit_dag', 0)} job\n"
+        f"  most memory: one process {memory.largest / 2**20:,.0f} MiB, all {memory.all / 2**20:,.0f} MiB, "
+        f"server {cloud.peak_mib():,.0f} MiB\n"
+        f"  numpy: {plain:.2f} s, x {cpu / plain:,.0f} of CPU, x {seconds / plain:,.0f} of time; from JSON: "
+        f"{with_json:.2f} s, x {cpu / with_json:,.1f} of CPU, x {seconds / with_json:,.1f} of time",
         flush=True,
     )
 

@@ -79,9 +79,9 @@ class Models:
         assert isinstance(request, ChatRequest)
         text = request.text
         kind = "plan" if "requests" in text else "blind" if "No frame" in text else "answer"
-        numbers = tuple(int(number) for number in re.findall(r"Frame (\d+)", text))
+        numbers = tuple(int(number) for number in re.findall(r"(?:Frame|第) (\d+)", text))
         assert len(numbers) == len(request.images), "each image stands behind its number"
-        call = Call(kind, re.findall(r"Question:\s*(.*)", text)[0], numbers)
+        call = Call(kind, re.findall(r"(?:Question:|问题：)\s*(.*)", text)[0], numbers)
         self.calls.append(call)
         answer = self.answer(call)
         if isinstance(answer, Step):

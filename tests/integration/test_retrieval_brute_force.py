@@ -26,7 +26,7 @@ _EVEN = 12
 
 Scores = NDArray[np.float64]
 Found = dict[tuple[str, str], list[tuple[int, int, float | None, str | None, bool | None]]]
-"""By question and arm, in order of time: frame, rank, score, queries that found it, whether it is evidence."""
+"""By question and arm, in order of time: frame, rank, score, queries that found it, evidence or not."""
 
 
 class Video:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -19,222 +19,160 @@ from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from maxcompute_local.models.scripted import Step
 from maxcompute_local.server import LocalCloud
 from tests.integration.operator_context import Run, RunningTask
-from tests.integration.retrieval_run import DAY, Call, Library, Models, library, models
+from tests.integration.retrieval_run import DAY, Library, Models, library, models
 from tests.integration.test_retrieval import DRAWS, pictures
+from tests.integration.test_waves import event_of
 
 pytestmark = pytest.mark.slow
 
 __all__ = ["library", "models", "pictures"]
 
-QUESTIONS = {"q1": ("red", "Stop?"), "q2": ("red", "Rain?"), "q3": ("blue", "Turn?")}
-OPTIONS = {"arms": ["text", "planned_text", "planned_image"], **DRAWS}
+STOP, RAIN, TURN = QUESTIONS = ("Stop?", "Rain?", "Turn?")
+PAYING = ("plan", "queries", "query_embeddings", "answers")
 ROWS_PER_JOB = 2
-STOPS = {"plan": 3, "queries": 2, "query_embeddings": 3, "answers": 3}
-"""Calls at which the tasks that ask models are struck: behind the first job, or within drawing."""
 TABLES = ("questions", "plan", "queries", "query_embeddings", "evidence", "answers", "metrics")
-_WAIT_SECONDS = 60
+_WAIT_SECONDS = 120
 
 
-@dataclass
 class Gate:
-    """Answers no call from a given one on, counted from now, before it opens again."""
+    """Lets so many calls through to the models, and the others wait."""
 
-    reached: threading.Event = field(default_factory=threading.Event)
-    unanswered: Counter[str] = field(default_factory=Counter)
-    _open: threading.Event = field(default_factory=threading.Event)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _left: int = 0
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._room = math.inf
+        self._waiting = 0
+        self._given_up = 0
 
-    def __post_init__(self) -> None:
-        self._open.set()
+    def go_through(self) -> bool:
+        """Wait for room; return whether it came before the call was given up."""
+        with self._changed:
+            self._waiting += 1
+            self._changed.notify_all()
+            before = self._given_up
+            assert self._changed.wait_for(lambda: self._room > 0 or self._given_up > before, _WAIT_SECONDS), (
+                "nobody opened the gate"
+            )
+            self._waiting -= 1
+            if self._given_up > before:
+                return False
+            self._room -= 1
+            return True
 
-    @contextmanager
-    def closed_at(self, call: int) -> Iterator[None]:
-        self._left = call - 1
-        self.reached.clear()
-        self._open.clear()
-        try:
-            yield
-        finally:
-            self._open.set()
+    def let(self, calls: float) -> None:
+        """Let so many more calls through, counted from now."""
+        with self._changed:
+            self._room = calls
+            self._changed.notify_all()
 
-    def go_through(self, call: str) -> None:
-        with self._lock:
-            self._left -= 1
-            passes = self._open.is_set() or self._left >= 0
-            if not passes:
-                self.unanswered[call] += 1
-        if not passes:
-            self.reached.set()
-            self._open.wait(_WAIT_SECONDS)
+    def await_call(self) -> None:
+        """Return once a call waits for which there is no room."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._waiting > 0 and self._room <= 0, _WAIT_SECONDS), (
+                "no call came"
+            )
+
+    def give_up(self) -> None:
+        """Leave the calls that wait without an answer."""
+        with self._changed:
+            self._given_up += 1
+            self._changed.notify_all()
 
 
 @pytest.fixture
-def gate(models: Models) -> Gate:
-    """Return what all calls go through."""
-    made = Gate()
+def gate(models: Models, monkeypatch: pytest.MonkeyPatch) -> Gate:
+    """Return what all calls go through; those that get no answer are not counted as asked."""
+    made, step = Gate(), models.step
 
-    def answer(call: Call) -> None:
-        made.go_through(f"{call.kind} {call.question}")
+    def gated(request: Any) -> Step:
+        return step(request) if made.go_through() else Step(status=400)
 
-    def vector(text: str) -> tuple[float, ...]:
-        made.go_through(f"embed {text}")
-        return (0.0, 1.0, 0.0, 0.0) if "planned" in text else (1.0, 0.5, 0.0, 0.0)
-
-    def draw(prompt: str) -> None:
-        made.go_through(f"draw {prompt}")
-
-    models.answer, models.vector, models.draw = answer, vector, draw
+    monkeypatch.setattr(models, "step", gated)
+    models.vector = lambda text: (0.0, 1.0, 0.0, 0.0) if "planned" in text else (1.0, 0.5, 0.0, 0.0)
     return made
 
 
 @pytest.fixture
 def asked(library: Library) -> Library:
     """Return a library of two videos and three questions."""
-    library.frames(
-        {
-            "red": [(1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (1.0, 1.0, 0.0, 0.0)],
-            "blue": [(0.0, 1.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0)],
-        }
-    )
+    x, y = (1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0)
+    library.frames({"red": [x, y, (1.0, 1.0, 0.0, 0.0)], "blue": [y, x]})
+    videos = ("red", "red", "blue")
     library.questions(
-        *((name, video, text, ["yes", "no"], "A", "c", 0, 900) for name, (video, text) in QUESTIONS.items())
+        *(
+            (f"q{number}", video, text, ["yes", "no"], "A", "c", 0, 900)
+            for number, (video, text) in enumerate(zip(videos, QUESTIONS, strict=True))
+        )
     )
     return library
 
 
-def tasks(library: Library, scenario: str, **keys: Any) -> list[Any]:
-    """Return the operators of a scenario over the library's tables."""
-    names = {"scenario_name": scenario, "rows_per_job": ROWS_PER_JOB, **keys}
-    found = build_dag(library.scenario(names, **OPTIONS)).topological_sort()
+def tasks_of(library: Library, scenario: str, **keys: Any) -> dict[str, Any]:
+    """Return the operators of a scenario over the library's tables, in order."""
+    options = {"arms": ["text", "planned_text", "planned_image"], **DRAWS}
+    found = build_dag(library.scenario({"scenario_name": scenario, **keys}, **options)).topological_sort()
     for task in found:
         task.deferrable, task.poll_interval, task.outlets = False, 0.2, []
-    return found
+    return {task.task_id: task for task in found}
 
 
-def contents(library: Library, scenario: str) -> dict[str, list[list[Any]]]:
-    """Return all tables, without what names the scenario: fingerprints, and where its pictures are."""
+def contents(library: Library, scenario: str) -> dict[str, list[str]]:
+    """Return all rows as text, without what names the scenario: fingerprints, and its pictures' places."""
     found = {}
     for table in TABLES:
         name = f"{scenario}_{table}"
-        columns = [c.name for c in library.hook.table_columns(name)[0] if c.name != "fingerprint"]
+        left = ("fingerprint", "drawn_url", "query_url")
+        columns = [c.name for c in library.hook.table_columns(name)[0] if c.name not in left]
         rows = library.hook.execute_sql(f"SELECT {', '.join(columns)} FROM {name} WHERE ds = '{DAY}'")
-        found[table] = sorted(
-            ([_place(cell) for cell in row] for row in rows), key=lambda row: json.dumps(row, default=str)
-        )
+        found[table] = sorted(json.dumps(dict(zip(columns, row, strict=True))) for row in rows)
     return found
 
 
-def _place(cell: Any) -> Any:
-    """Return a cell without the folder of a picture that was drawn."""
-    if isinstance(cell, str) and f"/ds={DAY}/" in cell:
-        return cell.rsplit("/", 1)[1][:0] + "drawn"
-    return cell
-
-
-Strike = Callable[[Any, Run, Gate, LocalCloud], None]
-"""Lets the first try of a task end in mid-job."""
-
-
-def defer(task: Any, run: Run) -> Any:
-    """Let a task submit its job and wait for it outside of its process; return the trigger."""
+@contextmanager
+def deferrable(task: Any) -> Iterator[Any]:
+    """Run a task up to where it waits for its job outside of its process."""
     task.deferrable = True
-    try:
-        with pytest.raises(TaskDeferred) as waits:
-            run.execute(task)
-    finally:
-        task.deferrable = False
-    return waits.value.trigger
+    with pytest.raises(TaskDeferred) as waits:
+        yield waits
+    task.deferrable = False
 
 
-def lose_process(task: Any, run: Run, gate: Gate, cloud: LocalCloud) -> None:
-    """Lose whoever waits while the job's first call is on its way: the job goes on."""
-    stop = 1 if task.task_id in STOPS else 0
-    with gate.closed_at(1) if stop else _nothing():
-        defer(task, run)
-        assert not stop or gate.reached.wait(_WAIT_SECONDS)
-    # The job was not cancelled: what was on its way is answered.
-    gate.unanswered.clear()
+def lose_process(task: Any, run: Run, gate: Gate) -> None:
+    """Lose whoever waits, while the first call of the first job is on its way: the job goes on."""
+    gate.let(0)
+    with deferrable(task):
+        run.execute(task)
+    if task.task_id in PAYING:
+        gate.await_call()
 
 
-def clear(task: Any, run: Run, gate: Gate, cloud: LocalCloud) -> None:
-    """Clear the task in its first job, or in its second where the first was paid for."""
-    if task.task_id not in STOPS:
-        defer(task, run).abandon()
-        return
-    with gate.closed_at(STOPS[task.task_id]):
-        trigger = defer(task, run)
-        if not gate.reached.wait(0.0) and task.task_id != "queries":
-            trigger = second_job(task, run, trigger)
-        assert gate.reached.wait(_WAIT_SECONDS)
-        trigger.abandon()
+def clear_second_job(task: Any, run: Run, gate: Gate) -> None:
+    """Go on behind the first job, and clear the task while the second one waits for its answers."""
+    gate.let(ROWS_PER_JOB)
+    with deferrable(task) as waits:
+        run.execute(task, try_number=2)
+    event = event_of(waits.value.trigger)
+    with deferrable(task) as waits:
+        task.execute_complete(run.context(task, 2), event)
+    if task.task_id in PAYING:
+        gate.await_call()
+    waits.value.trigger.abandon()
+    gate.give_up()
+    gate.let(math.inf)
 
 
-def second_job(task: Any, run: Run, trigger: Any) -> Any:
-    """Go on behind a task's first job, as Airflow does when the trigger fires."""
-    from tests.integration.test_waves import event_of
-
-    task.deferrable = True
-    try:
-        with pytest.raises(TaskDeferred) as waits:
-            task.execute_complete(run.context(task), event_of(trigger))
-    finally:
-        task.deferrable = False
-    return waits.value.trigger
-
-
-def fail_next_job(task: Any, run: Run, gate: Gate, cloud: LocalCloud) -> None:
-    """Have the cloud refuse the second job, or the first where there is one alone."""
-    cloud.control.faults.add("maxframe.submit_dag", "http", after=1 if has_two_jobs(task) else 0)
+def refuse_job(task: Any, run: Run, cloud: LocalCloud) -> None:
+    """Have the cloud refuse the next job."""
+    cloud.control.faults.add("maxframe.submit_dag", "http")
     try:
         with pytest.raises(DrivepipeError):
-            run.execute(task)
+            run.execute(task, try_number=3)
     finally:
         cloud.control.faults.clear()
 
 
-def has_two_jobs(task: Any) -> bool:
-    return task.task_id != "metrics"
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
-
-
-@pytest.mark.parametrize("strike", [lose_process, clear, fail_next_job])
-def test_no_answer_is_paid_twice_whatever_ends_a_try_of_any_task(
-    asked: Library, models: Models, gate: Gate, local_cloud: LocalCloud, strike: Strike
-) -> None:
-    whole = Run()
-    for task in tasks(asked, f"{asked.table}_whole"):
-        whole.execute(task)
-    once = models.asked()
-    assert set(once.values()) == {1, 3}, "each call once, the vector of the three drawn pictures thrice"
-
-    struck, run = f"{asked.table}_struck", Run()
-    gate.unanswered.clear()
-    for task in tasks(asked, struck):
-        if task.task_id == "metrics":
-            lose_publication(task, run)
-        else:
-            strike(task, run, gate, local_cloud)
-        run.execute(task, try_number=2)
-    answered = Counter({f"{kind} {text}": n for (kind, text), n in models.asked().items()})
-    answered.subtract(gate.unanswered)
-    # Answers to one question are three calls, one for each arm.
-    assert answered == Counter({f"{kind} {text}": n for (kind, text), n in once.items()})
-    assert gate.unanswered.total() <= ROWS_PER_JOB * len(STOPS)
-    assert contents(asked, struck) == contents(asked, f"{asked.table}_whole")
-    assert asked.hook.list_sessions() == []
-    assert [
-        name for name in asked.hook.list_tables(f"{struck}_") if name.endswith(("_units", "_staging"))
-    ] == []
-
-
 def lose_publication(task: Any, run: Run) -> None:
-    """Lose the connection as the metrics are published."""
-    execute_sql = DrivepipeHook.execute_sql
+    """Lose the connection as the task publishes."""
+    execute_sql: Callable[..., Any] = DrivepipeHook.execute_sql
 
     def lose(self: DrivepipeHook, sql: str, hints: Any = None) -> Any:
         if sql.startswith("INSERT OVERWRITE"):
@@ -245,3 +183,92 @@ def lose_publication(task: Any, run: Run) -> None:
         broken.setattr(DrivepipeHook, "execute_sql", lose)
         with pytest.raises(TransientError):
             run.execute(task)
+
+
+def test_no_answer_is_paid_twice_whatever_ends_the_tries_of_every_task(
+    asked: Library, models: Models, gate: Gate, local_cloud: LocalCloud
+) -> None:
+    whole, struck = f"{asked.table}_whole", f"{asked.table}_struck"
+    run = Run()
+    for task in tasks_of(asked, whole).values():
+        run.execute(task)
+    once = models.asked()
+    assert once == Counter(
+        {
+            **{("plan", text): 1 for text in QUESTIONS},
+            **{("draw", f"{text} planned"): 1 for text in QUESTIONS},
+            **{("embed", text): 1 for text in QUESTIONS},
+            **{("embed", f"{text} planned"): 1 for text in QUESTIONS},
+            ("embed", "image"): len(QUESTIONS),
+            **{("answer", text): 3 for text in QUESTIONS},
+        }
+    )
+    run = Run()
+    for name, task in tasks_of(asked, struck, rows_per_job=ROWS_PER_JOB).items():
+        if name == "metrics":
+            lose_publication(task, run)
+        else:
+            lose_process(task, run, gate)
+            clear_second_job(task, run, gate)
+            refuse_job(task, run, local_cloud)
+        run.execute(task, try_number=4)
+    assert models.asked() == once
+    assert contents(asked, struck) == contents(asked, whole)
+    assert asked.hook.list_sessions() == []
+    left = {name.rpartition("__")[2] for name in asked.hook.list_tables(f"{struck}_") if "__" in name}
+    assert left <= {"kept"}
+
+
+def test_a_pilot_an_edit_and_a_repair_pay_for_what_they_change(asked: Library, models: Models) -> None:
+    options = {"arms": ["text", "planned_text"]}
+    asked.run(Run(params={"limit": 1}), **options)
+    pilot = models.asked()
+    assert {text.removesuffix(" planned") for _, text in pilot} == {STOP}
+
+    models.answer = lambda call: "I see." if call.question == RAIN and call.kind == "answer" else None
+    asked.run(Run(run_id="all"), **options)
+    rest = models.asked()
+    assert not set(pilot) & set(rest)
+    assert pilot + rest == Counter(
+        {
+            **{(kind, text): 1 for kind in ("plan", "embed") for text in QUESTIONS},
+            **{("embed", f"{text} planned"): 1 for text in QUESTIONS},
+            **{("answer", text): 2 for text in QUESTIONS},
+        }
+    )
+
+    # What is ok stays, although another language asks for it anew.
+    models.answer = lambda call: None
+    repair = Run(run_id="repair", params={"reprocess": "failed"})
+    asked.run(repair, language="zh", **options)
+    assert models.asked() == {("answer", RAIN): 2}
+
+    # The plans ask for the same in the other language: neither are queries embedded again.
+    asked.run(Run(run_id="edited"), language="zh", **options)
+    edited = models.asked()
+    assert {call for call in edited if call[0] == "embed"} == set()
+    assert {call for call, _ in edited.items() if call[0] == "plan"} == {("plan", text) for text in QUESTIONS}
+    assert {text for kind, text in edited if kind == "answer"} == set(QUESTIONS)
+    assert max(edited.values()) == 2
+    asked.run(Run(run_id="again"), language="zh", **options)
+    assert not models.asked()
+
+
+def test_a_second_run_of_a_partition_waits_and_pays_for_nothing(
+    asked: Library, models: Models, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = tasks_of(asked, asked.table)
+    first, second = Run(run_id="first"), Run(run_id="second")
+    for name in ("questions", "plan"):
+        task = tasks[name]
+        gate.let(0)
+        with deferrable(task):
+            first.execute(task)
+        monkeypatch.setitem(RunningTask.task_states, "dag", {"first": {name: "deferred"}})
+        with pytest.raises(AirflowRescheduleException):
+            second.execute(task)
+        gate.let(math.inf)
+        first.execute(task, try_number=2)
+        report = second.execute(task, try_number=2)
+        assert report["ok"] == report["carried_over"] == len(QUESTIONS)
+    assert models.asked() == {("plan", text): 1 for text in QUESTIONS}
