@@ -231,7 +231,7 @@ def measure(name: str, size: Size, cloud: Any, folder: Path) -> None:
     found, plain, with_json = by_numpy(size)
     assert evidence == found, "retrieval and brute force differ"
     print(
-        f"{size.videos:,} videos x {size.frames} frames, {size.asked:,} of them x {size.questions} questions, "
+        f"{size.videos:,} videos x {size.frames} frames, {size.asked:,} x {size.questions} questions, "
         f"{size.dimension} floats: {seconds:,.1f} s, cloud's CPU {cpu:,.1f} s, {report['ok']:,} rows, "
         f"{counts.get('maxframe.submit_dag', 0)} job\n"
         f"  most memory: one process {memory.largest / 2**20:,.0f} MiB, all {memory.all / 2**20:,.0f} MiB, "

@@ -188,6 +188,7 @@ def lose_publication(task: Any, run: Run) -> None:
 def test_no_answer_is_paid_twice_whatever_ends_the_tries_of_every_task(
     asked: Library, models: Models, gate: Gate, local_cloud: LocalCloud
 ) -> None:
+    """The original has no resume: whatever ends it, all that was paid for is paid for again."""
     whole, struck = f"{asked.table}_whole", f"{asked.table}_struck"
     run = Run()
     for task in tasks_of(asked, whole).values():
