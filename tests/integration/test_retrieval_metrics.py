@@ -94,10 +94,10 @@ class Counted:
 
     @staticmethod
     def fate(row: Row | None) -> str:
-        if row is None or row["status"] == "failed":
-            return "failed"
-        if row["status"] == "filtered":
+        if row is not None and row["error_type"] == "no_evidence":
             return "left_out"
+        if row is None or row["status"] != "ok":
+            return "failed"
         if row["abstained"]:
             return "abstained"
         return {True: "correct", False: "wrong", None: "unjudged"}[row["is_correct"]]
