@@ -187,6 +187,7 @@ def lose_publication(task: Any, run: Run) -> None:
             run.execute(task)
 
 
+@pytest.mark.timeout(600)
 def test_no_answer_is_paid_twice_whatever_ends_the_tries_of_every_task(
     asked: Library, models: Models, gate: Gate, local_cloud: LocalCloud
 ) -> None:
