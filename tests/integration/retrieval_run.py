@@ -20,6 +20,7 @@ from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, video_id
 from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
 from airflow_provider_drivepipe.pipelines.driving.models import image_embedding
 from airflow_provider_drivepipe.pipelines.loading import load_scenario
+from airflow_provider_drivepipe.pipelines.retrieval.scenario import RetrievalScenario
 from airflow_provider_drivepipe.stages.content import Image
 from maxcompute_local.models.backend import ChatRequest, DrawRequest, EmbedRequest
 from maxcompute_local.models.script_rules import ModelRules
@@ -78,9 +79,9 @@ class Models:
         assert isinstance(request, ChatRequest)
         text = request.text
         kind = "plan" if "requests" in text else "blind" if "No frame" in text else "answer"
-        numbers = tuple(int(number) for number in re.findall(r"Frame (\d+)", text))
+        numbers = tuple(int(number) for number in re.findall(r"(?:Frame|第) (\d+)", text))
         assert len(numbers) == len(request.images), "each image stands behind its number"
-        call = Call(kind, re.findall(r"Question:\s*(.*)", text)[0], numbers)
+        call = Call(kind, re.findall(r"(?:Question:|问题：)\s*(.*)", text)[0], numbers)
         self.calls.append(call)
         answer = self.answer(call)
         if isinstance(answer, Step):
@@ -163,17 +164,6 @@ class Library:
         with table.open_writer(partition=f"ds={DAY}", create_partition=True) as writer:
             writer.write([list(row) for row in rows])
 
-    def run(
-        self,
-        run: Run | None = None,
-        try_number: int = 1,
-        keys: Mapping[str, Any] | None = None,
-        **retrieval: Any,
-    ) -> dict[str, dict[str, Any]]:
-        """Run all tasks; return their reports."""
-        scenario = load_scenario(self.scenario_file(keys, **retrieval))
-        return ScenarioRun(run or Run()).execute(scenario, try_number)
-
     def scenario_file(self, keys: Mapping[str, Any] | None = None, **retrieval: Any) -> Path:
         """Write the scenario; ``keys`` and those below ``retrieval`` say what is other than usual."""
         values = {
@@ -193,6 +183,22 @@ class Library:
         file = self.folder / "retrieval.yaml"
         file.write_text(yaml.safe_dump(values))
         return file
+
+    def scenario(self, keys: Mapping[str, Any] | None = None, **retrieval: Any) -> RetrievalScenario:
+        """Return the scenario over what is written, with further keys and options."""
+        scenario = load_scenario(self.scenario_file(keys, **retrieval))
+        assert isinstance(scenario, RetrievalScenario)
+        return scenario
+
+    def run(
+        self,
+        run: Run | None = None,
+        try_number: int = 1,
+        keys: Mapping[str, Any] | None = None,
+        **retrieval: Any,
+    ) -> dict[str, dict[str, Any]]:
+        """Run all tasks; return their reports."""
+        return ScenarioRun(run or Run()).execute(self.scenario(keys, **retrieval), try_number)
 
     def rows(self, task: str, columns: str, where: str = "") -> list[tuple[Any, ...]]:
         """Return columns of a task's rows, in order."""

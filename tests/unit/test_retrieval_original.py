@@ -111,7 +111,7 @@ def ours(item):
     return Ours(shown, references, retrieved, final, read.answer, read.answer == item.answer, "")
 
 
-def found(item, vectors):
+def found(item, vectors, arms=("planned_image",)):
     frames = [
         {
             "drivepipe_kind": "frame",
@@ -127,7 +127,7 @@ def found(item, vectors):
     question = {"drivepipe_kind": "question", "video_id": "v", "queries": "\n".join(lines)}
     group = pd.DataFrame([*frames, question], dtype=object)
     group = group.assign(image_id=None, evidence_start_ms=None, evidence_end_ms=None)
-    job = RetrieveJob(("planned_image",), "video_id", (), original.TOP, max_frames=4 * original.TOP)
+    job = RetrieveJob(arms, "video_id", (), original.TOP, max_frames=4 * original.TOP)
     return retrieve(group, job)
 
 
@@ -219,6 +219,16 @@ def test_difference_a_short_video_is_not_shown_the_same_frame_again():
     short = next(item for item in ITEMS if len(item.vectors) == 3)
     assert original.initial(sorted(short.vectors)) == [0, 0, 0, 1, 1, 1, 2, 2]
     assert ours(short).shown == [0, 1, 2]
+
+
+def test_difference_a_query_without_a_vector_is_a_row_and_nobody_waits_for_it():
+    """In the original an error in the embedding process leaves whoever asked it waiting for ever."""
+    item = next(item for item in ITEMS if sane(item))
+    evidence = found(item, [], ("uniform", "planned_image"))
+    shown = evidence[evidence["arm"] == "uniform"]
+    assert set(shown["status"]) == {"ok"}
+    [lost] = evidence[evidence["arm"] == "planned_image"].to_dict("records")
+    assert (lost["status"], lost["error_type"], lost["rank"]) == ("failed", "no_query", 0)
 
 
 def test_difference_a_number_in_quotes_loses_no_question():

@@ -120,7 +120,7 @@ def test_equal_vectors_have_equal_scores_wherever_they_stand(count, length, seed
     matrix = np.ascontiguousarray(vectors[random.integers(0, len(vectors), count)])
     query = unit_vectors(random.normal(size=(1, length)))[0]
     scores = cosines(matrix, query)
-    alone = [float(np.add.reduce(row * query)) for row in matrix]
+    alone = [round(float(np.add.reduce(row * query)), 12) for row in matrix]
     assert scores.tolist() == alone
     assert np.allclose(scores, matrix @ query)
 
@@ -343,7 +343,8 @@ def test_videos_are_never_mixed_up_and_equal_brute_force():
         frames = videos[question["video_id"]]
         for arm, (_, _, query) in zip(("text", "planned_text"), question["queries"], strict=True):
             unit = query / np.sqrt(np.sum(query * query))
-            scores = {i: float(np.sum(v / np.sqrt(np.sum(v * v)) * unit)) for i, _, v in frames}
+            cosines_of = {i: float(np.sum(v / np.sqrt(np.sum(v * v)) * unit)) for i, _, v in frames}
+            scores = {i: round(cosine, 12) for i, cosine in cosines_of.items()}
             best = sorted(frames, key=lambda frame: (-scores[frame[0]], frame[1], frame[0]))[:5]
             expected = [i for i, _, _ in sorted(best, key=lambda frame: (frame[1], frame[0]))]
             rows = made[(made["question_id"] == f"q{number}") & (made["arm"] == arm)]

@@ -105,6 +105,8 @@ class Retrieve(UnitStage):
             return retrieve(rows, job)
 
         usable = frames[(frames["status"] == "ok") & frames["image_embedding"].notna()]
+        # Frames of videos without a question end here, before their vectors travel to their groups.
+        usable = usable.merge(units[[key]].drop_duplicates(), on=key)
         both = [apply_chunk(usable, tag_frames, types), apply_chunk(units, tag_questions, types)]
         made = evidence_dtypes({name: units.dtypes[name] for name in lineage})
         found = apply_groups(md.concat(both, ignore_index=True), key, retrieve_frames, made)

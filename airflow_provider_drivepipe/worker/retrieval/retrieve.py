@@ -3,8 +3,7 @@
 A question meets the frames of its own video only. A video's vectors are parsed once and shared by its
 questions; at a time there is one video's matrix, 8 bytes per float (8 KB for a frame of 1,024 floats; twice
 while it is made), beside the rows that came in, whose JSON text is about 20 bytes per float. Scores are
-cosines in double precision, as :mod:`~airflow_provider_drivepipe.worker.retrieval.choose` computes them, and
-are not rounded.
+cosines in double precision, as :mod:`~airflow_provider_drivepipe.worker.retrieval.choose` computes them.
 """
 
 from __future__ import annotations
