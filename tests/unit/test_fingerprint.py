@@ -78,7 +78,7 @@ def test_the_root_counts_and_the_place_of_the_mount_does_not(stage):
 @pytest.mark.parametrize("stage", [FRAMES, LABEL, VECTOR])
 def test_a_result_version_that_is_raised_counts(stage, monkeypatch):
     before = hash_of(stage)
-    monkeypatch.setattr(type(stage), "result_version", 2)
+    monkeypatch.setattr(type(stage), "result_version", stage.result_version + 1)
     assert hash_of(stage) != before
 
 
