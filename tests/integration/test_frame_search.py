@@ -22,7 +22,12 @@ from PIL import Image
 
 from airflow_provider_drivepipe.cli.main import main
 from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Column
-from airflow_provider_drivepipe.exceptions import ConfigurationError, EmptyInputError, RemoteJobError
+from airflow_provider_drivepipe.exceptions import (
+    ConfigurationError,
+    DrivepipeError,
+    EmptyInputError,
+    RemoteJobError,
+)
 from airflow_provider_drivepipe.hooks import frame_search
 from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook, SessionTags
 from airflow_provider_drivepipe.operators import FrameSearchOperator
@@ -31,6 +36,8 @@ from airflow_provider_drivepipe.sql import create_table
 from maxcompute_local.models.backend import EmbedRequest, ImagePart, TextPart
 from maxcompute_local.models.registry import ModelRegistry
 from tests.integration.operator_context import Run
+
+pytestmark = pytest.mark.slow
 
 MODEL, DIMENSION = "qwen3-vl-embedding", 16
 QUERY = "a pedestrian's {shadow} behind a parked van"
@@ -315,7 +322,6 @@ def test_the_command_names_what_is_wrong(frames, paid, tmp_path, capsys):
     assert paid() == 0
 
 
-@pytest.mark.slow
 def test_a_search_that_is_interrupted_leaves_no_session_and_no_table(frames, local_cloud, paid, tmp_path):
     local_cloud.control.faults.add("model.embed", "latency", seconds=60)
     code = "from airflow_provider_drivepipe.cli.main import main; import sys; sys.exit(main(sys.argv[1:]))"
@@ -333,7 +339,6 @@ def test_a_search_that_is_interrupted_leaves_no_session_and_no_table(frames, loc
     assert frames.hook.list_tables("drivepipe_search_") == []
 
 
-@pytest.mark.slow
 def test_a_task_that_is_killed_leaves_no_session_nor_does_one_that_dies(frames, local_cloud, paid):
     local_cloud.control.faults.add("model.embed", "latency", seconds=60)
     operator, ended = frames.operator(), []
@@ -341,7 +346,7 @@ def test_a_task_that_is_killed_leaves_no_session_nor_does_one_that_dies(frames, 
     def execute() -> None:
         try:
             Run().execute(operator)
-        except RemoteJobError as error:
+        except DrivepipeError as error:
             ended.append(error)
 
     thread = threading.Thread(target=execute)

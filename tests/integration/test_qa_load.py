@@ -22,6 +22,8 @@ from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 from airflow_provider_drivepipe.sql import create_table
 
+pytestmark = pytest.mark.slow
+
 ITEMS = [
     {"key": "a", "uid": "q1", "question": "Light?\nA. red\nB. green", "answer": "A", "level": 2},
     {"key": "a", "uid": "q2", "question": "Wet? (A) yes (B) no", "answer": "B", "category": "road"},
