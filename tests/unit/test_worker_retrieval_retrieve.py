@@ -81,7 +81,8 @@ def test_the_union_is_that_of_brute_force(data, limit, k):
 @given(st.data(), st.integers(1, 8), st.integers(0, 8))
 def test_fusion_is_reciprocal_rank_over_all_rankings(data, k, gap):
     scores, times, indexes = data.draw(scored())
-    queries = {3: scores, 1: np.array(data.draw(st.permutations(list(scores))))}
+    others = [np.array(data.draw(st.permutations(list(scores)))) for _ in range(2)]
+    queries = {3: scores, 1: others[0], 7: others[1]}
     made = fuse(queries, times, indexes, k, gap)
     orders = [brute_order(s, times, indexes) for s in queries.values()]
     # Exact: as fractions of whole numbers, no float decides a tie.
@@ -321,6 +322,14 @@ def test_a_question_whose_video_has_no_frames_still_has_its_rows():
 
 def test_a_frame_that_is_there_twice_is_shown_once():
     assert frames_of(run({"v": SIX["v"] * 2}, ASKED, arms=("uniform",)), "uniform") == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_sum_of_the_same_ranks_is_the_same_score():
+    """Ranks 1, 2 and 3 add up to other last bits in another order, and the later frame would be first."""
+    scores = {n: np.array(one) for n, one in enumerate([[2.0, 3.0, 1.0], [1.0, 2.0, 3.0], [3.0, 1.0, 2.0]])}
+    made = fuse(scores, np.arange(3), np.arange(3), 3)
+    assert [one.place for one in made] == [0, 1, 2]
+    assert len({one.score for one in made}) == 1
 
 
 def test_videos_are_never_mixed_up_and_equal_brute_force():
