@@ -325,11 +325,14 @@ def test_a_frame_that_is_there_twice_is_shown_once():
 
 
 def test_a_sum_of_the_same_ranks_is_the_same_score():
-    """Ranks 1, 2 and 3 add up to other last bits in another order, and the later frame would be first."""
-    scores = {n: np.array(one) for n, one in enumerate([[2.0, 3.0, 1.0], [1.0, 2.0, 3.0], [3.0, 1.0, 2.0]])}
-    made = fuse(scores, np.arange(3), np.arange(3), 3)
-    assert [one.place for one in made] == [0, 1, 2]
-    assert len({one.score for one in made}) == 1
+    """Ranks 7, 1 and 2 add up to another last bit than 7, 2 and 1, and the later frame would be first."""
+    ranks = np.array([[7, 2, 1], [1, 7, 7], [2, 1, 2], [3, 3, 3], [4, 4, 4], [5, 5, 5], [6, 6, 6]])
+    made = {
+        one.place: one.score
+        for one in fuse(dict(enumerate(-ranks.T.astype(float))), np.arange(7), np.arange(7), 7)
+    }
+    swapped = fuse(dict(enumerate(-ranks.T[[0, 2, 1]].astype(float))), np.arange(7), np.arange(7), 7)
+    assert made == {one.place: one.score for one in swapped}
 
 
 def test_videos_are_never_mixed_up_and_equal_brute_force():
