@@ -252,6 +252,12 @@ def test_what_cannot_be_drawn_has_its_reference_frame(draw, response, reason):
     assert not (draw.mount / "qa").exists()
 
 
+def test_a_redirect_does_not_get_the_key(draw):
+    made = draw.one((302, {"Location": f"{draw.service.url}/elsewhere"}, b""))
+    assert made["draw_error"] == "model_error: HTTP 302: Found"
+    assert draw.service.fetched == []
+
+
 def test_limits_of_bytes_and_pixels_hold(draw):
     assert draw.one(max_pixels=100)["draw_error"].startswith("image_too_large")
     assert draw.one((200, {}, b"x" * 50_000), max_bytes=20_000)["draw_error"].startswith("image_too_large")

@@ -81,7 +81,8 @@ def test_the_union_is_that_of_brute_force(data, limit, k):
 @given(st.data(), st.integers(1, 8), st.integers(0, 8))
 def test_fusion_is_reciprocal_rank_over_all_rankings(data, k, gap):
     scores, times, indexes = data.draw(scored())
-    queries = {3: scores, 1: np.array(data.draw(st.permutations(list(scores))))}
+    others = [np.array(data.draw(st.permutations(list(scores)))) for _ in range(2)]
+    queries = {3: scores, 1: others[0], 7: others[1]}
     made = fuse(queries, times, indexes, k, gap)
     orders = [brute_order(s, times, indexes) for s in queries.values()]
     # Exact: as fractions of whole numbers, no float decides a tie.
@@ -321,6 +322,17 @@ def test_a_question_whose_video_has_no_frames_still_has_its_rows():
 
 def test_a_frame_that_is_there_twice_is_shown_once():
     assert frames_of(run({"v": SIX["v"] * 2}, ASKED, arms=("uniform",)), "uniform") == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_sum_of_the_same_ranks_is_the_same_score():
+    """Ranks 7, 1 and 2 add up to another last bit than 7, 2 and 1, and the later frame would be first."""
+    ranks = np.array([[7, 2, 1], [1, 7, 7], [2, 1, 2], [3, 3, 3], [4, 4, 4], [5, 5, 5], [6, 6, 6]])
+    made = {
+        one.place: one.score
+        for one in fuse(dict(enumerate(-ranks.T.astype(float))), np.arange(7), np.arange(7), 7)
+    }
+    swapped = fuse(dict(enumerate(-ranks.T[[0, 2, 1]].astype(float))), np.arange(7), np.arange(7), 7)
+    assert made == {one.place: one.score for one in swapped}
 
 
 def test_videos_are_never_mixed_up_and_equal_brute_force():

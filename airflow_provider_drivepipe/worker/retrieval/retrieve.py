@@ -232,7 +232,7 @@ def _video(records: Sequence[Mapping[str, Any]], length: int | None) -> _Video:
     import numpy as np
 
     timed = all(text_of(record["frame_time_ms"]) for record in records)
-    frames = {int(record["frame_idx"]): record for record in reversed(records)}
+    frames = {int(record["frame_idx"]): record for record in records}
     ordered = sorted(frames, key=lambda index: (int(frames[index]["frame_time_ms"]) if timed else 0, index))
     vectors = {index: _vector(text_of(frames[index]["image_embedding"])) for index in ordered}
     length = length or _most(Counter(len(vector) for vector in vectors.values() if vector is not None))
