@@ -32,7 +32,7 @@ from airflow_provider_drivepipe.pipelines.retrieval.questions import QuestionChe
 from airflow_provider_drivepipe.pipelines.retrieval.retrieve import Retrieve, vectors_of
 from airflow_provider_drivepipe.pipelines.retrieval.scenario import RetrievalScenario
 from airflow_provider_drivepipe.scenario.plan import Plan, TaskPlan, columns_of
-from airflow_provider_drivepipe.sql import quote_text
+from airflow_provider_drivepipe.sql import quote_name, quote_text
 from airflow_provider_drivepipe.stages.source import Gathered, Source
 from airflow_provider_drivepipe.stages.stage import Stage
 from airflow_provider_drivepipe.worker.retrieval.frames import NAMES
@@ -150,7 +150,12 @@ class _Tasks:
 
     def _answers(self) -> TaskPlan:
         ask = answer_stage(self._scenario.vlm_model or "", self._prompts, self._scenario.max_tokens)
-        shown = {**_EVIDENCE, _FRAMES: frame_lines(self._options.language)}
+        key = self._frames.key
+        shown = {
+            Column(key, "string", "which video it is about"): f"MAX({quote_name(key)})",
+            **_EVIDENCE,
+            _FRAMES: frame_lines(self._options.language),
+        }
         source = Source.gather([_QUESTION, _ARM], Gathered(self._name("evidence"), shown))
         return self._task("answers", source, (ask, Reading()))
 
