@@ -20,7 +20,7 @@ from maxcompute_local import lifecycle
 
 
 class Demo:
-    """Runs ``drivepipe demo`` in folders of its own, on free ports."""
+    """Runs ``drivepipe demo``, or another one, in folders of its own, on free ports."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -28,11 +28,11 @@ class Demo:
         lifecycle.up(self.root, odps_port=0, oss_port=0)
         lifecycle.down(self.root)
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self, command: str = "demo") -> subprocess.Popen[str]:
         module = "airflow_provider_drivepipe.cli.main"
         folders = ["--root", str(self.root), "--home", str(self.folder / "airflow")]
         return subprocess.Popen(
-            [sys.executable, "-m", module, "demo", *folders],
+            [sys.executable, "-m", module, command, *folders],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -175,3 +175,13 @@ def test_killed_cloud_is_named_and_the_same_command_completes(demo: Demo) -> Non
         assert code == 0, output
         assert "8 input units: 8 kept" in output
         assert "submitted MaxFrame job" not in output
+
+
+@pytest.mark.parametrize("command", ["demo-qa", "demo-reasoning"])
+def test_demos_of_other_families_are_as_they_must_be_and_pay_nothing_twice(demo: Demo, command: str) -> None:
+    code, output = finish(demo.start(command))
+    assert code == 0, output
+    assert "Everything is as it must be" in output
+    code, output = finish(demo.start(command))
+    assert code == 0, output
+    assert "0 model calls: every answer was there from an earlier run." in output
