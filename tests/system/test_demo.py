@@ -177,6 +177,7 @@ def test_killed_cloud_is_named_and_the_same_command_completes(demo: Demo) -> Non
         assert "submitted MaxFrame job" not in output
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("command", ["demo-qa", "demo-reasoning"])
 def test_demos_of_other_families_are_as_they_must_be_and_pay_nothing_twice(demo: Demo, command: str) -> None:
     code, output = finish(demo.start(command))
