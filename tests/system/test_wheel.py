@@ -23,7 +23,8 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = "airflow_provider_drivepipe"
 NAME = "airflow-provider-drivepipe"
 ONLY_WITH_LOCAL_CLOUD = {
-    f"{PACKAGE}.cli.{name}" for name in ("demo", "demo_data", "demo_reasoning", "demo_run", "up", "up_dags")
+    f"{PACKAGE}.cli.{name}"
+    for name in ("demo", "demo_data", "demo_qa", "demo_reasoning", "demo_run", "up", "up_dags")
 }
 """The code of NEED_LOCAL_CLOUD, imported after the command has looked for the local cloud."""
 
