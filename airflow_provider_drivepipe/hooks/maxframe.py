@@ -122,7 +122,10 @@ class MaxFrameHook(DrivepipeHook):
         tileables = [getattr(output, "data", output) for output in outputs]
         graph, _ = gen_submit_tileable_graph(None, tileables, {})
         with self.errors():
-            info = self._attach(session_id).submit_dag(graph, {}, {})
+            session = self._attach(session_id)
+            # Of a submission whose answer is lost, pyodps would make a second job, which pays again.
+            session.instance._client = session.instance._client.with_retry_enabled(False)
+            info = session.submit_dag(graph, {}, {})
         return Job(session_id, str(info.dag_id))
 
     def run_job(self, session_id: str, outputs: Sequence[Any]) -> None:
