@@ -32,7 +32,7 @@ def _option_problems(values: Mapping[str, Any], options: Mapping[str, Any]) -> I
     for key in ("image_model", "image_conn_id"):
         if draws and not options.get(key):
             meaning = Retrieval.model_fields[key].description
-            yield "retrieval", f"{key}: missing: the arm planned_image draws: {meaning}"
+            yield "retrieval", f"{key}: missing: {meaning}"
         if not draws and options.get(key):
             yield (
                 "retrieval",
@@ -40,7 +40,7 @@ def _option_problems(values: Mapping[str, Any], options: Mapping[str, Any]) -> I
             )
     if draws and not values.get("oss_bucket") and not values.get("oss_root"):
         yield "oss_bucket", missing("oss_bucket", RetrievalScenario)
-    top, most = options.get("top_k"), options.get("max_frames")
+    top, most = (options.get(key, Retrieval.model_fields[key].default) for key in ("top_k", "max_frames"))
     if isinstance(top, int) and isinstance(most, int) and most < top:
         yield (
             "retrieval",
