@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 NOTHING = "–"
 _WIDTH = 80
@@ -43,8 +44,11 @@ def fenced(language: str, text: str) -> str:
     return f"```{language}\n{text}\n```"
 
 
+@lru_cache(maxsize=4096)
 def paragraph(*sentences: str, mark: str = "") -> str:
     """Return sentences as one paragraph, in lines that a terminal shows whole; empty ones are left out.
+
+    Scenarios share most of them.
 
     :param mark: what the first line starts with; the others are indented by as much.
     """
