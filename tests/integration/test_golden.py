@@ -25,8 +25,8 @@ from tests.unit.video_samples import write_video
 pytestmark = pytest.mark.slow
 
 TESTS = Path(__file__).parents[1]
-NOT_HERE = ("reasoning_demo",)
-"""Its plan is the texts of a prompt pack, which have tests of their own, and its ten tasks take minutes."""
+NOT_HERE = ("reasoning_demo", "video_qa_demo")
+"""Their plans are texts of prompts, which have tests of their own, and their tasks take minutes."""
 EXAMPLES = [
     file for file in sorted((TESTS.parent / "dags" / "scenarios").glob("*.yaml")) if file.stem not in NOT_HERE
 ]

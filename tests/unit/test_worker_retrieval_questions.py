@@ -209,10 +209,10 @@ def test_evidence_may_be_a_moment():
         ({"frames_dimensions": "8"}, {"dimension": 4}, "dimension_mismatch"),
         ({"frames_dimensions": "4"}, {"dimension": 4}, ""),
         ({"frames_dimensions": "4"}, {}, ""),
-        ({"frames_models": "aa"}, {"model": "bb"}, "model_mismatch"),
-        ({"frames_models": "bb,aa"}, {"model": "bb"}, "model_mismatch"),
-        ({"frames_models": "bb"}, {"model": "bb"}, ""),
-        ({"frames_models": ""}, {"model": "bb"}, ""),
+        ({"frames_models": "aa"}, {"models": ("bb", "cc")}, "model_mismatch"),
+        ({"frames_models": "bb,aa"}, {"models": ("bb",)}, "model_mismatch"),
+        ({"frames_models": "bb"}, {"models": ("cc", "bb")}, ""),
+        ({"frames_models": ""}, {"models": ("bb",)}, ""),
         ({"frames_listed": listed(2, root="oss://host/other")}, {}, "path_outside_root"),
         ({"frames_listed": listed(1) + f"\n1|5|{ROOT}/../x.jpg"}, {}, "path_traversal"),
         ({"frames_listed": listed(1) + f"\n1|5|{ROOT}/a\nb.jpg"}, {}, "path_traversal"),
@@ -225,7 +225,7 @@ def test_frames_that_cannot_be_compared_or_shown_are_refused_before_anything_is_
 def test_a_refusal_says_what_to_do():
     assert "embed its frames" in one({"frames_listed": ""})["error_msg"]
     assert "embedding_dim" in one({"frames_dimensions": "8"}, dimension=4)["error_msg"]
-    assert "embedding_model" in one({"frames_models": "aa"}, model="bb")["error_msg"]
+    assert "embedding_model" in one({"frames_models": "aa"}, models=("bb",))["error_msg"]
     outside = one({"frames_listed": listed(2, root="oss://host/other")})["error_msg"]
     assert "frame 0" in outside
     assert ROOT in outside

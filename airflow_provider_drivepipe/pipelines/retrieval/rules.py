@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from airflow_provider_drivepipe.pipelines.retrieval.options import Arm
-from airflow_provider_drivepipe.pipelines.retrieval.scenario import RetrievalScenario
+from airflow_provider_drivepipe.pipelines.retrieval.scenario import Retrieval, RetrievalScenario
 from airflow_provider_drivepipe.scenario.rules import Finding, missing, needed_keys, useless_keys
 
 
@@ -29,10 +29,10 @@ def combination_problems(values: Mapping[str, Any]) -> Iterator[Finding]:
 def _option_problems(values: Mapping[str, Any], options: Mapping[str, Any]) -> Iterator[Finding]:
     arms = options.get("arms")
     draws = isinstance(arms, (list, tuple)) and Arm.PLANNED_IMAGE in [str(arm) for arm in arms]
-    examples = {"image_model": "qwen-image-edit", "image_conn_id": "drivepipe_images"}
-    for key, example in examples.items():
+    for key in ("image_model", "image_conn_id"):
         if draws and not options.get(key):
-            yield "retrieval", f"{key}: missing: the arm planned_image draws; for example {key}: {example}"
+            meaning = Retrieval.model_fields[key].description
+            yield "retrieval", f"{key}: missing: the arm planned_image draws: {meaning}"
         if not draws and options.get(key):
             yield (
                 "retrieval",
