@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import Any
 
 import pendulum
 from airflow.sdk import DAG
+from airflow.sdk.configuration import conf
 from airflow.sdk.definitions.param import ParamsDict
 
 from airflow_provider_drivepipe.factory.compiled import CompiledScenario, compile_scenario
@@ -43,11 +45,22 @@ def dag_of(compiled: CompiledScenario) -> DAG:
         doc_md=compiled.doc,
         tags=["drivepipe", scenario.scenario_name, *scenario.tags],
         default_args=default_arguments(scenario),
+        **_configured(),
     ) as dag:
         build_tasks(compiled, grouped=True)
     # Behind the tasks, each of which would copy them several times. A run takes them from the DAG.
     dag.params = ParamsDict(trigger_form(compiled.plan, scenario.partition_value))
     return dag
+
+
+@cache
+def _configured() -> dict[str, Any]:
+    """Return what Airflow's configuration says of DAGs; each would look it up anew, which is slow."""
+    return {
+        "max_active_tasks": conf.getint("core", "max_active_tasks_per_dag"),
+        "max_consecutive_failed_dag_runs": conf.getint("core", "max_consecutive_failed_dag_runs_per_dag"),
+        "disable_bundle_versioning": conf.getboolean("dag_processor", "disable_bundle_versioning"),
+    }
 
 
 @lru_cache(maxsize=256)
