@@ -23,6 +23,7 @@ def code(text: object) -> str:
     return f"{fence} {shown} {fence}"
 
 
+@lru_cache(maxsize=4096)
 def plain(text: str) -> str:
     """Return a text that Markdown shows as it stands, also in a table."""
     return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from airflow_provider_drivepipe import __version__
 from airflow_provider_drivepipe.pipelines.loading import Loaded, Sources, load
@@ -117,10 +116,9 @@ def _write(place: Path, made_of: bytes, kept: tuple[Loaded, CompiledScenario]) -
     """Put the whole file into place, or nothing: other processes read and write it too."""
     place.parent.mkdir(mode=0o700, exist_ok=True)
     body = pickle.dumps(kept, pickle.HIGHEST_PROTOCOL)
-    with NamedTemporaryFile(dir=place.parent, delete=False) as draft:
-        try:
-            draft.write(made_of + sha256(body).digest() + body)
-            draft.flush()
-            Path(draft.name).replace(place)
-        finally:
-            Path(draft.name).unlink(missing_ok=True)
+    draft = place.with_name(f"{place.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(made_of + sha256(body).digest() + body)
+        draft.replace(place)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -51,34 +51,20 @@ def _read(page: bytes) -> tuple[list[ListedObject], str]:
         root = ElementTree.fromstring(page)
     except ElementTree.ParseError as error:
         raise TransientError(f"OSS gave a listing that cannot be read: {error}") from error
-    if _name(root) != "ListBucketResult":
-        raise TransientError(f"OSS gave {_name(root)} instead of a listing")
+    brace, _, name = root.tag.rpartition("}")
+    if name != "ListBucketResult":
+        raise TransientError(f"OSS gave {name} instead of a listing")
+    space = f"{brace}}}" if brace else ""
+    names = [f"{space}{field}" for field in ("Key", "Size", "LastModified", "ETag", "StorageClass")]
     found = []
-    said = {}
-    for element in root:
-        name = _name(element)
-        if name != "Contents":
-            said[name] = element.text or ""
-            continue
-        fields = {_name(field): field.text or "" for field in element}
-        try:
-            found.append(
-                ListedObject(
-                    unquote(fields["Key"]),
-                    int(fields["Size"]),
-                    fields["LastModified"],
-                    fields["ETag"],
-                    fields["StorageClass"],
-                )
-            )
-        except (KeyError, ValueError) as error:
-            raise TransientError(f"OSS gave a listing that cannot be read: {error!r}") from error
-    truncated = said.get("IsTruncated") == "true"
-    if truncated and not said.get("NextContinuationToken"):
+    for element in root.iterfind(f"{space}Contents"):
+        key, size, modified, etag, storage_class = map(element.findtext, names)
+        if not key or not size or not size.isdecimal() or not modified:
+            raise TransientError(f"OSS gave an object without key, size or time: {key}")
+        found.append(ListedObject(unquote(key), int(size), modified, etag or "", storage_class or ""))
+    if root.findtext(f"{space}IsTruncated") != "true":
+        return found, ""
+    following = root.findtext(f"{space}NextContinuationToken")
+    if not following:
         raise TransientError("OSS gave a listing that goes on, without saying where")
-    return found, unquote(said["NextContinuationToken"]) if truncated else ""
-
-
-def _name(element: ElementTree.Element) -> str:
-    """Return an element's name without its namespace."""
-    return element.tag.rpartition("}")[2]
+    return found, unquote(following)
