@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     for path in _expand(options.files):
         try:
             scenario = load_scenario(path)
-            clashes.check(path, scenario)
+            clashes.check(path, scenario, plan(scenario))
         except ScenarioError as error:
             bad += len(error.problems)
             print(error, file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 NOTHING = "–"
 _WIDTH = 80
@@ -22,6 +23,7 @@ def code(text: object) -> str:
     return f"{fence} {shown} {fence}"
 
 
+@lru_cache(maxsize=4096)
 def plain(text: str) -> str:
     """Return a text that Markdown shows as it stands, also in a table."""
     return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
@@ -43,8 +45,11 @@ def fenced(language: str, text: str) -> str:
     return f"```{language}\n{text}\n```"
 
 
+@lru_cache(maxsize=4096)
 def paragraph(*sentences: str, mark: str = "") -> str:
     """Return sentences as one paragraph, in lines that a terminal shows whole; empty ones are left out.
+
+    Scenarios share most of them.
 
     :param mark: what the first line starts with; the others are indented by as much.
     """

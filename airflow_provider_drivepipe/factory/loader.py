@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from airflow.exceptions import SerializationError
 from airflow.sdk import DAG, get_parsing_context
 
-from airflow_provider_drivepipe.factory.dags import build_dag
+from airflow_provider_drivepipe.factory.compiled import CompiledScenario, compile_file
+from airflow_provider_drivepipe.factory.dags import dag_of
 from airflow_provider_drivepipe.pipelines.clashes import Clashes
-from airflow_provider_drivepipe.pipelines.loading import ScenarioError, load_scenario, scenario_files
+from airflow_provider_drivepipe.pipelines.loading import SUFFIXES, ScenarioError, scenario_files
+from airflow_provider_drivepipe.scenario.model import DAG_ID_PREFIX
 
 
 class ScenarioFileError(SerializationError):
@@ -68,23 +73,70 @@ def load_scenarios(folder: Path | str) -> dict[str, DAG]:
     """Return the DAGs of all scenario files in ``folder``, by DAG id.
 
     Call it in a DAG file: ``globals().update(load_scenarios(Path(__file__).parent / "scenarios"))``. While a
-    task runs, only the DAG that it needs is built.
+    task runs, only the file of its DAG is read: that named after the scenario, else the one that mentions it.
     """
     wanted = get_parsing_context().dag_id
+    with _no_garbage():
+        return _all(Path(folder)) if wanted is None else _only(wanted, Path(folder))
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Stop the search for garbage: of a thousand DAGs nothing is, and to see so takes a third of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _all(folder: Path) -> dict[str, DAG]:
     dags: dict[str, DAG] = {}
-    clashes = Clashes()
+    found: list[tuple[Path, CompiledScenario]] = []
+
+    def refuse(path: Path, error: ScenarioError) -> None:
+        broken = BrokenScenarioDag.of(path, error)
+        dags[broken.dag_id] = broken
+
     for path in scenario_files(folder):
         try:
-            scenario = load_scenario(path)
-            clashes.check(path, scenario)
+            found.append((path, compile_file(path)))
         except ScenarioError as error:
-            if wanted is None:
-                broken = BrokenScenarioDag.of(path, error)
-                dags[broken.dag_id] = broken
-            continue
-        if wanted in (None, scenario.dag_id):
-            dags[scenario.dag_id] = build_dag(scenario)
+            refuse(path, error)
+    clashes = Clashes()
+    # Of two files with one name, a task's process finds the one that is called so.
+    for path, compiled in sorted(found, key=lambda each: each[0].stem != each[1].scenario.scenario_name):
+        try:
+            clashes.check(path, compiled.scenario, compiled.plan)
+        except ScenarioError as error:
+            refuse(path, error)
+        else:
+            dags[compiled.scenario.dag_id] = dag_of(compiled)
     return dags
+
+
+def _only(dag_id: str, folder: Path) -> dict[str, DAG]:
+    for path in _candidates(dag_id, folder):
+        try:
+            compiled = compile_file(path)
+        except ScenarioError:
+            continue
+        if compiled.scenario.dag_id == dag_id:
+            return {dag_id: dag_of(compiled)}
+    return {}
+
+
+def _candidates(dag_id: str, folder: Path) -> Iterator[Path]:
+    """Yield the scenario files that may be of a DAG, the likely ones first."""
+    name = dag_id.removeprefix(DAG_ID_PREFIX)
+    if name == dag_id:
+        return
+    named = [path for path in (folder / f"{name}{suffix}" for suffix in SUFFIXES) if path.is_file()]
+    yield from named
+    others = [path for path in scenario_files(folder) if path not in named]
+    yield from sorted(others, key=lambda path: name.encode() not in path.read_bytes())
 
 
 def _identifier(text: str) -> str:

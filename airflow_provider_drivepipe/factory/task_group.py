@@ -7,10 +7,8 @@ from typing import Any
 
 from airflow.sdk import TaskGroup
 
-from airflow_provider_drivepipe.documents.dag_doc import dag_doc
+from airflow_provider_drivepipe.factory.compiled import compile_file
 from airflow_provider_drivepipe.factory.tasks import build_tasks, default_arguments
-from airflow_provider_drivepipe.pipelines.loading import load_scenario
-from airflow_provider_drivepipe.pipelines.registry import plan
 
 
 class DrivepipeTaskGroup(TaskGroup):
@@ -32,11 +30,11 @@ class DrivepipeTaskGroup(TaskGroup):
 
     def __init__(self, scenario_file: Path | str, group_id: str | None = None, **options: Any) -> None:
         super().__init__(group_id=group_id or Path(scenario_file).stem, **options)
-        scenario = load_scenario(Path(self.dag.fileloc).parent / scenario_file)
-        steps = plan(scenario)
+        compiled = compile_file(Path(self.dag.fileloc).parent / scenario_file)
+        scenario = compiled.scenario
         given = {**self.dag.default_args, **self.default_args}
         self.default_args = {**default_arguments(scenario), **given}
         self.tooltip = self.tooltip or scenario.description
-        self.doc_md = self.doc_md or dag_doc(scenario, steps)
+        self.doc_md = self.doc_md or compiled.doc
         with self:
-            build_tasks(steps, grouped=False)
+            build_tasks(compiled, grouped=False)

@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator, TaskGroup
 
 from airflow_provider_drivepipe import operators
 from airflow_provider_drivepipe.assets import table_asset
-from airflow_provider_drivepipe.documents.task_doc import task_doc
+from airflow_provider_drivepipe.factory.compiled import CompiledScenario
 from airflow_provider_drivepipe.scenario.model import Scenario
 from airflow_provider_drivepipe.scenario.plan import Plan, TaskPlan
 
@@ -22,26 +22,27 @@ def default_arguments(scenario: Scenario) -> dict[str, Any]:
     return {"owner": scenario.owner, "retries": DEFAULT_RETRIES, "deferrable": True}
 
 
-def build_tasks(steps: Plan, *, grouped: bool) -> None:
-    """Make the tasks of a plan, one behind the other, in the DAG and the group that are open.
+def build_tasks(compiled: CompiledScenario, *, grouped: bool) -> None:
+    """Make the tasks of a scenario, one behind the other, in the DAG and the group that are open.
 
     :param grouped: whether tasks of a plan's group are shown as one. Their ids stay as they are, so in a
         group of somebody's own they cannot be.
     """
     previous: BaseOperator | None = None
-    for group, members in groupby(steps.tasks, key=lambda step: step.group if grouped else ""):
+    documented = zip(compiled.plan.tasks, compiled.task_docs, strict=True)
+    for group, members in groupby(documented, key=lambda member: member[0].group if grouped else ""):
         with TaskGroup(group, prefix_group_id=False) if group else nullcontext():
-            for step in members:
-                task = _task(steps, step)
+            for step, doc in members:
+                task = _task(compiled.plan, step, doc)
                 if previous is not None:
                     previous >> task
                 previous = task
 
 
-def _task(steps: Plan, step: TaskPlan) -> BaseOperator:
+def _task(steps: Plan, step: TaskPlan, doc: str) -> BaseOperator:
     arguments: dict[str, Any] = {
         "task_id": step.task_id,
-        "doc_md": task_doc(step),
+        "doc_md": doc,
         "stages": step.stages,
         "scenario": steps.scenario,
         "partition": steps.partition,

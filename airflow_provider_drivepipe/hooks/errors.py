@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -38,7 +39,6 @@ _OSS_AUTHENTICATION = {
 @contextmanager
 def maxcompute_errors(conn_id: str, endpoint: str) -> Iterator[None]:
     """Turn pyodps, maxframe and network errors raised inside into our own tree."""
-    from maxframe.errors import NoTaskServerResponseError, SessionAlreadyClosedError
     from odps.errors import BaseODPSError
     from requests.exceptions import RequestException
 
@@ -49,10 +49,12 @@ def maxcompute_errors(conn_id: str, endpoint: str) -> Iterator[None]:
         raise
     except BaseODPSError as error:
         raise _from_odps(error, where) from error
-    except (NoTaskServerResponseError, SessionAlreadyClosedError) as error:
-        raise TransientError(f"{where}: the MaxFrame session does not answer: {error}") from error
     except (RequestException, ConnectionError, TimeoutError) as error:
         raise TransientError(f"{where}: cannot be reached ({_root_cause(error)})") from error
+    except Exception as error:
+        if not _is_silent_session(error):
+            raise
+        raise TransientError(f"{where}: the MaxFrame session does not answer: {error}") from error
 
 
 @contextmanager
@@ -78,6 +80,15 @@ def oss_errors(conn_id: str, endpoint: str, bucket: str | None = None) -> Iterat
         if cause.status_code >= 500:
             raise TransientError(message) from error
         raise ConfigurationError(message) from error
+
+
+def _is_silent_session(error: Exception) -> bool:
+    # To import maxframe takes seconds, and an error of it can only come from code that has done so.
+    if "maxframe.errors" not in sys.modules:
+        return False
+    from maxframe.errors import NoTaskServerResponseError, SessionAlreadyClosedError
+
+    return isinstance(error, (NoTaskServerResponseError, SessionAlreadyClosedError))
 
 
 def _from_odps(error: BaseODPSError, where: str) -> DrivepipeError:

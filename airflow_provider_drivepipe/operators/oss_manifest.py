@@ -20,6 +20,7 @@ from airflow_provider_drivepipe.contracts import (
 from airflow_provider_drivepipe.exceptions import ConfigurationError, DataGateError, EmptyInputError
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.hooks.errors import oss_errors
+from airflow_provider_drivepipe.hooks.listing import object_pages
 from airflow_provider_drivepipe.hooks.partition_lock import (
     drop_tables,
     leave_partition,
@@ -31,16 +32,17 @@ from airflow_provider_drivepipe.lifecycle.publishing import Shrinking
 from airflow_provider_drivepipe.lifecycle.tables import WORKING_TABLE_LIFECYCLE_DAYS, WorkingTables
 from airflow_provider_drivepipe.operators.base import PartitionOperator, take
 from airflow_provider_drivepipe.operators.report import skip_downstream
-from airflow_provider_drivepipe.pipelines.driving.manifest import LeftOut, Manifest, manifest_row
+from airflow_provider_drivepipe.pipelines.driving.manifest import LeftOut, Manifest, ManifestRow, manifest_row
 from airflow_provider_drivepipe.pipelines.driving.options import ManifestOptions
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 from airflow_provider_drivepipe.scenario.run_params import RunParams, read_params
 from airflow_provider_drivepipe.stages.stage import Stage
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from airflow.sdk import Context
 
-_BATCH = 5000
+_PAGES_PER_LOG = 10
 
 
 class OssManifestOperator(PartitionOperator):
@@ -129,40 +131,39 @@ class OssManifestOperator(PartitionOperator):
         )
         prefix = self._prefix(partition)
         self.log.info("listing bucket %s below %r", self.options.bucket, prefix)
-        with hook.errors(), hook.odps.get_table(staging).open_writer() as writer:
-            batch: list[Sequence[object]] = []
-            for row in self._rows(hook, prefix, counts, failed):
-                batch.append(row)
-                if len(batch) == _BATCH:
-                    writer.write(batch)
+        with hook.errors(), hook.odps.get_table(staging).open_writer(arrow=True) as writer:
+            for number, rows in enumerate(self._pages(hook, prefix, counts, failed), start=1):
+                if rows:
+                    writer.write(_block(rows))
+                if number % _PAGES_PER_LOG == 0:
                     self.log.info("%d videos so far", counts["ok"])
-                    batch = []
-            if batch:
-                writer.write(batch)
 
-    def _rows(
+    def _pages(
         self, hook: DrivepipeHook, prefix: str, counts: Counter[str], failed: list[FailedInput]
-    ) -> Iterator[Sequence[object]]:
-        import alibabacloud_oss_v2 as oss
-
+    ) -> Iterator[list[ManifestRow]]:
         settings = hook.oss_settings.require_oss()
         root = OssUri(settings.netloc, self.options.bucket)
+        extensions = {each.lower() for each in self.options.video_extensions}
         with oss_errors(hook.oss_settings.conn_id, settings.endpoint, self.options.bucket):
-            paginator = hook.oss.list_objects_v2_paginator()
-            request = oss.ListObjectsV2Request(bucket=self.options.bucket, prefix=prefix, max_keys=1000)
-            for page in paginator.iter_page(request):
-                for found in page.contents or []:
-                    row = manifest_row(found, root, self.options.video_extensions)
-                    if isinstance(row, LeftOut):
-                        counts[row.reason] += 1
-                        if row.failed and len(failed) < SHOWN:
-                            uri = str(OssUri(root.endpoint, root.bucket, found.key))
-                            failed.append(
-                                FailedInput(uri, self.stage_name, str(row.reason), "the object has 0 bytes")
+            for page in object_pages(hook.oss, self.options.bucket, prefix):
+                rows = []
+                for found in page:
+                    row = manifest_row(found, root, extensions)
+                    if not isinstance(row, LeftOut):
+                        rows.append(row)
+                        continue
+                    counts[row.reason] += 1
+                    if row.failed and len(failed) < SHOWN:
+                        failed.append(
+                            FailedInput(
+                                f"{root}/{found.key}",
+                                self.stage_name,
+                                str(row.reason),
+                                "the object has 0 bytes",
                             )
-                    else:
-                        counts["ok"] += 1
-                        yield row
+                        )
+                counts["ok"] += len(rows)
+                yield rows
 
     def _prefix(self, partition: PartitionSpec) -> str:
         prefix = self.options.prefix
@@ -279,3 +280,15 @@ def _left_out(counts: Counter[str]) -> str:
     """Return what was left out, as the rest of a sentence; nothing where nothing was."""
     reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(counts.items()) if reason != "ok" and n)
     return f", left out: {reasons}" if reasons else ""
+
+
+def _block(rows: list[ManifestRow]) -> pa.RecordBatch:
+    """Return rows as the tunnel sends them."""
+    import pyarrow as pa
+
+    types = {"bigint": pa.int64(), "string": pa.string()}
+    schema = pa.schema([(column.name, types[column.type]) for column in MANIFEST_COLUMNS])
+    return pa.RecordBatch.from_arrays(
+        [pa.array(values, kind) for values, kind in zip(zip(*rows, strict=True), schema.types, strict=True)],
+        schema=schema,
+    )

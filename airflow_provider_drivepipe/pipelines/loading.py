@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,6 +21,7 @@ from airflow_provider_drivepipe.scenario.rules import Finding, unknown_keys
 from airflow_provider_drivepipe.stages.answer_schemas import read_answer_schema
 
 DEFAULTS_FILE = "defaults.yaml"
+SUFFIXES = (".yaml", ".yml")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -55,98 +57,134 @@ class _Entry:
 
 
 @dataclass(frozen=True)
-class _Loaded:
-    """A scenario, and the files that it names with what they looked like."""
+class Sources:
+    """A scenario file and the ``defaults.yaml`` beside it as they were read; None where there is no file."""
+
+    path: str
+    content: bytes | None
+    defaults: bytes | None
+
+    @classmethod
+    def read(cls, path: Path | str) -> Sources:
+        """Read the files of a scenario."""
+        path = Path(path)
+        return cls(str(path), _content(path), _content(path.parent / DEFAULTS_FILE))
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A scenario, and the files that it names, each with the digest of its content."""
 
     scenario: Scenario
-    files: tuple[tuple[Path, tuple[int, int] | None], ...]
+    files: tuple[tuple[Path, bytes | None], ...]
+
+    def is_current(self) -> bool:
+        """Whether the files that the scenario names still have that content."""
+        return all(_digest(_content(file)) == digest for file, digest in self.files)
 
 
 def load_scenario(path: Path | str) -> Scenario:
     """Return the scenario of a YAML file, with ``defaults.yaml`` beside it merged underneath.
 
-    Raises ScenarioError with every problem of the file, each with its line. A file that has not changed is
-    not read again, nor is one that it names.
+    Raises ScenarioError with every problem of the file, each with its line. What has not changed is not
+    parsed again.
     """
-    path = Path(path)
-    defaults = path.parent / DEFAULTS_FILE
-    loaded = _load(str(path), _stamp(path), str(defaults), _stamp(defaults))
-    if any(_stamp(file) != stamp for file, stamp in loaded.files):
+    return load(Sources.read(path)).scenario
+
+
+def load(sources: Sources) -> Loaded:
+    """Return the scenario of what was read; raise ScenarioError as :func:`load_scenario` does."""
+    loaded = _load(sources)
+    if not loaded.is_current():
         _load.cache_clear()
-        loaded = _load(str(path), _stamp(path), str(defaults), _stamp(defaults))
-    return loaded.scenario
+        loaded = _load(sources)
+    return loaded
 
 
 def scenario_files(folder: Path | str) -> list[Path]:
     """Return the scenario files of a folder, sorted by name; defaults are none."""
-    found = [*Path(folder).glob("*.yaml"), *Path(folder).glob("*.yml")]
-    return sorted(p for p in found if p.stem != Path(DEFAULTS_FILE).stem)
+    folder = Path(folder)
+    found = folder.iterdir() if folder.is_dir() else ()
+    paths = sorted((path for path in found if path.name.endswith(SUFFIXES)), key=str)
+    return [path for path in paths if path.stem != Path(DEFAULTS_FILE).stem]
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def _content(path: Path) -> bytes | None:
     try:
-        stat = path.stat()
+        return path.read_bytes()
     except FileNotFoundError:
         return None
-    return stat.st_mtime_ns, stat.st_size
+
+
+def _digest(content: bytes | None) -> bytes | None:
+    return None if content is None else sha256(content).digest()
 
 
 @lru_cache(maxsize=4096)
-def _load(
-    path: str, stamp: tuple[int, int] | None, defaults: str, defaults_stamp: tuple[int, int] | None
-) -> _Loaded:
+def _load(sources: Sources) -> Loaded:
+    path = Path(sources.path)
+    if sources.content is None:
+        raise ScenarioError([Problem(sources.path, 1, "", "there is no such file")])
+    entries: dict[str, _Entry] = {}
     problems: list[Problem] = []
-    if stamp is None:
-        raise ScenarioError([Problem(path, 1, "", "there is no such file")])
-    entries = _read(Path(defaults), problems) if defaults_stamp else {}
-    entries = {**entries, **_read(Path(path), problems)}
-    files = _resolve_files(entries, Path(path).parent, problems)
-    scenario = _validate(path, entries, problems)
+    for file, content in ((path.parent / DEFAULTS_FILE, sources.defaults), (path, sources.content)):
+        if content is not None:
+            found, wrong = _parse(str(file), content)
+            entries.update(found)
+            problems += wrong
+    files = _resolve_files(entries, path.parent, problems)
+    scenario = _validate(sources.path, entries, problems)
     if problems or scenario is None:
         raise ScenarioError(problems)
-    return _Loaded(scenario, tuple((file, _stamp(file)) for file in files))
+    return Loaded(scenario, files)
 
 
-def _read(path: Path, problems: list[Problem]) -> dict[str, _Entry]:
-    """Return the top-level entries of a YAML file with their lines."""
-    name = str(path)
+@lru_cache(maxsize=16)
+def _parse(name: str, content: bytes) -> tuple[Mapping[str, _Entry], Sequence[Problem]]:
+    """Return the top-level entries of a YAML file with their lines, and what is wrong with it.
+
+    Defaults are the same for many scenarios.
+    """
+
+    def problem(line: int, message: str) -> tuple[Mapping[str, _Entry], Sequence[Problem]]:
+        return {}, [Problem(name, line, "", message)]
+
     try:
-        text = path.read_text("utf-8")
-        root = yaml.compose(text, Loader=_LOADER)
-        values = yaml.load(text, Loader=_LOADER)  # a safe loader
+        loader = _LOADER(content.decode("utf-8"))
+        root = loader.get_single_node()
+        # Before values are made, which puts what "<<" merges into the node.
+        keys = [key for key, _ in root.value] if isinstance(root, yaml.MappingNode) else []
+        values = loader.construct_document(root) if root is not None else None
     except UnicodeDecodeError:
-        problems.append(Problem(name, 1, "", "not UTF-8 text"))
-        return {}
+        return problem(1, "not UTF-8 text")
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         message = " ".join(str(getattr(error, "problem", None) or error).split())
         if "unhashable" in message:
             message += "; put a text that starts with { into quotes"
-        problems.append(Problem(name, mark.line + 1 if mark else 1, "", f"not valid YAML: {message}"))
-        return {}
+        return problem(mark.line + 1 if mark else 1, f"not valid YAML: {message}")
     except ValueError as error:
         # As a date that there is not.
-        problems.append(Problem(name, 1, "", f"a value cannot be read: {error}"))
-        return {}
+        return problem(1, f"a value cannot be read: {error}")
     if root is None:
-        problems.append(Problem(name, 1, "", "the file is empty"))
-        return {}
-    if not isinstance(root, yaml.MappingNode):
-        problems.append(Problem(name, 1, "", "expected keys and values at the top level"))
-        return {}
+        return problem(1, "the file is empty")
+    if not isinstance(values, dict):
+        return problem(1, "expected keys and values at the top level")
     entries: dict[str, _Entry] = {}
-    for key_node, _ in root.value:
-        key, line = str(key_node.value), key_node.start_mark.line + 1
+    problems = []
+    for node in keys:
+        key, line = str(node.value), node.start_mark.line + 1
         if key in entries:
-            first = entries[key].line
-            problems.append(Problem(name, line, key, f"stands twice, first in line {first}"))
+            problems.append(Problem(name, line, key, f"stands twice, first in line {entries[key].line}"))
             continue
-        entries[key] = _Entry(values.get(key_node.value, values.get(key)), name, line)
-    return entries
+        entries[key] = _Entry(values.get(node.value, values.get(key)), name, line)
+    return entries, problems
 
 
-def _resolve_files(entries: dict[str, _Entry], folder: Path, problems: list[Problem]) -> tuple[Path, ...]:
-    """Replace ``file:<path>`` by the text of the file beside the scenario; return these files."""
+def _resolve_files(
+    entries: dict[str, _Entry], folder: Path, problems: list[Problem]
+) -> tuple[tuple[Path, bytes | None], ...]:
+    """Replace ``file:<path>`` by the text of the file beside the scenario; return the files and digests."""
     files = []
     for key in ("label_prompt", "label_schema"):
         entry = entries.get(key)
@@ -154,9 +192,10 @@ def _resolve_files(entries: dict[str, _Entry], folder: Path, problems: list[Prob
             continue
         name = entry.value.removeprefix("file:").strip()
         file = (folder / name).resolve()
-        files.append(file)
         try:
-            text = _text_below(folder, file)
+            content = _content_below(folder, file)
+            files.append((file, _digest(content)))
+            text = _text(content)
             if key == "label_schema":
                 # Checked here, so that a message does not quote the whole file.
                 text = read_answer_schema(text)
@@ -171,11 +210,15 @@ def _resolve_files(entries: dict[str, _Entry], folder: Path, problems: list[Prob
     return tuple(files)
 
 
-def _text_below(folder: Path, file: Path) -> str:
+def _content_below(folder: Path, file: Path) -> bytes:
     if folder.resolve() not in file.parents or not file.is_file():
         raise ValueError("no such file below the scenario's folder")
+    return file.read_bytes()
+
+
+def _text(content: bytes) -> str:
     try:
-        return file.read_text("utf-8")
+        return content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         raise ValueError("not UTF-8 text") from error
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -29,6 +30,7 @@ from airflow_provider_drivepipe.scenario.partition import (
 )
 from airflow_provider_drivepipe.scenario.partition_calendar import default_key_format
 
+DAG_ID_PREFIX = "drivepipe_"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 _TABLE = re.compile(r"([a-z_][a-z0-9_]*\.)?[a-z_][a-z0-9_]*")
 COLUMN = re.compile(r"[a-z_][a-z0-9_]*")
@@ -36,6 +38,12 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 TableName = Annotated[str, Field(pattern=_TABLE.pattern.join(("^", "$")))]
 _DEFAULT_PARTITION = PartitionOptions()
 _DEFAULT_SELECTION = SelectionOptions()
+
+
+@cache
+def _timezones() -> Set[str]:
+    """The names of time zones; to look them up takes as long as a whole scenario."""
+    return available_timezones()
 
 
 @dataclass(frozen=True)
@@ -196,7 +204,7 @@ class Scenario(BaseModel):
     @field_validator("timezone")
     @classmethod
     def _check_timezone(cls, value: str) -> str:
-        if value not in available_timezones():
+        if value not in _timezones():
             raise ValueError("not an IANA time zone, for example Asia/Shanghai")
         ZoneInfo(value)
         return value
@@ -243,7 +251,7 @@ class Scenario(BaseModel):
     @property
     def dag_id(self) -> str:
         """Id of the DAG: ``drivepipe_<scenario_name>``."""
-        return f"drivepipe_{self.scenario_name}"
+        return f"{DAG_ID_PREFIX}{self.scenario_name}"
 
     @property
     def bucket(self) -> str | None:
@@ -274,6 +282,7 @@ class Scenario(BaseModel):
         return self.partition_key_format or default_key_format(self.partition_granularity)
 
     @classmethod
+    @cache
     def uses(cls) -> Mapping[str, KeyUse]:
         """Return what each key is for."""
         extra = {key: field.json_schema_extra for key, field in cls.model_fields.items()}

@@ -86,7 +86,7 @@ class AnswerField:
 
 def load_answer_schema(schema: str) -> dict[str, Any]:
     """Return the JSON Schema that a text names or is; raise ValueError that says what is wrong with it."""
-    loaded: dict[str, Any] = json.loads(_checked(schema))
+    loaded: dict[str, Any] = json.loads(check_answer_schema(schema))
     return loaded
 
 
@@ -111,7 +111,8 @@ def schema_name(schema: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _checked(schema: str) -> str:
+def check_answer_schema(schema: str) -> str:
+    """Return the JSON that a text names or is; raise ValueError that says what is wrong with it."""
     if not schema.lstrip().startswith("{"):
         return _built_in(schema)
     if len(schema) > MAX_SCHEMA_LENGTH:

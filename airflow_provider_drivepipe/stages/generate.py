@@ -10,6 +10,7 @@ from typing import Any
 from airflow_provider_drivepipe.contracts import Column, Reason
 from airflow_provider_drivepipe.stages.answer_schemas import (
     answer_fields,
+    check_answer_schema,
     load_answer_schema,
     schema_name,
     schema_text,
@@ -105,7 +106,7 @@ class Generate(RowStage):
 
     def __post_init__(self) -> None:
         if self.schema is not None:
-            load_answer_schema(self.schema)
+            check_answer_schema(self.schema)
         elif self.flat_columns:
             raise ValueError("columns for single properties of an answer need a schema")
 

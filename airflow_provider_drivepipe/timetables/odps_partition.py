@@ -8,8 +8,6 @@ from typing import Any
 
 from airflow._shared.timezones.timezone import coerce_datetime, parse_timezone
 from airflow.exceptions import InvalidPartitionKeyError
-from airflow.serialization.decoders import decode_run_immediately
-from airflow.serialization.encoders import encode_run_immediately
 from airflow.timetables.base import DagRunInfo, TimeRestriction
 from airflow.timetables.trigger import CronPartitionTimetable
 from pendulum import DateTime
@@ -103,6 +101,9 @@ class OdpsPartitionTimetable(CronPartitionTimetable):
 
     def serialize(self) -> dict[str, Any]:
         """Return what :meth:`deserialize` needs."""
+        # Airflow's serializer imports its models, which a task's process does without.
+        from airflow.serialization.encoders import encode_run_immediately
+
         return {
             "expression": self._expression,
             "timezone": self._zone_name,
@@ -115,6 +116,8 @@ class OdpsPartitionTimetable(CronPartitionTimetable):
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> OdpsPartitionTimetable:
         """Rebuild the timetable from its serialized form."""
+        from airflow.serialization.decoders import decode_run_immediately
+
         return cls(
             data["expression"],
             timezone=data["timezone"],

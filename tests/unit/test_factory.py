@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from ast import literal_eval
 from pathlib import Path
 
 import pytest
@@ -63,8 +64,12 @@ for dag in load_scenarios(Path(sys.argv[1])).values():
 
 
 def test_the_same_files_give_the_same_dags_in_every_process(airflow_env):
+    """Whatever hashes are, and whether what the files become is made or kept from a process before."""
     folder = str(EXAMPLES / "scenarios")
-    assert run(SERIALIZE, airflow_env, folder) == run(SERIALIZE, airflow_env, folder)
+    seeds = ("1", "2", "3")
+    made, *kept = (run(SERIALIZE, {**airflow_env, "PYTHONHASHSEED": seed}, folder) for seed in seeds)
+    assert len(made.splitlines()) == 10
+    assert kept == [made, made]
 
 
 BAG = """
@@ -94,41 +99,110 @@ def test_broken_scenario_is_an_import_error_of_its_own(airflow_env, tmp_path):
     assert ".py" not in error
 
 
-CONTEXT = """
+COUNTED = """
+import sys
+from collections import Counter
+from pathlib import Path
+from unittest import mock
+from airflow.sdk.definitions.context import AirflowParsingContext
+from airflow_provider_drivepipe.factory import compiled, loader
+from airflow_provider_drivepipe.pipelines import loading
+folder, wanted = Path(sys.argv[1]), sys.argv[2] or None
+did = Counter()
+
+def counted(module, name, key, real):
+    def count(*arguments):
+        did[key(*arguments)] += 1
+        return real(*arguments)
+    return mock.patch.object(module, name, count)
+
+with (
+    mock.patch.object(loader, "get_parsing_context", lambda: AirflowParsingContext(wanted, "t")),
+    counted(Path, "read_bytes", lambda path: path.name, Path.read_bytes),
+    counted(loading, "_LOADER", lambda *_: "YAML", loading._LOADER),
+    counted(compiled, "plan", lambda *_: "plans", compiled.plan),
+    counted(loader, "dag_of", lambda *_: "DAGs", loader.dag_of),
+):
+    for path in sys.argv[3:]:
+        (folder / path).write_text((folder / path).read_text() + "owner: changed\\n")
+    dags = loader.load_scenarios(folder)
+print(sorted(dags))
+print({key: did[key] for key in sorted(did)})
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Twelve scenarios; the file of one is named after something else."""
+    text = (EXAMPLES / "scenarios" / "driving_demo.yaml").read_text()
+    folder = tmp_path / "scenarios"
+    folder.mkdir()
+    (folder / "defaults.yaml").write_text("description: of all\n")
+    for i in range(12):
+        (folder / f"{'other' if i == 7 else f's{i}'}.yaml").write_text(text.replace("driving_demo", f"s{i}"))
+    return folder
+
+
+def work(env, folder, wanted="", changed=()):
+    *_, dags, did = run(COUNTED, env, str(folder), wanted, *changed).splitlines()
+    return literal_eval(dags), literal_eval(did)
+
+
+def test_a_task_s_own_start_reads_the_file_of_its_dag_alone(airflow_env, folder):
+    dags, did = work(airflow_env, folder, "drivepipe_s3")
+    assert dags == ["drivepipe_s3"]
+    assert did == {"DAGs": 1, "YAML": 2, "defaults.yaml": 1, "plans": 1, "s3.yaml": 1}
+    _, did = work(airflow_env, folder, "drivepipe_s3")
+    assert did == {"DAGs": 1, "defaults.yaml": 1, "s3.yaml": 1}
+
+
+def test_a_file_named_otherwise_is_found_by_the_name_in_it(airflow_env, folder):
+    dags, did = work(airflow_env, folder, "drivepipe_s7")
+    assert dags == ["drivepipe_s7"]
+    assert (did["YAML"], did["plans"], did["DAGs"]) == (2, 1, 1)
+
+
+@pytest.mark.parametrize("wanted", ["somebody_s_dag", "drivepipe_nothing"])
+def test_a_task_of_another_dag_builds_none(airflow_env, folder, wanted):
+    assert work(airflow_env, folder, wanted)[0] == []
+
+
+def test_of_two_files_with_one_name_the_dag_and_its_tasks_take_the_same(airflow_env, folder):
+    (folder / "a_copy.yaml").write_text((folder / "s3.yaml").read_text() + "owner: copy\n")
+    dags, _ = work(airflow_env, folder)
+    assert "drivepipe_broken_a_copy" in dags
+    assert "drivepipe_s3" in dags
+    assert "a_copy.yaml" not in work(airflow_env, folder, "drivepipe_s3")[1]
+
+
+def test_only_what_has_changed_is_made_again(airflow_env, folder):
+    dags, did = work(airflow_env, folder)
+    assert len(dags) == 12
+    # Defaults are parsed once.
+    assert (did["YAML"], did["plans"], did["DAGs"]) == (13, 12, 12)
+    dags, did = work(airflow_env, folder, changed=["s5.yaml"])
+    assert (did["YAML"], did["plans"], did["DAGs"]) == (2, 1, 12)
+    assert {did[f"s{i}.yaml"] for i in (0, 1, 2)} == {1}
+
+
+IMPORTED = """
 import sys
 from pathlib import Path
 from unittest import mock
 from airflow.sdk.definitions.context import AirflowParsingContext
 from airflow_provider_drivepipe.factory import loader
 with mock.patch.object(loader, "get_parsing_context", lambda: AirflowParsingContext(sys.argv[2], "t")):
-    print(sorted(loader.load_scenarios(Path(sys.argv[1]))))
+    loader.load_scenarios(Path(sys.argv[1]))
+print([m for m in sys.argv[3:] if f"airflow_provider_drivepipe.{m}" in sys.modules or m in sys.modules])
 """
 
 
-def test_a_task_run_builds_only_its_own_dag(airflow_env):
-    out = run(CONTEXT, airflow_env, str(EXAMPLES / "scenarios"), "drivepipe_frames_only")
-    assert out.splitlines()[-1] == "['drivepipe_frames_only']"
-
-
-HUNDRED = """
-import sys
-from pathlib import Path
-from airflow_provider_drivepipe.factory import load_scenarios
-from airflow_provider_drivepipe.pipelines import loading
-folder = Path(sys.argv[1])
-print(len(load_scenarios(folder)))
-before = loading._load.cache_info().misses
-(folder / "s7.yaml").write_text((folder / "s7.yaml").read_text() + "owner: changed\\n")
-dags = load_scenarios(folder)
-print(loading._load.cache_info().misses - before, dags["drivepipe_s7"].default_args["owner"])
-"""
-
-
-def test_hundred_scenarios_and_only_the_changed_one_is_read_again(airflow_env, tmp_path):
-    text = (EXAMPLES / "scenarios" / "driving_demo.yaml").read_text()
-    for i in range(100):
-        (tmp_path / f"s{i}.yaml").write_text(text.replace("driving_demo", f"s{i}"))
-    assert run(HUNDRED, airflow_env, str(tmp_path)).splitlines()[-2:] == ["100", "1 changed"]
+def test_a_task_s_own_start_imports_what_its_dag_needs(airflow_env, folder):
+    unwanted = ["pipelines.reasoning.plan", "pipelines.retrieval.plan", "documents.walkthrough"]
+    unwanted += ["airflow.models.deadline", *HEAVY]
+    run(COUNTED, airflow_env, str(folder), "drivepipe_s3")
+    out = run(IMPORTED, airflow_env, str(folder), "drivepipe_s3", "factory.dags", *unwanted)
+    assert out.splitlines()[-1] == "['factory.dags']"
 
 
 FORM = """

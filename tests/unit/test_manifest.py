@@ -1,24 +1,15 @@
 """Which listed objects become manifest rows."""
 
-from datetime import UTC, datetime, timedelta, timezone
-from types import SimpleNamespace
-
 import pytest
 
 from airflow_provider_drivepipe.contracts import OssUri
-from airflow_provider_drivepipe.pipelines.driving.manifest import LeftOut, manifest_row
+from airflow_provider_drivepipe.pipelines.driving.manifest import LeftOut, ListedObject, manifest_row
 
 ROOT = OssUri("oss-cn-x.aliyuncs.com", "bucket")
 
 
 def listed(key, size=10):
-    return SimpleNamespace(
-        key=key,
-        size=size,
-        last_modified=datetime(2026, 11, 20, 8, 0, tzinfo=timezone(timedelta(hours=8))),
-        etag='"ABC"',
-        storage_class="Standard",
-    )
+    return ListedObject(key, size, "2026-11-20T00:00:00.000Z", '"ABC"', "Standard")
 
 
 def test_video_row_has_the_full_uri_utc_time_and_bare_etag():
@@ -31,7 +22,6 @@ def test_video_row_has_the_full_uri_utc_time_and_bare_etag():
         "",
         "Standard",
     )
-    assert datetime(2026, 11, 20, tzinfo=UTC).strftime("%Y-%m-%d %H:%M:%S") == row[2]
 
 
 @pytest.mark.parametrize(
@@ -41,6 +31,9 @@ def test_video_row_has_the_full_uri_utc_time_and_bare_etag():
         ("trips/x.mp4/", 0, "folder_marker", False),
         ("trips/x.txt", 5, "other_extension", False),
         ("trips/mp4", 5, "other_extension", False),
+        ("trips/.mp4", 5, "other_extension", False),
+        ("trips.mp4/x", 5, "other_extension", False),
+        ("trips/x.mp4.", 5, "other_extension", False),
         ("trips/x.mp4", 0, "empty_file", True),
     ],
 )

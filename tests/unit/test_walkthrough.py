@@ -12,8 +12,6 @@ from airflow_provider_drivepipe.cli.plan import main as plan_command
 from airflow_provider_drivepipe.cli.schema import main as schema_command
 from airflow_provider_drivepipe.cli.walkthrough import main as walkthrough_command
 from airflow_provider_drivepipe.contracts import Column
-from airflow_provider_drivepipe.documents import dag_doc as dag_doc_module
-from airflow_provider_drivepipe.documents.dag_doc import dag_doc
 from airflow_provider_drivepipe.documents.estimate import Figure, Figures, Source, estimate
 from airflow_provider_drivepipe.documents.plan_text import plan_text
 from airflow_provider_drivepipe.documents.schema_sql import schema_sql, table_columns
@@ -99,7 +97,7 @@ def test_a_walkthrough_names_all_that_the_plan_has(kind):
 
 
 @pytest.mark.parametrize("kind", SCENARIOS)
-def test_the_walkthrough_is_the_documentation_of_the_dag(kind, home):
+def test_the_walkthrough_is_the_documentation_of_the_dag(kind):
     assert build_dag(scenario_of(kind)).doc_md == text_of(kind) == text_of(kind)
 
 
@@ -271,51 +269,6 @@ def test_documents_explain_a_stage_that_they_have_not_heard_of(kind):
     found = estimate(steps, Figures(rows=Figure(10, Source.GIVEN)))
     assert found.calls_per_row["summary"] == 1
     assert "200 of label_text" in found.figures["input_tokens"].note
-
-
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
-    return tmp_path / "drivepipe_docs"
-
-
-def test_the_documentation_of_a_dag_is_rendered_once_for_each_content(home, monkeypatch):
-    scenario, rendered = scenario_of("single", description="by\r\nnight"), []
-
-    def render(*asked):
-        rendered.append(asked)
-        return walkthrough(*asked)
-
-    monkeypatch.setattr(dag_doc_module, "walkthrough", render)
-    first = dag_doc(scenario, plan(scenario))
-    assert dag_doc(scenario, plan(scenario)) == first == walkthrough(scenario, plan(scenario))
-    assert len(rendered) == 1
-    other = scenario.model_copy(update={"label_prompt": "Say what you see."})
-    dag_doc(other, plan(other))
-    assert len(rendered) == 2
-    assert [file.name for file in home.iterdir()] == ["drivepipe_night.md"]
-
-
-@pytest.mark.parametrize("damage", [b"", b"\xff", b"no hash\ntext", None])
-def test_documentation_that_cannot_be_kept_or_read_is_rendered(home, damage):
-    scenario = scenario_of("frames")
-    first = dag_doc(scenario, plan(scenario))
-    [file] = home.iterdir()
-    if damage is None:
-        file.unlink()
-        home.rmdir()
-        home.write_text("not a folder")
-    else:
-        file.write_bytes(damage)
-    assert dag_doc(scenario, plan(scenario)) == first
-
-
-def test_documentation_is_rendered_anew_when_the_code_has_changed(home, monkeypatch):
-    scenario = scenario_of("frames")
-    dag_doc(scenario, plan(scenario))
-    monkeypatch.setattr(dag_doc_module, "_code", lambda: "another version")
-    monkeypatch.setattr(dag_doc_module, "walkthrough", lambda *_: "new")
-    assert dag_doc(scenario, plan(scenario)) == "new"
 
 
 def test_images_of_a_table_need_no_role_and_have_to_lie_in_our_bucket():

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from pathlib import PurePosixPath
-from typing import Protocol
+from typing import NamedTuple
 
 from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, OssUri, Reason
 from airflow_provider_drivepipe.pipelines.driving.options import ManifestOptions
@@ -62,14 +60,20 @@ class Manifest(Stage):
         )
 
 
-class ListedObject(Protocol):
-    """The part of the OSS SDK's ``ObjectProperties`` that is read here."""
+class ListedObject(NamedTuple):
+    """What OSS says of an object in a listing."""
 
     key: str
     size: int
-    last_modified: datetime
+    last_modified: str
+    """UTC, ``2026-11-20T08:00:00.000Z``."""
     etag: str
+    """With the quotation marks that belong to it."""
     storage_class: str
+
+
+ManifestRow = tuple[str, int, str, str, str, str]
+"""A row of the manifest: columns of ``MANIFEST_COLUMNS``."""
 
 
 @dataclass(frozen=True)
@@ -80,20 +84,26 @@ class LeftOut:
     failed: bool = False
 
 
-def manifest_row(
-    found: ListedObject, root: OssUri, video_extensions: Sequence[str]
-) -> tuple[str, int, str, str, str, str] | LeftOut:
-    """Return the manifest row of an object (columns of ``MANIFEST_COLUMNS``), or why it is left out.
+def manifest_row(found: ListedObject, root: OssUri, extensions: Collection[str]) -> ManifestRow | LeftOut:
+    """Return the manifest row of an object, or why it is left out.
 
     OSS listings carry no CRC-64, so that column is empty.
+
+    :param extensions: of videos, in lower case.
     """
     if found.key.endswith("/"):
         return LeftOut(FOLDER_MARKER)
-    extensions = {e.lower() for e in video_extensions}
-    if PurePosixPath(found.key).suffix.lower() not in extensions:
+    if _extension(found.key) not in extensions:
         return LeftOut(OTHER_EXTENSION)
     if found.size == 0:
         return LeftOut(Reason.EMPTY_FILE, failed=True)
-    modified = found.last_modified.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-    uri = str(OssUri(root.endpoint, root.bucket, found.key))
-    return (uri, found.size, modified, (found.etag or "").strip('"'), "", found.storage_class or "")
+    modified = found.last_modified[:19].replace("T", " ")
+    uri = f"{root}/{found.key}"
+    return (uri, found.size, modified, found.etag.strip('"'), "", found.storage_class)
+
+
+def _extension(key: str) -> str:
+    """Return what :class:`pathlib.PurePosixPath` calls the suffix, in lower case, in a tenth of its time."""
+    name = key[key.rfind("/") + 1 :]
+    dot = name.rfind(".")
+    return name[dot:].lower() if 0 < dot < len(name) - 1 else ""

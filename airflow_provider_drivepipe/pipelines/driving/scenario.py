@@ -22,7 +22,7 @@ from airflow_provider_drivepipe.pipelines.driving.options import (
 )
 from airflow_provider_drivepipe.scenario.key_path import check_key_path
 from airflow_provider_drivepipe.scenario.model import COLUMN, Scenario, TableName, use
-from airflow_provider_drivepipe.stages.answer_schemas import answer_fields, load_answer_schema
+from airflow_provider_drivepipe.stages.answer_schemas import answer_fields, check_answer_schema
 from airflow_provider_drivepipe.stages.generate import Generate
 from airflow_provider_drivepipe.stages.prompts import prompt_styles
 
@@ -371,7 +371,7 @@ class DrivingScenario(Scenario):
     @classmethod
     def _check_label_schema(cls, value: str | None) -> str | None:
         if value is not None:
-            load_answer_schema(value)
+            check_answer_schema(value)
         return value
 
     @field_validator("label_columns")
