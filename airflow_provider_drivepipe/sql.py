@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from airflow_provider_drivepipe.contracts import Column
 from airflow_provider_drivepipe.exceptions import ConfigurationError
@@ -12,6 +13,45 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*){0,2}")
 _TYPE = re.compile(r"[a-z][a-z0-9_<>(),: ]*")
 MAX_TABLE_NAME = 128
 """Longest name of a MaxCompute table, in bytes."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A query for a few figures, which can be asked together with others.
+
+    :param values: expressions that it selects.
+    :param rest: ``FROM`` and what follows.
+    """
+
+    values: tuple[str, ...]
+    rest: str
+
+    @property
+    def sql(self) -> str:
+        """The query on its own."""
+        return f"SELECT {', '.join(self.values)} {self.rest}"
+
+
+def figures_together(asked: Mapping[str, Figures]) -> str:
+    """Return one query for all; :func:`figures_apart` reads its rows."""
+    width = max(len(figures.values) for figures in asked.values())
+    queries = []
+    for name, figures in asked.items():
+        values = [f"CAST({value} AS STRING)" for value in figures.values]
+        values += ["''"] * (width - len(values))
+        columns = ", ".join(f"{value} AS c{number}" for number, value in enumerate(values, 1))
+        queries.append(f"SELECT {quote_text(name)} AS figures, {columns} {figures.rest}")
+    return " UNION ALL ".join(queries)
+
+
+def figures_apart(
+    asked: Mapping[str, Figures], rows: Iterable[Sequence[object]]
+) -> dict[str, list[list[object]]]:
+    """Return the rows of each query by its name; values are texts, or None."""
+    found: dict[str, list[list[object]]] = {name: [] for name in asked}
+    for name, *values in rows:
+        found[str(name)].append(values[: len(asked[str(name)].values)])
+    return found
 
 
 def quote_name(name: str) -> str:

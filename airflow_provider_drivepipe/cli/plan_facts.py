@@ -78,7 +78,7 @@ def _published(hook: MaxFrameHook, plan: Plan, task: TaskPlan) -> Figures:
     note = f"{table} {partition.path()}"
     parts = [stage.part() for stage in task.row_stages]
     paid = [part.stage for part in parts if part.calls]
-    asked, hours = read_spending(hook.execute_sql(count_frames(rows, columns, paid))[0])
+    asked, hours = read_spending(hook.execute_sql(count_frames(rows, columns, paid).sql)[0])
     if not asked:
         return Figures()
 

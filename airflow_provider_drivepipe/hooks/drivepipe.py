@@ -250,6 +250,13 @@ class DrivepipeHook(BaseHook):
             with instance.open_reader(tunnel=True) as reader:
                 return [list(record.values) for record in reader]
 
+    def execute_script(self, statements: Sequence[str]) -> None:
+        """Run statements that make tables, and then such as fill them, as one instance in script mode.
+
+        None may read what another one writes. Raises an error of our tree.
+        """
+        self.execute_sql(";\n".join([*statements, ""]), hints={"odps.sql.submit.mode": "script"})
+
     @contextmanager
     def catalog(self) -> Iterator[None]:
         """Let pyodps reach the model catalog inside: it has to be told where that is."""

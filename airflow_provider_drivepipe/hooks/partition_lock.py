@@ -256,6 +256,7 @@ def leave_partition(
     :param drop: False leaves the tables to the next run of the partition.
     """
     if drop:
-        for table in working.all():
+        there = set(hook.list_tables(working.prefix))
+        for table in sorted(there.intersection(working.all())):
             hook.execute_sql(drop_table(table))
     PartitionLock(hook, working, owner).release()

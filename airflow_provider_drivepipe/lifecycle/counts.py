@@ -36,7 +36,7 @@ class AuditRow:
 
     @classmethod
     def read(cls, parts: Sequence[Part], values: Sequence[object]) -> AuditRow:
-        """Read a row of :func:`publishing.audit`'s result."""
+        """Read a row of ``audit`` of :func:`publishing.count_partition`."""
         origin, status, error_stage, error_type, has, alone, rows = values
         return cls(
             str(origin),
@@ -98,8 +98,8 @@ def balance(
     """Return the counts of a partition; raise UnbalancedCountsError when rows went missing or came twice.
 
     :param counts: what the snapshot of the input holds.
-    :param published: the row that :func:`publishing.count_published` gave.
-    :param tokens: the row that :func:`publishing.count_tokens` gave.
+    :param published: the row of ``whole`` of :func:`publishing.count_partition`.
+    :param tokens: the row that :func:`publishing.count_tokens` gave, empty where nothing was paid.
     """
     units, rows, distinct_rows = (int(str(n or 0)) for n in published)
     if units != counts.total or rows != distinct_rows:

@@ -15,7 +15,7 @@ from airflow_provider_drivepipe.lifecycle.tables import (
     StageTables,
     Work,
 )
-from airflow_provider_drivepipe.sql import column_list, null_of, quote_name, quote_text
+from airflow_provider_drivepipe.sql import Figures, column_list, null_of, quote_name, quote_text
 
 
 @dataclass(frozen=True)
@@ -33,21 +33,20 @@ class WorkCounts:
     """By what is done, the last job that does it, from 0."""
 
     @classmethod
-    def read(
-        cls, tables: StageTables, units: Iterable[Sequence[object]], rows: Iterable[Sequence[object]] = ()
-    ) -> WorkCounts:
-        """Read the results of :func:`selection.count_units` and, for the rows, of ``count_work``."""
-        found = [(str(work), [int(str(n or 0)) for n in numbers]) for work, *numbers in (*units, *rows)]
-        counts = {work: n for work, (n, *_) in found}
-        published = {fate: n for fate, n in counts.items() if fate.startswith((STAYS, REMOVED))}
-        flags = next((flags for work, (_, _, *flags) in found if work == Work.TODO), [])
-        of_rows = {str(work) for work, *_ in rows}
+    def read(cls, tables: StageTables, found: Mapping[str, Iterable[Sequence[object]]]) -> WorkCounts:
+        """Read the results of :func:`selection.count_snapshot`."""
+        units, rows, published = (
+            {str(what): [int(str(n or 0)) for n in numbers] for what, *numbers in found.get(name, ())}
+            for name in ("units", "rows", "published")
+        )
+        work = {**units, **rows}
+        todo, _, *flags = work.get(Work.TODO, (0, 0))
         return cls(
-            {work: n for work, n in counts.items() if work not in published and work not in of_rows},
-            counts.get(Work.TODO, 0),
+            {each: numbers[0] for each, numbers in units.items() if each not in rows},
+            todo,
             {part.stage: n for part, n in zip(tables.parts, flags, strict=False)},
-            published,
-            {work: last for work, (_, last, *_) in found},
+            {fate: numbers[0] for fate, numbers in published.items()},
+            {each: numbers[1] for each, numbers in work.items()},
         )
 
     @property
@@ -88,6 +87,12 @@ class WorkCounts:
     def anything(self) -> bool:
         """Whether a job is needed."""
         return bool(self.run or self.todo)
+
+    @property
+    def stays_as_it_is(self) -> bool:
+        """Whether the published rows are those that would be published, and there are any."""
+        kept = set(self.units) <= {Work.KEEP, Work.OVER, Work.DUPLICATE} and self.total > 0
+        return kept and not self.todo and not self.removed
 
     def describe(self) -> str:
         """Return the counts as one line for people."""
@@ -152,7 +157,7 @@ def count_statuses(tables: StageTables) -> str:
     )
 
 
-def check_staging(tables: StageTables) -> str:
+def check_staging(tables: StageTables) -> Figures:
     """Return the query for five counts of the staging table.
 
     Its rows; rows and units of them that were to be done from the start; rows and distinct rows of them that
@@ -172,12 +177,17 @@ def check_staging(tables: StageTables) -> str:
         if tables.parts
         else none
     )
-    return (
-        "SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), "
-        "SUM(CASE WHEN r.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT r.k) FROM ("
-        f"SELECT {tables.unit_key_sql()} AS unit_key, {tables.row_key_sql()} AS row_key "
+    return Figures(
+        (
+            "COUNT(*)",
+            "SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END)",
+            "COUNT(DISTINCT u.k)",
+            "SUM(CASE WHEN r.k IS NULL THEN 0 ELSE 1 END)",
+            "COUNT(DISTINCT r.k)",
+        ),
+        f"FROM (SELECT {tables.unit_key_sql()} AS unit_key, {tables.row_key_sql()} AS row_key "
         f"FROM {quote_name(tables.working.staging)}) t "
-        f"LEFT JOIN ({run}) u ON t.unit_key = u.k LEFT JOIN ({todo}) r ON t.row_key = r.k"
+        f"LEFT JOIN ({run}) u ON t.unit_key = u.k LEFT JOIN ({todo}) r ON t.row_key = r.k",
     )
 
 
@@ -198,13 +208,22 @@ def require_complete(tables: StageTables, counts: WorkCounts, staged: Sequence[o
     )
 
 
-def audit(tables: StageTables) -> str:
-    """Return the query for the rows of the partition to be, by origin, status, stage, reason and parts.
+def count_partition(tables: StageTables, origins: Mapping[str, str] | None = None) -> dict[str, Figures]:
+    """Return the queries for what there is to know of the partition to be: ``audit`` and ``whole``.
+
+    :param origins: queries for its rows, where they do not come of the snapshot and the jobs.
+    """
+    origins = origins or _origins(tables)
+    return {"audit": _audit(tables, origins), "whole": _whole(tables, origins)}
+
+
+def _audit(tables: StageTables, origins: Mapping[str, str]) -> Figures:
+    """The rows by origin, status, stage, reason and parts.
 
     ``has`` holds a digit for each part, 1 where the row has its result. ``failed_alone`` is 1 for rows that
     failed in a stage that counts in units, while their unit did not.
     """
-    group = "origin, `status`, `error_stage`, `error_type`, has, failed_alone"
+    group = ("origin", "`status`", "`error_stage`", "`error_type`", "has", "failed_alone")
     digits = [f"CASE WHEN {quote_name(part.result)} IS NULL THEN '0' ELSE '1' END" for part in tables.parts]
     has = f"CONCAT({', '.join(digits)}, '')" if digits else "''"
     picked = (
@@ -212,26 +231,23 @@ def audit(tables: StageTables) -> str:
         f"{has} AS has, "
         f"CASE WHEN {tables.row_failed_sql()} THEN 1 ELSE 0 END AS failed_alone"
     )
-    return (
-        f"SELECT {group}, COUNT(*) FROM ("
-        + " UNION ALL ".join(
-            f"SELECT {quote_text(origin)} AS origin, {picked} FROM ({query}) {origin[0]}"
-            for origin, query in _origins(tables).items()
-        )
-        + f") u GROUP BY {group}"
+    rows = " UNION ALL ".join(
+        f"SELECT {quote_text(origin)} AS origin, {picked} FROM ({query}) {origin[0]}"
+        for origin, query in origins.items()
     )
+    return Figures((*group, "COUNT(*)"), f"FROM ({rows}) u GROUP BY {', '.join(group)}")
 
 
-def count_published(tables: StageTables) -> str:
-    """Return the query for (units, rows, distinct rows) of the partition to be."""
+def _whole(tables: StageTables, origins: Mapping[str, str]) -> Figures:
+    """Units, rows, distinct rows."""
     keys = f"{tables.unit_key_sql()} AS unit_key, {tables.row_key_sql()} AS row_key"
     union = " UNION ALL ".join(
-        f"SELECT {keys} FROM ({query}) {origin[0]}" for origin, query in _origins(tables).items()
+        f"SELECT {keys} FROM ({query}) {origin[0]}" for origin, query in origins.items()
     )
-    return f"SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM ({union}) u"
+    return Figures(("COUNT(DISTINCT unit_key)", "COUNT(*)", "COUNT(DISTINCT row_key)"), f"FROM ({union}) u")
 
 
-def count_tokens(tables: StageTables) -> str:
+def count_tokens(tables: StageTables) -> Figures:
     """Return the query for the sum of each token column in staging, less what the rows held before.
 
     Last come the sums of columns with values put right, in staging.
@@ -240,11 +256,11 @@ def count_tokens(tables: StageTables) -> str:
     names = [*tables.token_columns, *(c.name for c in tables.output_columns if c.name in summed)]
     before = [f"-{quote_name(n)} AS {quote_name(n)}" for n in tables.token_columns]
     before += [null_of(column) for column in tables.output_columns if column.name in summed]
-    sums, negative = ", ".join(f"SUM({quote_name(n)})" for n in names), ", ".join(before)
-    return (
-        f"SELECT {sums} FROM (SELECT {column_list(names)} FROM {quote_name(tables.working.staging)} "
-        f"UNION ALL SELECT {negative} FROM {quote_name(tables.rows_to_do)} "
-        f"WHERE {quote_name(WORK_COLUMN.name)} = {quote_text(Work.TODO)}) t"
+    return Figures(
+        tuple(f"SUM({quote_name(n)})" for n in names),
+        f"FROM (SELECT {column_list(names)} FROM {quote_name(tables.working.staging)} "
+        f"UNION ALL SELECT {', '.join(before)} FROM {quote_name(tables.rows_to_do)} "
+        f"WHERE {quote_name(WORK_COLUMN.name)} = {quote_text(Work.TODO)}) t",
     )
 
 
@@ -267,6 +283,11 @@ def rows_to_be(tables: StageTables, order: Sequence[str] | None = None) -> str:
     return " UNION ALL ".join(
         f"SELECT {names} FROM ({query}) {origin[0]}" for origin, query in _origins(tables).items()
     )
+
+
+def published_rows(tables: StageTables) -> str:
+    """Return the query for the rows of the partition as it is."""
+    return f"SELECT {tables.output_names()} FROM {quote_name(tables.output)} WHERE {tables.partition_filter}"
 
 
 def _origins(tables: StageTables) -> dict[str, str]:

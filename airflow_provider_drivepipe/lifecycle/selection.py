@@ -22,7 +22,7 @@ from airflow_provider_drivepipe.lifecycle.tables import (
     Work,
 )
 from airflow_provider_drivepipe.scenario.options import Reprocess, SelectionOptions
-from airflow_provider_drivepipe.sql import column_list, create_table, quote_name, quote_text
+from airflow_provider_drivepipe.sql import Figures, column_list, create_table, quote_name, quote_text
 from airflow_provider_drivepipe.stages.stage import RULES, Part
 
 _STATUS = [c.name for c in STATUS_COLUMNS]
@@ -47,21 +47,31 @@ def create_working_tables(tables: StageTables) -> list[str]:
 def fill_units(
     tables: StageTables, wanted: Fingerprint, options: SelectionOptions, budget: Budget | None = None
 ) -> str:
-    """Return the statement that takes the snapshot.
+    """Return the statement that takes the snapshot."""
+    query = units_sql(tables, wanted, options, budget)
+    per_job = tables.units_per_job if tables.expands else tables.rows_per_job
+    columns = [c.name for c in tables.unit_columns]
+    return _insert(tables.working.units, columns, query, tables.unit_key, per_job)
+
+
+def units_sql(
+    tables: StageTables, wanted: Fingerprint, options: SelectionOptions, budget: Budget | None = None
+) -> str:
+    """Return the query for the input units, with what is done with each.
 
     ``budget`` counts where a unit is a row; how many rows come of a video is known only after the job.
     """
     if tables.expands:
-        return _fill_expanding_units(tables, wanted, options)
-    return _fill_row_units(tables, wanted, options, budget)
+        return _expanding_units(tables, wanted, options)
+    return _row_units(tables, wanted, options, budget)
 
 
-def count_work(table: str, flags: Sequence[str] = ()) -> str:
+def count_work(table: str, flags: Sequence[str] = ()) -> Figures:
     """Return the query for what is done, how many rows of a working table it is, the last wave, and flags."""
     work = quote_name(WORK_COLUMN.name)
     last = f"MAX(CAST({quote_name(WAVE_COLUMN.name)} AS BIGINT))"
-    needs = "".join(f", SUM({flag})" for flag in flags)
-    return f"SELECT {work}, COUNT(*), {last}{needs} FROM {quote_name(table)} GROUP BY {work}"
+    needs = (f"SUM({flag})" for flag in flags)
+    return Figures((work, "COUNT(*)", last, *needs), f"FROM {quote_name(table)} GROUP BY {work}")
 
 
 def find_groups(tables: StageTables, part: Part, column: str, wave: int) -> str:
@@ -74,23 +84,49 @@ def find_groups(tables: StageTables, part: Part, column: str, wave: int) -> str:
     )
 
 
-def count_units(tables: StageTables) -> str:
-    """Return :func:`count_work` of the units, and the same for published rows.
+def count_snapshot(tables: StageTables) -> dict[str, Figures]:
+    """Return the queries for what :meth:`WorkCounts.read` reads."""
+    flags = [part.flag for part in tables.parts]
+    asked = {
+        "units": count_work(tables.working.units, () if tables.expands else flags),
+        "published": count_fates(tables, quote_name(tables.working.units)),
+    }
+    if tables.expands and tables.parts:
+        asked["rows"] = count_work(tables.working.rows, flags)
+    return asked
 
-    These count as ``stays <status>``, or ``removed <status>`` where their unit is not in the input any more.
+
+def look(
+    tables: StageTables, wanted: Fingerprint, options: SelectionOptions, budget: Budget | None = None
+) -> dict[str, Figures]:
+    """Return the queries of :func:`count_snapshot`, to be answered from what the snapshot would hold."""
+    units = f"({units_sql(tables, wanted, options, budget)}) w"
+    work = quote_name(WORK_COLUMN.name)
+    asked = {
+        "units": Figures((work, "COUNT(*)", "0"), f"FROM {units} GROUP BY {work}"),
+        "published": count_fates(tables, units),
+    }
+    if tables.expands and tables.parts:
+        rows = rows_sql(tables, wanted, options, budget, units)
+        asked["rows"] = Figures((quote_text(Work.TODO), "COUNT(*)", "0"), f"FROM ({rows}) r")
+    return asked
+
+
+def count_fates(tables: StageTables, units: str) -> Figures:
+    """Return the query for how many rows are published, by what becomes of them.
+
+    They count as ``stays <status>``, or ``removed <status>`` where their unit is not in the input any more.
+
+    :param units: the input units: a table, quoted, or a query in parentheses with a name.
     """
-    flags = [] if tables.expands else [part.flag for part in tables.parts]
-    published = (
+    fates = (
         f"SELECT CONCAT(CASE WHEN u.k IS NULL THEN {quote_text(REMOVED)} ELSE {quote_text(STAYS)} END, "
         f"o.`status`) AS fate FROM (SELECT `status`, {tables.unit_key_sql()} AS drivepipe_key "
         f"FROM {quote_name(tables.output)} WHERE {tables.partition_filter}) o LEFT JOIN ("
-        f"SELECT DISTINCT {tables.unit_key_sql()} AS k FROM {quote_name(tables.working.units)}) u "
+        f"SELECT DISTINCT {tables.unit_key_sql()} AS k FROM {units}) u "
         "ON o.drivepipe_key = u.k"
     )
-    return (
-        f"{count_work(tables.working.units, flags)} UNION ALL "
-        f"SELECT fate, COUNT(*){', 0' * (1 + len(flags))} FROM ({published}) p GROUP BY fate"
-    )
+    return Figures(("fate", "COUNT(*)"), f"FROM ({fates}) p GROUP BY fate")
 
 
 def _insert(target: str, columns: Sequence[str], query: str, key: Sequence[str], per_job: int) -> str:
@@ -198,7 +234,7 @@ def _status_values(tables: StageTables, attempt: str, fingerprint: str, options:
 # Units that expand: a video and its frames.
 
 
-def _fill_expanding_units(tables: StageTables, wanted: Fingerprint, options: SelectionOptions) -> str:
+def _expanding_units(tables: StageTables, wanted: Fingerprint, options: SelectionOptions) -> str:
     published = "d.drivepipe_key IS NOT NULL AND d.skipped = 0"
     hashes = {name: quote_text(hash_) for name, hash_ in wanted.hashes.items()}
     hashes |= {part.stage: _wanted_hash(tables, wanted, part, "s.") for part in tables.parts}
@@ -226,12 +262,10 @@ def _fill_expanding_units(tables: StageTables, wanted: Fingerprint, options: Sel
         "ON s.drivepipe_key = d.drivepipe_key"
     )
     status = _status_values(tables, "CAST(drivepipe_attempt AS BIGINT)", "drivepipe_wanted", options)
-    query = (
+    return (
         f"SELECT {column_list(source_columns)}, {status}, {quote_name(WORK_COLUMN.name)} "
         f"FROM ({sorted_units}) u"
     )
-    columns = [*source_columns, *_STATUS]
-    return _insert(tables.working.units, columns, query, tables.unit_key, tables.units_per_job)
 
 
 def _content(hashes: Mapping[str, str]) -> str:
@@ -269,10 +303,25 @@ def _published_units(tables: StageTables) -> str:
 def fill_rows(
     tables: StageTables, wanted: Fingerprint, options: SelectionOptions, budget: Budget | None = None
 ) -> str:
-    """Return the statement that finds published rows of kept units that lack results of models.
+    """Return the statement that finds published rows of kept units that lack results of models."""
+    query = rows_sql(tables, wanted, options, budget, quote_name(tables.working.units))
+    columns = [c.name for c in (*tables.output_columns, *tables.flags)]
+    return _insert(tables.working.rows, columns, query, tables.row_key, tables.rows_per_job)
+
+
+def rows_sql(
+    tables: StageTables,
+    wanted: Fingerprint,
+    options: SelectionOptions,
+    budget: Budget | None,
+    units: str,
+) -> str:
+    """Return the query for published rows of kept units that lack results of models.
 
     What a row has already, and is current, stays in it: only what is missing is asked for again. Rows beyond
     the budget stay as they are.
+
+    :param units: the input units: a table, quoted, or a query in parentheses with a name.
     """
     hashes = {part: _wanted_hash(tables, wanted, part, "") for part in tables.parts}
     of_rows = {part: _wanted_hash(tables, wanted, part, "o.") for part in tables.parts}
@@ -281,8 +330,7 @@ def fill_rows(
         f"SELECT {tables.output_names('o.')}, {_flags_sql(needs)} "
         f"FROM (SELECT {tables.output_names()} FROM {tables.earlier_sql}) o "
         f"LEFT SEMI JOIN (SELECT {tables.unit_key_sql()} AS drivepipe_key "
-        f"FROM {quote_name(tables.working.units)} "
-        f"WHERE {quote_name(WORK_COLUMN.name)} = {quote_text(Work.KEEP)}) k "
+        f"FROM {units} WHERE {quote_name(WORK_COLUMN.name)} = {quote_text(Work.KEEP)}) k "
         f"ON {tables.unit_key_sql('o.')} = k.drivepipe_key "
         f"WHERE (o.`status` = {quote_text(Status.OK)} "
         f"OR (o.`status` <> {quote_text(Status.OK)} "
@@ -301,11 +349,9 @@ def fill_rows(
     if budget is not None:
         needed = _with_running_totals(tables, needed)
         within = f" WHERE NOT ({_beyond(budget)})"
-    query = (
+    return (
         f"SELECT {_kept_columns(tables)}, {_tried('f.')}, {_flags(tables)}, {work} FROM ({needed}) f{within}"
     )
-    columns = [c.name for c in (*tables.output_columns, *tables.flags)]
-    return _insert(tables.working.rows, columns, query, tables.row_key, tables.rows_per_job)
 
 
 # Rows that are within the budget: the first ones, in the order of their keys.
@@ -432,7 +478,7 @@ def _tried(row: str) -> str:
 # Units that are rows: images.
 
 
-def _fill_row_units(
+def _row_units(
     tables: StageTables, wanted: Fingerprint, options: SelectionOptions, budget: Budget | None
 ) -> str:
     work = quote_name(WORK_COLUMN.name)
@@ -502,9 +548,7 @@ def _fill_row_units(
         f"CASE WHEN {work} = {quote_text(Work.TODO)} THEN {part.flag} ELSE 0 END AS {part.flag}"
         for part in tables.parts
     )
-    query = f"SELECT {column_list(source_columns)}, {kept}, {status}, {flags}, {work} FROM ({decided}) u"
-    columns = [*source_columns, *part_columns, *_STATUS, *(part.flag for part in tables.parts)]
-    return _insert(tables.working.units, columns, query, tables.unit_key, tables.rows_per_job)
+    return f"SELECT {column_list(source_columns)}, {kept}, {status}, {flags}, {work} FROM ({decided}) u"
 
 
 def _wanted_hash(tables: StageTables, wanted: Fingerprint, part: Part, row: str, reads: bool = False) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from airflow_provider_drivepipe.contracts import Status
 from airflow_provider_drivepipe.lifecycle.tables import WORK_COLUMN, StageTables, Work
-from airflow_provider_drivepipe.sql import joined_text, quote_name, quote_text
+from airflow_provider_drivepipe.sql import Figures, joined_text, quote_name, quote_text
 
 _TIME_COLUMNS = {"frame_idx", "frame_time_ms"}
 _LENGTH_COLUMN = "duration_ms"
@@ -15,7 +15,7 @@ _OWNERS = ("video_path", "clip_id", "clip_dir")
 _MILLISECONDS_PER_HOUR = 3_600_000
 
 
-def count_spending(tables: StageTables) -> str:
+def count_spending(tables: StageTables) -> Figures:
     """Return the query for what :func:`read_spending` reads.
 
     Four counts: rows that models were asked about; rows that have a time in a video; those of them whose
@@ -27,7 +27,7 @@ def count_spending(tables: StageTables) -> str:
     return count_frames(quote_name(tables.working.staging), names, stages)
 
 
-def count_new(tables: StageTables) -> str:
+def count_new(tables: StageTables) -> Figures:
     """Return the query of :func:`count_spending` for rows of units that are done from the start."""
     rows = (
         f"(SELECT s.`status`, s.`error_stage` FROM (SELECT `status`, `error_stage`, "
@@ -38,7 +38,7 @@ def count_new(tables: StageTables) -> str:
     return count_frames(rows, (), [part.stage for part in tables.parts if part.calls])
 
 
-def count_frames(rows: str, names: Collection[str], stages: Collection[str]) -> str:
+def count_frames(rows: str, names: Collection[str], stages: Collection[str]) -> Figures:
     """Return the query of :func:`count_spending` for any rows.
 
     :param rows: a table, quoted, or a query in parentheses.
@@ -52,25 +52,29 @@ def count_frames(rows: str, names: Collection[str], stages: Collection[str]) -> 
     )
     owners = [name for name in _OWNERS if name in names]
     if owners and _LENGTH_COLUMN in names and not _TIME_COLUMNS.issubset(names):
-        return (
-            "SELECT SUM(asked), SUM(n), SUM(n), SUM(n * length) FROM ("
-            f"SELECT SUM({asked}) AS asked, MAX({asked}) AS n, MAX({quote_name(_LENGTH_COLUMN)}) AS length "
-            f"FROM {rows} r GROUP BY {joined_text(owners)}) v"
+        return Figures(
+            ("SUM(asked)", "SUM(n)", "SUM(n)", "SUM(n * length)"),
+            f"FROM (SELECT SUM({asked}) AS asked, MAX({asked}) AS n, "
+            f"MAX({quote_name(_LENGTH_COLUMN)}) AS length FROM {rows} r GROUP BY {joined_text(owners)}) v",
         )
     if not owners or not _TIME_COLUMNS.issubset(names):
-        return f"SELECT SUM({asked}), 0, 0, 0 FROM {rows} r"
+        return Figures((f"SUM({asked})", "0", "0", "0"), f"FROM {rows} r")
     known = "last_idx > first_idx"
     apart = "(last_time - first_time) / (last_idx - first_idx)"
-    return (
-        "SELECT SUM(asked), SUM(n), "
-        f"SUM(CASE WHEN {known} THEN n ELSE 0 END), SUM(CASE WHEN {known} THEN n * {apart} ELSE 0 END) FROM ("
-        f"SELECT SUM({asked}) AS asked, "
+    return Figures(
+        (
+            "SUM(asked)",
+            "SUM(n)",
+            f"SUM(CASE WHEN {known} THEN n ELSE 0 END)",
+            f"SUM(CASE WHEN {known} THEN n * {apart} ELSE 0 END)",
+        ),
+        f"FROM (SELECT SUM({asked}) AS asked, "
         f"SUM(CASE WHEN `frame_time_ms` IS NULL OR `status` = {quote_text(Status.SKIPPED)} "
         "THEN 0 ELSE 1 END) AS n, "
         "MIN(`frame_time_ms`) AS first_time, MAX(`frame_time_ms`) AS last_time, "
         "MIN(CASE WHEN `frame_time_ms` IS NULL THEN NULL ELSE `frame_idx` END) AS first_idx, "
         "MAX(CASE WHEN `frame_time_ms` IS NULL THEN NULL ELSE `frame_idx` END) AS last_idx "
-        f"FROM {rows} r GROUP BY {joined_text(owners)}) v"
+        f"FROM {rows} r GROUP BY {joined_text(owners)}) v",
     )
 
 

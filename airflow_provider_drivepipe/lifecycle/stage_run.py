@@ -40,7 +40,7 @@ from airflow_provider_drivepipe.scenario.options import (
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 from airflow_provider_drivepipe.scenario.prices import spending_of
 from airflow_provider_drivepipe.scenario.run_params import RunParams
-from airflow_provider_drivepipe.sql import create_table
+from airflow_provider_drivepipe.sql import Figures, create_table, figures_apart, figures_together
 from airflow_provider_drivepipe.stages.generate import Generate
 from airflow_provider_drivepipe.stages.source import Source
 from airflow_provider_drivepipe.stages.stage import Build, PictureFolder, RowStage, Site, Stage, UnitStage
@@ -63,6 +63,9 @@ class Project(Site, Protocol):
 
     def execute_sql(self, sql: str) -> list[list[Any]]:
         """Run a statement and return the rows of a query."""
+
+    def execute_script(self, statements: Sequence[str]) -> None:
+        """Run statements that make tables, and then such as fill them, as one instance."""
 
     def table_columns(self, table: str) -> tuple[list[Column], list[str]]:
         """Return a table's columns and the names of its partition columns."""
@@ -98,6 +101,20 @@ class Task:
     prices: PriceOptions | None = None
     unit_key: tuple[str, ...] = ()
     image_root: str | None = None
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What a partition comes to.
+
+    :param counts: what the snapshot of the input holds.
+    :param found: what the partition holds.
+    :param spending: rows that models were asked about, and hours of video, None where they are not known.
+    """
+
+    counts: WorkCounts
+    found: counting.Counts
+    spending: tuple[int, float | None] = (0, None)
 
 
 class StageRun:
@@ -189,48 +206,17 @@ class StageRun:
             first = first or columns
         return source.unit_columns(first or ())
 
-    # Select.
+    # Look.
 
-    def select(self) -> WorkCounts:
-        """Take the snapshot of the input; return what is in it, by what has to be done with it."""
-        tables = self.tables
-        self._ensure_output()
-        for statement in selection.create_working_tables(tables):
-            self.project.execute_sql(statement)
-        if tables.recalls:
-            have = self.project.table_columns(tables.kept)[0]
-            self.project.execute_sql(keeping.create_earlier(tables))
-            self.project.execute_sql(
-                keeping.fill_earlier(tables, self.wanted, self.chosen.reprocess, have, self.resumes_all)
-            )
-        self.project.execute_sql(selection.fill_units(tables, self.wanted, self.chosen, self.budget))
-        if tables.expands and tables.parts:
-            self.project.execute_sql(selection.fill_rows(tables, self.wanted, self.chosen, self.budget))
-        if self.chosen.reprocess is Reprocess.ALL and self.project.has_partition(tables.kept, self.partition):
-            have = self.project.table_columns(tables.kept)[0]
-            self.project.execute_sql(keeping.forget(tables, have))
-        counts = self.counts()
-        logger.info("partition %s: %s", self.partition.path(), counts.describe())
-        self._check_shrink(counts, None)
-        return counts
-
-    def counts(self) -> WorkCounts:
-        """Return what the snapshot holds."""
-        tables = self.tables
-        units = self.project.execute_sql(selection.count_units(tables))
-        rows: list[list[Any]] = []
-        if tables.expands and tables.parts:
-            flags = [part.flag for part in tables.parts]
-            rows = self.project.execute_sql(selection.count_work(tables.working.rows, flags))
-        return WorkCounts.read(tables, units, rows)
-
-    def _ensure_output(self) -> None:
+    def ensure_output(self) -> None:
+        """Make the output where it is missing; raise ConfigurationError when it does not fit the task."""
         tables, output = self.tables, self.task.output
-        self.project.execute_sql(
-            create_table(
-                tables.output, tables.output_columns, self.task.partition_columns, output.lifecycle_days
+        if self.project.table_comment(tables.output) is None:
+            self.project.execute_sql(
+                create_table(
+                    tables.output, tables.output_columns, self.task.partition_columns, output.lifecycle_days
+                )
             )
-        )
         existing, partition_columns = self.project.table_columns(tables.output)
         have = {c.name: c.type for c in existing}
         want = {c.name: c.type for c in tables.output_columns}
@@ -248,6 +234,65 @@ class StageRun:
                 f"table {tables.output} is partitioned by ({', '.join(partition_columns)}), this task "
                 f"writes partitions of ({', '.join(self.task.partition_columns)}). Name another output table"
             )
+
+    def look(self) -> Audit | None:
+        """Return what the published partition holds if the task would publish the same again, else None.
+
+        It takes no snapshot: one statement sees input and partition at one moment.
+        """
+        tables = self.tables
+        renews = self.chosen.reprocess is Reprocess.ALL or self.resumes_all or tables.renewed_columns
+        if renews or tables.recalls or not self.project.has_partition(tables.output, self.partition):
+            return None
+        figures = self._figures(
+            {
+                **selection.look(tables, self.wanted, self.chosen, self.budget),
+                **publishing.count_partition(tables, {"carried": publishing.published_rows(tables)}),
+            }
+        )
+        counts = WorkCounts.read(tables, figures)
+        if not counts.stays_as_it_is:
+            return None
+        logger.info("partition %s: %s; there is nothing to do", self.partition.path(), counts.describe())
+        return Audit(counts, self._balance(counts, figures))
+
+    # Select.
+
+    def select(self) -> WorkCounts:
+        """Take the snapshot of the input; return what is in it, by what has to be done with it."""
+        tables = self.tables
+        if tables.recalls:
+            have = self.project.table_columns(tables.kept)[0]
+            self.project.execute_script(
+                [
+                    keeping.create_earlier(tables),
+                    keeping.fill_earlier(tables, self.wanted, self.chosen.reprocess, have, self.resumes_all),
+                ]
+            )
+        self.project.execute_script(
+            [
+                *selection.create_working_tables(tables),
+                selection.fill_units(tables, self.wanted, self.chosen, self.budget),
+            ]
+        )
+        some = tables.recalls or self.project.has_partition(tables.output, self.partition)
+        if some and tables.expands and tables.parts:
+            self.project.execute_sql(selection.fill_rows(tables, self.wanted, self.chosen, self.budget))
+        if self.chosen.reprocess is Reprocess.ALL and self.project.has_partition(tables.kept, self.partition):
+            have = self.project.table_columns(tables.kept)[0]
+            self.project.execute_sql(keeping.forget(tables, have))
+        counts = self.counts()
+        logger.info("partition %s: %s", self.partition.path(), counts.describe())
+        self._check_shrink(counts, None)
+        return counts
+
+    def counts(self) -> WorkCounts:
+        """Return what the snapshot holds."""
+        return WorkCounts.read(self.tables, self._figures(selection.count_snapshot(self.tables)))
+
+    def _figures(self, asked: Mapping[str, Figures]) -> dict[str, list[list[object]]]:
+        """Ask for figures in one statement."""
+        return figures_apart(asked, self.project.execute_sql(figures_together(asked)))
 
     # Run.
 
@@ -276,7 +321,7 @@ class StageRun:
             return None
         left = self.budget.rows_left(counts.todo, counts.needs)
         if wave:
-            asked, _ = spent.read_spending(self.project.execute_sql(spent.count_new(self.tables))[0])
+            asked, _ = spent.read_spending(self.project.execute_sql(spent.count_new(self.tables).sql)[0])
             left = max(0, left - asked)
         return left
 
@@ -352,8 +397,8 @@ class StageRun:
 
     # Audit and publish.
 
-    def audit(self, counts: WorkCounts, ran: bool) -> counting.Counts:
-        """Return the counts of the partition to be.
+    def audit(self, ran: bool) -> Audit:
+        """Return what the partition to be holds.
 
         Raises UnbalancedCountsError when rows went missing or came twice, and PartitionShrinksError when the
         partition would lose too much; what jobs made is kept then.
@@ -361,27 +406,34 @@ class StageRun:
         :param ran: whether there was a job.
         """
         tables = self.tables
+        asked = {**selection.count_snapshot(tables), **publishing.count_partition(tables)}
         if ran:
-            staged = self.project.execute_sql(publishing.check_staging(tables))[0]
-            publishing.require_complete(tables, counts, staged)
-        tokens = self.project.execute_sql(publishing.count_tokens(tables))[0] if tables.token_columns else []
-        found = counting.balance(
-            tables,
-            counts,
-            self.project.execute_sql(publishing.count_published(tables))[0],
-            [
-                counting.AuditRow.read(tables.parts, row)
-                for row in self.project.execute_sql(publishing.audit(tables))
-            ],
-            tokens,
-        )
+            asked["staged"] = publishing.check_staging(tables)
+            if tables.token_columns:
+                asked["tokens"] = publishing.count_tokens(tables)
+            if self._calls_models:
+                asked["spending"] = spent.count_spending(tables)
+        figures = self._figures(asked)
+        counts = WorkCounts.read(tables, figures)
+        if ran:
+            publishing.require_complete(tables, counts, figures["staged"][0])
+        found = self._balance(counts, figures)
         try:
             self._check_shrink(counts, found.table.ok + found.skipped_reasons.get(Reason.BUDGET, 0))
         except PartitionShrinksError:
             if ran and tables.parts:
                 self._keep(keeping.keep_unpublished)
             raise
-        return found
+        return Audit(counts, found, spent.read_spending(figures.get("spending", [(0, 0, 0, 0)])[0]))
+
+    def _balance(self, counts: WorkCounts, figures: Mapping[str, list[list[object]]]) -> counting.Counts:
+        groups = [counting.AuditRow.read(self.tables.parts, row) for row in figures["audit"]]
+        tokens = figures.get("tokens", [[]])[0]
+        return counting.balance(self.tables, counts, figures["whole"][0], groups, tokens)
+
+    @property
+    def _calls_models(self) -> bool:
+        return any(part.calls for part in self.tables.parts)
 
     def publish(self, counts: WorkCounts) -> None:
         """Replace the partition in one statement; keep the results of rows that leave it."""
@@ -417,14 +469,12 @@ class StageRun:
 
     # Report.
 
-    def report(
-        self, counts: WorkCounts, found: counting.Counts, ran: bool, **of_job: Any
-    ) -> tuple[StageReport, FailureSample | None]:
+    def report(self, audit: Audit, **of_job: Any) -> tuple[StageReport, FailureSample | None]:
         """Return the report, and the first inputs that failed, None when none has.
 
         :param of_job: ``seconds``, ``session_id`` and ``logview``.
         """
-        models = self._who_answers()
+        found, models = audit.found, self._who_answers()
         report = StageReport(
             scenario=self.task.scenario,
             stage=self.task.name,
@@ -433,7 +483,7 @@ class StageRun:
             verdict=found.verdict,
             **asdict(found.table),
             carried_over=found.carried_over,
-            removed=counts.removed,
+            removed=audit.counts.removed,
             failures=found.failures,
             stages=found.stages_json(),
             filtered_reasons=found.filtered_reasons,
@@ -443,7 +493,7 @@ class StageRun:
             normalised=found.normalised,
             prompts={stage.name: stage.report() for stage in self.stages if isinstance(stage, Generate)},
             models=models,
-            spending=self._spending(found, models, ran),
+            spending=self._spending(audit, models),
             **of_job,
         )
         failed = None
@@ -464,14 +514,13 @@ class StageRun:
         with self.project.errors():
             return who_answers(self.project.odps, self.project.model_project(), models)
 
-    def _spending(self, found: counting.Counts, models: Mapping[str, str], ran: bool) -> Spending | None:
+    def _spending(self, audit: Audit, models: Mapping[str, str]) -> Spending | None:
         """Return what the run had from the models, None when it has none to ask."""
-        if not any(part.calls for part in self.tables.parts):
+        if not self._calls_models:
             return None
         # The prices are those of the models that were asked for, not of what stands in for them.
         prices = self.task.prices if models == self._models() else None
-        counted = self.project.execute_sql(spent.count_spending(self.tables))[0] if ran else (0, 0, 0, 0)
-        return spending_of(*spent.read_spending(counted), found.tokens, prices)
+        return spending_of(*audit.spending, audit.found.tokens, prices)
 
 
 def _all_needs(stage: str, needs: Mapping[str, Sequence[str]]) -> set[str]:

@@ -32,7 +32,7 @@ from airflow_provider_drivepipe.hooks.partition_lock import (
 )
 from airflow_provider_drivepipe.hooks.sessions import SessionTags
 from airflow_provider_drivepipe.lifecycle.publishing import WorkCounts
-from airflow_provider_drivepipe.lifecycle.stage_run import StageRun, Task, check_gate
+from airflow_provider_drivepipe.lifecycle.stage_run import Audit, StageRun, Task, check_gate
 from airflow_provider_drivepipe.lifecycle.tables import WorkingTables
 from airflow_provider_drivepipe.links.logview import LogViewLink
 from airflow_provider_drivepipe.operators.base import PartitionOperator, names
@@ -62,6 +62,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
+_FIRST_PAUSE = 0.5
+"""Seconds between the first two looks at a job from the worker; the pauses grow to ``poll_interval``."""
+_LONGER_PAUSE = 1.5
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -81,7 +84,7 @@ class MaxFrameStageOperator(PartitionOperator):
     :param prices: what models cost, for the report.
     :param deferrable: wait in the triggerer, or in the worker; unless given, as ``[operators]
         default_deferrable`` says.
-    :param poll_interval: seconds between looks at the job.
+    :param poll_interval: seconds between looks at the job; a worker that waits itself looks sooner at first.
     :param max_unreachable: seconds without an answer after which the task fails with a TransientError; the
         job goes on, and the next try attaches to it.
     """
@@ -294,12 +297,18 @@ class MaxFrameStageOperator(PartitionOperator):
         if self._take_partition(context, hook, run):
             run = self._resolve(context, hook)
         hook.stop_sessions(lambda tags: self._is_left_over(context, owner, tags))
+        record = None
         try:
-            counts = run.select()
-            record = self._submit(context, hook, run, counts, None) if counts.anything else None
+            run.ensure_output()
+            unchanged = run.look()
+            if unchanged is None:
+                counts = run.select()
+                record = self._submit(context, hook, run, counts, None) if counts.anything else None
         except BaseException:
             leave_partition(hook, run.tables.working, owner)
             raise
+        if unchanged is not None:
+            return self._report(context, hook, run, unchanged, None)
         if record is None:
             return self._finish(context, hook, run, None)
         return self._wait(context, hook, run, record)
@@ -392,6 +401,7 @@ class MaxFrameStageOperator(PartitionOperator):
 
     def _until_ended(self, hook: MaxFrameHook, record: JobRecord) -> JobStatus:
         last_answer = time.monotonic()
+        pause = min(_FIRST_PAUSE, self.poll_interval)
         while True:
             try:
                 status = hook.status(record.job)
@@ -408,7 +418,8 @@ class MaxFrameStageOperator(PartitionOperator):
                 self.log.info(
                     "MaxFrame job %s: %.0f %% done%s", record.dag_id, 100 * status.progress, record.progress()
                 )
-            time.sleep(self.poll_interval)
+            time.sleep(pause)
+            pause = min(pause * _LONGER_PAUSE, self.poll_interval)
 
     def _next(self, context: Context, hook: MaxFrameHook, run: StageRun, record: JobRecord) -> dict[str, Any]:
         """Go on after a job that succeeded: with the next waves, then with the end."""
@@ -459,12 +470,11 @@ class MaxFrameStageOperator(PartitionOperator):
     def _finish(
         self, context: Context, hook: MaxFrameHook, run: StageRun, record: JobRecord | None
     ) -> dict[str, Any]:
-        """Audit, publish, clean up, report; then let the gate speak."""
+        """Audit, publish, clean up; then report."""
         assert self._owner is not None
         ran = record is not None
-        counts = run.counts()
         try:
-            found = run.audit(counts, ran)
+            audit = run.audit(ran)
         except PartitionShrinksError:
             if ran and run.tables.parts and run.chosen.reprocess is Reprocess.ALL:
                 set_mark(context, RunMark.REPROCESSED)
@@ -475,7 +485,7 @@ class MaxFrameStageOperator(PartitionOperator):
             raise
         pictures = run.pictures
         obsolete = obsolete_folders(hook, run.tables, pictures) if pictures else []
-        run.publish(counts)
+        run.publish(audit.counts)
         if pictures:
             delete_folders(hook, pictures, obsolete)
         if run.chosen.reprocess is Reprocess.ALL or run.resumes_all:
@@ -485,17 +495,22 @@ class MaxFrameStageOperator(PartitionOperator):
             hook.stop_session(record.session_id)
             store_record(context, record, done=True)
         self._record = None
+        return self._report(context, hook, run, audit, record)
+
+    def _report(
+        self, context: Context, hook: MaxFrameHook, run: StageRun, audit: Audit, record: JobRecord | None
+    ) -> dict[str, Any]:
+        """Report, leave the partition; then let the gate speak."""
+        assert self._owner is not None
         report, failed = run.report(
-            counts,
-            found,
-            ran,
+            audit,
             seconds=round(time.time() - record.started, 3) if record else 0.0,
             session_id=record.session_id if record else None,
             logview=self.logview,
         )
         leave_partition(hook, run.tables.working, self._owner)
         self.publish_report(context, report, failed, run.partition)
-        check_gate(found, self.gate)
+        check_gate(audit.found, self.gate)
         if not run.task.source.selects:
             skip_downstream(self, report, run.params)
         return report.to_json()

@@ -22,21 +22,18 @@ CREATE TABLE IF NOT EXISTS `clip_labels_labels` (`clip_id` STRING COMMENT 'ident
 
 CREATE TABLE `clip_labels_labels__<run>_units` (`clip_id` STRING, `clip_dir` STRING, `start_ms` BIGINT, `end_ms` BIGINT, `status` STRING,
     `error_stage` STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING) PARTITIONED BY (`drivepipe_work`
-    STRING, `drivepipe_wave` STRING) LIFECYCLE 7
-
+    STRING, `drivepipe_wave` STRING) LIFECYCLE 7;
 CREATE TABLE `clip_labels_labels__<run>_rows` (`clip_id` STRING, `keyframe_id` STRING, `frame_idx` BIGINT, `frame_time_ms` BIGINT,
     `image_id` STRING, `image_url` STRING, `clip_dir` STRING, `start_ms` BIGINT, `end_ms` BIGINT, `label_text` STRING, `label_json_valid`
     BOOLEAN, `label_input_token` BIGINT, `label_output_token` BIGINT, `label_normalised` BIGINT, `image_embedding` STRING,
     `image_embedding_total_token` BIGINT, `status` STRING, `error_stage` STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT,
     `fingerprint` STRING, `drivepipe_need_label` BIGINT, `drivepipe_need_image_embedding` BIGINT) PARTITIONED BY (`drivepipe_work` STRING,
-    `drivepipe_wave` STRING) LIFECYCLE 7
-
+    `drivepipe_wave` STRING) LIFECYCLE 7;
 CREATE TABLE `clip_labels_labels__<run>_staging` (`clip_id` STRING, `keyframe_id` STRING, `frame_idx` BIGINT, `frame_time_ms` BIGINT,
     `image_id` STRING, `image_url` STRING, `clip_dir` STRING, `start_ms` BIGINT, `end_ms` BIGINT, `label_text` STRING, `label_json_valid`
     BOOLEAN, `label_input_token` BIGINT, `label_output_token` BIGINT, `label_normalised` BIGINT, `image_embedding` STRING,
     `image_embedding_total_token` BIGINT, `status` STRING, `error_stage` STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT,
-    `fingerprint` STRING) PARTITIONED BY (`drivepipe_wave` STRING) LIFECYCLE 7
-
+    `fingerprint` STRING) PARTITIONED BY (`drivepipe_wave` STRING) LIFECYCLE 7;
 INSERT INTO TABLE `clip_labels_labels__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`)
 SELECT `clip_id`, `clip_dir`, `start_ms`, `end_ms`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
     `drivepipe_work`, CASE WHEN `drivepipe_work` IN ('run', 'todo') THEN CAST(CAST(FLOOR((ROW_NUMBER() OVER (PARTITION BY `drivepipe_work`
@@ -79,7 +76,462 @@ FROM (
             'keyframe_expansion' THEN 1 ELSE 0 END AS skipped
         FROM `clip_labels_labels`
         WHERE `ds`='20261120') p
+      GROUP BY drivepipe_key) d ON s.drivepipe_key = d.drivepipe_key) u) w;
+
+SELECT 'units' AS figures, CAST(`drivepipe_work` AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(MAX(CAST(`drivepipe_wave` AS
+    BIGINT)) AS STRING) AS c3, '' AS c4, '' AS c5
+FROM `clip_labels_labels__<run>_units`
+GROUP BY `drivepipe_work`
+UNION ALL
+SELECT 'published' AS figures, CAST(fate AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, '' AS c3, '' AS c4, '' AS c5
+FROM (
+  SELECT CONCAT(CASE WHEN u.k IS NULL THEN 'removed ' ELSE 'stays ' END, o.`status`) AS fate
+  FROM (
+    SELECT `status`, CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key
+    FROM `clip_labels_labels`
+    WHERE `ds`='20261120') o
+  LEFT JOIN (
+    SELECT DISTINCT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS k
+    FROM `clip_labels_labels__<run>_units`) u ON o.drivepipe_key = u.k) p
+GROUP BY fate
+UNION ALL
+SELECT 'rows' AS figures, CAST(`drivepipe_work` AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(MAX(CAST(`drivepipe_wave` AS BIGINT))
+    AS STRING) AS c3, CAST(SUM(drivepipe_need_label) AS STRING) AS c4, CAST(SUM(drivepipe_need_image_embedding) AS STRING) AS c5
+FROM `clip_labels_labels__<run>_rows`
+GROUP BY `drivepipe_work`
+
+SELECT 'units' AS figures, CAST(`drivepipe_work` AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(MAX(CAST(`drivepipe_wave` AS
+    BIGINT)) AS STRING) AS c3, '' AS c4, '' AS c5, '' AS c6, '' AS c7
+FROM `clip_labels_labels__<run>_units`
+GROUP BY `drivepipe_work`
+UNION ALL
+SELECT 'published' AS figures, CAST(fate AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, '' AS c3, '' AS c4, '' AS c5, '' AS c6, '' AS c7
+FROM (
+  SELECT CONCAT(CASE WHEN u.k IS NULL THEN 'removed ' ELSE 'stays ' END, o.`status`) AS fate
+  FROM (
+    SELECT `status`, CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key
+    FROM `clip_labels_labels`
+    WHERE `ds`='20261120') o
+  LEFT JOIN (
+    SELECT DISTINCT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS k
+    FROM `clip_labels_labels__<run>_units`) u ON o.drivepipe_key = u.k) p
+GROUP BY fate
+UNION ALL
+SELECT 'rows' AS figures, CAST(`drivepipe_work` AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(MAX(CAST(`drivepipe_wave` AS BIGINT))
+    AS STRING) AS c3, CAST(SUM(drivepipe_need_label) AS STRING) AS c4, CAST(SUM(drivepipe_need_image_embedding) AS STRING) AS c5, '' AS c6,
+    '' AS c7
+FROM `clip_labels_labels__<run>_rows`
+GROUP BY `drivepipe_work`
+UNION ALL
+SELECT 'audit' AS figures, CAST(origin AS STRING) AS c1, CAST(`status` AS STRING) AS c2, CAST(`error_stage` AS STRING) AS c3,
+    CAST(`error_type` AS STRING) AS c4, CAST(has AS STRING) AS c5, CAST(failed_alone AS STRING) AS c6, CAST(COUNT(*) AS STRING) AS c7
+FROM (
+  SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
+      `image_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND `error_stage` =
+      'keyframe_expansion' THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT o.`clip_id`, o.`keyframe_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`clip_dir`, o.`start_ms`,
+        o.`end_ms`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`, o.`label_normalised`,
+        o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`,
+        o.`fingerprint`
+    FROM (
+      SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`,
+          `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`,
+          `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
+          CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key,
+          CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
+          STRING), '')) AS drivepipe_row_key
+      FROM `clip_labels_labels`
+      WHERE `ds`='20261120') o
+    LEFT SEMI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS k
+      FROM `clip_labels_labels__<run>_units`
+      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k
+    LEFT ANTI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx`
+          AS STRING), '')) AS k
+      FROM `clip_labels_labels__<run>_rows`) r ON o.drivepipe_row_key = r.k) c
+  UNION ALL
+  SELECT 'new' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
+      `image_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND `error_stage` =
+      'keyframe_expansion' THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
+        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
+        `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `clip_labels_labels__<run>_staging`) n
+  UNION ALL
+  SELECT 'other' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
+      `image_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND `error_stage` =
+      'keyframe_expansion' THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT `clip_id`, CAST(NULL AS STRING) AS `keyframe_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
+        CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, `clip_dir`, `start_ms`, `end_ms`, CAST(NULL AS STRING) AS
+        `label_text`, CAST(NULL AS BOOLEAN) AS `label_json_valid`, CAST(NULL AS BIGINT) AS `label_input_token`, CAST(NULL AS BIGINT) AS
+        `label_output_token`, CAST(NULL AS BIGINT) AS `label_normalised`, CAST(NULL AS STRING) AS `image_embedding`, CAST(NULL AS BIGINT) AS
+        `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `clip_labels_labels__<run>_units`
+    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
+GROUP BY origin, `status`, `error_stage`, `error_type`, has, failed_alone
+UNION ALL
+SELECT 'whole' AS figures, CAST(COUNT(DISTINCT unit_key) AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(COUNT(DISTINCT row_key) AS
+    STRING) AS c3, '' AS c4, '' AS c5, '' AS c6, '' AS c7
+FROM (
+  SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
+      STRING), '')) AS row_key
+  FROM (
+    SELECT o.`clip_id`, o.`keyframe_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`clip_dir`, o.`start_ms`,
+        o.`end_ms`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`, o.`label_normalised`,
+        o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`,
+        o.`fingerprint`
+    FROM (
+      SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`,
+          `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`,
+          `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
+          CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key,
+          CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
+          STRING), '')) AS drivepipe_row_key
+      FROM `clip_labels_labels`
+      WHERE `ds`='20261120') o
+    LEFT SEMI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS k
+      FROM `clip_labels_labels__<run>_units`
+      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k
+    LEFT ANTI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx`
+          AS STRING), '')) AS k
+      FROM `clip_labels_labels__<run>_rows`) r ON o.drivepipe_row_key = r.k) c
+  UNION ALL
+  SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
+      STRING), '')) AS row_key
+  FROM (
+    SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
+        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
+        `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `clip_labels_labels__<run>_staging`) n
+  UNION ALL
+  SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
+      STRING), '')) AS row_key
+  FROM (
+    SELECT `clip_id`, CAST(NULL AS STRING) AS `keyframe_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
+        CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, `clip_dir`, `start_ms`, `end_ms`, CAST(NULL AS STRING) AS
+        `label_text`, CAST(NULL AS BOOLEAN) AS `label_json_valid`, CAST(NULL AS BIGINT) AS `label_input_token`, CAST(NULL AS BIGINT) AS
+        `label_output_token`, CAST(NULL AS BIGINT) AS `label_normalised`, CAST(NULL AS STRING) AS `image_embedding`, CAST(NULL AS BIGINT) AS
+        `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `clip_labels_labels__<run>_units`
+    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
+UNION ALL
+SELECT 'staged' AS figures, CAST(COUNT(*) AS STRING) AS c1, CAST(SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END) AS STRING) AS c2,
+    CAST(COUNT(DISTINCT u.k) AS STRING) AS c3, CAST(SUM(CASE WHEN r.k IS NULL THEN 0 ELSE 1 END) AS STRING) AS c4, CAST(COUNT(DISTINCT r.k)
+    AS STRING) AS c5, '' AS c6, '' AS c7
+FROM (
+  SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
+      STRING), '')) AS row_key
+  FROM `clip_labels_labels__<run>_staging`) t
+LEFT JOIN (
+  SELECT DISTINCT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS k
+  FROM `clip_labels_labels__<run>_units`
+  WHERE `drivepipe_work` = 'run') u ON t.unit_key = u.k
+LEFT JOIN (
+  SELECT DISTINCT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|',
+      COALESCE(CAST(`frame_idx` AS STRING), '')) AS k
+  FROM `clip_labels_labels__<run>_rows`
+  WHERE `drivepipe_work` = 'todo') r ON t.row_key = r.k
+UNION ALL
+SELECT 'tokens' AS figures, CAST(SUM(`label_input_token`) AS STRING) AS c1, CAST(SUM(`label_output_token`) AS STRING) AS c2,
+    CAST(SUM(`image_embedding_total_token`) AS STRING) AS c3, CAST(SUM(`label_normalised`) AS STRING) AS c4, '' AS c5, '' AS c6, '' AS c7
+FROM (
+  SELECT `label_input_token`, `label_output_token`, `image_embedding_total_token`, `label_normalised`
+  FROM `clip_labels_labels__<run>_staging`
+  UNION ALL
+  SELECT -`label_input_token` AS `label_input_token`, -`label_output_token` AS `label_output_token`, -`image_embedding_total_token` AS
+      `image_embedding_total_token`, CAST(NULL AS BIGINT) AS `label_normalised`
+  FROM `clip_labels_labels__<run>_rows`
+  WHERE `drivepipe_work` = 'todo') t
+UNION ALL
+SELECT 'spending' AS figures, CAST(SUM(asked) AS STRING) AS c1, CAST(SUM(n) AS STRING) AS c2, CAST(SUM(CASE WHEN last_idx > first_idx THEN n
+    ELSE 0 END) AS STRING) AS c3, CAST(SUM(CASE WHEN last_idx > first_idx THEN n * (last_time - first_time) / (last_idx - first_idx) ELSE 0
+    END) AS STRING) AS c4, '' AS c5, '' AS c6, '' AS c7
+FROM (
+  SELECT SUM(CASE WHEN `status` = 'ok' OR (`status` = 'failed' AND `error_stage` IN ('label', 'image_embedding')) THEN 1 ELSE 0 END) AS
+      asked, SUM(CASE WHEN `frame_time_ms` IS NULL OR `status` = 'skipped' THEN 0 ELSE 1 END) AS n, MIN(`frame_time_ms`) AS first_time,
+      MAX(`frame_time_ms`) AS last_time, MIN(CASE WHEN `frame_time_ms` IS NULL THEN NULL ELSE `frame_idx` END) AS first_idx, MAX(CASE WHEN
+      `frame_time_ms` IS NULL THEN NULL ELSE `frame_idx` END) AS last_idx
+  FROM `clip_labels_labels__<run>_staging` r
+  GROUP BY CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''))) v
+
+INSERT OVERWRITE TABLE `clip_labels_labels` PARTITION (`ds`='20261120')
+SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
+    `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
+    `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+FROM (
+  SELECT o.`clip_id`, o.`keyframe_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`clip_dir`, o.`start_ms`,
+      o.`end_ms`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`, o.`label_normalised`,
+      o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`,
+      o.`fingerprint`
+  FROM (
+    SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
+        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
+        `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`, CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|',
+        COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key, CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|',
+        COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS drivepipe_row_key
+    FROM `clip_labels_labels`
+    WHERE `ds`='20261120') o
+  LEFT SEMI JOIN (
+    SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS k
+    FROM `clip_labels_labels__<run>_units`
+    WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k
+  LEFT ANTI JOIN (
+    SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
+        STRING), '')) AS k
+    FROM `clip_labels_labels__<run>_rows`) r ON o.drivepipe_row_key = r.k) c
+UNION ALL
+SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
+    `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
+    `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+FROM (
+  SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
+      `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
+      `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+  FROM `clip_labels_labels__<run>_staging`) n
+UNION ALL
+SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
+    `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
+    `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+FROM (
+  SELECT `clip_id`, CAST(NULL AS STRING) AS `keyframe_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
+      CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, `clip_dir`, `start_ms`, `end_ms`, CAST(NULL AS STRING) AS
+      `label_text`, CAST(NULL AS BOOLEAN) AS `label_json_valid`, CAST(NULL AS BIGINT) AS `label_input_token`, CAST(NULL AS BIGINT) AS
+      `label_output_token`, CAST(NULL AS BIGINT) AS `label_normalised`, CAST(NULL AS STRING) AS `image_embedding`, CAST(NULL AS BIGINT) AS
+      `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+  FROM `clip_labels_labels__<run>_units`
+  WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o
+
+DROP TABLE IF EXISTS `clip_labels_labels__<run>_rows`
+DROP TABLE IF EXISTS `clip_labels_labels__<run>_staging`
+DROP TABLE IF EXISTS `clip_labels_labels__<run>_units`
+DROP TABLE IF EXISTS `clip_labels_labels__<partition>_lock`
+
+-- run 2, there is nothing to do: clip_labels
+CREATE TABLE `clip_labels_labels__<partition>_lock` (`owner` STRING COMMENT 'see the table\'s comment') COMMENT '{"task" … -- as above
+
+SELECT 'units' AS figures, CAST(`drivepipe_work` AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(0 AS STRING) AS c3, '' AS c4, '' AS
+    c5, '' AS c6, '' AS c7
+FROM (
+  SELECT `clip_id`, `clip_dir`, `start_ms`, `end_ms`, CASE WHEN `drivepipe_work` IN ('skip', 'budget') THEN 'skipped' ELSE 'ok' END AS
+      `status`, CASE WHEN `drivepipe_work` IN ('skip', 'budget') THEN 'keyframe_expansion' ELSE '' END AS `error_stage`, CASE WHEN
+      `drivepipe_work` IN ('skip', 'budget') THEN CASE WHEN `drivepipe_work` = 'budget' THEN 'budget' ELSE 'limit' END ELSE '' END AS
+      `error_type`, CASE WHEN `drivepipe_work` IN ('skip', 'budget') THEN CASE WHEN `drivepipe_work` = 'budget' THEN
+      'not tried: beyond max_rows or max_calls of the run; the next run takes it up' ELSE
+      'not tried: this run works on the first None input units' END ELSE '' END AS `error_msg`, CASE WHEN `drivepipe_work` IN ('skip',
+      'budget') THEN CAST(0 AS BIGINT) ELSE CAST(drivepipe_attempt AS BIGINT) END AS `attempt`, CASE WHEN `drivepipe_work` IN ('skip',
+      'budget') THEN drivepipe_wanted ELSE drivepipe_wanted END AS `fingerprint`, `drivepipe_work`
+  FROM (
+    SELECT s.`clip_id`, s.`clip_dir`, s.`start_ms`, s.`end_ms`, SUBSTR(CONCAT(';keyframes=', '<hash:keyframes>', ';label=', '<hash:label>',
+        ';image_embedding=', '<hash:image_embedding>', ';input=', s.drivepipe_identity), 2) AS drivepipe_wanted, CASE WHEN d.content_min =
+        d.content_max AND d.content_max = CONCAT('<hash:keyframes>', '.', '', '.', s.drivepipe_identity) THEN d.attempt + 1 ELSE 1 END AS
+        drivepipe_attempt, CASE WHEN s.drivepipe_nth > 1 THEN 'duplicate' WHEN NOT (d.drivepipe_key IS NOT NULL AND d.skipped = 0) OR NOT
+        (d.content_min = d.content_max AND d.content_max = CONCAT('<hash:keyframes>', '.', '', '.', s.drivepipe_identity)) OR (d.failed > 0
+        AND d.attempt < 3) THEN 'run' ELSE 'keep' END AS `drivepipe_work`
+    FROM (
+      SELECT `clip_id`, `clip_dir`, `start_ms`, `end_ms`, drivepipe_key, drivepipe_identity, drivepipe_usable, ROW_NUMBER() OVER (PARTITION
+          BY drivepipe_key ORDER BY drivepipe_identity) AS drivepipe_nth
+      FROM (
+        SELECT `clip_id`, `clip_dir`, `start_ms`, `end_ms`, CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS
+            STRING), '')) AS drivepipe_key, 1 AS drivepipe_usable, SUBSTR(MD5(CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|',
+            COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`start_ms` AS STRING), ''), '|', COALESCE(CAST(`end_ms` AS STRING),
+            ''))), 1, 16) AS drivepipe_identity
+        FROM `my_clips`
+        WHERE `ds`='20261120') r) s
+    LEFT JOIN (
+      SELECT drivepipe_key, MAX(`attempt`) AS `attempt`, MIN(content) AS content_min, MAX(content) AS content_max, SUM(failed) AS failed,
+          SUM(skipped) AS skipped
+      FROM (
+        SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key, `attempt`,
+            CONCAT(COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)keyframes=([^;]*)', 2), ''), '.', COALESCE(REGEXP_EXTRACT(`fingerprint`,
+            '(^|;)rules=([^;]*)', 2), ''), '.', COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)input=([^;]*)', 2), '')) AS content, CASE WHEN
+            (`status` = 'failed' AND `error_stage` = 'keyframe_expansion') AND NOT (`status` = 'failed' AND `frame_idx` >= 0 AND
+            `error_stage` = 'keyframe_expansion') THEN 1 ELSE 0 END AS failed, CASE WHEN `status` = 'skipped' AND `error_stage` =
+            'keyframe_expansion' THEN 1 ELSE 0 END AS skipped
+        FROM `clip_labels_labels`
+        WHERE `ds`='20261120') p
       GROUP BY drivepipe_key) d ON s.drivepipe_key = d.drivepipe_key) u) w
+GROUP BY `drivepipe_work`
+UNION ALL
+SELECT 'published' AS figures, CAST(fate AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, '' AS c3, '' AS c4, '' AS c5, '' AS c6, '' AS c7
+FROM (
+  SELECT CONCAT(CASE WHEN u.k IS NULL THEN 'removed ' ELSE 'stays ' END, o.`status`) AS fate
+  FROM (
+    SELECT `status`, CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key
+    FROM `clip_labels_labels`
+    WHERE `ds`='20261120') o
+  LEFT JOIN (
+    SELECT DISTINCT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS k
+    FROM (
+      SELECT `clip_id`, `clip_dir`, `start_ms`, `end_ms`, CASE WHEN `drivepipe_work` IN ('skip', 'budget') THEN 'skipped' ELSE 'ok' END AS
+          `status`, CASE WHEN `drivepipe_work` IN ('skip', 'budget') THEN 'keyframe_expansion' ELSE '' END AS `error_stage`, CASE WHEN
+          `drivepipe_work` IN ('skip', 'budget') THEN CASE WHEN `drivepipe_work` = 'budget' THEN 'budget' ELSE 'limit' END ELSE '' END AS
+          `error_type`, CASE WHEN `drivepipe_work` IN ('skip', 'budget') THEN CASE WHEN `drivepipe_work` = 'budget' THEN
+          'not tried: beyond max_rows or max_calls of the run; the next run takes it up' ELSE
+          'not tried: this run works on the first None input units' END ELSE '' END AS `error_msg`, CASE WHEN `drivepipe_work` IN ('skip',
+          'budget') THEN CAST(0 AS BIGINT) ELSE CAST(drivepipe_attempt AS BIGINT) END AS `attempt`, CASE WHEN `drivepipe_work` IN ('skip',
+          'budget') THEN drivepipe_wanted ELSE drivepipe_wanted END AS `fingerprint`, `drivepipe_work`
+      FROM (
+        SELECT s.`clip_id`, s.`clip_dir`, s.`start_ms`, s.`end_ms`, SUBSTR(CONCAT(';keyframes=', '<hash:keyframes>', ';label=',
+            '<hash:label>', ';image_embedding=', '<hash:image_embedding>', ';input=', s.drivepipe_identity), 2) AS drivepipe_wanted, CASE
+            WHEN d.content_min = d.content_max AND d.content_max = CONCAT('<hash:keyframes>', '.', '', '.', s.drivepipe_identity) THEN
+            d.attempt + 1 ELSE 1 END AS drivepipe_attempt, CASE WHEN s.drivepipe_nth > 1 THEN 'duplicate' WHEN NOT (d.drivepipe_key IS NOT
+            NULL AND d.skipped = 0) OR NOT (d.content_min = d.content_max AND d.content_max = CONCAT('<hash:keyframes>', '.', '', '.',
+            s.drivepipe_identity)) OR (d.failed > 0 AND d.attempt < 3) THEN 'run' ELSE 'keep' END AS `drivepipe_work`
+        FROM (
+          SELECT `clip_id`, `clip_dir`, `start_ms`, `end_ms`, drivepipe_key, drivepipe_identity, drivepipe_usable, ROW_NUMBER() OVER
+              (PARTITION BY drivepipe_key ORDER BY drivepipe_identity) AS drivepipe_nth
+          FROM (
+            SELECT `clip_id`, `clip_dir`, `start_ms`, `end_ms`, CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|',
+                COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key, 1 AS drivepipe_usable, SUBSTR(MD5(CONCAT(COALESCE(CAST(`clip_id`
+                AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`start_ms` AS STRING), ''), '|',
+                COALESCE(CAST(`end_ms` AS STRING), ''))), 1, 16) AS drivepipe_identity
+            FROM `my_clips`
+            WHERE `ds`='20261120') r) s
+        LEFT JOIN (
+          SELECT drivepipe_key, MAX(`attempt`) AS `attempt`, MIN(content) AS content_min, MAX(content) AS content_max, SUM(failed) AS
+              failed, SUM(skipped) AS skipped
+          FROM (
+            SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key,
+                `attempt`, CONCAT(COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)keyframes=([^;]*)', 2), ''), '.',
+                COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)rules=([^;]*)', 2), ''), '.', COALESCE(REGEXP_EXTRACT(`fingerprint`,
+                '(^|;)input=([^;]*)', 2), '')) AS content, CASE WHEN (`status` = 'failed' AND `error_stage` = 'keyframe_expansion') AND NOT
+                (`status` = 'failed' AND `frame_idx` >= 0 AND `error_stage` = 'keyframe_expansion') THEN 1 ELSE 0 END AS failed, CASE WHEN
+                `status` = 'skipped' AND `error_stage` = 'keyframe_expansion' THEN 1 ELSE 0 END AS skipped
+            FROM `clip_labels_labels`
+            WHERE `ds`='20261120') p
+          GROUP BY drivepipe_key) d ON s.drivepipe_key = d.drivepipe_key) u) w) u ON o.drivepipe_key = u.k) p
+GROUP BY fate
+UNION ALL
+SELECT 'rows' AS figures, CAST('todo' AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(0 AS STRING) AS c3, '' AS c4, '' AS c5, '' AS
+    c6, '' AS c7
+FROM (
+  SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, CASE WHEN
+      drivepipe_need_label = 1 THEN NULL ELSE `label_text` END AS `label_text`, CASE WHEN drivepipe_need_label = 1 THEN NULL ELSE
+      `label_json_valid` END AS `label_json_valid`, CASE WHEN drivepipe_need_label = 1 THEN NULL ELSE `label_input_token` END AS
+      `label_input_token`, CASE WHEN drivepipe_need_label = 1 THEN NULL ELSE `label_output_token` END AS `label_output_token`, CASE WHEN
+      drivepipe_need_label = 1 THEN NULL ELSE `label_normalised` END AS `label_normalised`, CASE WHEN drivepipe_need_image_embedding = 1
+      THEN NULL ELSE `image_embedding` END AS `image_embedding`, CASE WHEN drivepipe_need_image_embedding = 1 THEN NULL ELSE
+      `image_embedding_total_token` END AS `image_embedding_total_token`, 'ok' AS `status`, '' AS `error_stage`, '' AS `error_type`, '' AS
+      `error_msg`, CAST(CASE WHEN f.`fingerprint` = drivepipe_next THEN f.`attempt` + CASE WHEN f.`error_type` = 'rate_limited' THEN 0 ELSE
+      1 END ELSE 1 END AS BIGINT) AS `attempt`, drivepipe_next AS `fingerprint`, drivepipe_need_label, drivepipe_need_image_embedding,
+      `drivepipe_work`
+  FROM (
+    SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
+        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
+        `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`, drivepipe_need_label, drivepipe_need_image_embedding,
+        SUBSTR(CONCAT(';keyframes=', COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)keyframes=([^;]*)', 2), ''), ';label=', CASE WHEN
+        drivepipe_need_label = 1 THEN '<hash:label>' ELSE COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)label=([^;]*)', 2), '') END,
+        ';image_embedding=', CASE WHEN drivepipe_need_image_embedding = 1 THEN '<hash:image_embedding>' ELSE
+        COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') END, ';input=',
+        COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)input=([^;]*)', 2), '')), 2) AS drivepipe_next, 'todo' AS `drivepipe_work`
+    FROM (
+      SELECT o.`clip_id`, o.`keyframe_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`clip_dir`, o.`start_ms`,
+          o.`end_ms`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`, o.`label_normalised`,
+          o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`,
+          o.`fingerprint`, CASE WHEN (COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)label=([^;]*)', 2), '') <> '<hash:label>' OR
+          (((o.`status` <> 'filtered' AND o.`error_stage` = 'label') OR o.`label_text` IS NULL) AND (o.`attempt` < 3 OR o.`error_type` =
+          'rate_limited' OR NOT (COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND
+          COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>')))) THEN 1 ELSE 0 END
+          AS drivepipe_need_label, CASE WHEN (COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') <>
+          '<hash:image_embedding>' OR (((o.`status` <> 'filtered' AND o.`error_stage` = 'image_embedding') OR o.`image_embedding` IS NULL)
+          AND (o.`attempt` < 3 OR o.`error_type` = 'rate_limited' OR NOT (COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)label=([^;]*)', 2),
+          '') = '<hash:label>' AND COALESCE(REGEXP_EXTRACT(o.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') =
+          '<hash:image_embedding>')))) THEN 1 ELSE 0 END AS drivepipe_need_image_embedding
+      FROM (
+        SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`,
+            `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`,
+            `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+        FROM `clip_labels_labels`
+        WHERE `ds`='20261120') o
+      LEFT SEMI JOIN (
+        SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key
+        FROM (
+          SELECT `clip_id`, `clip_dir`, `start_ms`, `end_ms`, CASE WHEN `drivepipe_work` IN ('skip', 'budget') THEN 'skipped' ELSE 'ok' END
+              AS `status`, CASE WHEN `drivepipe_work` IN ('skip', 'budget') THEN 'keyframe_expansion' ELSE '' END AS `error_stage`, CASE
+              WHEN `drivepipe_work` IN ('skip', 'budget') THEN CASE WHEN `drivepipe_work` = 'budget' THEN 'budget' ELSE 'limit' END ELSE ''
+              END AS `error_type`, CASE WHEN `drivepipe_work` IN ('skip', 'budget') THEN CASE WHEN `drivepipe_work` = 'budget' THEN
+              'not tried: beyond max_rows or max_calls of the run; the next run takes it up' ELSE
+              'not tried: this run works on the first None input units' END ELSE '' END AS `error_msg`, CASE WHEN `drivepipe_work` IN
+              ('skip', 'budget') THEN CAST(0 AS BIGINT) ELSE CAST(drivepipe_attempt AS BIGINT) END AS `attempt`, CASE WHEN `drivepipe_work`
+              IN ('skip', 'budget') THEN drivepipe_wanted ELSE drivepipe_wanted END AS `fingerprint`, `drivepipe_work`
+          FROM (
+            SELECT s.`clip_id`, s.`clip_dir`, s.`start_ms`, s.`end_ms`, SUBSTR(CONCAT(';keyframes=', '<hash:keyframes>', ';label=',
+                '<hash:label>', ';image_embedding=', '<hash:image_embedding>', ';input=', s.drivepipe_identity), 2) AS drivepipe_wanted,
+                CASE WHEN d.content_min = d.content_max AND d.content_max = CONCAT('<hash:keyframes>', '.', '', '.', s.drivepipe_identity)
+                THEN d.attempt + 1 ELSE 1 END AS drivepipe_attempt, CASE WHEN s.drivepipe_nth > 1 THEN 'duplicate' WHEN NOT (d.drivepipe_key
+                IS NOT NULL AND d.skipped = 0) OR NOT (d.content_min = d.content_max AND d.content_max = CONCAT('<hash:keyframes>', '.', '',
+                '.', s.drivepipe_identity)) OR (d.failed > 0 AND d.attempt < 3) THEN 'run' ELSE 'keep' END AS `drivepipe_work`
+            FROM (
+              SELECT `clip_id`, `clip_dir`, `start_ms`, `end_ms`, drivepipe_key, drivepipe_identity, drivepipe_usable, ROW_NUMBER() OVER
+                  (PARTITION BY drivepipe_key ORDER BY drivepipe_identity) AS drivepipe_nth
+              FROM (
+                SELECT `clip_id`, `clip_dir`, `start_ms`, `end_ms`, CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|',
+                    COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key, 1 AS drivepipe_usable,
+                    SUBSTR(MD5(CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|',
+                    COALESCE(CAST(`start_ms` AS STRING), ''), '|', COALESCE(CAST(`end_ms` AS STRING), ''))), 1, 16) AS drivepipe_identity
+                FROM `my_clips`
+                WHERE `ds`='20261120') r) s
+            LEFT JOIN (
+              SELECT drivepipe_key, MAX(`attempt`) AS `attempt`, MIN(content) AS content_min, MAX(content) AS content_max, SUM(failed) AS
+                  failed, SUM(skipped) AS skipped
+              FROM (
+                SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key,
+                    `attempt`, CONCAT(COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)keyframes=([^;]*)', 2), ''), '.',
+                    COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)rules=([^;]*)', 2), ''), '.', COALESCE(REGEXP_EXTRACT(`fingerprint`,
+                    '(^|;)input=([^;]*)', 2), '')) AS content, CASE WHEN (`status` = 'failed' AND `error_stage` = 'keyframe_expansion') AND
+                    NOT (`status` = 'failed' AND `frame_idx` >= 0 AND `error_stage` = 'keyframe_expansion') THEN 1 ELSE 0 END AS failed,
+                    CASE WHEN `status` = 'skipped' AND `error_stage` = 'keyframe_expansion' THEN 1 ELSE 0 END AS skipped
+                FROM `clip_labels_labels`
+                WHERE `ds`='20261120') p
+              GROUP BY drivepipe_key) d ON s.drivepipe_key = d.drivepipe_key) u) w
+        WHERE `drivepipe_work` = 'keep') k ON CONCAT(COALESCE(CAST(o.`clip_id` AS STRING), ''), '|', COALESCE(CAST(o.`clip_dir` AS STRING),
+            '')) = k.drivepipe_key
+      WHERE (o.`status` = 'ok' OR (o.`status` <> 'ok' AND o.`error_stage` <> 'keyframe_expansion'))) g
+    WHERE drivepipe_need_label + drivepipe_need_image_embedding > 0) f) r
+UNION ALL
+SELECT 'audit' AS figures, CAST(origin AS STRING) AS c1, CAST(`status` AS STRING) AS c2, CAST(`error_stage` AS STRING) AS c3,
+    CAST(`error_type` AS STRING) AS c4, CAST(has AS STRING) AS c5, CAST(failed_alone AS STRING) AS c6, CAST(COUNT(*) AS STRING) AS c7
+FROM (
+  SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
+      `image_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND `error_stage` =
+      'keyframe_expansion' THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
+        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
+        `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `clip_labels_labels`
+    WHERE `ds`='20261120') c) u
+GROUP BY origin, `status`, `error_stage`, `error_type`, has, failed_alone
+UNION ALL
+SELECT 'whole' AS figures, CAST(COUNT(DISTINCT unit_key) AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(COUNT(DISTINCT row_key) AS
+    STRING) AS c3, '' AS c4, '' AS c5, '' AS c6, '' AS c7
+FROM (
+  SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
+      STRING), '')) AS row_key
+  FROM (
+    SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
+        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
+        `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `clip_labels_labels`
+    WHERE `ds`='20261120') c) u
+
+DROP TABLE IF EXISTS `clip_labels_labels__<partition>_lock`
+
+-- run 3, a further unit fails, and results are missing: clip_labels
+CREATE TABLE `clip_labels_labels__<partition>_lock` (`owner` STRING COMMENT 'see the table\'s comment') COMMENT '{"task" … -- as above
+SELECT 'units' AS figures, CAST(`drivepipe_work` AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(0 AS STRING) AS  … -- as above
+CREATE TABLE `clip_labels_labels__<run>_units` (`clip_id` STRING, `clip_dir` STRING, `start_ms` BIGINT, `end_ms` BIGINT, … -- as above
 
 INSERT INTO TABLE `clip_labels_labels__<run>_rows` PARTITION (`drivepipe_work`, `drivepipe_wave`)
 SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
@@ -134,286 +586,27 @@ FROM (
       WHERE (o.`status` = 'ok' OR (o.`status` <> 'ok' AND o.`error_stage` <> 'keyframe_expansion'))) g
     WHERE drivepipe_need_label + drivepipe_need_image_embedding > 0) f) w
 
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT))
-FROM `clip_labels_labels__<run>_units`
-GROUP BY `drivepipe_work`
-UNION ALL
-SELECT fate, COUNT(*), 0
-FROM (
-  SELECT CONCAT(CASE WHEN u.k IS NULL THEN 'removed ' ELSE 'stays ' END, o.`status`) AS fate
-  FROM (
-    SELECT `status`, CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key
-    FROM `clip_labels_labels`
-    WHERE `ds`='20261120') o
-  LEFT JOIN (
-    SELECT DISTINCT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS k
-    FROM `clip_labels_labels__<run>_units`) u ON o.drivepipe_key = u.k) p
-GROUP BY fate
-
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_image_embedding)
-FROM `clip_labels_labels__<run>_rows`
-GROUP BY `drivepipe_work`
-
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `clip_labels_labels__<run>_units` GROUP BY … -- as above
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
-
-SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELSE 1 END),
-    COUNT(DISTINCT r.k)
-FROM (
-  SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
-      STRING), '')) AS row_key
-  FROM `clip_labels_labels__<run>_staging`) t
-LEFT JOIN (
-  SELECT DISTINCT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS k
-  FROM `clip_labels_labels__<run>_units`
-  WHERE `drivepipe_work` = 'run') u ON t.unit_key = u.k
-LEFT JOIN (
-  SELECT DISTINCT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|',
-      COALESCE(CAST(`frame_idx` AS STRING), '')) AS k
-  FROM `clip_labels_labels__<run>_rows`
-  WHERE `drivepipe_work` = 'todo') r ON t.row_key = r.k
-
-SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_normalised`)
-FROM (
-  SELECT `label_input_token`, `label_output_token`, `image_embedding_total_token`, `label_normalised`
-  FROM `clip_labels_labels__<run>_staging`
-  UNION ALL
-  SELECT -`label_input_token` AS `label_input_token`, -`label_output_token` AS `label_output_token`, -`image_embedding_total_token` AS
-      `image_embedding_total_token`, CAST(NULL AS BIGINT) AS `label_normalised`
-  FROM `clip_labels_labels__<run>_rows`
-  WHERE `drivepipe_work` = 'todo') t
-
-SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
-FROM (
-  SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
-      STRING), '')) AS row_key
-  FROM (
-    SELECT o.`clip_id`, o.`keyframe_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`clip_dir`, o.`start_ms`,
-        o.`end_ms`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`, o.`label_normalised`,
-        o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`,
-        o.`fingerprint`
-    FROM (
-      SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`,
-          `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`,
-          `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
-          CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key,
-          CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
-          STRING), '')) AS drivepipe_row_key
-      FROM `clip_labels_labels`
-      WHERE `ds`='20261120') o
-    LEFT SEMI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS k
-      FROM `clip_labels_labels__<run>_units`
-      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k
-    LEFT ANTI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx`
-          AS STRING), '')) AS k
-      FROM `clip_labels_labels__<run>_rows`) r ON o.drivepipe_row_key = r.k) c
-  UNION ALL
-  SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
-      STRING), '')) AS row_key
-  FROM (
-    SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
-        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
-        `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `clip_labels_labels__<run>_staging`) n
-  UNION ALL
-  SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
-      STRING), '')) AS row_key
-  FROM (
-    SELECT `clip_id`, CAST(NULL AS STRING) AS `keyframe_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
-        CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, `clip_dir`, `start_ms`, `end_ms`, CAST(NULL AS STRING) AS
-        `label_text`, CAST(NULL AS BOOLEAN) AS `label_json_valid`, CAST(NULL AS BIGINT) AS `label_input_token`, CAST(NULL AS BIGINT) AS
-        `label_output_token`, CAST(NULL AS BIGINT) AS `label_normalised`, CAST(NULL AS STRING) AS `image_embedding`, CAST(NULL AS BIGINT) AS
-        `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `clip_labels_labels__<run>_units`
-    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
-
-SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*)
-FROM (
-  SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
-      `image_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND `error_stage` =
-      'keyframe_expansion' THEN 1 ELSE 0 END AS failed_alone
-  FROM (
-    SELECT o.`clip_id`, o.`keyframe_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`clip_dir`, o.`start_ms`,
-        o.`end_ms`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`, o.`label_normalised`,
-        o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`,
-        o.`fingerprint`
-    FROM (
-      SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`,
-          `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`,
-          `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
-          CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key,
-          CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
-          STRING), '')) AS drivepipe_row_key
-      FROM `clip_labels_labels`
-      WHERE `ds`='20261120') o
-    LEFT SEMI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS k
-      FROM `clip_labels_labels__<run>_units`
-      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k
-    LEFT ANTI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx`
-          AS STRING), '')) AS k
-      FROM `clip_labels_labels__<run>_rows`) r ON o.drivepipe_row_key = r.k) c
-  UNION ALL
-  SELECT 'new' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
-      `image_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND `error_stage` =
-      'keyframe_expansion' THEN 1 ELSE 0 END AS failed_alone
-  FROM (
-    SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
-        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
-        `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `clip_labels_labels__<run>_staging`) n
-  UNION ALL
-  SELECT 'other' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
-      `image_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND `error_stage` =
-      'keyframe_expansion' THEN 1 ELSE 0 END AS failed_alone
-  FROM (
-    SELECT `clip_id`, CAST(NULL AS STRING) AS `keyframe_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
-        CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, `clip_dir`, `start_ms`, `end_ms`, CAST(NULL AS STRING) AS
-        `label_text`, CAST(NULL AS BOOLEAN) AS `label_json_valid`, CAST(NULL AS BIGINT) AS `label_input_token`, CAST(NULL AS BIGINT) AS
-        `label_output_token`, CAST(NULL AS BIGINT) AS `label_normalised`, CAST(NULL AS STRING) AS `image_embedding`, CAST(NULL AS BIGINT) AS
-        `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `clip_labels_labels__<run>_units`
-    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
-GROUP BY origin, `status`, `error_stage`, `error_type`, has, failed_alone
-
-INSERT OVERWRITE TABLE `clip_labels_labels` PARTITION (`ds`='20261120')
-SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
-    `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
-    `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-FROM (
-  SELECT o.`clip_id`, o.`keyframe_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`clip_dir`, o.`start_ms`,
-      o.`end_ms`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`, o.`label_normalised`,
-      o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`,
-      o.`fingerprint`
-  FROM (
-    SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
-        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
-        `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`, CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|',
-        COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key, CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|',
-        COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS drivepipe_row_key
-    FROM `clip_labels_labels`
-    WHERE `ds`='20261120') o
-  LEFT SEMI JOIN (
-    SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS k
-    FROM `clip_labels_labels__<run>_units`
-    WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k
-  LEFT ANTI JOIN (
-    SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
-        STRING), '')) AS k
-    FROM `clip_labels_labels__<run>_rows`) r ON o.drivepipe_row_key = r.k) c
-UNION ALL
-SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
-    `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
-    `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-FROM (
-  SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
-      `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
-      `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-  FROM `clip_labels_labels__<run>_staging`) n
-UNION ALL
-SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
-    `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
-    `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-FROM (
-  SELECT `clip_id`, CAST(NULL AS STRING) AS `keyframe_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
-      CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, `clip_dir`, `start_ms`, `end_ms`, CAST(NULL AS STRING) AS
-      `label_text`, CAST(NULL AS BOOLEAN) AS `label_json_valid`, CAST(NULL AS BIGINT) AS `label_input_token`, CAST(NULL AS BIGINT) AS
-      `label_output_token`, CAST(NULL AS BIGINT) AS `label_normalised`, CAST(NULL AS STRING) AS `image_embedding`, CAST(NULL AS BIGINT) AS
-      `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-  FROM `clip_labels_labels__<run>_units`
-  WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o
-
-SELECT SUM(asked), SUM(n), SUM(CASE WHEN last_idx > first_idx THEN n ELSE 0 END), SUM(CASE WHEN last_idx > first_idx THEN n * (last_time -
-    first_time) / (last_idx - first_idx) ELSE 0 END)
-FROM (
-  SELECT SUM(CASE WHEN `status` = 'ok' OR (`status` = 'failed' AND `error_stage` IN ('label', 'image_embedding')) THEN 1 ELSE 0 END) AS
-      asked, SUM(CASE WHEN `frame_time_ms` IS NULL OR `status` = 'skipped' THEN 0 ELSE 1 END) AS n, MIN(`frame_time_ms`) AS first_time,
-      MAX(`frame_time_ms`) AS last_time, MIN(CASE WHEN `frame_time_ms` IS NULL THEN NULL ELSE `frame_idx` END) AS first_idx, MAX(CASE WHEN
-      `frame_time_ms` IS NULL THEN NULL ELSE `frame_idx` END) AS last_idx
-  FROM `clip_labels_labels__<run>_staging` r
-  GROUP BY CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''))) v
-
-DROP TABLE IF EXISTS `clip_labels_labels__<run>_units`
-DROP TABLE IF EXISTS `clip_labels_labels__<run>_rows`
-DROP TABLE IF EXISTS `clip_labels_labels__<run>_staging`
-DROP TABLE IF EXISTS `clip_labels_labels__<run>_earlier`
-DROP TABLE IF EXISTS `clip_labels_labels__<partition>_lock`
-
--- run 2, there is nothing to do: clip_labels
-CREATE TABLE `clip_labels_labels__<partition>_lock` (`owner` STRING COMMENT 'see the table\'s comment') COMMENT '{"task" … -- as above
-CREATE TABLE IF NOT EXISTS `clip_labels_labels` (`clip_id` STRING COMMENT 'identity of the clip, as the input has it', ` … -- as above
-CREATE TABLE `clip_labels_labels__<run>_units` (`clip_id` STRING, `clip_dir` STRING, `start_ms` BIGINT, `end_ms` BIGINT, … -- as above
-CREATE TABLE `clip_labels_labels__<run>_rows` (`clip_id` STRING COMMENT 'identity of the clip, as the input has it', `ke … -- as above
-CREATE TABLE `clip_labels_labels__<run>_staging` (`clip_id` STRING COMMENT 'identity of the clip, as the input has it',  … -- as above
-INSERT INTO TABLE `clip_labels_labels__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `clip_id`, `cl … -- as above
-INSERT INTO TABLE `clip_labels_labels__<run>_rows` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `clip_id`, `key … -- as above
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `clip_labels_labels__<run>_units` GROUP BY … -- as above
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `clip_labels_labels__<run>_units` GROUP BY … -- as above
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
-SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_normalised`)  … -- as above
-SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
+SELECT 'units' AS figures, CAST(`drivepipe_work` AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(MAX(CAST(`drivep … -- as above
+SELECT 'units' AS figures, CAST(`drivepipe_work` AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(MAX(CAST(`drivep … -- as above
 INSERT OVERWRITE TABLE `clip_labels_labels` PARTITION (`ds`='20261120') SELECT `clip_id`, `keyframe_id`, `frame_idx`, `f … -- as above
-DROP TABLE IF EXISTS `clip_labels_labels__<run>_units`
-DROP TABLE IF EXISTS `clip_labels_labels__<run>_rows`
-DROP TABLE IF EXISTS `clip_labels_labels__<run>_staging`
-DROP TABLE IF EXISTS `clip_labels_labels__<run>_earlier`
-DROP TABLE IF EXISTS `clip_labels_labels__<partition>_lock`
-
--- run 3, a further unit fails, and results are missing: clip_labels
-CREATE TABLE `clip_labels_labels__<partition>_lock` (`owner` STRING COMMENT 'see the table\'s comment') COMMENT '{"task" … -- as above
-CREATE TABLE IF NOT EXISTS `clip_labels_labels` (`clip_id` STRING COMMENT 'identity of the clip, as the input has it', ` … -- as above
-CREATE TABLE `clip_labels_labels__<run>_units` (`clip_id` STRING, `clip_dir` STRING, `start_ms` BIGINT, `end_ms` BIGINT, … -- as above
-CREATE TABLE `clip_labels_labels__<run>_rows` (`clip_id` STRING COMMENT 'identity of the clip, as the input has it', `ke … -- as above
-CREATE TABLE `clip_labels_labels__<run>_staging` (`clip_id` STRING COMMENT 'identity of the clip, as the input has it',  … -- as above
-INSERT INTO TABLE `clip_labels_labels__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `clip_id`, `cl … -- as above
-INSERT INTO TABLE `clip_labels_labels__<run>_rows` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `clip_id`, `key … -- as above
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `clip_labels_labels__<run>_units` GROUP BY … -- as above
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `clip_labels_labels__<run>_units` GROUP BY … -- as above
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
-SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELS … -- as above
-SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_normalised`)  … -- as above
-SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
-INSERT OVERWRITE TABLE `clip_labels_labels` PARTITION (`ds`='20261120') SELECT `clip_id`, `keyframe_id`, `frame_idx`, `f … -- as above
-SELECT SUM(asked), SUM(n), SUM(CASE WHEN last_idx > first_idx THEN n ELSE 0 END), SUM(CASE WHEN last_idx > first_idx THE … -- as above
 
 SELECT `clip_id`, `clip_dir`, `frame_idx`, `error_stage`, `error_type`, `error_msg`
 FROM `clip_labels_labels`
 WHERE `ds`='20261120' AND `status` = 'failed' AND `error_stage` IN ('keyframe_expansion', 'label', 'image_embedding')
 ORDER BY `clip_id`, `clip_dir`, `frame_idx` LIMIT 20
 
-DROP TABLE IF EXISTS `clip_labels_labels__<run>_units`
 DROP TABLE IF EXISTS `clip_labels_labels__<run>_rows`
 DROP TABLE IF EXISTS `clip_labels_labels__<run>_staging`
-DROP TABLE IF EXISTS `clip_labels_labels__<run>_earlier`
+DROP TABLE IF EXISTS `clip_labels_labels__<run>_units`
 DROP TABLE IF EXISTS `clip_labels_labels__<partition>_lock`
 
 -- run 4, a unit is gone: clip_labels
 CREATE TABLE `clip_labels_labels__<partition>_lock` (`owner` STRING COMMENT 'see the table\'s comment') COMMENT '{"task" … -- as above
-CREATE TABLE IF NOT EXISTS `clip_labels_labels` (`clip_id` STRING COMMENT 'identity of the clip, as the input has it', ` … -- as above
+SELECT 'units' AS figures, CAST(`drivepipe_work` AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(0 AS STRING) AS  … -- as above
 CREATE TABLE `clip_labels_labels__<run>_units` (`clip_id` STRING, `clip_dir` STRING, `start_ms` BIGINT, `end_ms` BIGINT, … -- as above
-CREATE TABLE `clip_labels_labels__<run>_rows` (`clip_id` STRING COMMENT 'identity of the clip, as the input has it', `ke … -- as above
-CREATE TABLE `clip_labels_labels__<run>_staging` (`clip_id` STRING COMMENT 'identity of the clip, as the input has it',  … -- as above
-INSERT INTO TABLE `clip_labels_labels__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `clip_id`, `cl … -- as above
 INSERT INTO TABLE `clip_labels_labels__<run>_rows` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `clip_id`, `key … -- as above
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `clip_labels_labels__<run>_units` GROUP BY … -- as above
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `clip_labels_labels__<run>_units` GROUP BY … -- as above
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
-SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELS … -- as above
-SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_normalised`)  … -- as above
-SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
+SELECT 'units' AS figures, CAST(`drivepipe_work` AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(MAX(CAST(`drivep … -- as above
+SELECT 'units' AS figures, CAST(`drivepipe_work` AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(MAX(CAST(`drivep … -- as above
 
 CREATE TABLE IF NOT EXISTS `clip_labels_labels__kept` (`clip_id` STRING, `keyframe_id` STRING, `frame_idx` BIGINT, `frame_time_ms` BIGINT,
     `image_id` STRING, `image_url` STRING, `clip_dir` STRING, `start_ms` BIGINT, `end_ms` BIGINT, `label_text` STRING, `label_json_valid`
@@ -470,27 +663,20 @@ LEFT ANTI JOIN (
       FROM `clip_labels_labels__<run>_units`) u ON o.drivepipe_key = u.k) r) n ON k.drivepipe_key = n.k
 
 INSERT OVERWRITE TABLE `clip_labels_labels` PARTITION (`ds`='20261120') SELECT `clip_id`, `keyframe_id`, `frame_idx`, `f … -- as above
-SELECT SUM(asked), SUM(n), SUM(CASE WHEN last_idx > first_idx THEN n ELSE 0 END), SUM(CASE WHEN last_idx > first_idx THE … -- as above
 SELECT `clip_id`, `clip_dir`, `frame_idx`, `error_stage`, `error_type`, `error_msg` FROM `clip_labels_labels` WHERE `ds` … -- as above
-DROP TABLE IF EXISTS `clip_labels_labels__<run>_units`
 DROP TABLE IF EXISTS `clip_labels_labels__<run>_rows`
 DROP TABLE IF EXISTS `clip_labels_labels__<run>_staging`
-DROP TABLE IF EXISTS `clip_labels_labels__<run>_earlier`
+DROP TABLE IF EXISTS `clip_labels_labels__<run>_units`
 DROP TABLE IF EXISTS `clip_labels_labels__<partition>_lock`
 
 -- run 5, the unit is back: clip_labels
 CREATE TABLE `clip_labels_labels__<partition>_lock` (`owner` STRING COMMENT 'see the table\'s comment') COMMENT '{"task" … -- as above
-CREATE TABLE IF NOT EXISTS `clip_labels_labels` (`clip_id` STRING COMMENT 'identity of the clip, as the input has it', ` … -- as above
-CREATE TABLE `clip_labels_labels__<run>_units` (`clip_id` STRING, `clip_dir` STRING, `start_ms` BIGINT, `end_ms` BIGINT, … -- as above
-CREATE TABLE `clip_labels_labels__<run>_rows` (`clip_id` STRING COMMENT 'identity of the clip, as the input has it', `ke … -- as above
-CREATE TABLE `clip_labels_labels__<run>_staging` (`clip_id` STRING COMMENT 'identity of the clip, as the input has it',  … -- as above
 
 CREATE TABLE `clip_labels_labels__<run>_earlier` (`clip_id` STRING, `keyframe_id` STRING, `frame_idx` BIGINT, `frame_time_ms` BIGINT,
     `image_id` STRING, `image_url` STRING, `clip_dir` STRING, `start_ms` BIGINT, `end_ms` BIGINT, `label_text` STRING, `label_json_valid`
     BOOLEAN, `label_input_token` BIGINT, `label_output_token` BIGINT, `label_normalised` BIGINT, `image_embedding` STRING,
     `image_embedding_total_token` BIGINT, `status` STRING, `error_stage` STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT,
-    `fingerprint` STRING) LIFECYCLE 7
-
+    `fingerprint` STRING) LIFECYCLE 7;
 INSERT INTO TABLE `clip_labels_labels__<run>_earlier`
 SELECT o.`clip_id`, o.`keyframe_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`clip_dir`, o.`start_ms`, o.`end_ms`,
     o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`, o.`label_normalised`, o.`image_embedding`,
@@ -570,8 +756,22 @@ LEFT SEMI JOIN (
       FROM `clip_labels_labels`
       WHERE `ds`='20261120') b
     GROUP BY drivepipe_key) p ON k.drivepipe_key = p.drivepipe_key
-  WHERE p.drivepipe_key IS NULL OR k.current > p.current) d ON r.drivepipe_key = d.k
+  WHERE p.drivepipe_key IS NULL OR k.current > p.current) d ON r.drivepipe_key = d.k;
 
+CREATE TABLE `clip_labels_labels__<run>_units` (`clip_id` STRING, `clip_dir` STRING, `start_ms` BIGINT, `end_ms` BIGINT, `status` STRING,
+    `error_stage` STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING) PARTITIONED BY (`drivepipe_work`
+    STRING, `drivepipe_wave` STRING) LIFECYCLE 7;
+CREATE TABLE `clip_labels_labels__<run>_rows` (`clip_id` STRING, `keyframe_id` STRING, `frame_idx` BIGINT, `frame_time_ms` BIGINT,
+    `image_id` STRING, `image_url` STRING, `clip_dir` STRING, `start_ms` BIGINT, `end_ms` BIGINT, `label_text` STRING, `label_json_valid`
+    BOOLEAN, `label_input_token` BIGINT, `label_output_token` BIGINT, `label_normalised` BIGINT, `image_embedding` STRING,
+    `image_embedding_total_token` BIGINT, `status` STRING, `error_stage` STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT,
+    `fingerprint` STRING, `drivepipe_need_label` BIGINT, `drivepipe_need_image_embedding` BIGINT) PARTITIONED BY (`drivepipe_work` STRING,
+    `drivepipe_wave` STRING) LIFECYCLE 7;
+CREATE TABLE `clip_labels_labels__<run>_staging` (`clip_id` STRING, `keyframe_id` STRING, `frame_idx` BIGINT, `frame_time_ms` BIGINT,
+    `image_id` STRING, `image_url` STRING, `clip_dir` STRING, `start_ms` BIGINT, `end_ms` BIGINT, `label_text` STRING, `label_json_valid`
+    BOOLEAN, `label_input_token` BIGINT, `label_output_token` BIGINT, `label_normalised` BIGINT, `image_embedding` STRING,
+    `image_embedding_total_token` BIGINT, `status` STRING, `error_stage` STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT,
+    `fingerprint` STRING) PARTITIONED BY (`drivepipe_wave` STRING) LIFECYCLE 7;
 INSERT INTO TABLE `clip_labels_labels__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`)
 SELECT `clip_id`, `clip_dir`, `start_ms`, `end_ms`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
     `drivepipe_work`, CASE WHEN `drivepipe_work` IN ('run', 'todo') THEN CAST(CAST(FLOOR((ROW_NUMBER() OVER (PARTITION BY `drivepipe_work`
@@ -614,7 +814,7 @@ FROM (
             'keyframe_expansion' THEN 1 ELSE 0 END AS skipped
         FROM `clip_labels_labels__<run>_earlier`
         WHERE 1 = 1) p
-      GROUP BY drivepipe_key) d ON s.drivepipe_key = d.drivepipe_key) u) w
+      GROUP BY drivepipe_key) d ON s.drivepipe_key = d.drivepipe_key) u) w;
 
 INSERT INTO TABLE `clip_labels_labels__<run>_rows` PARTITION (`drivepipe_work`, `drivepipe_wave`)
 SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
@@ -669,63 +869,33 @@ FROM (
       WHERE (o.`status` = 'ok' OR (o.`status` <> 'ok' AND o.`error_stage` <> 'keyframe_expansion'))) g
     WHERE drivepipe_need_label + drivepipe_need_image_embedding > 0) f) w
 
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `clip_labels_labels__<run>_units` GROUP BY … -- as above
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `clip_labels_labels__<run>_units` GROUP BY … -- as above
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
-SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELS … -- as above
-SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_normalised`)  … -- as above
+SELECT 'units' AS figures, CAST(`drivepipe_work` AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(MAX(CAST(`drivep … -- as above
 
-SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
+SELECT 'units' AS figures, CAST(`drivepipe_work` AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(MAX(CAST(`drivepipe_wave` AS
+    BIGINT)) AS STRING) AS c3, '' AS c4, '' AS c5, '' AS c6, '' AS c7
+FROM `clip_labels_labels__<run>_units`
+GROUP BY `drivepipe_work`
+UNION ALL
+SELECT 'published' AS figures, CAST(fate AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, '' AS c3, '' AS c4, '' AS c5, '' AS c6, '' AS c7
 FROM (
-  SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
-      STRING), '')) AS row_key
+  SELECT CONCAT(CASE WHEN u.k IS NULL THEN 'removed ' ELSE 'stays ' END, o.`status`) AS fate
   FROM (
-    SELECT o.`clip_id`, o.`keyframe_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`clip_dir`, o.`start_ms`,
-        o.`end_ms`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`, o.`label_normalised`,
-        o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`,
-        o.`fingerprint`
-    FROM (
-      SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`,
-          `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`,
-          `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
-          CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key,
-          CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
-          STRING), '')) AS drivepipe_row_key
-      FROM `clip_labels_labels__<run>_earlier`
-      WHERE 1 = 1) o
-    LEFT SEMI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS k
-      FROM `clip_labels_labels__<run>_units`
-      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k
-    LEFT ANTI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx`
-          AS STRING), '')) AS k
-      FROM `clip_labels_labels__<run>_rows`) r ON o.drivepipe_row_key = r.k) c
-  UNION ALL
-  SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
-      STRING), '')) AS row_key
-  FROM (
-    SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
-        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
-        `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `clip_labels_labels__<run>_staging`) n
-  UNION ALL
-  SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
-      STRING), '')) AS row_key
-  FROM (
-    SELECT `clip_id`, CAST(NULL AS STRING) AS `keyframe_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
-        CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, `clip_dir`, `start_ms`, `end_ms`, CAST(NULL AS STRING) AS
-        `label_text`, CAST(NULL AS BOOLEAN) AS `label_json_valid`, CAST(NULL AS BIGINT) AS `label_input_token`, CAST(NULL AS BIGINT) AS
-        `label_output_token`, CAST(NULL AS BIGINT) AS `label_normalised`, CAST(NULL AS STRING) AS `image_embedding`, CAST(NULL AS BIGINT) AS
-        `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `clip_labels_labels__<run>_units`
-    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
-
-SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*)
+    SELECT `status`, CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key
+    FROM `clip_labels_labels`
+    WHERE `ds`='20261120') o
+  LEFT JOIN (
+    SELECT DISTINCT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS k
+    FROM `clip_labels_labels__<run>_units`) u ON o.drivepipe_key = u.k) p
+GROUP BY fate
+UNION ALL
+SELECT 'rows' AS figures, CAST(`drivepipe_work` AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(MAX(CAST(`drivepipe_wave` AS BIGINT))
+    AS STRING) AS c3, CAST(SUM(drivepipe_need_label) AS STRING) AS c4, CAST(SUM(drivepipe_need_image_embedding) AS STRING) AS c5, '' AS c6,
+    '' AS c7
+FROM `clip_labels_labels__<run>_rows`
+GROUP BY `drivepipe_work`
+UNION ALL
+SELECT 'audit' AS figures, CAST(origin AS STRING) AS c1, CAST(`status` AS STRING) AS c2, CAST(`error_stage` AS STRING) AS c3,
+    CAST(`error_type` AS STRING) AS c4, CAST(has AS STRING) AS c5, CAST(failed_alone AS STRING) AS c6, CAST(COUNT(*) AS STRING) AS c7
 FROM (
   SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
       `image_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND `error_stage` =
@@ -774,6 +944,96 @@ FROM (
     FROM `clip_labels_labels__<run>_units`
     WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
 GROUP BY origin, `status`, `error_stage`, `error_type`, has, failed_alone
+UNION ALL
+SELECT 'whole' AS figures, CAST(COUNT(DISTINCT unit_key) AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(COUNT(DISTINCT row_key) AS
+    STRING) AS c3, '' AS c4, '' AS c5, '' AS c6, '' AS c7
+FROM (
+  SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
+      STRING), '')) AS row_key
+  FROM (
+    SELECT o.`clip_id`, o.`keyframe_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`clip_dir`, o.`start_ms`,
+        o.`end_ms`, o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`, o.`label_normalised`,
+        o.`image_embedding`, o.`image_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`,
+        o.`fingerprint`
+    FROM (
+      SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`,
+          `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`,
+          `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`,
+          CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS drivepipe_key,
+          CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
+          STRING), '')) AS drivepipe_row_key
+      FROM `clip_labels_labels__<run>_earlier`
+      WHERE 1 = 1) o
+    LEFT SEMI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS k
+      FROM `clip_labels_labels__<run>_units`
+      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k
+    LEFT ANTI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx`
+          AS STRING), '')) AS k
+      FROM `clip_labels_labels__<run>_rows`) r ON o.drivepipe_row_key = r.k) c
+  UNION ALL
+  SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
+      STRING), '')) AS row_key
+  FROM (
+    SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
+        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
+        `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `clip_labels_labels__<run>_staging`) n
+  UNION ALL
+  SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
+      STRING), '')) AS row_key
+  FROM (
+    SELECT `clip_id`, CAST(NULL AS STRING) AS `keyframe_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
+        CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, `clip_dir`, `start_ms`, `end_ms`, CAST(NULL AS STRING) AS
+        `label_text`, CAST(NULL AS BOOLEAN) AS `label_json_valid`, CAST(NULL AS BIGINT) AS `label_input_token`, CAST(NULL AS BIGINT) AS
+        `label_output_token`, CAST(NULL AS BIGINT) AS `label_normalised`, CAST(NULL AS STRING) AS `image_embedding`, CAST(NULL AS BIGINT) AS
+        `image_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `clip_labels_labels__<run>_units`
+    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
+UNION ALL
+SELECT 'staged' AS figures, CAST(COUNT(*) AS STRING) AS c1, CAST(SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END) AS STRING) AS c2,
+    CAST(COUNT(DISTINCT u.k) AS STRING) AS c3, CAST(SUM(CASE WHEN r.k IS NULL THEN 0 ELSE 1 END) AS STRING) AS c4, CAST(COUNT(DISTINCT r.k)
+    AS STRING) AS c5, '' AS c6, '' AS c7
+FROM (
+  SELECT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
+      STRING), '')) AS row_key
+  FROM `clip_labels_labels__<run>_staging`) t
+LEFT JOIN (
+  SELECT DISTINCT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), '')) AS k
+  FROM `clip_labels_labels__<run>_units`
+  WHERE `drivepipe_work` = 'run') u ON t.unit_key = u.k
+LEFT JOIN (
+  SELECT DISTINCT CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''), '|',
+      COALESCE(CAST(`frame_idx` AS STRING), '')) AS k
+  FROM `clip_labels_labels__<run>_rows`
+  WHERE `drivepipe_work` = 'todo') r ON t.row_key = r.k
+UNION ALL
+SELECT 'tokens' AS figures, CAST(SUM(`label_input_token`) AS STRING) AS c1, CAST(SUM(`label_output_token`) AS STRING) AS c2,
+    CAST(SUM(`image_embedding_total_token`) AS STRING) AS c3, CAST(SUM(`label_normalised`) AS STRING) AS c4, '' AS c5, '' AS c6, '' AS c7
+FROM (
+  SELECT `label_input_token`, `label_output_token`, `image_embedding_total_token`, `label_normalised`
+  FROM `clip_labels_labels__<run>_staging`
+  UNION ALL
+  SELECT -`label_input_token` AS `label_input_token`, -`label_output_token` AS `label_output_token`, -`image_embedding_total_token` AS
+      `image_embedding_total_token`, CAST(NULL AS BIGINT) AS `label_normalised`
+  FROM `clip_labels_labels__<run>_rows`
+  WHERE `drivepipe_work` = 'todo') t
+UNION ALL
+SELECT 'spending' AS figures, CAST(SUM(asked) AS STRING) AS c1, CAST(SUM(n) AS STRING) AS c2, CAST(SUM(CASE WHEN last_idx > first_idx THEN n
+    ELSE 0 END) AS STRING) AS c3, CAST(SUM(CASE WHEN last_idx > first_idx THEN n * (last_time - first_time) / (last_idx - first_idx) ELSE 0
+    END) AS STRING) AS c4, '' AS c5, '' AS c6, '' AS c7
+FROM (
+  SELECT SUM(CASE WHEN `status` = 'ok' OR (`status` = 'failed' AND `error_stage` IN ('label', 'image_embedding')) THEN 1 ELSE 0 END) AS
+      asked, SUM(CASE WHEN `frame_time_ms` IS NULL OR `status` = 'skipped' THEN 0 ELSE 1 END) AS n, MIN(`frame_time_ms`) AS first_time,
+      MAX(`frame_time_ms`) AS last_time, MIN(CASE WHEN `frame_time_ms` IS NULL THEN NULL ELSE `frame_idx` END) AS first_idx, MAX(CASE WHEN
+      `frame_time_ms` IS NULL THEN NULL ELSE `frame_idx` END) AS last_idx
+  FROM `clip_labels_labels__<run>_staging` r
+  GROUP BY CONCAT(COALESCE(CAST(`clip_id` AS STRING), ''), '|', COALESCE(CAST(`clip_dir` AS STRING), ''))) v
 
 INSERT OVERWRITE TABLE `clip_labels_labels` PARTITION (`ds`='20261120')
 SELECT `clip_id`, `keyframe_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `clip_dir`, `start_ms`, `end_ms`, `label_text`,
@@ -822,10 +1082,9 @@ FROM (
   FROM `clip_labels_labels__<run>_units`
   WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o
 
-SELECT SUM(asked), SUM(n), SUM(CASE WHEN last_idx > first_idx THEN n ELSE 0 END), SUM(CASE WHEN last_idx > first_idx THE … -- as above
 SELECT `clip_id`, `clip_dir`, `frame_idx`, `error_stage`, `error_type`, `error_msg` FROM `clip_labels_labels` WHERE `ds` … -- as above
-DROP TABLE IF EXISTS `clip_labels_labels__<run>_units`
+DROP TABLE IF EXISTS `clip_labels_labels__<run>_earlier`
 DROP TABLE IF EXISTS `clip_labels_labels__<run>_rows`
 DROP TABLE IF EXISTS `clip_labels_labels__<run>_staging`
-DROP TABLE IF EXISTS `clip_labels_labels__<run>_earlier`
+DROP TABLE IF EXISTS `clip_labels_labels__<run>_units`
 DROP TABLE IF EXISTS `clip_labels_labels__<partition>_lock`

@@ -17,13 +17,11 @@ CREATE TABLE IF NOT EXISTS `driving_split_video_frame_extraction` (`video_path` 
 
 CREATE TABLE `driving_split_video_frame_extraction__<run>_units` (`video_path` STRING, `etag` STRING, `status` STRING, `error_stage` STRING,
     `error_type` STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING) PARTITIONED BY (`drivepipe_work` STRING,
-    `drivepipe_wave` STRING) LIFECYCLE 7
-
+    `drivepipe_wave` STRING) LIFECYCLE 7;
 CREATE TABLE `driving_split_video_frame_extraction__<run>_staging` (`video_path` STRING, `video_id` STRING, `frame_idx` BIGINT,
     `frame_time_ms` BIGINT, `image_id` STRING, `image_url` STRING, `width` BIGINT, `height` BIGINT, `etag` STRING, `status` STRING,
     `error_stage` STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING) PARTITIONED BY (`drivepipe_wave`
-    STRING) LIFECYCLE 7
-
+    STRING) LIFECYCLE 7;
 INSERT INTO TABLE `driving_split_video_frame_extraction__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`)
 SELECT `video_path`, `etag`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`, `drivepipe_work`, CASE WHEN
     `drivepipe_work` IN ('run', 'todo') THEN CAST(CAST(FLOOR((ROW_NUMBER() OVER (PARTITION BY `drivepipe_work` ORDER BY `video_path`) - 1) /
@@ -63,13 +61,14 @@ FROM (
             'frame_extraction' THEN 1 ELSE 0 END AS skipped
         FROM `driving_split_video_frame_extraction`
         WHERE `ds`='20261120') p
-      GROUP BY drivepipe_key) d ON s.drivepipe_key = d.drivepipe_key) u) w
+      GROUP BY drivepipe_key) d ON s.drivepipe_key = d.drivepipe_key) u) w;
 
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT))
+SELECT 'units' AS figures, CAST(`drivepipe_work` AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(MAX(CAST(`drivepipe_wave` AS
+    BIGINT)) AS STRING) AS c3
 FROM `driving_split_video_frame_extraction__<run>_units`
 GROUP BY `drivepipe_work`
 UNION ALL
-SELECT fate, COUNT(*), 0
+SELECT 'published' AS figures, CAST(fate AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, '' AS c3
 FROM (
   SELECT CONCAT(CASE WHEN u.k IS NULL THEN 'removed ' ELSE 'stays ' END, o.`status`) AS fate
   FROM (
@@ -81,59 +80,25 @@ FROM (
     FROM `driving_split_video_frame_extraction__<run>_units`) u ON o.drivepipe_key = u.k) p
 GROUP BY fate
 
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `driving_split_video_frame_extraction__<ru … -- as above
-
-SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELSE 1 END),
-    COUNT(DISTINCT r.k)
+SELECT 'units' AS figures, CAST(`drivepipe_work` AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(MAX(CAST(`drivepipe_wave` AS
+    BIGINT)) AS STRING) AS c3, '' AS c4, '' AS c5, '' AS c6, '' AS c7
+FROM `driving_split_video_frame_extraction__<run>_units`
+GROUP BY `drivepipe_work`
+UNION ALL
+SELECT 'published' AS figures, CAST(fate AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, '' AS c3, '' AS c4, '' AS c5, '' AS c6, '' AS c7
 FROM (
-  SELECT COALESCE(CAST(`video_path` AS STRING), '') AS unit_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
-      COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
-  FROM `driving_split_video_frame_extraction__<run>_staging`) t
-LEFT JOIN (
-  SELECT DISTINCT COALESCE(CAST(`video_path` AS STRING), '') AS k
-  FROM `driving_split_video_frame_extraction__<run>_units`
-  WHERE `drivepipe_work` = 'run') u ON t.unit_key = u.k
-LEFT JOIN (
-  SELECT '' AS k
+  SELECT CONCAT(CASE WHEN u.k IS NULL THEN 'removed ' ELSE 'stays ' END, o.`status`) AS fate
   FROM (
-    SELECT 1 AS one) n
-  WHERE one = 0) r ON t.row_key = r.k
-
-SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
-FROM (
-  SELECT COALESCE(CAST(`video_path` AS STRING), '') AS unit_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
-      COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
-  FROM (
-    SELECT o.`video_path`, o.`video_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`width`, o.`height`, o.`etag`,
-        o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`, o.`fingerprint`
-    FROM (
-      SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status`,
-          `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`, COALESCE(CAST(`video_path` AS STRING), '') AS drivepipe_key,
-          CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS drivepipe_row_key
-      FROM `driving_split_video_frame_extraction`
-      WHERE `ds`='20261120') o
-    LEFT SEMI JOIN (
-      SELECT COALESCE(CAST(`video_path` AS STRING), '') AS k
-      FROM `driving_split_video_frame_extraction__<run>_units`
-      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k) c
-  UNION ALL
-  SELECT COALESCE(CAST(`video_path` AS STRING), '') AS unit_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
-      COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
-  FROM (
-    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status`,
-        `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `driving_split_video_frame_extraction__<run>_staging`) n
-  UNION ALL
-  SELECT COALESCE(CAST(`video_path` AS STRING), '') AS unit_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
-      COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
-  FROM (
-    SELECT `video_path`, CAST(NULL AS STRING) AS `video_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
-        CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, CAST(NULL AS BIGINT) AS `width`, CAST(NULL AS BIGINT) AS
-        `height`, `etag`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `driving_split_video_frame_extraction__<run>_units`
-    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
-
-SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*)
+    SELECT `status`, COALESCE(CAST(`video_path` AS STRING), '') AS drivepipe_key
+    FROM `driving_split_video_frame_extraction`
+    WHERE `ds`='20261120') o
+  LEFT JOIN (
+    SELECT DISTINCT COALESCE(CAST(`video_path` AS STRING), '') AS k
+    FROM `driving_split_video_frame_extraction__<run>_units`) u ON o.drivepipe_key = u.k) p
+GROUP BY fate
+UNION ALL
+SELECT 'audit' AS figures, CAST(origin AS STRING) AS c1, CAST(`status` AS STRING) AS c2, CAST(`error_stage` AS STRING) AS c3,
+    CAST(`error_type` AS STRING) AS c4, CAST(has AS STRING) AS c5, CAST(failed_alone AS STRING) AS c6, CAST(COUNT(*) AS STRING) AS c7
 FROM (
   SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, '' AS has, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND
       `error_stage` = 'frame_extraction' THEN 1 ELSE 0 END AS failed_alone
@@ -167,6 +132,58 @@ FROM (
     FROM `driving_split_video_frame_extraction__<run>_units`
     WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
 GROUP BY origin, `status`, `error_stage`, `error_type`, has, failed_alone
+UNION ALL
+SELECT 'whole' AS figures, CAST(COUNT(DISTINCT unit_key) AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(COUNT(DISTINCT row_key) AS
+    STRING) AS c3, '' AS c4, '' AS c5, '' AS c6, '' AS c7
+FROM (
+  SELECT COALESCE(CAST(`video_path` AS STRING), '') AS unit_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
+      COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
+  FROM (
+    SELECT o.`video_path`, o.`video_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`width`, o.`height`, o.`etag`,
+        o.`status`, o.`error_stage`, o.`error_type`, o.`error_msg`, o.`attempt`, o.`fingerprint`
+    FROM (
+      SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status`,
+          `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`, COALESCE(CAST(`video_path` AS STRING), '') AS drivepipe_key,
+          CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS drivepipe_row_key
+      FROM `driving_split_video_frame_extraction`
+      WHERE `ds`='20261120') o
+    LEFT SEMI JOIN (
+      SELECT COALESCE(CAST(`video_path` AS STRING), '') AS k
+      FROM `driving_split_video_frame_extraction__<run>_units`
+      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k) c
+  UNION ALL
+  SELECT COALESCE(CAST(`video_path` AS STRING), '') AS unit_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
+      COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
+  FROM (
+    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status`,
+        `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `driving_split_video_frame_extraction__<run>_staging`) n
+  UNION ALL
+  SELECT COALESCE(CAST(`video_path` AS STRING), '') AS unit_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
+      COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
+  FROM (
+    SELECT `video_path`, CAST(NULL AS STRING) AS `video_id`, CAST(-1 AS BIGINT) AS `frame_idx`, CAST(NULL AS BIGINT) AS `frame_time_ms`,
+        CAST(NULL AS STRING) AS `image_id`, CAST(NULL AS STRING) AS `image_url`, CAST(NULL AS BIGINT) AS `width`, CAST(NULL AS BIGINT) AS
+        `height`, `etag`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `driving_split_video_frame_extraction__<run>_units`
+    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
+UNION ALL
+SELECT 'staged' AS figures, CAST(COUNT(*) AS STRING) AS c1, CAST(SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END) AS STRING) AS c2,
+    CAST(COUNT(DISTINCT u.k) AS STRING) AS c3, CAST(SUM(CASE WHEN r.k IS NULL THEN 0 ELSE 1 END) AS STRING) AS c4, CAST(COUNT(DISTINCT r.k)
+    AS STRING) AS c5, '' AS c6, '' AS c7
+FROM (
+  SELECT COALESCE(CAST(`video_path` AS STRING), '') AS unit_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
+      COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
+  FROM `driving_split_video_frame_extraction__<run>_staging`) t
+LEFT JOIN (
+  SELECT DISTINCT COALESCE(CAST(`video_path` AS STRING), '') AS k
+  FROM `driving_split_video_frame_extraction__<run>_units`
+  WHERE `drivepipe_work` = 'run') u ON t.unit_key = u.k
+LEFT JOIN (
+  SELECT '' AS k
+  FROM (
+    SELECT 1 AS one) n
+  WHERE one = 0) r ON t.row_key = r.k
 
 INSERT OVERWRITE TABLE `driving_split_video_frame_extraction` PARTITION (`ds`='20261120')
 SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status`, `error_stage`,
@@ -201,10 +218,8 @@ FROM (
   FROM `driving_split_video_frame_extraction__<run>_units`
   WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o
 
-DROP TABLE IF EXISTS `driving_split_video_frame_extraction__<run>_units`
-DROP TABLE IF EXISTS `driving_split_video_frame_extraction__<run>_rows`
 DROP TABLE IF EXISTS `driving_split_video_frame_extraction__<run>_staging`
-DROP TABLE IF EXISTS `driving_split_video_frame_extraction__<run>_earlier`
+DROP TABLE IF EXISTS `driving_split_video_frame_extraction__<run>_units`
 DROP TABLE IF EXISTS `driving_split_video_frame_extraction__<partition>_lock`
 
 -- run 1, everything is new: labels
@@ -229,15 +244,13 @@ CREATE TABLE `driving_split_labels__<run>_units` (`video_path` STRING, `video_id
     `image_embedding_total_token` BIGINT, `label_embedding` STRING, `label_embedding_total_token` BIGINT, `status` STRING, `error_stage`
     STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING, `drivepipe_need_label` BIGINT,
     `drivepipe_need_image_embedding` BIGINT, `drivepipe_need_label_embedding` BIGINT) PARTITIONED BY (`drivepipe_work` STRING,
-    `drivepipe_wave` STRING) LIFECYCLE 7
-
+    `drivepipe_wave` STRING) LIFECYCLE 7;
 CREATE TABLE `driving_split_labels__<run>_staging` (`video_path` STRING, `video_id` STRING, `frame_idx` BIGINT, `frame_time_ms` BIGINT,
     `image_id` STRING, `image_url` STRING, `width` BIGINT, `height` BIGINT, `etag` STRING, `label_text` STRING, `label_json_valid` BOOLEAN,
     `label_input_token` BIGINT, `label_output_token` BIGINT, `label_normalised` BIGINT, `image_embedding` STRING,
     `image_embedding_total_token` BIGINT, `label_embedding` STRING, `label_embedding_total_token` BIGINT, `status` STRING, `error_stage`
     STRING, `error_type` STRING, `error_msg` STRING, `attempt` BIGINT, `fingerprint` STRING) PARTITIONED BY (`drivepipe_wave` STRING)
-    LIFECYCLE 7
-
+    LIFECYCLE 7;
 INSERT INTO TABLE `driving_split_labels__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`)
 SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `label_text`,
     `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
@@ -343,14 +356,15 @@ FROM (
             `image_embedding_total_token`, `label_embedding`, `label_embedding_total_token`, `status`, `error_stage`, `error_type`,
             `attempt`, `fingerprint`
         FROM `driving_split_labels`
-        WHERE `ds`='20261120') d ON s.drivepipe_key = d.drivepipe_key) s) u) w
+        WHERE `ds`='20261120') d ON s.drivepipe_key = d.drivepipe_key) s) u) w;
 
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_image_embedding),
-    SUM(drivepipe_need_label_embedding)
+SELECT 'units' AS figures, CAST(`drivepipe_work` AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(MAX(CAST(`drivepipe_wave` AS
+    BIGINT)) AS STRING) AS c3, CAST(SUM(drivepipe_need_label) AS STRING) AS c4, CAST(SUM(drivepipe_need_image_embedding) AS STRING) AS c5,
+    CAST(SUM(drivepipe_need_label_embedding) AS STRING) AS c6
 FROM `driving_split_labels__<run>_units`
 GROUP BY `drivepipe_work`
 UNION ALL
-SELECT fate, COUNT(*), 0, 0, 0, 0
+SELECT 'published' AS figures, CAST(fate AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, '' AS c3, '' AS c4, '' AS c5, '' AS c6
 FROM (
   SELECT CONCAT(CASE WHEN u.k IS NULL THEN 'removed ' ELSE 'stays ' END, o.`status`) AS fate
   FROM (
@@ -362,77 +376,26 @@ FROM (
     FROM `driving_split_labels__<run>_units`) u ON o.drivepipe_key = u.k) p
 GROUP BY fate
 
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
-
-SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELSE 1 END),
-    COUNT(DISTINCT r.k)
+SELECT 'units' AS figures, CAST(`drivepipe_work` AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(MAX(CAST(`drivepipe_wave` AS
+    BIGINT)) AS STRING) AS c3, CAST(SUM(drivepipe_need_label) AS STRING) AS c4, CAST(SUM(drivepipe_need_image_embedding) AS STRING) AS c5,
+    CAST(SUM(drivepipe_need_label_embedding) AS STRING) AS c6, '' AS c7
+FROM `driving_split_labels__<run>_units`
+GROUP BY `drivepipe_work`
+UNION ALL
+SELECT 'published' AS figures, CAST(fate AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, '' AS c3, '' AS c4, '' AS c5, '' AS c6, '' AS c7
 FROM (
-  SELECT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
-  FROM `driving_split_labels__<run>_staging`) t
-LEFT JOIN (
-  SELECT '' AS k
+  SELECT CONCAT(CASE WHEN u.k IS NULL THEN 'removed ' ELSE 'stays ' END, o.`status`) AS fate
   FROM (
-    SELECT 1 AS one) n
-  WHERE one = 0) u ON t.unit_key = u.k
-LEFT JOIN (
-  SELECT DISTINCT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS k
-  FROM `driving_split_labels__<run>_units`
-  WHERE `drivepipe_work` = 'todo') r ON t.row_key = r.k
-
-SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_embedding_total_token`),
-    SUM(`label_normalised`)
-FROM (
-  SELECT `label_input_token`, `label_output_token`, `image_embedding_total_token`, `label_embedding_total_token`, `label_normalised`
-  FROM `driving_split_labels__<run>_staging`
-  UNION ALL
-  SELECT -`label_input_token` AS `label_input_token`, -`label_output_token` AS `label_output_token`, -`image_embedding_total_token` AS
-      `image_embedding_total_token`, -`label_embedding_total_token` AS `label_embedding_total_token`, CAST(NULL AS BIGINT) AS
-      `label_normalised`
-  FROM `driving_split_labels__<run>_units`
-  WHERE `drivepipe_work` = 'todo') t
-
-SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key)
-FROM (
-  SELECT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
-  FROM (
-    SELECT o.`video_path`, o.`video_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`width`, o.`height`, o.`etag`,
-        o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`, o.`label_normalised`, o.`image_embedding`,
-        o.`image_embedding_total_token`, o.`label_embedding`, o.`label_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`,
-        o.`error_msg`, o.`attempt`, o.`fingerprint`
-    FROM (
-      SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `label_text`,
-          `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`,
-          `image_embedding_total_token`, `label_embedding`, `label_embedding_total_token`, `status`, `error_stage`, `error_type`,
-          `error_msg`, `attempt`, `fingerprint`, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
-          STRING), '')) AS drivepipe_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), ''))
-          AS drivepipe_row_key
-      FROM `driving_split_labels`
-      WHERE `ds`='20261120') o
-    LEFT SEMI JOIN (
-      SELECT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS k
-      FROM `driving_split_labels__<run>_units`
-      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k) c
-  UNION ALL
-  SELECT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
-  FROM (
-    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `label_text`,
-        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
-        `label_embedding`, `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `driving_split_labels__<run>_staging`) n
-  UNION ALL
-  SELECT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS unit_key,
-      CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
-  FROM (
-    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `label_text`,
-        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
-        `label_embedding`, `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
-    FROM `driving_split_labels__<run>_units`
-    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
-
-SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*)
+    SELECT `status`, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS drivepipe_key
+    FROM `driving_split_labels`
+    WHERE `ds`='20261120') o
+  LEFT JOIN (
+    SELECT DISTINCT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS k
+    FROM `driving_split_labels__<run>_units`) u ON o.drivepipe_key = u.k) p
+GROUP BY fate
+UNION ALL
+SELECT 'audit' AS figures, CAST(origin AS STRING) AS c1, CAST(`status` AS STRING) AS c2, CAST(`error_stage` AS STRING) AS c3,
+    CAST(`error_type` AS STRING) AS c4, CAST(has AS STRING) AS c5, CAST(failed_alone AS STRING) AS c6, CAST(COUNT(*) AS STRING) AS c7
 FROM (
   SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
       `image_embedding` IS NULL THEN '0' ELSE '1' END, CASE WHEN `label_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN 1 =
@@ -475,6 +438,88 @@ FROM (
     FROM `driving_split_labels__<run>_units`
     WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
 GROUP BY origin, `status`, `error_stage`, `error_type`, has, failed_alone
+UNION ALL
+SELECT 'whole' AS figures, CAST(COUNT(DISTINCT unit_key) AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(COUNT(DISTINCT row_key) AS
+    STRING) AS c3, '' AS c4, '' AS c5, '' AS c6, '' AS c7
+FROM (
+  SELECT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
+  FROM (
+    SELECT o.`video_path`, o.`video_id`, o.`frame_idx`, o.`frame_time_ms`, o.`image_id`, o.`image_url`, o.`width`, o.`height`, o.`etag`,
+        o.`label_text`, o.`label_json_valid`, o.`label_input_token`, o.`label_output_token`, o.`label_normalised`, o.`image_embedding`,
+        o.`image_embedding_total_token`, o.`label_embedding`, o.`label_embedding_total_token`, o.`status`, o.`error_stage`, o.`error_type`,
+        o.`error_msg`, o.`attempt`, o.`fingerprint`
+    FROM (
+      SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `label_text`,
+          `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`,
+          `image_embedding_total_token`, `label_embedding`, `label_embedding_total_token`, `status`, `error_stage`, `error_type`,
+          `error_msg`, `attempt`, `fingerprint`, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS
+          STRING), '')) AS drivepipe_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), ''))
+          AS drivepipe_row_key
+      FROM `driving_split_labels`
+      WHERE `ds`='20261120') o
+    LEFT SEMI JOIN (
+      SELECT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS k
+      FROM `driving_split_labels__<run>_units`
+      WHERE `drivepipe_work` IN ('keep', 'over')) i ON o.drivepipe_key = i.k) c
+  UNION ALL
+  SELECT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
+  FROM (
+    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `label_text`,
+        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
+        `label_embedding`, `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `driving_split_labels__<run>_staging`) n
+  UNION ALL
+  SELECT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
+  FROM (
+    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `label_text`,
+        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
+        `label_embedding`, `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `driving_split_labels__<run>_units`
+    WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o) u
+UNION ALL
+SELECT 'staged' AS figures, CAST(COUNT(*) AS STRING) AS c1, CAST(SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END) AS STRING) AS c2,
+    CAST(COUNT(DISTINCT u.k) AS STRING) AS c3, CAST(SUM(CASE WHEN r.k IS NULL THEN 0 ELSE 1 END) AS STRING) AS c4, CAST(COUNT(DISTINCT r.k)
+    AS STRING) AS c5, '' AS c6, '' AS c7
+FROM (
+  SELECT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
+  FROM `driving_split_labels__<run>_staging`) t
+LEFT JOIN (
+  SELECT '' AS k
+  FROM (
+    SELECT 1 AS one) n
+  WHERE one = 0) u ON t.unit_key = u.k
+LEFT JOIN (
+  SELECT DISTINCT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS k
+  FROM `driving_split_labels__<run>_units`
+  WHERE `drivepipe_work` = 'todo') r ON t.row_key = r.k
+UNION ALL
+SELECT 'tokens' AS figures, CAST(SUM(`label_input_token`) AS STRING) AS c1, CAST(SUM(`label_output_token`) AS STRING) AS c2,
+    CAST(SUM(`image_embedding_total_token`) AS STRING) AS c3, CAST(SUM(`label_embedding_total_token`) AS STRING) AS c4,
+    CAST(SUM(`label_normalised`) AS STRING) AS c5, '' AS c6, '' AS c7
+FROM (
+  SELECT `label_input_token`, `label_output_token`, `image_embedding_total_token`, `label_embedding_total_token`, `label_normalised`
+  FROM `driving_split_labels__<run>_staging`
+  UNION ALL
+  SELECT -`label_input_token` AS `label_input_token`, -`label_output_token` AS `label_output_token`, -`image_embedding_total_token` AS
+      `image_embedding_total_token`, -`label_embedding_total_token` AS `label_embedding_total_token`, CAST(NULL AS BIGINT) AS
+      `label_normalised`
+  FROM `driving_split_labels__<run>_units`
+  WHERE `drivepipe_work` = 'todo') t
+UNION ALL
+SELECT 'spending' AS figures, CAST(SUM(asked) AS STRING) AS c1, CAST(SUM(n) AS STRING) AS c2, CAST(SUM(CASE WHEN last_idx > first_idx THEN n
+    ELSE 0 END) AS STRING) AS c3, CAST(SUM(CASE WHEN last_idx > first_idx THEN n * (last_time - first_time) / (last_idx - first_idx) ELSE 0
+    END) AS STRING) AS c4, '' AS c5, '' AS c6, '' AS c7
+FROM (
+  SELECT SUM(CASE WHEN `status` = 'ok' OR (`status` = 'failed' AND `error_stage` IN ('label', 'image_embedding', 'label_embedding')) THEN 1
+      ELSE 0 END) AS asked, SUM(CASE WHEN `frame_time_ms` IS NULL OR `status` = 'skipped' THEN 0 ELSE 1 END) AS n, MIN(`frame_time_ms`) AS
+      first_time, MAX(`frame_time_ms`) AS last_time, MIN(CASE WHEN `frame_time_ms` IS NULL THEN NULL ELSE `frame_idx` END) AS first_idx,
+      MAX(CASE WHEN `frame_time_ms` IS NULL THEN NULL ELSE `frame_idx` END) AS last_idx
+  FROM `driving_split_labels__<run>_staging` r
+  GROUP BY COALESCE(CAST(`video_path` AS STRING), '')) v
 
 INSERT OVERWRITE TABLE `driving_split_labels` PARTITION (`ds`='20261120')
 SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `label_text`,
@@ -517,68 +562,375 @@ FROM (
   FROM `driving_split_labels__<run>_units`
   WHERE `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')) o
 
-SELECT SUM(asked), SUM(n), SUM(CASE WHEN last_idx > first_idx THEN n ELSE 0 END), SUM(CASE WHEN last_idx > first_idx THEN n * (last_time -
-    first_time) / (last_idx - first_idx) ELSE 0 END)
-FROM (
-  SELECT SUM(CASE WHEN `status` = 'ok' OR (`status` = 'failed' AND `error_stage` IN ('label', 'image_embedding', 'label_embedding')) THEN 1
-      ELSE 0 END) AS asked, SUM(CASE WHEN `frame_time_ms` IS NULL OR `status` = 'skipped' THEN 0 ELSE 1 END) AS n, MIN(`frame_time_ms`) AS
-      first_time, MAX(`frame_time_ms`) AS last_time, MIN(CASE WHEN `frame_time_ms` IS NULL THEN NULL ELSE `frame_idx` END) AS first_idx,
-      MAX(CASE WHEN `frame_time_ms` IS NULL THEN NULL ELSE `frame_idx` END) AS last_idx
-  FROM `driving_split_labels__<run>_staging` r
-  GROUP BY COALESCE(CAST(`video_path` AS STRING), '')) v
-
-DROP TABLE IF EXISTS `driving_split_labels__<run>_units`
-DROP TABLE IF EXISTS `driving_split_labels__<run>_rows`
 DROP TABLE IF EXISTS `driving_split_labels__<run>_staging`
-DROP TABLE IF EXISTS `driving_split_labels__<run>_earlier`
+DROP TABLE IF EXISTS `driving_split_labels__<run>_units`
 DROP TABLE IF EXISTS `driving_split_labels__<partition>_lock`
 
 -- run 2, there is nothing to do: frames
 CREATE TABLE `driving_split_video_frame_extraction__<partition>_lock` (`owner` STRING COMMENT 'see the table\'s comment' … -- as above
-CREATE TABLE IF NOT EXISTS `driving_split_video_frame_extraction` (`video_path` STRING COMMENT 'full OSS URI of the vide … -- as above
-CREATE TABLE `driving_split_video_frame_extraction__<run>_units` (`video_path` STRING, `etag` STRING, `status` STRING CO … -- as above
-CREATE TABLE `driving_split_video_frame_extraction__<run>_staging` (`video_path` STRING COMMENT 'full OSS URI of the vid … -- as above
-INSERT INTO TABLE `driving_split_video_frame_extraction__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`) SEL … -- as above
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `driving_split_video_frame_extraction__<ru … -- as above
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `driving_split_video_frame_extraction__<ru … -- as above
-SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT COALESCE(CAST(`video_path` AS STRING), ' … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
-INSERT OVERWRITE TABLE `driving_split_video_frame_extraction` PARTITION (`ds`='20261120') SELECT `video_path`, `video_id … -- as above
-DROP TABLE IF EXISTS `driving_split_video_frame_extraction__<run>_units`
-DROP TABLE IF EXISTS `driving_split_video_frame_extraction__<run>_rows`
-DROP TABLE IF EXISTS `driving_split_video_frame_extraction__<run>_staging`
-DROP TABLE IF EXISTS `driving_split_video_frame_extraction__<run>_earlier`
+
+SELECT 'units' AS figures, CAST(`drivepipe_work` AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(0 AS STRING) AS c3, '' AS c4, '' AS
+    c5, '' AS c6, '' AS c7
+FROM (
+  SELECT `video_path`, `etag`, CASE WHEN `drivepipe_work` IN ('skip', 'budget') THEN 'skipped' ELSE 'ok' END AS `status`, CASE WHEN
+      `drivepipe_work` IN ('skip', 'budget') THEN 'frame_extraction' ELSE '' END AS `error_stage`, CASE WHEN `drivepipe_work` IN ('skip',
+      'budget') THEN CASE WHEN `drivepipe_work` = 'budget' THEN 'budget' ELSE 'limit' END ELSE '' END AS `error_type`, CASE WHEN
+      `drivepipe_work` IN ('skip', 'budget') THEN CASE WHEN `drivepipe_work` = 'budget' THEN
+      'not tried: beyond max_rows or max_calls of the run; the next run takes it up' ELSE
+      'not tried: this run works on the first None input units' END ELSE '' END AS `error_msg`, CASE WHEN `drivepipe_work` IN ('skip',
+      'budget') THEN CAST(0 AS BIGINT) ELSE CAST(drivepipe_attempt AS BIGINT) END AS `attempt`, CASE WHEN `drivepipe_work` IN ('skip',
+      'budget') THEN drivepipe_wanted ELSE drivepipe_wanted END AS `fingerprint`, `drivepipe_work`
+  FROM (
+    SELECT s.`video_path`, s.`etag`, SUBSTR(CONCAT(';frames=', '<hash:frames>', ';input=', s.drivepipe_identity), 2) AS drivepipe_wanted,
+        CASE WHEN d.content_min = d.content_max AND d.content_max = CONCAT('<hash:frames>', '.', '', '.', s.drivepipe_identity) THEN
+        d.attempt + 1 ELSE 1 END AS drivepipe_attempt, CASE WHEN s.drivepipe_nth > 1 THEN 'duplicate' WHEN NOT (d.drivepipe_key IS NOT NULL
+        AND d.skipped = 0) OR NOT (d.content_min = d.content_max AND d.content_max = CONCAT('<hash:frames>', '.', '', '.',
+        s.drivepipe_identity)) OR (d.failed > 0 AND d.attempt < 3) THEN 'run' ELSE 'keep' END AS `drivepipe_work`
+    FROM (
+      SELECT `video_path`, `etag`, drivepipe_key, drivepipe_identity, drivepipe_usable, ROW_NUMBER() OVER (PARTITION BY drivepipe_key ORDER
+          BY drivepipe_identity) AS drivepipe_nth
+      FROM (
+        SELECT `video_path`, `etag`, COALESCE(CAST(`video_path` AS STRING), '') AS drivepipe_key, 1 AS drivepipe_usable,
+            SUBSTR(MD5(CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`etag` AS STRING), ''))), 1, 16) AS
+            drivepipe_identity
+        FROM `driving_demo_manifest`
+        WHERE `ds`='20261120') r) s
+    LEFT JOIN (
+      SELECT drivepipe_key, MAX(`attempt`) AS `attempt`, MIN(content) AS content_min, MAX(content) AS content_max, SUM(failed) AS failed,
+          SUM(skipped) AS skipped
+      FROM (
+        SELECT COALESCE(CAST(`video_path` AS STRING), '') AS drivepipe_key, `attempt`, CONCAT(COALESCE(REGEXP_EXTRACT(`fingerprint`,
+            '(^|;)frames=([^;]*)', 2), ''), '.', COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)rules=([^;]*)', 2), ''), '.',
+            COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)input=([^;]*)', 2), '')) AS content, CASE WHEN `status` = 'failed' AND
+            `error_stage` = 'frame_extraction' THEN 1 ELSE 0 END AS failed, CASE WHEN `status` = 'skipped' AND `error_stage` =
+            'frame_extraction' THEN 1 ELSE 0 END AS skipped
+        FROM `driving_split_video_frame_extraction`
+        WHERE `ds`='20261120') p
+      GROUP BY drivepipe_key) d ON s.drivepipe_key = d.drivepipe_key) u) w
+GROUP BY `drivepipe_work`
+UNION ALL
+SELECT 'published' AS figures, CAST(fate AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, '' AS c3, '' AS c4, '' AS c5, '' AS c6, '' AS c7
+FROM (
+  SELECT CONCAT(CASE WHEN u.k IS NULL THEN 'removed ' ELSE 'stays ' END, o.`status`) AS fate
+  FROM (
+    SELECT `status`, COALESCE(CAST(`video_path` AS STRING), '') AS drivepipe_key
+    FROM `driving_split_video_frame_extraction`
+    WHERE `ds`='20261120') o
+  LEFT JOIN (
+    SELECT DISTINCT COALESCE(CAST(`video_path` AS STRING), '') AS k
+    FROM (
+      SELECT `video_path`, `etag`, CASE WHEN `drivepipe_work` IN ('skip', 'budget') THEN 'skipped' ELSE 'ok' END AS `status`, CASE WHEN
+          `drivepipe_work` IN ('skip', 'budget') THEN 'frame_extraction' ELSE '' END AS `error_stage`, CASE WHEN `drivepipe_work` IN
+          ('skip', 'budget') THEN CASE WHEN `drivepipe_work` = 'budget' THEN 'budget' ELSE 'limit' END ELSE '' END AS `error_type`, CASE
+          WHEN `drivepipe_work` IN ('skip', 'budget') THEN CASE WHEN `drivepipe_work` = 'budget' THEN
+          'not tried: beyond max_rows or max_calls of the run; the next run takes it up' ELSE
+          'not tried: this run works on the first None input units' END ELSE '' END AS `error_msg`, CASE WHEN `drivepipe_work` IN ('skip',
+          'budget') THEN CAST(0 AS BIGINT) ELSE CAST(drivepipe_attempt AS BIGINT) END AS `attempt`, CASE WHEN `drivepipe_work` IN ('skip',
+          'budget') THEN drivepipe_wanted ELSE drivepipe_wanted END AS `fingerprint`, `drivepipe_work`
+      FROM (
+        SELECT s.`video_path`, s.`etag`, SUBSTR(CONCAT(';frames=', '<hash:frames>', ';input=', s.drivepipe_identity), 2) AS
+            drivepipe_wanted, CASE WHEN d.content_min = d.content_max AND d.content_max = CONCAT('<hash:frames>', '.', '', '.',
+            s.drivepipe_identity) THEN d.attempt + 1 ELSE 1 END AS drivepipe_attempt, CASE WHEN s.drivepipe_nth > 1 THEN 'duplicate' WHEN
+            NOT (d.drivepipe_key IS NOT NULL AND d.skipped = 0) OR NOT (d.content_min = d.content_max AND d.content_max =
+            CONCAT('<hash:frames>', '.', '', '.', s.drivepipe_identity)) OR (d.failed > 0 AND d.attempt < 3) THEN 'run' ELSE 'keep' END AS
+            `drivepipe_work`
+        FROM (
+          SELECT `video_path`, `etag`, drivepipe_key, drivepipe_identity, drivepipe_usable, ROW_NUMBER() OVER (PARTITION BY drivepipe_key
+              ORDER BY drivepipe_identity) AS drivepipe_nth
+          FROM (
+            SELECT `video_path`, `etag`, COALESCE(CAST(`video_path` AS STRING), '') AS drivepipe_key, 1 AS drivepipe_usable,
+                SUBSTR(MD5(CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`etag` AS STRING), ''))), 1, 16) AS
+                drivepipe_identity
+            FROM `driving_demo_manifest`
+            WHERE `ds`='20261120') r) s
+        LEFT JOIN (
+          SELECT drivepipe_key, MAX(`attempt`) AS `attempt`, MIN(content) AS content_min, MAX(content) AS content_max, SUM(failed) AS
+              failed, SUM(skipped) AS skipped
+          FROM (
+            SELECT COALESCE(CAST(`video_path` AS STRING), '') AS drivepipe_key, `attempt`, CONCAT(COALESCE(REGEXP_EXTRACT(`fingerprint`,
+                '(^|;)frames=([^;]*)', 2), ''), '.', COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)rules=([^;]*)', 2), ''), '.',
+                COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)input=([^;]*)', 2), '')) AS content, CASE WHEN `status` = 'failed' AND
+                `error_stage` = 'frame_extraction' THEN 1 ELSE 0 END AS failed, CASE WHEN `status` = 'skipped' AND `error_stage` =
+                'frame_extraction' THEN 1 ELSE 0 END AS skipped
+            FROM `driving_split_video_frame_extraction`
+            WHERE `ds`='20261120') p
+          GROUP BY drivepipe_key) d ON s.drivepipe_key = d.drivepipe_key) u) w) u ON o.drivepipe_key = u.k) p
+GROUP BY fate
+UNION ALL
+SELECT 'audit' AS figures, CAST(origin AS STRING) AS c1, CAST(`status` AS STRING) AS c2, CAST(`error_stage` AS STRING) AS c3,
+    CAST(`error_type` AS STRING) AS c4, CAST(has AS STRING) AS c5, CAST(failed_alone AS STRING) AS c6, CAST(COUNT(*) AS STRING) AS c7
+FROM (
+  SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, '' AS has, CASE WHEN `status` = 'failed' AND `frame_idx` >= 0 AND
+      `error_stage` = 'frame_extraction' THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status`,
+        `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `driving_split_video_frame_extraction`
+    WHERE `ds`='20261120') c) u
+GROUP BY origin, `status`, `error_stage`, `error_type`, has, failed_alone
+UNION ALL
+SELECT 'whole' AS figures, CAST(COUNT(DISTINCT unit_key) AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(COUNT(DISTINCT row_key) AS
+    STRING) AS c3, '' AS c4, '' AS c5, '' AS c6, '' AS c7
+FROM (
+  SELECT COALESCE(CAST(`video_path` AS STRING), '') AS unit_key, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
+      COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
+  FROM (
+    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status`,
+        `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `driving_split_video_frame_extraction`
+    WHERE `ds`='20261120') c) u
+
 DROP TABLE IF EXISTS `driving_split_video_frame_extraction__<partition>_lock`
 
 -- run 2, there is nothing to do: labels
 CREATE TABLE `driving_split_labels__<partition>_lock` (`owner` STRING COMMENT 'see the table\'s comment') COMMENT '{"tas … -- as above
-CREATE TABLE IF NOT EXISTS `driving_split_labels` (`video_path` STRING COMMENT 'full OSS URI of the video', `video_id` S … -- as above
-CREATE TABLE `driving_split_labels__<run>_units` (`video_path` STRING COMMENT 'full OSS URI of the video', `video_id` ST … -- as above
-CREATE TABLE `driving_split_labels__<run>_staging` (`video_path` STRING COMMENT 'full OSS URI of the video', `video_id`  … -- as above
-INSERT INTO TABLE `driving_split_labels__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`) SELECT `video_path` … -- as above
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)), SUM(drivepipe_need_label), SUM(drivepipe_need_ … -- as above
-SELECT SUM(`label_input_token`), SUM(`label_output_token`), SUM(`image_embedding_total_token`), SUM(`label_embedding_tot … -- as above
-SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT CONCAT(COALESCE(CAST(`video_path` AS STR … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
-INSERT OVERWRITE TABLE `driving_split_labels` PARTITION (`ds`='20261120') SELECT `video_path`, `video_id`, `frame_idx`,  … -- as above
-DROP TABLE IF EXISTS `driving_split_labels__<run>_units`
-DROP TABLE IF EXISTS `driving_split_labels__<run>_rows`
-DROP TABLE IF EXISTS `driving_split_labels__<run>_staging`
-DROP TABLE IF EXISTS `driving_split_labels__<run>_earlier`
+
+SELECT 'units' AS figures, CAST(`drivepipe_work` AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(0 AS STRING) AS c3, '' AS c4, '' AS
+    c5, '' AS c6, '' AS c7
+FROM (
+  SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, CASE WHEN
+      drivepipe_need_label = 1 OR `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign') THEN NULL ELSE `label_text` END AS
+      `label_text`, CASE WHEN drivepipe_need_label = 1 OR `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign') THEN NULL ELSE
+      `label_json_valid` END AS `label_json_valid`, CASE WHEN drivepipe_need_label = 1 OR `drivepipe_work` IN ('skip', 'budget', 'earlier',
+      'foreign') THEN NULL ELSE `label_input_token` END AS `label_input_token`, CASE WHEN drivepipe_need_label = 1 OR `drivepipe_work` IN
+      ('skip', 'budget', 'earlier', 'foreign') THEN NULL ELSE `label_output_token` END AS `label_output_token`, CASE WHEN
+      drivepipe_need_label = 1 OR `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign') THEN NULL ELSE `label_normalised` END AS
+      `label_normalised`, CASE WHEN drivepipe_need_image_embedding = 1 OR `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign') THEN
+      NULL ELSE `image_embedding` END AS `image_embedding`, CASE WHEN drivepipe_need_image_embedding = 1 OR `drivepipe_work` IN ('skip',
+      'budget', 'earlier', 'foreign') THEN NULL ELSE `image_embedding_total_token` END AS `image_embedding_total_token`, CASE WHEN
+      drivepipe_need_label_embedding = 1 OR `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign') THEN NULL ELSE `label_embedding`
+      END AS `label_embedding`, CASE WHEN drivepipe_need_label_embedding = 1 OR `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign')
+      THEN NULL ELSE `label_embedding_total_token` END AS `label_embedding_total_token`, CASE WHEN `drivepipe_work` = 'earlier' THEN
+      `drivepipe_earlier_status` WHEN `drivepipe_work` = 'foreign' THEN 'failed' WHEN `drivepipe_work` IN ('skip', 'budget') THEN 'skipped'
+      ELSE 'ok' END AS `status`, CASE WHEN `drivepipe_work` = 'earlier' THEN `drivepipe_earlier_error_stage` WHEN `drivepipe_work` =
+      'foreign' THEN 'label' WHEN `drivepipe_work` IN ('skip', 'budget') THEN 'label' ELSE '' END AS `error_stage`, CASE WHEN
+      `drivepipe_work` = 'earlier' THEN `drivepipe_earlier_error_type` WHEN `drivepipe_work` = 'foreign' THEN 'path_outside_root' WHEN
+      `drivepipe_work` IN ('skip', 'budget') THEN CASE WHEN `drivepipe_work` = 'budget' THEN 'budget' ELSE 'limit' END ELSE '' END AS
+      `error_type`, CASE WHEN `drivepipe_work` = 'earlier' THEN `drivepipe_earlier_error_msg` WHEN `drivepipe_work` = 'foreign' THEN
+      'image_url is not below oss://<endpoint>/' WHEN `drivepipe_work` IN ('skip', 'budget') THEN CASE WHEN `drivepipe_work` = 'budget' THEN
+      'not tried: beyond max_rows or max_calls of the run; the next run takes it up' ELSE
+      'not tried: this run works on the first None input units' END ELSE '' END AS `error_msg`, CASE WHEN `drivepipe_work` = 'earlier' THEN
+      `drivepipe_earlier_attempt` WHEN `drivepipe_work` IN ('skip', 'budget') THEN CAST(0 AS BIGINT) ELSE CAST(CASE WHEN `fingerprint` =
+      drivepipe_next THEN `attempt` + CASE WHEN `error_type` = 'rate_limited' THEN 0 ELSE 1 END ELSE 1 END AS BIGINT) END AS `attempt`, CASE
+      WHEN `drivepipe_work` = 'earlier' THEN `drivepipe_earlier_fingerprint` WHEN `drivepipe_work` IN ('skip', 'budget') THEN drivepipe_next
+      ELSE drivepipe_next END AS `fingerprint`, CASE WHEN `drivepipe_work` = 'todo' THEN drivepipe_need_label ELSE 0 END AS
+      drivepipe_need_label, CASE WHEN `drivepipe_work` = 'todo' THEN drivepipe_need_image_embedding ELSE 0 END AS
+      drivepipe_need_image_embedding, CASE WHEN `drivepipe_work` = 'todo' THEN drivepipe_need_label_embedding ELSE 0 END AS
+      drivepipe_need_label_embedding, `drivepipe_work`
+  FROM (
+    SELECT s.*, SUBSTR(CONCAT(';label=', CASE WHEN drivepipe_need_label = 1 THEN '<hash:label>' ELSE COALESCE(REGEXP_EXTRACT(`fingerprint`,
+        '(^|;)label=([^;]*)', 2), '') END, ';image_embedding=', CASE WHEN drivepipe_need_image_embedding = 1 THEN '<hash:image_embedding>'
+        ELSE COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') END, ';label_embedding=', CASE WHEN
+        drivepipe_need_label_embedding = 1 THEN '<hash:label_embedding>' ELSE COALESCE(REGEXP_EXTRACT(`fingerprint`,
+        '(^|;)label_embedding=([^;]*)', 2), '') END, ';input=', drivepipe_identity), 2) AS drivepipe_next, CASE WHEN s.drivepipe_nth > 1
+        THEN 'duplicate' WHEN s.drivepipe_usable = 0 THEN 'earlier' WHEN SUBSTR(COALESCE(s.`image_url`, ''), 1, <length>) <>
+        'oss://<endpoint>/' THEN 'foreign' WHEN drivepipe_need_label + drivepipe_need_image_embedding + drivepipe_need_label_embedding > 0
+        THEN 'todo' ELSE 'keep' END AS `drivepipe_work`
+    FROM (
+      SELECT s.`video_path`, s.`video_id`, s.`frame_idx`, s.`frame_time_ms`, s.`image_id`, s.`image_url`, s.`width`, s.`height`, s.`etag`,
+          s.`drivepipe_earlier_status`, s.`drivepipe_earlier_error_stage`, s.`drivepipe_earlier_error_type`,
+          s.`drivepipe_earlier_error_msg`, s.`drivepipe_earlier_attempt`, s.`drivepipe_earlier_fingerprint`, s.`drivepipe_identity`,
+          s.`drivepipe_usable`, s.`drivepipe_nth`, d.`label_text`, d.`label_json_valid`, d.`label_input_token`, d.`label_output_token`,
+          d.`label_normalised`, d.`image_embedding`, d.`image_embedding_total_token`, d.`label_embedding`, d.`label_embedding_total_token`,
+          d.`fingerprint` AS `fingerprint`, d.`attempt` AS `attempt`, d.`error_type` AS `error_type`, d.`status` AS drivepipe_status, CASE
+          WHEN (d.drivepipe_key IS NULL OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') =
+          s.drivepipe_identity) OR (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label=([^;]*)', 2), '') <> '<hash:label>' OR
+          (((d.`status` <> 'filtered' AND d.`error_stage` = 'label') OR d.`label_text` IS NULL) AND (d.`attempt` < 3 OR d.`error_type` =
+          'rate_limited' OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND
+          COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' AND
+          COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label_embedding=([^;]*)', 2), '') = '<hash:label_embedding>' AND
+          COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity))))) THEN 1 ELSE 0 END AS
+          drivepipe_need_label, CASE WHEN (d.drivepipe_key IS NULL OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)',
+          2), '') = s.drivepipe_identity) OR (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') <>
+          '<hash:image_embedding>' OR (((d.`status` <> 'filtered' AND d.`error_stage` = 'image_embedding') OR d.`image_embedding` IS NULL)
+          AND (d.`attempt` < 3 OR d.`error_type` = 'rate_limited' OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label=([^;]*)', 2),
+          '') = '<hash:label>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') =
+          '<hash:image_embedding>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label_embedding=([^;]*)', 2), '') =
+          '<hash:label_embedding>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity)))))
+          THEN 1 ELSE 0 END AS drivepipe_need_image_embedding, CASE WHEN ((d.drivepipe_key IS NULL OR NOT
+          (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity) OR
+          (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label=([^;]*)', 2), '') <> '<hash:label>' OR (((d.`status` <> 'filtered' AND
+          d.`error_stage` = 'label') OR d.`label_text` IS NULL) AND (d.`attempt` < 3 OR d.`error_type` = 'rate_limited' OR NOT
+          (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND
+          COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' AND
+          COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label_embedding=([^;]*)', 2), '') = '<hash:label_embedding>' AND
+          COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity))))) OR (d.drivepipe_key IS NULL OR
+          NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity) OR
+          (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label_embedding=([^;]*)', 2), '') <> '<hash:label_embedding>' OR (((d.`status` <>
+          'filtered' AND d.`error_stage` = 'label_embedding') OR d.`label_embedding` IS NULL) AND (d.`attempt` < 3 OR d.`error_type` =
+          'rate_limited' OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND
+          COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' AND
+          COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label_embedding=([^;]*)', 2), '') = '<hash:label_embedding>' AND
+          COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity)))))) THEN 1 ELSE 0 END AS
+          drivepipe_need_label_embedding
+      FROM (
+        SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`,
+            `drivepipe_earlier_status`, `drivepipe_earlier_error_stage`, `drivepipe_earlier_error_type`, `drivepipe_earlier_error_msg`,
+            `drivepipe_earlier_attempt`, `drivepipe_earlier_fingerprint`, drivepipe_key, drivepipe_identity, drivepipe_usable, ROW_NUMBER()
+            OVER (PARTITION BY drivepipe_key ORDER BY drivepipe_identity) AS drivepipe_nth
+        FROM (
+          SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status` AS
+              `drivepipe_earlier_status`, `error_stage` AS `drivepipe_earlier_error_stage`, `error_type` AS `drivepipe_earlier_error_type`,
+              `error_msg` AS `drivepipe_earlier_error_msg`, `attempt` AS `drivepipe_earlier_attempt`, `fingerprint` AS
+              `drivepipe_earlier_fingerprint`, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING),
+              '')) AS drivepipe_key, CASE WHEN `status` = 'ok' THEN 1 ELSE 0 END AS drivepipe_usable,
+              SUBSTR(MD5(REGEXP_REPLACE(CONCAT(COALESCE(CAST(`image_url` AS STRING), ''), '|', COALESCE(CAST(`fingerprint` AS STRING), '')),
+              ';rules=[0-9a-f]*', '')), 1, 16) AS drivepipe_identity
+          FROM `driving_split_video_frame_extraction`
+          WHERE `ds`='20261120') r) s
+      LEFT JOIN (
+        SELECT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS drivepipe_key,
+            `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`,
+            `image_embedding_total_token`, `label_embedding`, `label_embedding_total_token`, `status`, `error_stage`, `error_type`,
+            `attempt`, `fingerprint`
+        FROM `driving_split_labels`
+        WHERE `ds`='20261120') d ON s.drivepipe_key = d.drivepipe_key) s) u) w
+GROUP BY `drivepipe_work`
+UNION ALL
+SELECT 'published' AS figures, CAST(fate AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, '' AS c3, '' AS c4, '' AS c5, '' AS c6, '' AS c7
+FROM (
+  SELECT CONCAT(CASE WHEN u.k IS NULL THEN 'removed ' ELSE 'stays ' END, o.`status`) AS fate
+  FROM (
+    SELECT `status`, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS drivepipe_key
+    FROM `driving_split_labels`
+    WHERE `ds`='20261120') o
+  LEFT JOIN (
+    SELECT DISTINCT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS k
+    FROM (
+      SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, CASE WHEN
+          drivepipe_need_label = 1 OR `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign') THEN NULL ELSE `label_text` END AS
+          `label_text`, CASE WHEN drivepipe_need_label = 1 OR `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign') THEN NULL ELSE
+          `label_json_valid` END AS `label_json_valid`, CASE WHEN drivepipe_need_label = 1 OR `drivepipe_work` IN ('skip', 'budget',
+          'earlier', 'foreign') THEN NULL ELSE `label_input_token` END AS `label_input_token`, CASE WHEN drivepipe_need_label = 1 OR
+          `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign') THEN NULL ELSE `label_output_token` END AS `label_output_token`, CASE
+          WHEN drivepipe_need_label = 1 OR `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign') THEN NULL ELSE `label_normalised`
+          END AS `label_normalised`, CASE WHEN drivepipe_need_image_embedding = 1 OR `drivepipe_work` IN ('skip', 'budget', 'earlier',
+          'foreign') THEN NULL ELSE `image_embedding` END AS `image_embedding`, CASE WHEN drivepipe_need_image_embedding = 1 OR
+          `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign') THEN NULL ELSE `image_embedding_total_token` END AS
+          `image_embedding_total_token`, CASE WHEN drivepipe_need_label_embedding = 1 OR `drivepipe_work` IN ('skip', 'budget', 'earlier',
+          'foreign') THEN NULL ELSE `label_embedding` END AS `label_embedding`, CASE WHEN drivepipe_need_label_embedding = 1 OR
+          `drivepipe_work` IN ('skip', 'budget', 'earlier', 'foreign') THEN NULL ELSE `label_embedding_total_token` END AS
+          `label_embedding_total_token`, CASE WHEN `drivepipe_work` = 'earlier' THEN `drivepipe_earlier_status` WHEN `drivepipe_work` =
+          'foreign' THEN 'failed' WHEN `drivepipe_work` IN ('skip', 'budget') THEN 'skipped' ELSE 'ok' END AS `status`, CASE WHEN
+          `drivepipe_work` = 'earlier' THEN `drivepipe_earlier_error_stage` WHEN `drivepipe_work` = 'foreign' THEN 'label' WHEN
+          `drivepipe_work` IN ('skip', 'budget') THEN 'label' ELSE '' END AS `error_stage`, CASE WHEN `drivepipe_work` = 'earlier' THEN
+          `drivepipe_earlier_error_type` WHEN `drivepipe_work` = 'foreign' THEN 'path_outside_root' WHEN `drivepipe_work` IN ('skip',
+          'budget') THEN CASE WHEN `drivepipe_work` = 'budget' THEN 'budget' ELSE 'limit' END ELSE '' END AS `error_type`, CASE WHEN
+          `drivepipe_work` = 'earlier' THEN `drivepipe_earlier_error_msg` WHEN `drivepipe_work` = 'foreign' THEN
+          'image_url is not below oss://<endpoint>/' WHEN `drivepipe_work` IN ('skip', 'budget') THEN CASE WHEN `drivepipe_work` = 'budget'
+          THEN 'not tried: beyond max_rows or max_calls of the run; the next run takes it up' ELSE
+          'not tried: this run works on the first None input units' END ELSE '' END AS `error_msg`, CASE WHEN `drivepipe_work` = 'earlier'
+          THEN `drivepipe_earlier_attempt` WHEN `drivepipe_work` IN ('skip', 'budget') THEN CAST(0 AS BIGINT) ELSE CAST(CASE WHEN
+          `fingerprint` = drivepipe_next THEN `attempt` + CASE WHEN `error_type` = 'rate_limited' THEN 0 ELSE 1 END ELSE 1 END AS BIGINT)
+          END AS `attempt`, CASE WHEN `drivepipe_work` = 'earlier' THEN `drivepipe_earlier_fingerprint` WHEN `drivepipe_work` IN ('skip',
+          'budget') THEN drivepipe_next ELSE drivepipe_next END AS `fingerprint`, CASE WHEN `drivepipe_work` = 'todo' THEN
+          drivepipe_need_label ELSE 0 END AS drivepipe_need_label, CASE WHEN `drivepipe_work` = 'todo' THEN drivepipe_need_image_embedding
+          ELSE 0 END AS drivepipe_need_image_embedding, CASE WHEN `drivepipe_work` = 'todo' THEN drivepipe_need_label_embedding ELSE 0 END
+          AS drivepipe_need_label_embedding, `drivepipe_work`
+      FROM (
+        SELECT s.*, SUBSTR(CONCAT(';label=', CASE WHEN drivepipe_need_label = 1 THEN '<hash:label>' ELSE
+            COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)label=([^;]*)', 2), '') END, ';image_embedding=', CASE WHEN
+            drivepipe_need_image_embedding = 1 THEN '<hash:image_embedding>' ELSE COALESCE(REGEXP_EXTRACT(`fingerprint`,
+            '(^|;)image_embedding=([^;]*)', 2), '') END, ';label_embedding=', CASE WHEN drivepipe_need_label_embedding = 1 THEN
+            '<hash:label_embedding>' ELSE COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)label_embedding=([^;]*)', 2), '') END, ';input=',
+            drivepipe_identity), 2) AS drivepipe_next, CASE WHEN s.drivepipe_nth > 1 THEN 'duplicate' WHEN s.drivepipe_usable = 0 THEN
+            'earlier' WHEN SUBSTR(COALESCE(s.`image_url`, ''), 1, <length>) <> 'oss://<endpoint>/' THEN 'foreign' WHEN drivepipe_need_label
+            + drivepipe_need_image_embedding + drivepipe_need_label_embedding > 0 THEN 'todo' ELSE 'keep' END AS `drivepipe_work`
+        FROM (
+          SELECT s.`video_path`, s.`video_id`, s.`frame_idx`, s.`frame_time_ms`, s.`image_id`, s.`image_url`, s.`width`, s.`height`,
+              s.`etag`, s.`drivepipe_earlier_status`, s.`drivepipe_earlier_error_stage`, s.`drivepipe_earlier_error_type`,
+              s.`drivepipe_earlier_error_msg`, s.`drivepipe_earlier_attempt`, s.`drivepipe_earlier_fingerprint`, s.`drivepipe_identity`,
+              s.`drivepipe_usable`, s.`drivepipe_nth`, d.`label_text`, d.`label_json_valid`, d.`label_input_token`, d.`label_output_token`,
+              d.`label_normalised`, d.`image_embedding`, d.`image_embedding_total_token`, d.`label_embedding`,
+              d.`label_embedding_total_token`, d.`fingerprint` AS `fingerprint`, d.`attempt` AS `attempt`, d.`error_type` AS `error_type`,
+              d.`status` AS drivepipe_status, CASE WHEN (d.drivepipe_key IS NULL OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`,
+              '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity) OR (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label=([^;]*)', 2),
+              '') <> '<hash:label>' OR (((d.`status` <> 'filtered' AND d.`error_stage` = 'label') OR d.`label_text` IS NULL) AND
+              (d.`attempt` < 3 OR d.`error_type` = 'rate_limited' OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label=([^;]*)', 2),
+              '') = '<hash:label>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') =
+              '<hash:image_embedding>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label_embedding=([^;]*)', 2), '') =
+              '<hash:label_embedding>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') =
+              s.drivepipe_identity))))) THEN 1 ELSE 0 END AS drivepipe_need_label, CASE WHEN (d.drivepipe_key IS NULL OR NOT
+              (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity) OR
+              (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') <> '<hash:image_embedding>' OR (((d.`status`
+              <> 'filtered' AND d.`error_stage` = 'image_embedding') OR d.`image_embedding` IS NULL) AND (d.`attempt` < 3 OR d.`error_type`
+              = 'rate_limited' OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND
+              COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') = '<hash:image_embedding>' AND
+              COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label_embedding=([^;]*)', 2), '') = '<hash:label_embedding>' AND
+              COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity))))) THEN 1 ELSE 0 END AS
+              drivepipe_need_image_embedding, CASE WHEN ((d.drivepipe_key IS NULL OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`,
+              '(^|;)input=([^;]*)', 2), '') = s.drivepipe_identity) OR (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label=([^;]*)', 2),
+              '') <> '<hash:label>' OR (((d.`status` <> 'filtered' AND d.`error_stage` = 'label') OR d.`label_text` IS NULL) AND
+              (d.`attempt` < 3 OR d.`error_type` = 'rate_limited' OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label=([^;]*)', 2),
+              '') = '<hash:label>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)', 2), '') =
+              '<hash:image_embedding>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label_embedding=([^;]*)', 2), '') =
+              '<hash:label_embedding>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') =
+              s.drivepipe_identity))))) OR (d.drivepipe_key IS NULL OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)',
+              2), '') = s.drivepipe_identity) OR (COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label_embedding=([^;]*)', 2), '') <>
+              '<hash:label_embedding>' OR (((d.`status` <> 'filtered' AND d.`error_stage` = 'label_embedding') OR d.`label_embedding` IS
+              NULL) AND (d.`attempt` < 3 OR d.`error_type` = 'rate_limited' OR NOT (COALESCE(REGEXP_EXTRACT(d.`fingerprint`,
+              '(^|;)label=([^;]*)', 2), '') = '<hash:label>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)image_embedding=([^;]*)',
+              2), '') = '<hash:image_embedding>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)label_embedding=([^;]*)', 2), '') =
+              '<hash:label_embedding>' AND COALESCE(REGEXP_EXTRACT(d.`fingerprint`, '(^|;)input=([^;]*)', 2), '') =
+              s.drivepipe_identity)))))) THEN 1 ELSE 0 END AS drivepipe_need_label_embedding
+          FROM (
+            SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`,
+                `drivepipe_earlier_status`, `drivepipe_earlier_error_stage`, `drivepipe_earlier_error_type`, `drivepipe_earlier_error_msg`,
+                `drivepipe_earlier_attempt`, `drivepipe_earlier_fingerprint`, drivepipe_key, drivepipe_identity, drivepipe_usable,
+                ROW_NUMBER() OVER (PARTITION BY drivepipe_key ORDER BY drivepipe_identity) AS drivepipe_nth
+            FROM (
+              SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `status` AS
+                  `drivepipe_earlier_status`, `error_stage` AS `drivepipe_earlier_error_stage`, `error_type` AS
+                  `drivepipe_earlier_error_type`, `error_msg` AS `drivepipe_earlier_error_msg`, `attempt` AS `drivepipe_earlier_attempt`,
+                  `fingerprint` AS `drivepipe_earlier_fingerprint`, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
+                  COALESCE(CAST(`frame_idx` AS STRING), '')) AS drivepipe_key, CASE WHEN `status` = 'ok' THEN 1 ELSE 0 END AS
+                  drivepipe_usable, SUBSTR(MD5(REGEXP_REPLACE(CONCAT(COALESCE(CAST(`image_url` AS STRING), ''), '|',
+                  COALESCE(CAST(`fingerprint` AS STRING), '')), ';rules=[0-9a-f]*', '')), 1, 16) AS drivepipe_identity
+              FROM `driving_split_video_frame_extraction`
+              WHERE `ds`='20261120') r) s
+          LEFT JOIN (
+            SELECT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS drivepipe_key,
+                `label_text`, `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`,
+                `image_embedding_total_token`, `label_embedding`, `label_embedding_total_token`, `status`, `error_stage`, `error_type`,
+                `attempt`, `fingerprint`
+            FROM `driving_split_labels`
+            WHERE `ds`='20261120') d ON s.drivepipe_key = d.drivepipe_key) s) u) w) u ON o.drivepipe_key = u.k) p
+GROUP BY fate
+UNION ALL
+SELECT 'audit' AS figures, CAST(origin AS STRING) AS c1, CAST(`status` AS STRING) AS c2, CAST(`error_stage` AS STRING) AS c3,
+    CAST(`error_type` AS STRING) AS c4, CAST(has AS STRING) AS c5, CAST(failed_alone AS STRING) AS c6, CAST(COUNT(*) AS STRING) AS c7
+FROM (
+  SELECT 'carried' AS origin, `status`, `error_stage`, `error_type`, CONCAT(CASE WHEN `label_text` IS NULL THEN '0' ELSE '1' END, CASE WHEN
+      `image_embedding` IS NULL THEN '0' ELSE '1' END, CASE WHEN `label_embedding` IS NULL THEN '0' ELSE '1' END, '') AS has, CASE WHEN 1 =
+      0 THEN 1 ELSE 0 END AS failed_alone
+  FROM (
+    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `label_text`,
+        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
+        `label_embedding`, `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `driving_split_labels`
+    WHERE `ds`='20261120') c) u
+GROUP BY origin, `status`, `error_stage`, `error_type`, has, failed_alone
+UNION ALL
+SELECT 'whole' AS figures, CAST(COUNT(DISTINCT unit_key) AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(COUNT(DISTINCT row_key) AS
+    STRING) AS c3, '' AS c4, '' AS c5, '' AS c6, '' AS c7
+FROM (
+  SELECT CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS unit_key,
+      CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING), '')) AS row_key
+  FROM (
+    SELECT `video_path`, `video_id`, `frame_idx`, `frame_time_ms`, `image_id`, `image_url`, `width`, `height`, `etag`, `label_text`,
+        `label_json_valid`, `label_input_token`, `label_output_token`, `label_normalised`, `image_embedding`, `image_embedding_total_token`,
+        `label_embedding`, `label_embedding_total_token`, `status`, `error_stage`, `error_type`, `error_msg`, `attempt`, `fingerprint`
+    FROM `driving_split_labels`
+    WHERE `ds`='20261120') c) u
+
 DROP TABLE IF EXISTS `driving_split_labels__<partition>_lock`
 
 -- run 3, a further unit fails, and results are missing: frames
 CREATE TABLE `driving_split_video_frame_extraction__<partition>_lock` (`owner` STRING COMMENT 'see the table\'s comment' … -- as above
-CREATE TABLE IF NOT EXISTS `driving_split_video_frame_extraction` (`video_path` STRING COMMENT 'full OSS URI of the vide … -- as above
+SELECT 'units' AS figures, CAST(`drivepipe_work` AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(0 AS STRING) AS  … -- as above
 CREATE TABLE `driving_split_video_frame_extraction__<run>_units` (`video_path` STRING, `etag` STRING, `status` STRING CO … -- as above
-CREATE TABLE `driving_split_video_frame_extraction__<run>_staging` (`video_path` STRING COMMENT 'full OSS URI of the vid … -- as above
-INSERT INTO TABLE `driving_split_video_frame_extraction__<run>_units` PARTITION (`drivepipe_work`, `drivepipe_wave`) SEL … -- as above
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `driving_split_video_frame_extraction__<ru … -- as above
-SELECT `drivepipe_work`, COUNT(*), MAX(CAST(`drivepipe_wave` AS BIGINT)) FROM `driving_split_video_frame_extraction__<ru … -- as above
-SELECT COUNT(*), SUM(CASE WHEN u.k IS NULL THEN 0 ELSE 1 END), COUNT(DISTINCT u.k), SUM(CASE WHEN r.k IS NULL THEN 0 ELS … -- as above
-SELECT COUNT(DISTINCT unit_key), COUNT(*), COUNT(DISTINCT row_key) FROM (SELECT COALESCE(CAST(`video_path` AS STRING), ' … -- as above
-SELECT origin, `status`, `error_stage`, `error_type`, has, failed_alone, COUNT(*) FROM (SELECT 'carried' AS origin, `sta … -- as above
+SELECT 'units' AS figures, CAST(`drivepipe_work` AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(MAX(CAST(`drivep … -- as above
+SELECT 'units' AS figures, CAST(`drivepipe_work` AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(MAX(CAST(`drivep … -- as above
 INSERT OVERWRITE TABLE `driving_split_video_frame_extraction` PARTITION (`ds`='20261120') SELECT `video_path`, `video_id … -- as above
 
 SELECT `video_path`, `frame_idx`, `error_stage`, `error_type`, `error_msg`
@@ -586,11 +938,17 @@ FROM `driving_split_video_frame_extraction`
 WHERE `ds`='20261120' AND `status` = 'failed' AND `error_stage` IN ('frame_extraction')
 ORDER BY `video_path`, `frame_idx` LIMIT 20
 
-DROP TABLE IF EXISTS `driving_split_video_frame_extraction__<run>_units`
-DROP TABLE IF EXISTS `driving_split_video_frame_extraction__<run>_rows`
 DROP TABLE IF EXISTS `driving_split_video_frame_extraction__<run>_staging`
-DROP TABLE IF EXISTS `driving_split_video_frame_extraction__<run>_earlier`
+DROP TABLE IF EXISTS `driving_split_video_frame_extraction__<run>_units`
 DROP TABLE IF EXISTS `driving_split_video_frame_extraction__<partition>_lock`
 
 -- run 3, a further unit fails, and results are missing: labels
--- the same as: run 1, everything is new
+CREATE TABLE `driving_split_labels__<partition>_lock` (`owner` STRING COMMENT 'see the table\'s comment') COMMENT '{"tas … -- as above
+SELECT 'units' AS figures, CAST(`drivepipe_work` AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(0 AS STRING) AS  … -- as above
+CREATE TABLE `driving_split_labels__<run>_units` (`video_path` STRING COMMENT 'full OSS URI of the video', `video_id` ST … -- as above
+SELECT 'units' AS figures, CAST(`drivepipe_work` AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(MAX(CAST(`drivep … -- as above
+SELECT 'units' AS figures, CAST(`drivepipe_work` AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(MAX(CAST(`drivep … -- as above
+INSERT OVERWRITE TABLE `driving_split_labels` PARTITION (`ds`='20261120') SELECT `video_path`, `video_id`, `frame_idx`,  … -- as above
+DROP TABLE IF EXISTS `driving_split_labels__<run>_staging`
+DROP TABLE IF EXISTS `driving_split_labels__<run>_units`
+DROP TABLE IF EXISTS `driving_split_labels__<partition>_lock`

@@ -25,10 +25,7 @@ INSERT OVERWRITE TABLE `manifest_only_manifest` PARTITION (`ds`='20261120')
 SELECT `video_path`, `size_bytes`, `last_modified`, `etag`, `crc64`, `storage_class`
 FROM `manifest_only_manifest__<run>_staging`
 
-DROP TABLE IF EXISTS `manifest_only_manifest__<run>_units`
-DROP TABLE IF EXISTS `manifest_only_manifest__<run>_rows`
 DROP TABLE IF EXISTS `manifest_only_manifest__<run>_staging`
-DROP TABLE IF EXISTS `manifest_only_manifest__<run>_earlier`
 DROP TABLE IF EXISTS `manifest_only_manifest__<partition>_lock`
 
 -- run 2, there is nothing to do: manifest

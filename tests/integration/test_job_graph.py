@@ -59,6 +59,7 @@ def graph_size(hook: MaxFrameHook, table: str, stages: Sequence[Stage], max_rows
         SelectionOptions(max_rows=max_rows),
         WorkingTables.of(output, DAY, "try"),
     )
+    run.ensure_output()
     graph, _ = gen_submit_tileable_graph(None, [run.sink(run.select(), 0).data], {})
     return len(list(graph))
 

@@ -8,6 +8,4 @@ from airflow_provider_drivepipe.pipelines.retrieval.plan import plan
 from airflow_provider_drivepipe.pipelines.retrieval.rules import combination_problems
 from airflow_provider_drivepipe.pipelines.retrieval.scenario import RetrievalScenario
 
-FAMILY = Family(
-    RetrievalScenario, combination_problems, plan, guide.starts_from, guide.TARGETS, guide.split_of, {}
-)
+FAMILY = Family(RetrievalScenario, combination_problems, plan, guide.starts_from, guide.TARGETS, None, {})
