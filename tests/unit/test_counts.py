@@ -292,15 +292,16 @@ def test_rows_of_which_none_is_ok_are_not_replaced_by_nothing_either():
 
 
 def test_published_rows_are_counted_beside_what_is_to_be_done():
-    counts = WorkCounts.read(
-        tables(), [["run", 2, 0], ["stays ok", 5, 0], ["removed ok", 3, 0], ["removed failed", 1, 0]]
-    )
+    published = [["stays ok", 5, 0], ["removed ok", 3, 0], ["removed failed", 1, 0]]
+    counts = WorkCounts.read(tables(), {"units": [["run", 2, 0]], "published": published})
     assert (counts.total, counts.published_ok, counts.removed_ok, counts.removed) == (2, 8, 3, 4)
     assert "4 published rows whose input is gone" in counts.describe()
 
 
 def test_rows_that_lack_results_are_counted_by_what_they_lack_and_work_by_waves():
-    counts = WorkCounts.read(tables(), [["run", 1, 0], ["keep", 2, 0]], [["todo", 5, 2, 0, 5]])
+    counts = WorkCounts.read(
+        tables(), {"units": [["run", 1, 0], ["keep", 2, 0]], "rows": [["todo", 5, 2, 0, 5]]}
+    )
     assert (counts.run, counts.todo, counts.total, counts.waves) == (1, 5, 3, 3)
     assert counts.needs == {"label": 0, "image_embedding": 5}
     assert counts.describe() == (
