@@ -21,6 +21,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import alibabacloud_oss_v2 as oss
 import pytest
@@ -34,6 +35,7 @@ from airflow_provider_drivepipe.operators import (
     AiFuncLabelOperator,
     MaxFrameSingleJobOperator,
     OssManifestOperator,
+    stage,
 )
 from airflow_provider_drivepipe.scenario.options import SelectionOptions
 from airflow_provider_drivepipe.triggers.maxframe import MaxFrameJobTrigger
@@ -376,14 +378,15 @@ def deferred_at(make: Callable[..., Any], run: Run, wave: int, **more: Any) -> t
     """Go on until the task waits for the job of a wave, from 0; return context and trigger."""
     operator = make(deferrable=True, **more)
     context = run.context(operator)
-    with pytest.raises(TaskDeferred) as waits:
-        operator.execute(context)
-    trigger = waits.value.trigger
-    for _ in range(wave):
-        event = event_of(trigger)
+    with patch.object(stage, "BEFORE_DEFERRING", 0):
         with pytest.raises(TaskDeferred) as waits:
-            make(deferrable=True, **more).execute_complete(context, event)
+            operator.execute(context)
         trigger = waits.value.trigger
+        for _ in range(wave):
+            event = event_of(trigger)
+            with pytest.raises(TaskDeferred) as waits:
+                make(deferrable=True, **more).execute_complete(context, event)
+            trigger = waits.value.trigger
     return context, trigger
 
 
