@@ -1,4 +1,4 @@
-"""Runs the benchmarks that have a baseline; prints a table behind their JSON lines. ``--quick`` takes minutes."""
+"""Runs the benchmarks that have a baseline; prints a table behind their JSON lines. ``--quick``: minutes."""
 
 from __future__ import annotations
 
