@@ -9,10 +9,12 @@ import contextlib
 import os
 import pathlib
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_drivepipe.contracts import (
+    DECODE_NOTE,
     FRAME_COLUMNS,
     FRAME_QUALITY_COLUMNS,
     STATUS_COLUMNS,
@@ -46,7 +48,7 @@ from airflow_provider_drivepipe.worker.video import decode_samples, load_decoder
 OWN_NAMES = tuple(column.name for column in FRAME_COLUMNS)
 STAGE = "frame_extraction"
 
-_DTYPES = dtypes_of((*FRAME_COLUMNS, *FRAME_QUALITY_COLUMNS, *STATUS_COLUMNS))
+_DTYPES = dtypes_of((*FRAME_COLUMNS, *FRAME_QUALITY_COLUMNS, DECODE_NOTE, *STATUS_COLUMNS))
 _CLEANUP_SEC = 30.0
 _VIDEO_ID_BYTES = len("/0123456789abcdef")
 _SHORTEST_NAME_BYTES = len("/v_0000.jpg")
@@ -60,7 +62,8 @@ class FrameJob:
     ``lineage`` are the input columns that travel through. ``timeout_sec`` is the deadline per video.
     With ``quality`` rows hold the frames' measures, and frames that a rule leaves out are ``filtered``; their
     JPEGs stay, so that other thresholds need no video again. Frames with sides above ``longest_side`` pixels
-    are made smaller.
+    are made smaller. With ``allow_partial`` a video that was cut off gives the frames that are whole, and
+    ``decode_note`` says what is missing.
     """
 
     oss_root: str
@@ -74,10 +77,20 @@ class FrameJob:
     lineage: tuple[str, ...]
     quality: QualityRules | None = None
     longest_side: int | None = None
+    allow_partial: bool = False
 
     def own_names(self) -> tuple[str, ...]:
         """Return the columns that the stage makes, status columns not counted."""
-        return own_names(measured=self.quality is not None)
+        measures = () if self.quality is None else MEASURE_NAMES
+        return (*OWN_NAMES, *measures, *((DECODE_NOTE.name,) if self.allow_partial else ()))
+
+    def dtypes(self, lineage: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the dtype of every output column; integers are nullable, so NULL stays NULL.
+
+        :param lineage: dtypes of the input columns that travel through.
+        """
+        own = {name: _DTYPES[name] for name in self.own_names()}
+        return {**own, **lineage, **{name: _DTYPES[name] for name in STATUS_NAMES}}
 
     def check(self) -> None:
         """Raise ValueError for a job that no video can fulfil."""
@@ -119,20 +132,6 @@ def extract_frames(videos: Any, job: FrameJob) -> Any:
     # Taken, not rebuilt, so that lineage keeps its types: an integer column with NULLs stays one.
     lineage = videos[list(job.lineage)].iloc[sources].reset_index(drop=True)
     return pd.concat([own[names], lineage, own[list(STATUS_NAMES)]], axis=1)
-
-
-def own_names(*, measured: bool) -> tuple[str, ...]:
-    """Return the columns that the stage makes; those of the measures where frames are measured."""
-    return (*OWN_NAMES, *MEASURE_NAMES) if measured else OWN_NAMES
-
-
-def frame_dtypes(lineage_dtypes: dict[str, Any], *, measured: bool = False) -> dict[str, Any]:
-    """Return the dtype of every output column; integers are nullable, so NULL stays NULL."""
-    return {
-        **{name: _DTYPES[name] for name in own_names(measured=measured)},
-        **lineage_dtypes,
-        **{name: _DTYPES[name] for name in STATUS_NAMES},
-    }
 
 
 def _decoder_process(videos: list[dict[str, Any]], job: FrameJob) -> ServingChild:
@@ -234,8 +233,10 @@ def _write_frames(key: str, video: str, job: FrameJob, parent: int) -> list[dict
     folder = FrameFolder(mount, (*job.output_prefix.split("/"), video), job.jpeg_quality)
     rows: dict[int, dict[str, Any]] = {}
     looks: dict[int, Look] = {}
+    notes: list[str] = []
+    note_cut = notes.append if job.allow_partial else None
     try:
-        for sample in decode_samples(str(source), job.sampling(), job.longest_side):
+        for sample in decode_samples(str(source), job.sampling(), job.longest_side, note_cut):
             if os.getppid() != parent:
                 # Nobody waits any more; another try may be writing to this folder.
                 os._exit(1)
@@ -260,10 +261,11 @@ def _write_frames(key: str, video: str, job: FrameJob, parent: int) -> list[dict
             folder.remove_all()
         raise
     in_order = sorted(rows)
+    noted = {DECODE_NOTE.name: "; ".join(notes)} if notes else {}
     if job.quality is None:
-        return [rows[index] for index in in_order]
+        return [{**rows[index], **noted} for index in in_order]
     columns = judged([looks[index] for index in in_order], job.quality, STAGE)
-    return [{**rows[index], **own} for index, own in zip(in_order, columns, strict=True)]
+    return [{**rows[index], **noted, **own} for index, own in zip(in_order, columns, strict=True)]
 
 
 def _clean_up(video: str, job: FrameJob) -> None:

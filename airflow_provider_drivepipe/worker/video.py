@@ -5,14 +5,15 @@ key frame to a wanted frame is decoded. Where timestamps or key frames do not ke
 is decoded in order.
 
 A video gives all its samples or none: a file that ends well before its index says is ``truncated``, and one
-with a damaged picture among the wanted ones is a ``decode_error``.
+with a damaged picture among the wanted ones is a ``decode_error``. Whoever asks for it gets the samples
+before such an end.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -54,6 +55,8 @@ _FORMATS = (
 _TS_DISCONT = 0x0200
 """Flag of formats whose clock may jump (AVFMT_TS_DISCONT)."""
 _DEFAULT_RATE = Fraction(25)
+_REORDERED = 4
+"""Frames that may still be missing before the last ones of a file that was cut and has no timestamps."""
 _MAX_DEMUX_ERRORS = 100
 
 
@@ -75,27 +78,58 @@ def load_decoder() -> None:
     av.logging.set_level(av.logging.PANIC)
 
 
-def decode_samples(path: str, sampling: Sampling, longest_side: int | None = None) -> Iterator[Sample]:
+def decode_samples(
+    path: str,
+    sampling: Sampling,
+    longest_side: int | None = None,
+    note_cut: Callable[[str], None] | None = None,
+) -> Iterator[Sample]:
     """Yield the samples of a video, each once, not always in order; at least one.
 
     Pictures with sides above ``longest_side`` pixels are made smaller; they keep their aspect ratio.
-    Raises VideoError, possibly after some samples.
+    With ``note_cut`` a file whose end is missing or damaged gives the samples before that, and it is told
+    what is missing. Raises VideoError, possibly after some samples.
     """
     load_decoder()
     size = check_file(path)
     with _open(path) as container:
         stream = _video_stream(container)
         packets = _Packets(path, container, stream)
-        _refuse_truncated(path, container, stream, packets, size)
+        try:
+            _refuse_truncated(path, container, stream, packets, size)
+        except VideoError as error:
+            if note_cut is None or not packets.leave_out_end():
+                raise
+            note_cut(str(error))
         if not packets.count:
             raise VideoError(Reason.NO_FRAMES, "the video stream holds no packets")
-        decoder = _Decoder(stream, packets, longest_side)
-        if _lacks_timestamps(container, stream, packets):
-            yield from _by_order(decoder, packets.count, sampling, container)
-        else:
-            timeline = _timeline(stream, packets)
-            started = timeline.first_pts * Fraction(stream.time_base)
-            yield from _by_plan(decoder, timeline, sampling, _lead(container, stream, started))
+        samples = _all_samples(_Decoder(stream, packets, longest_side), packets, sampling, container)
+        yield from samples if note_cut is None else _up_to_damage(samples, note_cut)
+
+
+def _all_samples(
+    decoder: _Decoder, packets: _Packets, sampling: Sampling, container: Any
+) -> Iterator[Sample]:
+    stream = decoder.stream
+    if _lacks_timestamps(container, stream, packets):
+        yield from _by_order(decoder, packets, sampling, container)
+    else:
+        timeline = _timeline(stream, packets)
+        started = timeline.first_pts * Fraction(stream.time_base)
+        yield from _by_plan(decoder, timeline, sampling, _lead(container, stream, started))
+
+
+def _up_to_damage(samples: Iterator[Sample], note_cut: Callable[[str], None]) -> Iterator[Sample]:
+    """Yield samples; where none behind a damaged picture is whole, the video ends there."""
+    indexes: set[int] = set()
+    try:
+        for sample in samples:
+            indexes.add(sample.index)
+            yield sample
+    except VideoError as error:
+        if error.reason != Reason.DECODE_ERROR or not indexes or len(indexes) <= max(indexes):
+            raise
+        note_cut(str(error))
 
 
 def _open(path: str) -> Any:
@@ -137,6 +171,7 @@ class _Packets:
         self.durations: dict[int, int] = {}
         self.whole: set[int] = set()
         self.complete_timestamps = True
+        self._last_dts: int | None = None
         kept_bytes = 0
         clock = _Clock(container, stream)
         flags = [False, False]
@@ -158,6 +193,8 @@ class _Packets:
                 PacketInfo(packet.pts, packet.is_keyframe, not packet.is_discard, starts_part=starts_part)
             )
             self.durations[packet.pts] = packet.duration or 0
+            self._last_dts = packet.dts
+        self.shown_count = self.count
         self.is_one_recording = not any(info.starts_part for info in self.infos)
         # A first key frame that is damaged is not recognised as one by its content, but the index knows.
         if self.infos and any(entry.is_keyframe for entry in stream.index_entries[:1]):
@@ -172,6 +209,21 @@ class _Packets:
         if len(self.infos) > 1:
             self.whole.add(self.infos[-2].pts)
             self.infos[-1] = dataclasses.replace(self.infos[-1], is_shown=False)
+
+    def leave_out_end(self) -> bool:
+        """Leave out what cannot be whole in a file that was cut; return whether any frame is left.
+
+        That is the last packet, of which only a part may be there, and the frames that are shown behind
+        others which may be missing: those come with a decoding time, and are not shown before it.
+        """
+        self.shown_count = max(1, self.count - 1 - _REORDERED)
+        if not self.complete_timestamps or self._last_dts is None:
+            return self.count > 1
+        self.infos = [
+            dataclasses.replace(info, is_shown=info.is_shown and info.pts < self._last_dts)
+            for info in self.infos
+        ]
+        return any(info.is_shown for info in self.infos)
 
     def take(self, feeds: Iterable[tuple[int, ...]]) -> Iterator[Iterator[Any]]:
         """Yield, per feed, the packets at its positions; feeds are in order and do not overlap."""
@@ -364,7 +416,7 @@ def _lacks_timestamps(container: Any, stream: Any, packets: _Packets) -> bool:
 
 
 def _timeline(stream: Any, packets: _Packets) -> Timeline:
-    last = max(info.pts for info in packets.infos)
+    last = max((info.pts for info in packets.infos if info.is_shown), default=packets.infos[-1].pts)
     duration = packets.durations[last] or int(1 / _rate(stream) / stream.time_base)
     try:
         timeline = Timeline(packets.infos, Fraction(stream.time_base), duration)
@@ -509,12 +561,14 @@ def _by_plan(decoder: _Decoder, timeline: Timeline, sampling: Sampling, lead: Le
         yield from _last_at(with_pts, missing, timeline, decoder)
 
 
-def _by_order(decoder: _Decoder, packet_count: int, sampling: Sampling, container: Any) -> Iterator[Sample]:
+def _by_order(decoder: _Decoder, packets: _Packets, sampling: Sampling, container: Any) -> Iterator[Sample]:
     """Decode everything; the time of a frame is its place in the video over the frame rate."""
-    places = [PacketInfo(place, is_key=True) for place in range(packet_count)]
+    places = [
+        PacketInfo(place, is_key=True, is_shown=place < packets.shown_count) for place in range(packets.count)
+    ]
     timeline = Timeline(places, 1 / _rate(decoder.stream), last_duration=1)
     if sampling.rule == KEYFRAMES:
-        yield from _keys_by_order(decoder, timeline, sampling)
+        yield from _keys_by_order(decoder, timeline, sampling, packets.shown_count)
         return
     lead = Lead()
     if sampling.rule == NEAREST and (first := next(decoder.in_order(timeline.in_order()), None)):
@@ -524,9 +578,9 @@ def _by_order(decoder: _Decoder, packet_count: int, sampling: Sampling, containe
     yield from _last_at(enumerate(decoder.in_order(timeline.in_order())), wanted, timeline, decoder)
 
 
-def _keys_by_order(decoder: _Decoder, timeline: Timeline, sampling: Sampling) -> Iterator[Sample]:
+def _keys_by_order(decoder: _Decoder, timeline: Timeline, sampling: Sampling, stop: int) -> Iterator[Sample]:
     intervals: set[int] = set()
-    for place, decoded in enumerate(decoder.in_order(timeline.in_order())):
+    for place, decoded in enumerate(itertools.islice(decoder.in_order(timeline.in_order()), stop)):
         interval = sampling.interval(timeline.seconds(place))
         if decoded.frame.key_frame and interval not in intervals:
             index = len(intervals)

@@ -54,7 +54,14 @@ def hash_of(stage, site=SITE):
 
 
 @pytest.mark.parametrize(
-    "changed", [{"fps": "2"}, {"fps": None, "sample_count": 8}, {"jpeg_quality": 80}, {"frames_prefix": "x"}]
+    "changed",
+    [
+        {"fps": "2"},
+        {"fps": None, "sample_count": 8},
+        {"jpeg_quality": 80},
+        {"frames_prefix": "x"},
+        {"allow_partial": True},
+    ],
 )
 def test_frame_content_changes(changed):
     assert hash_of(replace(FRAMES, frames=replace(FRAMES.frames, **changed))) != hash_of(FRAMES)

@@ -18,11 +18,12 @@ from airflow_provider_drivepipe import contracts, worker
 from airflow_provider_drivepipe.worker import frames
 from airflow_provider_drivepipe.worker.answer_rows import AnswerJob, read_answers
 from airflow_provider_drivepipe.worker.frame_quality import MEASURE_NAMES, QualityRules
-from airflow_provider_drivepipe.worker.frames import FrameJob, extract_frames, frame_dtypes
+from airflow_provider_drivepipe.worker.frames import FrameJob, extract_frames
 from airflow_provider_drivepipe.worker.rows import RowPart
 from tests.unit.image_samples import blurred, scene
 from tests.unit.video_samples import damage, detailed, media_range, write_video
 
+FASTSTART = {"movflags": "faststart"}
 ROOT = "oss://oss-cn-x.aliyuncs.com/bucket"
 
 
@@ -65,7 +66,7 @@ def test_rows_identities_and_files(mount):
     write_video(mount / "trips/a/front.mp4", frames=55)
     write_video(mount / "trips/b/front.mp4", frames=30)
     rows = extract(job(mount), f"{ROOT}/trips/a/front.mp4", f"{ROOT}/trips/b/front.mp4")
-    assert list(rows.columns) == list(frame_dtypes({"etag": "object", "size_bytes": "int64"}))
+    assert list(rows.columns) == list(job(mount).dtypes({"etag": "object", "size_bytes": "int64"}))
     assert list(rows["frame_time_ms"]) == [0, 1000, 2000, 0, 1000]
     assert rows["video_id"].nunique() == 2
     assert rows["image_url"].is_unique
@@ -88,6 +89,22 @@ def test_frames_are_made_smaller_but_never_larger(mount):
         assert (row["width"], row["height"]) == size
         with PIL.Image.open(mount / row["image_url"].removeprefix(ROOT + "/")) as image:
             assert image.size == size
+
+
+def test_video_that_was_cut_off_gives_whole_frames_where_that_is_asked_for(mount):
+    whole = write_video(mount / "whole.mp4", frames=100, picture=detailed, container_options=FASTSTART)
+    content = whole.read_bytes()
+    (mount / "cut.mp4").write_bytes(content[: len(content) * 60 // 100])
+    (mount / "no_index.mp4").write_bytes(content[: len(content) * 3 // 100])
+    paths = [f"{ROOT}/{name}.mp4" for name in ("whole", "cut", "no_index")]
+    assert list(extract(job(mount), *paths)["error_type"]) == ["", "", "", "", "truncated", "truncated"]
+    asked = job(mount, allow_partial=True)
+    rows = extract(asked, *paths)
+    assert list(rows.columns) == list(asked.dtypes({"etag": "object", "size_bytes": "int64"}))
+    assert list(rows["error_type"]) == ["", "", "", "", "", "", "", "truncated"]
+    assert list(rows["frame_time_ms"].dropna()) == [0, 1000, 2000, 3000, 0, 1000, 2000]
+    assert list(rows["decode_note"].isna()) == [True] * 4 + [False] * 3 + [True]
+    assert set(rows["decode_note"].dropna()) == {"the file was cut off: it holds 2.2 of 4.0 seconds"}
 
 
 def test_failed_video_is_one_row_that_keeps_its_identifiers(mount):
@@ -190,7 +207,7 @@ def test_garbage_beside_the_path_loses_no_row(mount, attempt):
 def test_no_videos_give_no_rows_of_the_right_types(mount):
     videos = pd.DataFrame({"video_path": [], "etag": [], "size_bytes": [], "attempt": [], "fingerprint": []})
     rows = extract_frames(videos, job(mount))
-    assert list(rows.columns) == list(frame_dtypes({"etag": "object", "size_bytes": "int64"}))
+    assert list(rows.columns) == list(job(mount).dtypes({"etag": "object", "size_bytes": "int64"}))
     assert rows["frame_idx"].dtype == "Int64"
 
 
@@ -435,7 +452,8 @@ def test_frames_that_a_rule_refuses_are_filtered_rows_with_their_measures(mount)
     assert list(rows["error_type"]) == ["", "too_dark", "", "frozen", "too_blurred", "near_duplicate", ""]
     assert list(rows["status"]) == ["filtered" if reason else "ok" for reason in rows["error_type"]]
     assert set(rows.loc[rows["status"] == "filtered", "error_stage"]) == {"frame_extraction"}
-    assert list(rows.columns) == list(frame_dtypes({"etag": "object", "size_bytes": "int64"}, measured=True))
+    dtypes = job(mount, quality=RULES).dtypes({"etag": "object", "size_bytes": "int64"})
+    assert list(rows.columns) == list(dtypes)
     assert rows["brightness"][1] < 10 < rows["brightness"][0]
     assert rows["sharpness"][4] < 60 < rows["sharpness"][0]
     assert pd.isna(rows["frame_change"][0])

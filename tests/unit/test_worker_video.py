@@ -291,6 +291,44 @@ def test_file_that_was_cut_off_is_truncated(tmp_path, encoding, percent):
     assert reason(path) == "truncated"
 
 
+PARTIAL = {
+    "index-first": {"container_options": FASTSTART},
+    "b-frames": {"container_options": FASTSTART, "options": {"g": "20", "bf": "3", "crf": "5"}},
+    "hevc": {"container_options": FASTSTART, "codec": "libx265", "options": {"x265-params": X265}},
+    "fragmented": {"container_options": FRAGMENTED, "options": {"g": "20", "bf": "3"}},
+    "mkv": {"container_format": "matroska", "options": {"g": "20", "bf": "3"}},
+    "avi": {"container_format": "avi", "codec": "mpeg4", "options": {"bf": "2", "b": "9M"}},
+}
+
+
+@pytest.mark.parametrize("encoding", PARTIAL.values(), ids=PARTIAL)
+def test_whole_frames_of_a_file_that_was_cut_off(tmp_path, encoding):
+    path = write_video(tmp_path / "v.mp4", frames=100, picture=detailed, **encoding)
+    whole = {s.index: (s.time_ms, s.image.tobytes()) for s in samples(path, fps="25")}
+    content = path.read_bytes()
+    for percent in (20, 37, 50, 66, 81):
+        path.write_bytes(content[: len(content) * percent // 100])
+        notes = []
+        found = list(decode_samples(str(path), Sampling.of("25", None, "at_time"), None, notes.append))
+        # Bytes are spread evenly over the frames; the last of them cannot be told from half ones.
+        assert percent - 12 < len(found) <= percent
+        for sample in found:
+            assert (sample.time_ms, sample.image.tobytes()) == whole[sample.index]
+        assert "was cut off" in notes[0]
+
+
+def test_hole_is_no_end(tmp_path):
+    path = write_video(
+        tmp_path / "v.mp4", frames=75, picture=detailed, options={"g": "25", "sc_threshold": "0"}
+    )
+    first, last = media_range(path)
+    damage(path, (first + last) // 2, 600)
+    notes = []
+    with pytest.raises(VideoError, match="damaged data"):
+        list(decode_samples(str(path), Sampling.of("25", None, "at_time"), None, notes.append))
+    assert notes == []
+
+
 def test_last_moments_may_be_missing(tmp_path):
     path = write_video(tmp_path / "v.mp4", frames=100, picture=detailed, container_options=FASTSTART)
     content = path.read_bytes()

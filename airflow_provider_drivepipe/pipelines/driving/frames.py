@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_drivepipe.contracts import (
+    DECODE_NOTE,
     FRAME_COLUMNS,
     FRAME_QUALITY_COLUMNS,
     Column,
@@ -55,6 +56,8 @@ THE_IMAGE = ("the image itself", "`image_url` says where in OSS it is", "")
 """What no table holds, and why."""
 QUALITY_RESULT_VERSION = 1
 
+_PARTIAL = " A video that was cut off gives the frames before that, `ok`; `decode_note` says what is missing."
+
 _NOT_CONTENT = {"timeout_sec", "cpu", "memory_gb", "batch_rows"}
 """Options that change how the work is done, not what comes out."""
 
@@ -65,11 +68,6 @@ def quality_hash(options: QualityOptions, limits: Mapping[str, int] | None = Non
     :param limits: what else decides whether a frame comes through, by name.
     """
     return digest("quality", QUALITY_RESULT_VERSION, {**asdict(options), **(limits or {})})
-
-
-def frame_columns(*, measured: bool) -> tuple[Column, ...]:
-    """Return the columns that frame extraction makes; those of the measures where frames are measured."""
-    return (*FRAME_COLUMNS, *FRAME_QUALITY_COLUMNS) if measured else FRAME_COLUMNS
 
 
 def filters_text(options: QualityOptions) -> str:
@@ -121,7 +119,8 @@ class FrameExtraction(UnitStage):
 
     def columns(self) -> tuple[Column, ...]:
         """Return the columns that it makes."""
-        return frame_columns(measured=self.quality is not None)
+        measures = () if self.quality is None else FRAME_QUALITY_COLUMNS
+        return (*FRAME_COLUMNS, *measures, *((DECODE_NOTE,) if self.frames.allow_partial else ()))
 
     def layout(self, table: str, source: Sequence[Column]) -> UnitLayout:
         """Return how rows are told apart; input units are videos, told apart by ``video_path``."""
@@ -173,7 +172,7 @@ class FrameExtraction(UnitStage):
 
     def build(self, units: Any, build: Build) -> Any:
         """Return the lazy frame rows of lazy videos."""
-        from airflow_provider_drivepipe.worker.frames import extract_frames, frame_dtypes
+        from airflow_provider_drivepipe.worker.frames import extract_frames
 
         root = str(self._root(build.site))
         mount = MountOptions(root, self.oss.mount_path, build.site.role_arn())
@@ -189,8 +188,7 @@ class FrameExtraction(UnitStage):
             (PYAV_REQUIREMENT, PILLOW_REQUIREMENT),
             mount,
         )
-        lineage_dtypes = {name: units.dtypes[name] for name in job.lineage}
-        dtypes = frame_dtypes(lineage_dtypes, measured=self.quality is not None)
+        dtypes = job.dtypes({name: units.dtypes[name] for name in job.lineage})
         # A fresh index, unique over all chunks, so that answers of models can be joined to the rows.
         return call.rows(units, frame_extraction, dtypes).reset_index(drop=True)
 
@@ -213,6 +211,7 @@ class FrameExtraction(UnitStage):
             sampling_rule=str(options.sampling_rule),
             jpeg_quality=options.jpeg_quality,
             longest_side=options.longest_side,
+            allow_partial=options.allow_partial,
             timeout_sec=options.timeout_sec,
             lineage=tuple(name for name in build.source_columns if name != "video_path"),
             quality=None if self.quality is None else QualityRules(**asdict(self.quality)),
@@ -258,6 +257,7 @@ class FrameExtraction(UnitStage):
             fails=(
                 "A video that fails has one row with `frame_idx` -1 and all columns of its input row. No "
                 "frame of it is kept, and no model is called for it."
+                + (_PARTIAL if self.frames.allow_partial else "")
             ),
             reasons=(
                 *PATH_REASONS,

@@ -52,6 +52,8 @@ class FrameOptions:
     jpeg_quality: int = 90
     longest_side: int | None = None
     """Longest side in pixels; the aspect ratio is kept, and smaller frames do not grow."""
+    allow_partial: bool = False
+    """Whether a video that was cut off gives the frames that are whole; else it fails."""
     timeout_sec: int = 120
     """Deadline per video, in seconds; enforced from outside the decoder."""
     cpu: int = 1

@@ -191,6 +191,7 @@ def _frames(scenario: DrivingScenario) -> FrameOptions:
         frames_prefix=scenario.frames_prefix or scenario.scenario_name,
         jpeg_quality=scenario.jpeg_quality,
         longest_side=scenario.frame_longest_side,
+        allow_partial=scenario.allow_partial,
         timeout_sec=scenario.ffmpeg_timeout_sec,
         cpu=scenario.frame_cpu,
         memory_gb=scenario.frame_memory_gb,

@@ -134,6 +134,9 @@ class DrivingScenario(Scenario):
     frame_longest_side: PixelSide | None = Field(
         None, description="frames with longer sides are made smaller; pixels (default: as in the video)"
     )
+    allow_partial: bool = Field(
+        False, description="a video that was cut off gives its whole frames and a decode_note; else it fails"
+    )
     ffmpeg_timeout_sec: int = Field(
         _DEFAULT_FRAMES.timeout_sec, ge=1, le=86_400, description="deadline per video in seconds"
     )
