@@ -291,6 +291,13 @@ def test_file_that_was_cut_off_is_truncated(tmp_path, encoding, percent):
     assert reason(path) == "truncated"
 
 
+def test_fragmented_file_that_was_cut_off_in_an_index_is_truncated(tmp_path):
+    path = write_video(tmp_path / "v.mp4", frames=60, options={"g": "20"}, container_options=FRAGMENTED)
+    content = path.read_bytes()
+    path.write_bytes(content[: content.rindex(b"moof") + 20])
+    assert reason(path) == "truncated"
+
+
 PARTIAL = {
     "index-first": {"container_options": FASTSTART},
     "b-frames": {"container_options": FASTSTART, "options": {"g": "20", "bf": "3", "crf": "5"}},
@@ -306,7 +313,7 @@ def test_whole_frames_of_a_file_that_was_cut_off(tmp_path, encoding):
     path = write_video(tmp_path / "v.mp4", frames=100, picture=detailed, **encoding)
     whole = {s.index: (s.time_ms, s.image.tobytes()) for s in samples(path, fps="25")}
     content = path.read_bytes()
-    for percent in (20, 37, 50, 66, 81):
+    for percent in range(21, 85, 4):
         path.write_bytes(content[: len(content) * percent // 100])
         notes = []
         found = list(decode_samples(str(path), Sampling.of("25", None, "at_time"), None, notes.append))
