@@ -25,7 +25,7 @@ from airflow_provider_drivepipe.contracts import (
 )
 from airflow_provider_drivepipe.worker.child import ChildDiedError, ChildTimeoutError, run_in_child
 from airflow_provider_drivepipe.worker.errors import VideoError
-from airflow_provider_drivepipe.worker.frame_folder import FrameFolder
+from airflow_provider_drivepipe.worker.frame_folder import EXTENSIONS, FrameFolder
 from airflow_provider_drivepipe.worker.frame_quality import (
     MEASURE_NAMES,
     Look,
@@ -51,18 +51,18 @@ STAGE = "frame_extraction"
 _DTYPES = dtypes_of((*FRAME_COLUMNS, *FRAME_QUALITY_COLUMNS, DECODE_NOTE, *STATUS_COLUMNS))
 _CLEANUP_SEC = 30.0
 _VIDEO_ID_BYTES = len("/0123456789abcdef")
-_SHORTEST_NAME_BYTES = len("/v_0000.jpg")
+_SHORTEST_NAME_BYTES = len("/v_0000.webp")
 
 
 @dataclass(frozen=True)
 class FrameJob:
     """What one call of :func:`extract_frames` makes.
 
-    ``oss_root`` (a full OSS URI) is mounted at ``mount_path``; JPEGs go to ``<oss_root>/<output_prefix>/``.
+    ``oss_root`` (a full OSS URI) is mounted at ``mount_path``; pictures go below its ``output_prefix``.
     ``lineage`` are the input columns that travel through. ``timeout_sec`` is the deadline per video.
     With ``quality`` rows hold the frames' measures, and frames that a rule leaves out are ``filtered``; their
-    JPEGs stay, so that other thresholds need no video again. Frames with sides above ``longest_side`` pixels
-    are made smaller. With ``allow_partial`` a video that was cut off gives the frames that are whole, and
+    pictures stay, so that other thresholds need no video again. Frames with sides above ``longest_side``
+    pixels are made smaller. With ``allow_partial`` a video that was cut off gives the frames that are whole, and
     ``decode_note`` says what is missing.
     """
 
@@ -78,6 +78,8 @@ class FrameJob:
     quality: QualityRules | None = None
     longest_side: int | None = None
     allow_partial: bool = False
+    snap_to_keyframe_ms: int | None = None
+    image_format: str = "jpeg"
 
     def own_names(self) -> tuple[str, ...]:
         """Return the columns that the stage makes, status columns not counted."""
@@ -95,11 +97,13 @@ class FrameJob:
     def check(self) -> None:
         """Raise ValueError for a job that no video can fulfil."""
         self.sampling()
+        if self.image_format not in EXTENSIONS:
+            raise ValueError(f"unknown image format {self.image_format!r}; known: {', '.join(EXTENSIONS)}")
         check_output_prefix(self.output_prefix, self.oss_root, _VIDEO_ID_BYTES + _SHORTEST_NAME_BYTES)
 
     def sampling(self) -> Sampling:
         """Return the parsed sampling; raise ValueError when it makes no sense."""
-        return Sampling.of(self.fps, self.sample_count, self.sampling_rule)
+        return Sampling.of(self.fps, self.sample_count, self.sampling_rule, self.snap_to_keyframe_ms)
 
 
 def extract_frames(videos: Any, job: FrameJob) -> Any:
@@ -193,7 +197,7 @@ def _message(error: VideoError, job: FrameJob) -> str:
 def _extract(number: int, video: str, job: FrameJob, child: ServingChild) -> list[dict[str, Any]]:
     """Extract in a child process: a decoder that hangs or crashes takes nothing else with it.
 
-    Returns the frames' own columns; raises VideoError, and then no JPEG of this video is left.
+    Returns the frames' own columns; raises VideoError, and then no picture of this video is left.
     """
     try:
         answer = child.ask(number)
@@ -230,7 +234,7 @@ def _answer(key: str, video: str, job: FrameJob, parent: int) -> dict[str, Any]:
 def _write_frames(key: str, video: str, job: FrameJob, parent: int) -> list[dict[str, Any]]:
     mount = pathlib.Path(job.mount_path)
     source = inside(mount, *key.split("/"))
-    folder = FrameFolder(mount, (*job.output_prefix.split("/"), video), job.jpeg_quality)
+    folder = FrameFolder(mount, (*job.output_prefix.split("/"), video))
     rows: dict[int, dict[str, Any]] = {}
     looks: dict[int, Look] = {}
     notes: list[str] = []
@@ -241,9 +245,9 @@ def _write_frames(key: str, video: str, job: FrameJob, parent: int) -> list[dict
                 # Nobody waits any more; another try may be writing to this folder.
                 os._exit(1)
             stem = image_id(key, sample.index)
-            name = f"{stem}.jpg"
+            name = stem + EXTENSIONS[job.image_format]
             url = output_url(job.oss_root, job.output_prefix, video, name)
-            folder.write(sample.index, name, sample.image)
+            folder.write(sample.index, name, sample.image, job.image_format, job.jpeg_quality)
             rows[sample.index] = {
                 "frame_idx": sample.index,
                 "frame_time_ms": sample.time_ms,
@@ -274,7 +278,7 @@ def _clean_up(video: str, job: FrameJob) -> None:
     def remove() -> str:
         mount = pathlib.Path(job.mount_path)
         try:
-            FrameFolder(mount, (*job.output_prefix.split("/"), video), job.jpeg_quality).remove_all()
+            FrameFolder(mount, (*job.output_prefix.split("/"), video)).remove_all()
         except (VideoError, OSError) as error:
             return type(error).__name__
         return ""

@@ -73,6 +73,7 @@ def load_decoder() -> None:
     """Import what decodes and encodes; done before a process is forked, none of its children has to."""
     import av
     import PIL.Image
+    import PIL.WebPImagePlugin
 
     PIL.Image.preinit()
     av.logging.set_level(av.logging.PANIC)
@@ -574,7 +575,9 @@ def _by_order(decoder: _Decoder, packets: _Packets, sampling: Sampling, containe
     if sampling.rule == NEAREST and (first := next(decoder.in_order(timeline.in_order()), None)):
         # ffmpeg knows no other time of such a frame than that of the packet which made it come out.
         lead = _lead(container, decoder.stream, Fraction((first.frame.dts or 0) * decoder.stream.time_base))
-    wanted = {place: tuple(indexes) for place, indexes in timeline.pick(sampling, lead).items()}
+    # Which of the places are key frames is not known, nor would it save anything.
+    picked = timeline.pick(dataclasses.replace(sampling, snap=None), lead)
+    wanted = {place: tuple(indexes) for place, indexes in picked.items()}
     yield from _last_at(enumerate(decoder.in_order(timeline.in_order())), wanted, timeline, decoder)
 
 

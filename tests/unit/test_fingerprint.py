@@ -61,6 +61,8 @@ def hash_of(stage, site=SITE):
         {"jpeg_quality": 80},
         {"frames_prefix": "x"},
         {"allow_partial": True},
+        {"snap_to_keyframe_ms": 100},
+        {"image_format": "webp"},
     ],
 )
 def test_frame_content_changes(changed):

@@ -122,6 +122,13 @@ def test_reasons(shape, targets, said):
             "keyframe_stride",
             "not both",
         ),
+        (
+            "video_table",
+            ["frame-extraction"],
+            {"sampling_rule": "keyframes", "snap_to_keyframe_ms": 5},
+            "snap_to_keyframe_ms",
+            "all frames are key frames",
+        ),
         ("oss_prefix", ["manifest"], {"video_extensions": [".jpg"]}, "video_extensions", "image_table"),
         (
             "clip_dir_table",

@@ -82,6 +82,17 @@ def test_rows_identities_and_files(mount):
     assert set(rows["etag"]) == {"E"}
 
 
+def test_frames_as_webp_replace_those_of_another_format(mount):
+    write_video(mount / "v.mp4", frames=30, picture=detailed)
+    extract(job(mount), f"{ROOT}/v.mp4")
+    rows = extract(job(mount, image_format="webp"), f"{ROOT}/v.mp4")
+    files = [mount / url.removeprefix(ROOT + "/") for url in rows["image_url"]]
+    assert sorted(files[0].parent.iterdir()) == files
+    assert [file.name for file in files] == ["v_0000.webp", "v_0001.webp"]
+    with PIL.Image.open(files[1]) as image:
+        assert (image.format, image.size) == ("WEBP", (96, 64))
+
+
 def test_frames_are_made_smaller_but_never_larger(mount):
     write_video(mount / "v.mp4", frames=3, picture=detailed)
     for longest_side, size in ((48, (48, 32)), (1000, (96, 64)), (None, (96, 64))):

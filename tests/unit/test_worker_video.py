@@ -171,6 +171,32 @@ def test_only_the_way_to_wanted_frames_is_decoded(tmp_path, monkeypatch):
     assert len(decoded) == 4
 
 
+def test_sample_takes_the_key_frame_that_is_near_enough(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "v.mp4", frames=100, options={"g": "30", "bf": "2", "sc_threshold": "0"})
+    fed = []
+    real = video._Packets.take
+
+    def counted(*args):
+        for packets in real(*args):
+            yield (fed.append(packet) or packet for packet in packets)
+
+    monkeypatch.setattr(video._Packets, "take", counted)
+
+    def snapped(snap_ms):
+        sampling = Sampling.of("1", None, "at_time", snap_ms)
+        found = sorted(decode_samples(str(path), sampling), key=lambda s: s.index)
+        return [(frame_number(s.image), s.time_ms) for s in found]
+
+    # Key frames are 0, 30, 60, 90; samples at 0, 25, 50, 75.
+    assert snapped(0) == pick(path)
+    fed.clear()
+    assert snapped(200) == [(0, 0), (30, 1200), (50, 2000), (15, 3000)]
+    assert snapped(400) == [(0, 0), (30, 1200), (0, 2400), (15, 3000)]
+    fed.clear()
+    assert snapped(600) == [(0, 0), (30, 1200), (0, 2400), (0, 2400)]
+    assert len(fed) == 3
+
+
 def test_key_frames_are_decoded_and_nothing_else(tmp_path, monkeypatch):
     path = write_video(tmp_path / "v.mp4", frames=100, options={"g": "10", "bf": "2", "sc_threshold": "0"})
     fed = []

@@ -16,7 +16,12 @@ from airflow_provider_drivepipe.contracts import (
 )
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.pipelines.driving.frame_rate import check_frame_rate
-from airflow_provider_drivepipe.pipelines.driving.options import FrameOptions, OssOptions, QualityOptions
+from airflow_provider_drivepipe.pipelines.driving.options import (
+    FrameFormat,
+    FrameOptions,
+    OssOptions,
+    QualityOptions,
+)
 from airflow_provider_drivepipe.stages.stage import (
     RULES,
     STATUS_NAMES,
@@ -196,7 +201,7 @@ class FrameExtraction(UnitStage):
         return site.oss_root(self.oss.bucket, self.oss.root)
 
     def _job(self, mount: MountOptions, build: Build) -> FrameJob:
-        """Return what the worker needs to know; JPEGs go to ``<root>/<folder>/<video_id>/``."""
+        """Return what the worker needs to know; pictures go to ``<root>/<folder>/<video_id>/``."""
         from airflow_provider_drivepipe.worker.frame_quality import QualityRules
         from airflow_provider_drivepipe.worker.frames import FrameJob
 
@@ -212,6 +217,8 @@ class FrameExtraction(UnitStage):
             jpeg_quality=options.jpeg_quality,
             longest_side=options.longest_side,
             allow_partial=options.allow_partial,
+            snap_to_keyframe_ms=options.snap_to_keyframe_ms,
+            image_format=str(options.image_format),
             timeout_sec=options.timeout_sec,
             lineage=tuple(name for name in build.source_columns if name != "video_path"),
             quality=None if self.quality is None else QualityRules(**asdict(self.quality)),
@@ -240,8 +247,9 @@ class FrameExtraction(UnitStage):
 
     def guide(self) -> StageGuide:
         """Return the texts for people."""
+        pictures = "JPEGs" if self.frames.image_format == FrameFormat.JPEG else "WebP images"
         return StageGuide(
-            does="cuts each video into JPEGs in OSS and gives one row per frame",
+            does=f"cuts each video into {pictures} in OSS and gives one row per frame",
             unit="video",
             gives="frames",
             reads=(

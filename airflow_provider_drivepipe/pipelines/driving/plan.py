@@ -189,6 +189,8 @@ def _frames(scenario: DrivingScenario) -> FrameOptions:
         sample_count=scenario.frame_sample_count,
         sampling_rule=scenario.sampling_rule,
         frames_prefix=scenario.frames_prefix or scenario.scenario_name,
+        snap_to_keyframe_ms=scenario.snap_to_keyframe_ms,
+        image_format=scenario.frame_format,
         jpeg_quality=scenario.jpeg_quality,
         longest_side=scenario.frame_longest_side,
         allow_partial=scenario.allow_partial,
