@@ -62,8 +62,8 @@ class FrameJob:
     ``lineage`` are the input columns that travel through. ``timeout_sec`` is the deadline per video.
     With ``quality`` rows hold the frames' measures, and frames that a rule leaves out are ``filtered``; their
     pictures stay, so that other thresholds need no video again. Frames with sides above ``longest_side``
-    pixels are made smaller. With ``allow_partial`` a video that was cut off gives the frames that are whole, and
-    ``decode_note`` says what is missing.
+    pixels are made smaller. With ``allow_partial`` a video that was cut off gives the frames that are whole,
+    and ``decode_note`` says what is missing.
     """
 
     oss_root: str
