@@ -11,9 +11,13 @@ before such an end.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
+import queue
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -82,14 +86,18 @@ def load_decoder() -> None:
 def decode_samples(
     path: str,
     sampling: Sampling,
+    make: Callable[[Sample], Any] = lambda sample: sample,
+    *,
     longest_side: int | None = None,
     note_cut: Callable[[str], None] | None = None,
-) -> Iterator[Sample]:
-    """Yield the samples of a video, each once, not always in order; at least one.
+    decoders: int = 1,
+) -> Iterator[Any]:
+    """Yield what ``make`` makes of the samples of a video, each once, not always in order; at least one.
 
     Pictures with sides above ``longest_side`` pixels are made smaller; they keep their aspect ratio.
     With ``note_cut`` a file whose end is missing or damaged gives the samples before that, and it is told
-    what is missing. Raises VideoError, possibly after some samples.
+    what is missing. With several ``decoders``, as many threads decode and call ``make``, each holding one
+    picture; what is made should hold none. Raises VideoError, possibly after some samples.
     """
     load_decoder()
     size = check_file(path)
@@ -104,29 +112,80 @@ def decode_samples(
             note_cut(str(error))
         if not packets.count:
             raise VideoError(Reason.NO_FRAMES, "the video stream holds no packets")
-        samples = _all_samples(_Decoder(stream, packets, longest_side), packets, sampling, container)
-        yield from samples if note_cut is None else _up_to_damage(samples, note_cut)
+        decoder = _Decoder(stream, packets, longest_side)
+        pieces = _pieces(decoder, sampling, container, lambda sample: (sample.index, make(sample)), decoders)
+        for _, made in pieces if note_cut is None else _up_to_damage(pieces, note_cut):
+            yield made
 
 
-def _all_samples(
-    decoder: _Decoder, packets: _Packets, sampling: Sampling, container: Any
-) -> Iterator[Sample]:
-    stream = decoder.stream
+_Make = Callable[[Sample], tuple[int, Any]]
+_Pieces = Iterator[tuple[int, Any]]
+"""The index of each sample, and what was made of it."""
+
+
+def _pieces(decoder: _Decoder, sampling: Sampling, container: Any, make: _Make, decoders: int) -> _Pieces:
+    stream, packets = decoder.stream, decoder.packets
     if _lacks_timestamps(container, stream, packets):
-        yield from _by_order(decoder, packets, sampling, container)
+        yield from map(make, _by_order(decoder, sampling, container))
+        return
+    timeline = _timeline(stream, packets)
+    started = timeline.first_pts * Fraction(stream.time_base)
+    runs = timeline.runs(timeline.pick(sampling, _lead(container, stream, started)))
+    missing: dict[int, tuple[int, ...]] = {}
+
+    def work(own: _Decoder, run: Run, fed: Iterable[Any]) -> _Pieces:
+        return map(make, _of_run(own, run, fed, timeline, missing))
+
+    if min(decoders, len(runs)) > 1:
+        yield from _side_by_side(decoder, runs, work, min(decoders, len(runs)))
     else:
-        timeline = _timeline(stream, packets)
-        started = timeline.first_pts * Fraction(stream.time_base)
-        yield from _by_plan(decoder, timeline, sampling, _lead(container, stream, started))
+        for run, fed in decoder.feeds(runs):
+            yield from work(decoder, run, fed)
+    if missing:
+        yield from map(make, _in_order(decoder, timeline, missing))
 
 
-def _up_to_damage(samples: Iterator[Sample], note_cut: Callable[[str], None]) -> Iterator[Sample]:
-    """Yield samples; where none behind a damaged picture is whole, the video ends there."""
+def _side_by_side(
+    decoder: _Decoder, runs: list[Run], work: Callable[[_Decoder, Run, Iterable[Any]], _Pieces], count: int
+) -> _Pieces:
+    """Yield what ``work`` yields for each run, in ``count`` threads with a decoder each.
+
+    Packets of a few runs are held, and one picture per thread.
+    """
+    idle: queue.SimpleQueue[_Decoder] = queue.SimpleQueue()
+    idle.put(decoder)
+    with contextlib.ExitStack() as opened, ThreadPoolExecutor(count) as pool:
+
+        def do(run: Run, fed: list[Any]) -> list[tuple[int, Any]]:
+            try:
+                own = idle.get_nowait()
+            except queue.Empty:
+                own = decoder.another(opened)
+            try:
+                return list(work(own, run, fed))
+            finally:
+                idle.put(own)
+
+        pending: deque[Future[list[tuple[int, Any]]]] = deque()
+        try:
+            for run, fed in decoder.feeds(runs):
+                pending.append(pool.submit(do, run, list(fed)))
+                if len(pending) > 2 * count:
+                    yield from pending.popleft().result()
+            while pending:
+                yield from pending.popleft().result()
+        finally:
+            for each in pending:
+                each.cancel()
+
+
+def _up_to_damage(pieces: _Pieces, note_cut: Callable[[str], None]) -> _Pieces:
+    """Yield pieces; where none behind a damaged picture is whole, the video ends there."""
     indexes: set[int] = set()
     try:
-        for sample in samples:
-            indexes.add(sample.index)
-            yield sample
+        for piece in pieces:
+            indexes.add(piece[0])
+            yield piece
     except VideoError as error:
         if error.reason != Reason.DECODE_ERROR or not indexes or len(indexes) <= max(indexes):
             raise
@@ -226,13 +285,17 @@ class _Packets:
         ]
         return any(info.is_shown for info in self.infos)
 
+    def open(self) -> Any:
+        """Return the file's container, opened once more."""
+        return _open(self._path)
+
     def take(self, feeds: Iterable[tuple[int, ...]]) -> Iterator[Iterator[Any]]:
         """Yield, per feed, the packets at its positions; feeds are in order and do not overlap."""
         if self._kept is not None:
             for feed in feeds:
                 yield (self._kept[i] for i in feed)
             return
-        with _open(self._path) as container:
+        with self.open() as container:
             stream = _video_stream(container)
             clock = _Clock(container, stream)
             numbered = enumerate(_corrected(_demux(container, stream), clock))
@@ -444,25 +507,32 @@ class _Decoder:
 
     def __init__(self, stream: Any, packets: _Packets, longest_side: int | None = None) -> None:
         self.stream = stream
-        self._size = TargetSize(longest_side)
+        self.packets = packets
         self.had_damage = False
-        self._packets = packets
+        self._size = TargetSize(longest_side)
         self._codec = stream.codec_context
         self._may_skip = _may_skip_unreferenced(self._codec)
         self._has_sized_units = _has_sized_units(self._codec)
 
-    def runs(self, runs: list[Run]) -> Iterator[tuple[Run, Iterator[_Decoded]]]:
-        """Yield each run with its frames; pictures that nothing refers to are left out unless wanted."""
-        feeds = self._packets.take(run.feed for run in runs)
-        for run, packets in zip(runs, feeds, strict=True):
-            yield run, self._decode(packets, frozenset(run.samples) if self._may_skip else None)
+    def another(self, opened: contextlib.ExitStack) -> _Decoder:
+        """Return a decoder of the same stream, for another thread; ``opened`` closes what it needs."""
+        container = opened.enter_context(self.packets.open())
+        return _Decoder(_video_stream(container), self.packets, self._size.longest_side)
+
+    def feeds(self, runs: list[Run]) -> Iterator[tuple[Run, Iterator[Any]]]:
+        """Yield each run with its packets."""
+        return zip(runs, self.packets.take(run.feed for run in runs), strict=True)
+
+    def run(self, run: Run, fed: Iterable[Any]) -> Iterator[_Decoded]:
+        """Yield the frames of a run; pictures that nothing refers to are left out unless wanted."""
+        return self._decode(fed, frozenset(run.samples) if self._may_skip else None)
 
     def in_order(self, feed: tuple[int, ...]) -> Iterator[_Decoded]:
         """Yield every frame of these packets."""
-        for packets in self._packets.take([feed]):
+        for packets in self.packets.take([feed]):
             yield from self._decode(packets, None)
 
-    def _decode(self, packets: Iterator[Any], wanted: frozenset[int] | None) -> Iterator[_Decoded]:
+    def _decode(self, packets: Iterable[Any], wanted: frozenset[int] | None) -> Iterator[_Decoded]:
         import av
 
         codec = self._codec
@@ -473,7 +543,7 @@ class _Decoder:
         clean_keys: set[int | None] = set()
         for packet in itertools.chain(packets, [None]):
             if packet is not None:
-                is_corrupt = packet.is_corrupt and packet.pts not in self._packets.whole
+                is_corrupt = packet.is_corrupt and packet.pts not in self.packets.whole
                 if is_corrupt or (self._has_sized_units and _has_hole(packet)):
                     is_damaged = self.had_damage = True
                     clean_keys.clear()
@@ -546,24 +616,31 @@ def _lead(container: Any, stream: Any, started: Fraction) -> Lead:
     return Lead(seconds, is_filled=len(container.streams) > 1)
 
 
-def _by_plan(decoder: _Decoder, timeline: Timeline, sampling: Sampling, lead: Lead) -> Iterator[Sample]:
-    """Decode only what the samples need; what does not come out whole is tried again in order."""
-    missing: dict[int, tuple[int, ...]] = {}
-    for run, frames in decoder.runs(timeline.runs(timeline.pick(sampling, lead))):
-        wanted = dict(run.samples)
-        for decoded in frames:
-            if decoded.frame.pts in wanted and not decoded.is_damaged:
-                pts = decoded.frame.pts
-                yield from _samples(decoder, decoded.frame, timeline, wanted.pop(pts), pts)
-        missing.update(wanted)
-    if missing:
-        frames = decoder.in_order(timeline.in_order())
-        with_pts = ((d.frame.pts, d) for d in frames if d.frame.pts is not None)
-        yield from _last_at(with_pts, missing, timeline, decoder)
+def _of_run(
+    decoder: _Decoder,
+    run: Run,
+    fed: Iterable[Any],
+    timeline: Timeline,
+    missing: dict[int, tuple[int, ...]],
+) -> Iterator[Sample]:
+    """Decode only what the samples need; what does not come out whole is added to ``missing``."""
+    wanted = dict(run.samples)
+    for decoded in decoder.run(run, fed):
+        if decoded.frame.pts in wanted and not decoded.is_damaged:
+            pts = decoded.frame.pts
+            yield from _samples(decoder, decoded.frame, timeline, wanted.pop(pts), pts)
+    missing.update(wanted)
 
 
-def _by_order(decoder: _Decoder, packets: _Packets, sampling: Sampling, container: Any) -> Iterator[Sample]:
+def _in_order(decoder: _Decoder, timeline: Timeline, missing: dict[int, tuple[int, ...]]) -> Iterator[Sample]:
+    frames = decoder.in_order(timeline.in_order())
+    with_pts = ((d.frame.pts, d) for d in frames if d.frame.pts is not None)
+    yield from _last_at(with_pts, missing, timeline, decoder)
+
+
+def _by_order(decoder: _Decoder, sampling: Sampling, container: Any) -> Iterator[Sample]:
     """Decode everything; the time of a frame is its place in the video over the frame rate."""
+    packets = decoder.packets
     places = [
         PacketInfo(place, is_key=True, is_shown=place < packets.shown_count) for place in range(packets.count)
     ]

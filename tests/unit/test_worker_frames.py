@@ -278,7 +278,7 @@ def test_deadline_holds_when_the_decoder_hangs(mount, monkeypatch):
     write_video(mount / "v.mp4")
     extract(job(mount), f"{ROOT}/v.mp4")
     assert list((mount / "frames").rglob("*.jpg")) != []
-    monkeypatch.setattr(frames, "decode_samples", lambda *_: time.sleep(600))
+    monkeypatch.setattr(frames, "decode_samples", lambda *_, **__: time.sleep(600))
     [row] = extract(job(mount, timeout_sec=1), f"{ROOT}/v.mp4").to_dict("records")
     assert row["error_type"] == "timeout"
     # Frames of an earlier run are gone as well.
@@ -294,10 +294,10 @@ def test_one_process_serves_all_videos_of_a_chunk_until_it_hangs(mount, monkeypa
         forks.append("av" in sys.modules and "PIL.JpegImagePlugin" in sys.modules)
         return real_fork()
 
-    def hang(path, *rest):
+    def hang(path, *rest, **more):
         if path.endswith("b.mp4"):
             time.sleep(600)
-        return real(path, *rest)
+        return real(path, *rest, **more)
 
     monkeypatch.setattr(os, "fork", counted)
     paths = [f"{ROOT}/{name}.mp4" for name in "abcd"]
@@ -311,15 +311,60 @@ def test_one_process_serves_all_videos_of_a_chunk_until_it_hangs(mount, monkeypa
     assert len(forks) == 1 + 3
 
 
+@pytest.mark.parametrize("names", ["ab", "abc"])
+def test_videos_are_decoded_side_by_side_on_the_cores_of_a_worker(mount, tmp_path, monkeypatch, names):
+    for name in names:
+        write_video(mount / f"{name}.mp4", frames=30)
+    real = frames.decode_samples
+
+    def meet(path, *rest, **more):
+        name = path[-5]
+        (tmp_path / name).touch()
+        # Only who is at work at the same time can see the other one come.
+        while name != "c" and not all((tmp_path / other).exists() for other in "ab"):
+            time.sleep(0.01)
+        return real(path, *rest, **more)
+
+    monkeypatch.setattr(frames, "decode_samples", meet)
+    rows = extract(job(mount, cpu=2), *(f"{ROOT}/{name}.mp4" for name in names))
+    assert list(rows["error_type"]) == [""] * 2 * len(names)
+    assert list(rows["image_id"]) == [f"{name}_{index:04d}" for name in names for index in (0, 1)]
+
+
+def test_side_by_side_one_that_hangs_is_killed_and_the_others_are_not(mount, monkeypatch):
+    for name in "abcd":
+        write_video(mount / f"{name}.mp4", frames=3)
+    real = frames.decode_samples
+
+    def hang(path, *rest, **more):
+        if path.endswith("a.mp4"):
+            time.sleep(600)
+        return real(path, *rest, **more)
+
+    monkeypatch.setattr(frames, "decode_samples", hang)
+    rows = extract(job(mount, cpu=2, timeout_sec=2), *(f"{ROOT}/{name}.mp4" for name in "abcd"))
+    assert list(rows["error_type"]) == ["timeout", "", "", ""]
+
+
+def test_cores_decode_one_video_side_by_side_and_write_the_same_files(mount):
+    write_video(mount / "v.mp4", frames=100, picture=detailed, options={"g": "10"})
+    written = []
+    for cpu in (1, 3):
+        rows = extract(job(mount, fps="5", cpu=cpu, quality=QualityRules()), f"{ROOT}/v.mp4")
+        files = [mount / url.removeprefix(ROOT + "/") for url in rows["image_url"]]
+        written.append((rows.to_csv(), [file.read_bytes() for file in files]))
+    assert written[0] == written[1]
+
+
 def test_crash_of_the_decoder_fails_one_video_only(mount, monkeypatch):
     write_video(mount / "a.mp4")
     write_video(mount / "b.mp4")
     real = frames.decode_samples
 
-    def crash(path, *rest):
+    def crash(path, *rest, **more):
         if path.endswith("a.mp4"):
             os._exit(77)
-        return real(path, *rest)
+        return real(path, *rest, **more)
 
     monkeypatch.setattr(frames, "decode_samples", crash)
     rows = extract(job(mount), f"{ROOT}/a.mp4", f"{ROOT}/b.mp4").to_dict("records")
@@ -339,7 +384,7 @@ def test_crash_of_the_decoder_fails_one_video_only(mount, monkeypatch):
 def test_whatever_goes_wrong_fails_one_video_without_naming_local_paths(mount, monkeypatch, error, reason):
     write_video(mount / "v.mp4", frames=3)
 
-    def broken(*_):
+    def broken(*_, **__):
         raise error
 
     monkeypatch.setattr(frames, "decode_samples", broken)
@@ -375,9 +420,9 @@ def test_progress_is_one_line_per_video(mount, capfd):
     write_video(mount / "v.mp4", frames=30)
     extract(job(mount), f"{ROOT}/v.mp4", "/etc/passwd\nsecret")
     captured = capfd.readouterr()
-    first, second = captured.out.splitlines()
-    assert first.startswith(f"{ROOT}/v.mp4: 2 frames")
-    assert second.startswith("row 1: path_outside_root")
+    refused, read = captured.out.splitlines()
+    assert refused.startswith("row 1: path_outside_root")
+    assert read.startswith(f"{ROOT}/v.mp4: 2 frames")
     assert str(mount) not in captured.out
     assert captured.err == ""
 

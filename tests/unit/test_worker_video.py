@@ -1,6 +1,8 @@
 """Which frames are picked, that they are decoded right, and what a broken video is called."""
 
 import os
+import threading
+import weakref
 from fractions import Fraction
 
 import av
@@ -169,6 +171,31 @@ def test_only_the_way_to_wanted_frames_is_decoded(tmp_path, monkeypatch):
     monkeypatch.setattr(video._Decoder, "_decode", counted)
     assert [n for n, _ in pick(path)] == [0, 25, 50, 15]
     assert len(decoded) == 4
+
+
+@pytest.mark.parametrize("kept_bytes", [1 << 28, 0], ids=["kept", "read-twice"])
+def test_each_decoder_holds_one_picture(tmp_path, monkeypatch, kept_bytes):
+    monkeypatch.setattr(video, "KEPT_BYTES", kept_bytes)
+    path = write_video(tmp_path / "v.mp4", frames=200, options={"g": "10", "bf": "2", "sc_threshold": "0"})
+    together, made, most = threading.Barrier(2), [], []
+    real = video._Decoder.picture
+
+    def counted(*args):
+        image = real(*args)
+        made.append(weakref.ref(image))
+        most.append(sum(each() is not None for each in list(made)))
+        return image
+
+    monkeypatch.setattr(video._Decoder, "picture", counted)
+
+    def make(sample):
+        # Only two threads that are at it at once get past this.
+        together.wait(30)
+        return sample.index, frame_number(sample.image)
+
+    found = decode_samples(str(path), Sampling.of("5/2", None, "at_time"), make, decoders=2)
+    assert sorted(found) == [(k, 10 * k % 60) for k in range(20)]
+    assert max(most) == 2
 
 
 def test_sample_takes_the_key_frame_that_is_near_enough(tmp_path, monkeypatch):
@@ -342,7 +369,7 @@ def test_whole_frames_of_a_file_that_was_cut_off(tmp_path, encoding):
     for percent in range(21, 85, 4):
         path.write_bytes(content[: len(content) * percent // 100])
         notes = []
-        found = list(decode_samples(str(path), Sampling.of("25", None, "at_time"), None, notes.append))
+        found = list(decode_samples(str(path), Sampling.of("25", None, "at_time"), note_cut=notes.append))
         # Bytes are spread evenly over the frames; the last of them cannot be told from half ones.
         assert percent - 12 < len(found) <= percent
         for sample in found:
@@ -358,7 +385,7 @@ def test_hole_is_no_end(tmp_path):
     damage(path, (first + last) // 2, 600)
     notes = []
     with pytest.raises(VideoError, match="damaged data"):
-        list(decode_samples(str(path), Sampling.of("25", None, "at_time"), None, notes.append))
+        list(decode_samples(str(path), Sampling.of("25", None, "at_time"), note_cut=notes.append))
     assert notes == []
 
 

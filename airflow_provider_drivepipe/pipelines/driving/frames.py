@@ -219,6 +219,7 @@ class FrameExtraction(UnitStage):
             allow_partial=options.allow_partial,
             snap_to_keyframe_ms=options.snap_to_keyframe_ms,
             image_format=str(options.image_format),
+            cpu=options.cpu,
             timeout_sec=options.timeout_sec,
             lineage=tuple(name for name in build.source_columns if name != "video_path"),
             quality=None if self.quality is None else QualityRules(**asdict(self.quality)),
