@@ -259,14 +259,14 @@ def _write_frames(key: str, video: str, job: FrameJob, parent: int, decoders: in
             os._exit(1)
         stem = image_id(key, sample.index)
         name = stem + EXTENSIONS[job.image_format]
-        folder.write(sample.index, name, sample.image, job.image_format, job.jpeg_quality)
+        folder.write(sample.index, name, sample.pixels, job.image_format, job.jpeg_quality)
         row = {
             "frame_idx": sample.index,
             "frame_time_ms": sample.time_ms,
             "image_id": stem,
             "image_url": output_url(job.oss_root, job.output_prefix, video, name),
-            "width": sample.image.width,
-            "height": sample.image.height,
+            "width": sample.pixels.width,
+            "height": sample.pixels.height,
         }
         return row, None if job.quality is None else measure(sample.image)
 

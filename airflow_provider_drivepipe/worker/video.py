@@ -66,11 +66,19 @@ _MAX_DEMUX_ERRORS = 100
 
 @dataclass(frozen=True)
 class Sample:
-    """One picked frame: its index among the samples, its time in milliseconds, and the picture (RGB)."""
+    """One picked frame: its index among the samples, its time in milliseconds, and the picture.
+
+    ``pixels`` is a Pillow image of mode RGBX: as the decoder's pixels are converted, without another copy.
+    """
 
     index: int
     time_ms: int
-    image: Any
+    pixels: Any
+
+    @property
+    def image(self) -> Any:
+        """The picture as RGB, a copy."""
+        return self.pixels.convert("RGB")
 
 
 def load_decoder() -> None:
@@ -568,7 +576,7 @@ class _Decoder:
                 yield _Decoded(frame, is_damaged)
 
     def picture(self, frame: Any) -> Any:
-        """Return a frame as an upright RGB image: cameras store how it is to be turned, in degrees."""
+        """Return a frame as upright RGBX pixels: cameras store how it is to be turned, in degrees."""
         import PIL.Image
 
         turns = {
@@ -577,10 +585,10 @@ class _Decoder:
             3: PIL.Image.Transpose.ROTATE_270,
         }
         width, height = self._size.of(frame.width, frame.height)
-        plane = frame.reformat(width, height, "rgb24", interpolation="AREA", threads=1).planes[0]
-        # Not to_image(), which copies the picture three times more.
-        rows = ("RGB", abs(plane.line_size), 1 if plane.line_size > 0 else -1)
-        image = PIL.Image.frombuffer("RGB", (plane.width, plane.height), plane, "raw", *rows)
+        plane = frame.reformat(width, height, "rgb0", interpolation="AREA", threads=1).planes[0]
+        # Not to_image() nor RGB, which copy the picture several times more.
+        rows = ("RGBX", abs(plane.line_size), 1 if plane.line_size > 0 else -1)
+        image = PIL.Image.frombuffer("RGBX", (plane.width, plane.height), plane, "raw", *rows)
         turn = turns.get(round(frame.rotation / 90) % 4)
         return image if turn is None else image.transpose(turn)
 
@@ -710,6 +718,6 @@ def _samples(
     decoder: _Decoder, frame: Any, timeline: Timeline, indexes: tuple[int, ...], pts: int
 ) -> Iterator[Sample]:
     time_ms = max(0, round(timeline.seconds(pts) * 1000))
-    image = decoder.picture(frame)
+    pixels = decoder.picture(frame)
     for index in indexes:
-        yield Sample(index, time_ms, image)
+        yield Sample(index, time_ms, pixels)

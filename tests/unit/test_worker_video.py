@@ -1,5 +1,6 @@
 """Which frames are picked, that they are decoded right, and what a broken video is called."""
 
+import io
 import os
 import threading
 import weakref
@@ -253,6 +254,15 @@ def halves(number, width, height):
     picture = np.zeros((height, width, 3), np.uint8)
     picture[:, : width // 2] = 200
     return picture
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "WEBP"])
+def test_pixels_are_encoded_as_those_of_the_picture(tmp_path, image_format):
+    [sample] = samples(write_video(tmp_path / "v.mp4", frames=1, picture=detailed, size=(98, 66)))
+    encoded = [io.BytesIO(), io.BytesIO()]
+    sample.pixels.save(encoded[0], image_format, quality=90)
+    sample.image.save(encoded[1], image_format, quality=90)
+    assert encoded[0].getvalue() == encoded[1].getvalue()
 
 
 def test_picture_of_a_turned_camera_is_upright(tmp_path):
