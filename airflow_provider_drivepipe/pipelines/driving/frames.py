@@ -116,7 +116,7 @@ class FrameExtraction(UnitStage):
     name = "frame_extraction"
     hash_name = "frames"
     hash_names = ("frames", RULES)
-    result_version = 2
+    result_version = 3
     grain = Grain.MANY
     with_parts = "video_labels"
     units_per_job = 500

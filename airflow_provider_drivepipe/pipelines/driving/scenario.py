@@ -150,7 +150,9 @@ class DrivingScenario(Scenario):
     ffmpeg_timeout_sec: int = Field(
         _DEFAULT_FRAMES.timeout_sec, ge=1, le=86_400, description="deadline per video in seconds"
     )
-    frame_cpu: int = Field(_DEFAULT_FRAMES.cpu, ge=1, le=64, description="cores per worker")
+    frame_cpu: int = Field(
+        _DEFAULT_FRAMES.cpu, ge=1, le=64, description="cores per worker; as many decoders side by side"
+    )
     frame_memory_gb: int = Field(_DEFAULT_FRAMES.memory_gb, ge=1, le=512, description="memory per worker")
     frame_filters: tuple[FrameFilter, ...] | None = Field(
         None,
