@@ -161,6 +161,8 @@ def test_high_rate_repeats_no_time_and_ends_with_the_video(tmp_path):
 
 def test_only_the_way_to_wanted_frames_is_decoded(tmp_path, monkeypatch):
     path = write_video(tmp_path / "v.mp4", frames=100, options={"g": "25", "bf": "0", "sc_threshold": "0"})
+    pyramid = {"g": "50", "bf": "3", "b_strategy": "0", "sc_threshold": "0", "x264-params": "b-pyramid=none"}
+    with_b_frames = write_video(tmp_path / "b.mp4", frames=100, options=pyramid)
     decoded = []
     real = video._Decoder._decode
 
@@ -172,6 +174,10 @@ def test_only_the_way_to_wanted_frames_is_decoded(tmp_path, monkeypatch):
     monkeypatch.setattr(video._Decoder, "_decode", counted)
     assert [n for n, _ in pick(path)] == [0, 25, 50, 15]
     assert len(decoded) == 4
+    decoded.clear()
+    assert [n for n, _ in pick(with_b_frames)] == [0, 25, 50, 15]
+    # In each group the key frame, every fourth frame up to the one behind the wanted one, and that one.
+    assert len(decoded) == 2 * (1 + 7 + 1)
 
 
 @pytest.mark.parametrize("kept_bytes", [1 << 28, 0], ids=["kept", "read-twice"])
