@@ -94,6 +94,7 @@ def test_reasons(shape, targets, said):
         ("video_table", ["frame-extraction"], {"split_video": True}, "split_video", "add labeling or"),
         ("image_table", ["labeling"], {"keyframe_count": 3}, "keyframe_count", "use clip_dir_table"),
         ("image_table", ["labeling"], {"image_longest_side": 9}, "image_longest_side", "image-preparation"),
+        ("image_table", ["labeling"], {"allow_partial": True}, "allow_partial", "frame-extraction"),
         (
             "image_table",
             ["image-preparation"],

@@ -132,12 +132,15 @@ class DrivingScenario(Scenario):
         ge=0,
         le=60_000,
         description="a key frame at most so far from a sample's time stands for it, which costs less",
+        json_schema_extra=use(target=Target.FRAME_EXTRACTION),
     )
     frames_prefix: str | None = Field(
         None,
         description="key prefix of the pictures (default: scenario_name)",
     )
-    frame_format: FrameFormat = Field(FrameFormat.JPEG, description="jpeg or webp")
+    frame_format: FrameFormat = Field(
+        FrameFormat.JPEG, description="jpeg or webp", json_schema_extra=use(target=Target.FRAME_EXTRACTION)
+    )
     jpeg_quality: int = Field(
         _DEFAULT_FRAMES.jpeg_quality, ge=1, le=100, description="quality of JPEG or WebP frames"
     )
@@ -145,7 +148,9 @@ class DrivingScenario(Scenario):
         None, description="frames with longer sides are made smaller; pixels (default: as in the video)"
     )
     allow_partial: bool = Field(
-        False, description="a video that was cut off gives its whole frames and a decode_note; else it fails"
+        False,
+        description="a video that was cut off gives its whole frames and a decode_note; else it fails",
+        json_schema_extra=use(target=Target.FRAME_EXTRACTION),
     )
     ffmpeg_timeout_sec: int = Field(
         _DEFAULT_FRAMES.timeout_sec, ge=1, le=86_400, description="deadline per video in seconds"
