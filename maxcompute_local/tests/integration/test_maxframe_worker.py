@@ -150,7 +150,7 @@ class TestLimits:
             return chunk.assign(n=len(held))
 
         with pytest.raises(
-            MemoryError, match=r"DataFrameApplyChunk: .*chunk \d of 2 used .* limit is 0\.25 GiB.*batch_rows"
+            MemoryError, match=r"DataFrameApplyChunk: .*batch \d of 2 used .* limit is 0\.25 GiB.*batch_rows"
         ):
             applied(fill).execute(session=session)
         # The engine lives on.
@@ -256,7 +256,7 @@ class TestTime:
         ):
             session = new_session(odps, default=False)
             with pytest.raises(
-                TimeoutError, match=f"DataFrameApplyChunk: .*chunk 1 of 1 took more than 1 .*{limit}"
+                TimeoutError, match=f"DataFrameApplyChunk: .*batch 1 of 1 took more than 1 .*{limit}"
             ):
                 applied(hang, rows=1).execute(session=session)
             session.destroy()
@@ -268,7 +268,7 @@ class TestEnds:
         def crash(chunk):
             os.kill(os.getpid(), signal.SIGSEGV)
 
-        with pytest.raises(RuntimeError, match=r"DataFrameApplyChunk: .*chunk 1 of 1 .*SIGSEGV"):
+        with pytest.raises(RuntimeError, match=r"DataFrameApplyChunk: .*batch 1 of 1 .*SIGSEGV"):
             applied(crash, rows=1).execute(session=session)
 
     def test_error_that_cannot_be_unpickled_keeps_its_text(self, session: Any) -> None:
@@ -484,11 +484,11 @@ class TestLogView:
         first, second = page.split("<small>DataFrameApplyChunk")[1:]
         assert "<td>grow<br>" in page
         assert "<td>fail<br>" in page
-        assert '<td class="number">2</td><td class="number">6</td><td class="number">2 of 2</td>' in first
+        assert '<td class="number">2</td><td class="number">6</td><td class="number">1 of 1</td>' in first
         assert "growing &lt;i&gt;" in first
         assert "about to fail" not in first
         assert '<td class="failed">failed</td><td class="number">6</td><td class="number"></td>' in second
-        assert '<td class="number">0 of 3</td>' in second
+        assert '<td class="number">0 of 1</td>' in second
         assert "about to fail" in second
         assert "no lanes" in page
         assert "<i>" not in page
