@@ -246,7 +246,8 @@ class TestSpread:
         ],
     )
     def test_rechunking_makes_chunks(self, asked: dict[str, object], chunks: list[int]) -> None:
-        op = SimpleNamespace(**{"num_partitions": None, "factor": None, "axis": 0, "chunk_size": None, **asked})
+        nothing = {"num_partitions": None, "factor": None, "axis": 0, "chunk_size": None}
+        op = SimpleNamespace(**{**nothing, **asked})
         assert rechunked(op, 10, [9, 1]) == chunks
 
     def test_exit_codes_in_words(self) -> None:

@@ -33,7 +33,7 @@ _POLL_SECONDS = 0.05
 
 @dataclass
 class _Running:
-    """A batch's process. ``rest`` are those of its chunk that wait for it; ``excess`` says why it was killed."""
+    """A batch's process. ``rest`` are its chunk's that wait for it; ``excess`` says why it was killed."""
 
     index: int
     slot: int
@@ -67,8 +67,8 @@ def map_chunks(
     ``on_poll`` is called many times a second, ``on_retry`` with the reason when a batch gets more memory.
 
     Raises ChunkError for the first function that raised, MemoryError or TimeoutError for one over its limit,
-    RuntimeError with the exit code for one whose process died; the batches still running are then killed. What
-    a function started and left behind is killed with its batch. ``operator`` is named in these errors.
+    RuntimeError with the exit code for one whose process died; batches still running are then killed. What a
+    function started and left behind is killed with its batch. ``operator`` is named in these errors.
     """
     context = multiprocessing.get_context("fork")
     batches = [batch for chunk in chunks for batch in chunk]
@@ -105,7 +105,8 @@ def map_chunks(
                         family.kill_tree(batch.process.pid)
             for sentinel in ended:
                 batch = running.pop(sentinel)
-                where = f"{operator}: the process of the function on batch {batch.index + 1} of {len(batches)}"
+                which = f"batch {batch.index + 1} of {len(batches)}"
+                where = f"{operator}: the process of the function on {which}"
                 batch.process.join()
                 free.append(batch.slot)
                 family.end_strays({other.process.pid for other in running.values()})

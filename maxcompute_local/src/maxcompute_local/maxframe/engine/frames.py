@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-
 MOST_BATCH_ROWS = 10_000
 """Most rows of a batch where nobody says how many: so the results of a large chunk are not held twice."""
 

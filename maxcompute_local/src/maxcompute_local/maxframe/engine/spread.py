@@ -18,7 +18,7 @@ class Spread:
     """The chunks of a DAG's variables, each as its number of rows.
 
     What is read is one chunk; ``rebalance`` and ``rechunk`` make more. Other operators leave rows in their
-    chunks. Where one makes rows of which that cannot be told, they are even in as many chunks as it was given.
+    chunks; those that make rows of which that cannot be told, even ones in as many chunks as they were given.
     """
 
     def __init__(self) -> None:
