@@ -182,6 +182,7 @@ class StageRun:
             working,
             self.task.unit_key,
             self.chosen.rows_per_job,
+            self.chosen.workers,
         )
         if tables.image_columns:
             places = self.project.image_places()
