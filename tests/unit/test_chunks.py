@@ -64,7 +64,9 @@ def test_workers_decide_where_the_scenario_names_them(run, todo, chunks):
     assert chunks_of_wave(replace(VIDEOS, workers=40), WorkCounts({"run": run}, todo), 0) == chunks
 
 
-@pytest.mark.parametrize(("rows", "wanted"), [(10, 4), (1000, 300), (1001, 300), (500, 40), (7, 7), (5, 9), (3, 1)])
+@pytest.mark.parametrize(
+    ("rows", "wanted"), [(10, 4), (1000, 300), (1001, 300), (500, 40), (7, 7), (5, 9), (3, 1)]
+)
 def test_rows_are_dealt_into_the_chunks_that_maxframe_makes(rows, wanted):
     """So many rows in each that cutting the dealt order into equal pieces, the last one shorter, cuts there."""
     size = -(-rows // wanted)
@@ -80,7 +82,10 @@ def test_rows_are_dealt_into_the_chunks_that_maxframe_makes(rows, wanted):
 def test_chunks_have_about_the_same_work(seed):
     """Whatever the lengths, no chunk has more than another by the longest row; mostly far less."""
     draw = random.Random(seed)
-    for lengths in ([draw.lognormvariate(0, 1) for _ in range(480)], [draw.uniform(10, 60) for _ in range(480)]):
+    for lengths in (
+        [draw.lognormvariate(0, 1) for _ in range(480)],
+        [draw.uniform(10, 60) for _ in range(480)],
+    ):
         work = [0.0] * 40
         for place, length in enumerate(sorted(lengths, reverse=True)):
             work[chunk_of(place, 480, 40)] += length
