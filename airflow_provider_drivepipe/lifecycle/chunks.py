@@ -1,7 +1,7 @@
 """Into how many chunks the rows of a job go, and which go together: a worker works on one chunk at a time.
 
-MaxFrame makes chunks with equally many rows. Where rows differ in work, they are dealt like cards, the longest
-first, so that chunks with equally many rows have about the same work.
+MaxFrame makes chunks of equally many rows. Where rows differ in work, they are dealt like cards, the longest
+first, so that such chunks have about the same work.
 """
 
 from __future__ import annotations

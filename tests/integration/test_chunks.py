@@ -29,10 +29,6 @@ from tests.integration.operator_context import Run
 SIZES = [5, 10, 20, 30, 60, 90, 100, 120, 150, 200, 250, 300, 400, 500, 600, 700, 800, 900, 1000, 1100]
 
 
-def rows_of_unit(size: int) -> int:
-    return 12 if size >= 1000 else 1
-
-
 OWN = (
     Column("n", "bigint", "number of the row within its unit"),
     Column("chunk_size", "bigint", "bytes of all units of the chunk"),
@@ -72,7 +68,7 @@ class Cut(Described, UnitStage):
             held = {"chunk_size": chunk["size_bytes"].sum(), "chunk_units": len(chunk)}
 
             def rows_of(unit: Any) -> list[dict[str, Any]]:
-                numbers = range(rows_of_unit(unit["size_bytes"]))
+                numbers = range(12 if unit["size_bytes"] >= 1000 else 1)
                 return [{"n": n, **held, "status": "ok", "error_stage": ""} for n in numbers]
 
             return expanded(chunk, rows_of, OWN, lineage)
@@ -115,7 +111,7 @@ def test_units_are_spread_by_size_and_rows_by_number(airflow_connection: str, ta
         poll_interval=0.2,
     )
     report = Run().execute(operator)
-    assert report["ok"] == sum(map(rows_of_unit, SIZES))
+    assert report["ok"] == 20 + 2 * 11
     sql = f"SELECT chunk_size, chunk_units, n, seen_rows FROM {table}_o WHERE ds='20261120'"
     found = [tuple(map(int, row)) for row in hook.execute_sql(sql)]
     chunks = dict(Counter((size, units) for size, units, n, _ in found if n == 0))

@@ -1,4 +1,4 @@
-"""Into how many chunks the rows of a job go, and that chunks with equally many rows have about the same work."""
+"""Into how many chunks the rows of a job go, and that chunks of equally many rows have about the same work."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_workers_decide_where_the_scenario_names_them(run, todo, chunks):
     ("rows", "wanted"), [(10, 4), (1000, 300), (1001, 300), (500, 40), (7, 7), (5, 9), (3, 1)]
 )
 def test_rows_are_dealt_into_the_chunks_that_maxframe_makes(rows, wanted):
-    """So many rows in each that cutting the dealt order into equal pieces, the last one shorter, cuts there."""
+    """Cut into equal pieces, the last one shorter, the dealt order is cut between chunks."""
     size = -(-rows // wanted)
     places = sorted(range(rows), key=lambda place: (chunk_of(place, rows, wanted), place))
     pieces = [places[start : start + size] for start in range(0, rows, size)]
