@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from maxframe_client.session.task import MaxFrameInstanceCaller
     from odps.models import Instance
 
-__all__ = ["Job", "JobState", "JobStatus", "MaxFrameHook", "Session", "SessionTags"]
+__all__ = ["Job", "JobState", "JobStatus", "MaxFrameHook", "PlannedWork", "Session", "SessionTags"]
 
 _TASK_NAME = "AnonymousMaxFrameTask"
 _MAX_MESSAGE = 2000
@@ -69,6 +69,35 @@ class JobStatus:
     state: JobState
     progress: float = 0.0
     error: str = ""
+
+
+@dataclass(frozen=True)
+class PlannedWork:
+    """What the jobs of a run have to do, and which of them is under way.
+
+    :param units: how many input units or rows all jobs work on.
+    :param unit: what one of them is called.
+    :param wave: which job it is, from 0.
+    :param waves: how many there are.
+    :param started: when the first of them began, in seconds since the epoch.
+    """
+
+    units: int
+    unit: str
+    wave: int
+    waves: int
+    started: float
+
+    def done(self, share: float) -> str:
+        """Return how far the work is, for people: MaxFrame tells a share of the job under way, nothing more."""
+        waves = self.wave + share
+        text = f"about {round(self.units * waves / self.waves):,} of {self.units:,} {self.unit}s"
+        if self.waves > 1:
+            text += f", wave {self.wave + 1} of {self.waves}"
+        if self.wave:
+            left = (time.time() - self.started) / waves * (self.waves - waves)
+            text += f", about {max(1, round(left / 60))} min left"
+        return text
 
 
 class MaxFrameHook(DrivepipeHook):

@@ -291,6 +291,10 @@ class StageRun:
         """Return what the snapshot holds."""
         return WorkCounts.read(self.tables, self._figures(selection.count_snapshot(self.tables)))
 
+    def unit_of_work(self, counts: WorkCounts) -> str:
+        """Return what one of the units or rows is called that jobs work on."""
+        return "row" if self.tables.expands and counts.todo else self.stages[0].guide().unit
+
     def _figures(self, asked: Mapping[str, Figures]) -> dict[str, list[list[object]]]:
         """Ask for figures in one statement."""
         return figures_apart(asked, self.project.execute_sql(figures_together(asked)))

@@ -40,8 +40,8 @@ WAVE_COLUMN = Column("drivepipe_wave", "string", "which job of the run, from 0")
 ROWS_PER_JOB = 10_000
 """Most rows that one job adds parts to unless the scenario says so."""
 CHUNKS_PER_JOB = 125
-"""Chunks of a job of a stage's own size, such as four videos each, unless its rows are worth more chunks, or the
-scenario says how many."""
+"""Chunks of a job of a stage's own size, such as four videos each, unless its rows are worth more of them, or
+the scenario says how many."""
 ROWS_PER_CHUNK = ROWS_PER_JOB // CHUNKS_PER_JOB
 _HASH_LENGTH = 10
 

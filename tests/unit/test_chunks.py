@@ -1,4 +1,4 @@
-"""Into how many chunks the rows of a job go, and that chunks of equally many rows have about the same work."""
+"""Into how many chunks the rows of a job go, and that such of equally many rows have about the same work."""
 
 from __future__ import annotations
 

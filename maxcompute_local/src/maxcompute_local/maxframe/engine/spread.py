@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-Table = pd.DataFrame | pd.Series | pd.Index  # type: ignore[type-arg]
+Table = pd.DataFrame | pd.Series | pd.Index
 
 
 class Spread:
