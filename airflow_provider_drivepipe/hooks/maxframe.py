@@ -7,8 +7,9 @@ the SDK's lower layer, which is why ``maxframe`` is pinned to one minor version.
 from __future__ import annotations
 
 import contextvars
+import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ class PlannedWork:
     started: float
 
     def done(self, share: float) -> str:
-        """Return how far the work is, for people: MaxFrame tells a share of the job under way, nothing more."""
+        """Return how far the work is, for people: MaxFrame tells no more than a share of the job."""
         waves = self.wave + share
         text = f"about {round(self.units * waves / self.waves):,} of {self.units:,} {self.unit}s"
         if self.waves > 1:
@@ -103,11 +104,12 @@ class PlannedWork:
 class MaxFrameHook(DrivepipeHook):
     """A DrivepipeHook that runs MaxFrame jobs."""
 
-    def open_session(self, tags: SessionTags | None = None) -> str:
+    def open_session(self, tags: SessionTags | None = None, splits: Mapping[str, int] | None = None) -> str:
         """Start a MaxFrame session and return its id.
 
         :param tags: the task instance that the session is opened for. Without them, the session is not found
             by :meth:`list_sessions`.
+        :param splits: into how many splits a table is read, by its name; else there is one for each 256 MB.
 
         Raises ConfigurationError when this Python cannot ship functions to DPE.
         """
@@ -118,7 +120,7 @@ class MaxFrameHook(DrivepipeHook):
         options.dag.settings = {"engine_order": ["DPE", "MCSQL"]}
         options.sql.enable_mcqa = False
         settings = tag_settings(tags, installation()) if tags else {}
-        with self.errors(), self.session_options(), _task_settings(settings):
+        with self.errors(), self.session_options(), _split(splits or {}), _task_settings(settings):
             caller = MaxFrameInstanceCaller(self.odps)
             try:
                 return str(caller.create_session().session_id)
@@ -259,6 +261,20 @@ class MaxFrameHook(DrivepipeHook):
         from maxframe_client.session.task import MaxFrameInstanceCaller
 
         return MaxFrameInstanceCaller(self.odps, task_name=_TASK_NAME, nested_instance_id=session_id)
+
+
+@contextmanager
+def _split(splits: Mapping[str, int]) -> Iterator[None]:
+    """Have sessions that are opened inside read tables in so many splits."""
+    from maxframe.config import options
+
+    before = options.sql.settings
+    if splits:
+        options.sql.settings = {**before, "odps.sql.split.dop": json.dumps(splits)}
+    try:
+        yield
+    finally:
+        options.sql.settings = before
 
 
 @contextmanager

@@ -334,7 +334,7 @@ class MaxFrameStageOperator(PartitionOperator):
         sink = run.sink(counts, wave)
         if before is None:
             record = JobRecord(
-                hook.open_session(self._owner),
+                hook.open_session(self._owner, run.splits),
                 "",
                 self._owner.try_number,
                 time.time(),

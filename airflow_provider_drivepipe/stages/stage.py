@@ -377,6 +377,11 @@ class UnitStage(Stage):
     weighed_by: tuple[str, ...] = ()
     """Columns of the input of which the first that is there tells how much work a unit is; whole numbers."""
 
+    @property
+    def looked_up(self) -> tuple[str, ...]:
+        """Tables that it reads beside its input."""
+        return ()
+
     @abstractmethod
     def columns(self) -> tuple[Column, ...]:
         """Return the columns that it makes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ class Cut(Described, UnitStage):
     with_parts = "cut_and_seen"
     units_per_job = 500
     weighed_by = ("size_bytes",)
+    looked_up = ("frames_of_units",)
 
     def columns(self) -> tuple[Column, ...]:
         return OWN
@@ -111,6 +113,9 @@ def test_units_are_spread_by_size_and_rows_by_number(airflow_connection: str, ta
         poll_interval=0.2,
     )
     report = Run().execute(operator)
+    opened = json.loads(hook.odps.get_instance(report["session_id"]).tasks[0].properties["settings"])
+    flags = json.loads(opened["odps.maxframe.settings"])["sql.settings"]
+    assert json.loads(flags["odps.sql.split.dop"]) == {"frames_of_units": 4}
     assert report["ok"] == 20 + 2 * 11
     sql = f"SELECT chunk_size, chunk_units, n, seen_rows FROM {table}_o WHERE ds='20261120'"
     found = [tuple(map(int, row)) for row in hook.execute_sql(sql)]

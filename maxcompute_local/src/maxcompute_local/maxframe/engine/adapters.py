@@ -43,8 +43,10 @@ from .context import EngineContext
 from .events import Events
 from .limits import Limits, parallel_workers
 from .progress import Progress
-from .spread import Spread, rechunked
+from .spread import Spread, evenly, rechunked
 
+SPLITS = "odps.sql.split.dop"
+"""MaxCompute's flag, in ``options.sql.settings``: JSON with a number of splits by table."""
 _STAND_IN = re.compile(r"_idx_\d+")
 
 
@@ -269,10 +271,24 @@ class ReadTableAdapter(SPEOperatorAdapter):
     def generate_code(self, op: Any, context: EngineContext) -> list[str]:
         """Return the code of one operator."""
         lines = list(DataFrameReadODPSTableAdapter().generate_code(op, context))
+        splits = _splits(context.job.settings).get(op.table_name.rpartition(".")[2].strip("`"))
+        if splits is not None:
+            name = context.register_operator_constants(functools.partial(_read_in, context.spread, splits))
+            lines.append(f"{name}({context.get_output_tileable_variable(op.outputs[0])})")
         if build_temp_table_name(context.job.session_id, "").lower() not in op.table_name.lower():
             return lines
         target = context.get_output_tileable_variable(op.outputs[0])
         return [*lines, f"{target} = {context.register_operator_constants(without_stand_ins)}({target})"]
+
+
+def _splits(settings: Mapping[str, Any]) -> dict[str, int]:
+    """Return into how many splits tables are read, by name; others are one chunk."""
+    asked = json.loads((settings.get("sql.settings") or {}).get(SPLITS) or "{}")
+    return {str(name).rpartition(".")[2].lower(): int(number) for name, number in asked.items()}
+
+
+def _read_in(spread: Spread, splits: int, data: Any) -> None:
+    spread.made = evenly(len(data), splits)
 
 
 def without_stand_ins(data: Any) -> Any:
