@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import time
 from dataclasses import replace
 
 import pytest
 
+from airflow_provider_drivepipe.hooks.maxframe import PlannedWork
 from airflow_provider_drivepipe.lifecycle.chunks import chunk_of, chunks_of_wave
 from airflow_provider_drivepipe.lifecycle.publishing import WorkCounts
 from airflow_provider_drivepipe.lifecycle.tables import StageTables, UnitLayout, WorkingTables
@@ -91,3 +93,11 @@ def test_chunks_have_about_the_same_work(seed):
             work[chunk_of(place, 480, 40)] += length
         assert max(work) - min(work) <= max(lengths)
     assert max(work) < 1.02 * min(work)
+
+
+def test_progress_says_about_how_many_of_how_many():
+    """MaxFrame tells the share of a job that is done; of jobs of one size, those before it are done."""
+    one = PlannedWork(4000, "video", 0, 1, time.time())
+    assert one.done(0.078) == "about 312 of 4,000 videos"
+    third = PlannedWork(4000, "video", 2, 8, time.time() - 600)
+    assert third.done(0.5) == "about 1,250 of 4,000 videos, wave 3 of 8, about 22 min left"
