@@ -120,6 +120,7 @@ class FrameExtraction(UnitStage):
     grain = Grain.MANY
     with_parts = "video_labels"
     units_per_job = 500
+    weighed_by = ("duration_ms", "size_bytes")
     mounts = True
 
     def columns(self) -> tuple[Column, ...]:
