@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_drivepipe import sql
 from airflow_provider_drivepipe.assets import publish_asset_events
-from airflow_provider_drivepipe.contracts import StageReport
+from airflow_provider_drivepipe.contracts import Column, StageReport
+from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
+from airflow_provider_drivepipe.hooks.partition_lock import (
+    drop_tables,
+    leave_partition,
+    tags_of,
+    take_partition,
+)
 from airflow_provider_drivepipe.lifecycle.failures import FailureSample
+from airflow_provider_drivepipe.lifecycle.tables import WORKING_TABLE_LIFECYCLE_DAYS, WorkingTables
 from airflow_provider_drivepipe.operators.partition import (
     PARTITION_SPEC_TEMPLATE,
     partition_spec_from_context,
@@ -23,6 +33,7 @@ from airflow_provider_drivepipe.operators.report import push_report
 from airflow_provider_drivepipe.operators.retry import with_retry_policy
 from airflow_provider_drivepipe.scenario.options import GateOptions, PartitionOptions
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
+from airflow_provider_drivepipe.scenario.run_params import RunParams, read_params
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -79,12 +90,70 @@ class PartitionOperator(BaseOperator):
             return read_partition_spec(self.partition_spec)
         return partition_spec_from_context(context, self.partition)
 
+    @contextmanager
+    def taken_partition(
+        self, context: Context, hook: DrivepipeHook, partition: PartitionSpec
+    ) -> Iterator[str]:
+        """Hold the partition inside, and give the name of a staging table for it.
+
+        Raises PartitionBusyError when another run writes it.
+        """
+        owner = tags_of(context)
+        working = WorkingTables.of(self.output_table, partition, owner.text())
+        _, left = take_partition(context, hook, working, owner)
+        drop_tables(hook, left)
+        try:
+            yield working.staging
+        finally:
+            leave_partition(hook, working, owner)
+
+    def require_table(self, hook: DrivepipeHook, columns: Sequence[Column], partition: PartitionSpec) -> None:
+        """Create the table when it is missing; raise ConfigurationError when it has other columns."""
+        hook.execute_sql(sql.create_table(self.output_table, columns, partition.columns, self.lifecycle_days))
+        wanted = [column.name for column in columns]
+        if [column.name for column in hook.table_columns(self.output_table)[0]] != wanted:
+            raise ConfigurationError(f"table {self.output_table} has other columns than {', '.join(wanted)}")
+
+    def replace_rows(
+        self,
+        hook: DrivepipeHook,
+        partition: PartitionSpec,
+        staging: str,
+        columns: Sequence[Column],
+        rows: Iterable[Sequence[object]],
+    ) -> None:
+        """Replace the partition by a few rows, in one statement.
+
+        :param staging: a table of that name is made; what leaves the partition drops it.
+        """
+        self.require_table(hook, columns, partition)
+        hook.execute_sql(
+            sql.create_table(
+                staging, columns, lifecycle_days=WORKING_TABLE_LIFECYCLE_DAYS, if_not_exists=False
+            )
+        )
+        with hook.errors(), hook.odps.get_table(staging).open_writer() as writer:
+            for row in rows:
+                writer.write(list(row))
+        hook.execute_sql(
+            f"INSERT OVERWRITE TABLE {sql.quote_name(self.output_table)} PARTITION ({partition.sql()}) "
+            f"SELECT {sql.column_list([c.name for c in columns])} FROM {sql.quote_name(staging)}"
+        )
+
     def publish_report(
         self, context: Context, report: StageReport, failed: FailureSample | None, partition: PartitionSpec
     ) -> None:
         """Say what was published: in XCom, in the log, and to DAGs that listen."""
         push_report(context, report, failed)
         publish_asset_events(context, self.outlets, report.to_json(), partition)
+
+
+def run_params(context: Context) -> RunParams:
+    """Return the params of the run; raise ConfigurationError when they do not fit."""
+    try:
+        return read_params(context["params"])[0]
+    except ValueError as error:
+        raise ConfigurationError(f"this run's params do not fit: {error}") from error
 
 
 def names(given: str | Sequence[str]) -> tuple[str, ...]:

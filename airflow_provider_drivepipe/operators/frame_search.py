@@ -31,10 +31,10 @@ from airflow_provider_drivepipe.hooks.partition_lock import (
 )
 from airflow_provider_drivepipe.hooks.sessions import SessionTags
 from airflow_provider_drivepipe.lifecycle.tables import WorkingTables
-from airflow_provider_drivepipe.operators.base import PartitionOperator
+from airflow_provider_drivepipe.operators.base import PartitionOperator, run_params
 from airflow_provider_drivepipe.operators.report import skip_downstream
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
-from airflow_provider_drivepipe.scenario.run_params import RunParams, read_params
+from airflow_provider_drivepipe.scenario.run_params import RunParams
 from airflow_provider_drivepipe.worker.frame_search import Outcome
 
 if TYPE_CHECKING:
@@ -112,10 +112,7 @@ class FrameSearchOperator(PartitionOperator):
             self.conn_id, self.oss_conn_id, run_identity=f"{ti.dag_id}/{ti.run_id}"
         )
         partition = self.owned_partition(context)
-        try:
-            params, _ = read_params(context["params"])
-        except ValueError as error:
-            raise ConfigurationError(f"this run's params do not fit: {error}") from error
+        params = run_params(context)
         checked = frame_search.check(hook, self._search(hook, partition))
         if not checked.rows and not (self.gate.allow_empty or params.allow_empty):
             raise EmptyInputError(
@@ -176,11 +173,7 @@ class FrameSearchOperator(PartitionOperator):
         Returns how many hits it holds, and what became of the frames, None when nothing was searched.
         """
         columns = (*HIT_COLUMNS, *STATUS_COLUMNS)
-        hook.execute_sql(sql.create_table(self.output_table, columns, partition.columns, self.lifecycle_days))
-        if [c.name for c in hook.table_columns(self.output_table)[0]] != [c.name for c in columns]:
-            raise ConfigurationError(
-                f"table {self.output_table} has other columns than {', '.join(c.name for c in columns)}"
-            )
+        self.require_table(hook, columns, partition)
         table, names = sql.quote_name(self.output_table), [column.name for column in columns]
         there = hook.execute_sql(
             "SELECT `fingerprint`, SUM(CASE WHEN `rank` > 0 THEN 1 ELSE 0 END) "

@@ -21,21 +21,15 @@ from airflow_provider_drivepipe.exceptions import ConfigurationError, DataGateEr
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.hooks.errors import oss_errors
 from airflow_provider_drivepipe.hooks.listing import object_pages
-from airflow_provider_drivepipe.hooks.partition_lock import (
-    drop_tables,
-    leave_partition,
-    tags_of,
-    take_partition,
-)
 from airflow_provider_drivepipe.lifecycle.failures import SHOWN, FailedInput, FailureSample
 from airflow_provider_drivepipe.lifecycle.publishing import Shrinking
-from airflow_provider_drivepipe.lifecycle.tables import WORKING_TABLE_LIFECYCLE_DAYS, WorkingTables
-from airflow_provider_drivepipe.operators.base import PartitionOperator, take
+from airflow_provider_drivepipe.lifecycle.tables import WORKING_TABLE_LIFECYCLE_DAYS
+from airflow_provider_drivepipe.operators.base import PartitionOperator, run_params, take
 from airflow_provider_drivepipe.operators.report import skip_downstream
 from airflow_provider_drivepipe.pipelines.driving.manifest import LeftOut, Manifest, ManifestRow, manifest_row
 from airflow_provider_drivepipe.pipelines.driving.options import ManifestOptions
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
-from airflow_provider_drivepipe.scenario.run_params import RunParams, read_params
+from airflow_provider_drivepipe.scenario.run_params import RunParams
 from airflow_provider_drivepipe.stages.stage import Stage
 
 if TYPE_CHECKING:
@@ -88,23 +82,14 @@ class OssManifestOperator(PartitionOperator):
         ti = context["ti"]
         hook = DrivepipeHook(self.conn_id, self.oss_conn_id, run_identity=f"{ti.dag_id}/{ti.run_id}")
         partition = self.owned_partition(context)
-        try:
-            params, _ = read_params(context["params"])
-        except ValueError as error:
-            raise ConfigurationError(f"this run's params do not fit: {error}") from error
+        params = run_params(context)
         if self.later_models:
             hook.require_models(self.later_models)
-        owner = tags_of(context)
-        working = WorkingTables.of(self.output_table, partition, owner.text())
         counts = Counter[str]()
         failed: list[FailedInput] = []
-        _, left = take_partition(context, hook, working, owner)
-        drop_tables(hook, left)
-        try:
-            self._stage(hook, partition, working.staging, counts, failed)
-            removed = self._publish(hook, partition, working.staging, counts, params)
-        finally:
-            leave_partition(hook, working, owner)
+        with self.taken_partition(context, hook, partition) as staging:
+            self._stage(hook, partition, staging, counts, failed)
+            removed = self._publish(hook, partition, staging, counts, params)
         report = self._report(context, partition, counts, removed, time.time() - started)
         sample = FailureSample(report.failures, tuple(failed)) if failed else None
         self.publish_report(context, report, sample, partition)

@@ -13,7 +13,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_drivepipe import sql
 from airflow_provider_drivepipe.contracts import (
     STATUS_COLUMNS,
     OssUri,
@@ -31,17 +30,10 @@ from airflow_provider_drivepipe.exceptions import (
 )
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.hooks.errors import oss_errors
-from airflow_provider_drivepipe.hooks.partition_lock import (
-    drop_tables,
-    leave_partition,
-    tags_of,
-    take_partition,
-)
 from airflow_provider_drivepipe.hooks.whole_folder import WholeFolder
 from airflow_provider_drivepipe.lifecycle.failures import SHOWN, FailedInput, FailureSample
 from airflow_provider_drivepipe.lifecycle.publishing import Shrinking
-from airflow_provider_drivepipe.lifecycle.tables import WORKING_TABLE_LIFECYCLE_DAYS, WorkingTables
-from airflow_provider_drivepipe.operators.base import PartitionOperator, take
+from airflow_provider_drivepipe.operators.base import PartitionOperator, run_params, take
 from airflow_provider_drivepipe.operators.report import skip_downstream
 from airflow_provider_drivepipe.pipelines.reasoning.export import (
     FILE_COLUMNS,
@@ -56,7 +48,7 @@ from airflow_provider_drivepipe.pipelines.reasoning.export import (
 from airflow_provider_drivepipe.pipelines.reasoning.quality import Check, Tally, flags_of
 from airflow_provider_drivepipe.pipelines.reasoning.spool import Place, Spool
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
-from airflow_provider_drivepipe.scenario.run_params import RunParams, read_params
+from airflow_provider_drivepipe.scenario.run_params import RunParams
 from airflow_provider_drivepipe.stages.stage import Stage
 from airflow_provider_drivepipe.worker.errors import VideoError
 from airflow_provider_drivepipe.worker.paths import check_output_prefix, key_below_root, object_key
@@ -104,25 +96,18 @@ class QaExportOperator(PartitionOperator):
         ti = context["ti"]
         hook = DrivepipeHook(self.conn_id, self.oss_conn_id, run_identity=f"{ti.dag_id}/{ti.run_id}")
         partition = self.owned_partition(context)
-        try:
-            params, _ = read_params(context["params"])
-        except ValueError as error:
-            raise ConfigurationError(f"this run's params do not fit: {error}") from error
+        params = run_params(context)
         root = str(hook.oss_root(self.options.bucket, self.options.root)).rstrip("/")
         target = WholeFolder(hook, self._place(root, partition))
-        owner = tags_of(context)
-        working = WorkingTables.of(self.output_table, partition, owner.text())
         books = _Books(Tally(self.options.checks))
-        _, left = take_partition(context, hook, working, owner)
-        drop_tables(hook, left)
-        try:
+        with self.taken_partition(context, hook, partition) as staging:
             with tempfile.TemporaryDirectory(prefix="drivepipe-") as local:
                 made = self._write_files(hook, root, partition, Path(local), books)
                 self._check_quality(books.tally)
                 self._publish(target, root, partition, params, Path(local), made, books.tally)
-            self._write_table(hook, partition, working.staging, target.place.join(made.digest), made)
-        finally:
-            leave_partition(hook, working, owner)
+            place = target.place.join(made.digest)
+            files = [[*asdict(file).values(), str(place.join(file.name))] for file in made.files]
+            self.replace_rows(hook, partition, staging, FILE_COLUMNS, files)
         report = self._report(context, partition, books, params, time.time() - started)
         sample = FailureSample(report.failures, tuple(books.failed)) if books.failed else None
         self.publish_report(context, report, sample, partition)
@@ -233,29 +218,6 @@ class QaExportOperator(PartitionOperator):
         changed = target.publish(made.digest, [local / file.name for file in made.files], said)
         self.log.info(
             "%s: %d items %s", target.place, made.items, "written" if changed else "are there already"
-        )
-
-    def _write_table(
-        self, hook: DrivepipeHook, partition: PartitionSpec, staging: str, place: OssUri, made: ExportSet
-    ) -> None:
-        """Replace the partition by the rows of the files, in one statement."""
-        names = [column.name for column in FILE_COLUMNS]
-        hook.execute_sql(
-            sql.create_table(self.output_table, FILE_COLUMNS, partition.columns, self.lifecycle_days)
-        )
-        if [column.name for column in hook.table_columns(self.output_table)[0]] != names:
-            raise ConfigurationError(f"table {self.output_table} has other columns than {', '.join(names)}")
-        hook.execute_sql(
-            sql.create_table(
-                staging, FILE_COLUMNS, lifecycle_days=WORKING_TABLE_LIFECYCLE_DAYS, if_not_exists=False
-            )
-        )
-        with hook.errors(), hook.odps.get_table(staging).open_writer() as writer:
-            for file in made.files:
-                writer.write([*asdict(file).values(), str(place.join(file.name))])
-        hook.execute_sql(
-            f"INSERT OVERWRITE TABLE {sql.quote_name(self.output_table)} PARTITION ({partition.sql()}) "
-            f"SELECT {sql.column_list(names)} FROM {sql.quote_name(staging)}"
         )
 
     def _check_quality(self, tally: Tally) -> None:

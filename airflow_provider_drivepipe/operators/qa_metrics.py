@@ -7,18 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_drivepipe import sql
 from airflow_provider_drivepipe.contracts import StageCounts, StageReport, Verdict
-from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
-from airflow_provider_drivepipe.hooks.partition_lock import (
-    drop_tables,
-    leave_partition,
-    tags_of,
-    take_partition,
-)
-from airflow_provider_drivepipe.lifecycle.tables import WORKING_TABLE_LIFECYCLE_DAYS, WorkingTables
-from airflow_provider_drivepipe.operators.base import PartitionOperator, take
+from airflow_provider_drivepipe.operators.base import PartitionOperator, run_params, take
 from airflow_provider_drivepipe.pipelines.retrieval import qa_metrics
 from airflow_provider_drivepipe.pipelines.retrieval.qa_metrics import (
     METRIC_COLUMNS,
@@ -27,7 +18,6 @@ from airflow_provider_drivepipe.pipelines.retrieval.qa_metrics import (
     QaMetrics,
 )
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
-from airflow_provider_drivepipe.scenario.run_params import read_params
 from airflow_provider_drivepipe.stages.stage import Stage
 
 if TYPE_CHECKING:
@@ -60,19 +50,11 @@ class QaMetricsOperator(PartitionOperator):
         ti = context["ti"]
         hook = DrivepipeHook(self.conn_id, self.oss_conn_id, run_identity=f"{ti.dag_id}/{ti.run_id}")
         partition = self.owned_partition(context)
-        try:
-            params, _ = read_params(context["params"])
-        except ValueError as error:
-            raise ConfigurationError(f"this run's params do not fit: {error}") from error
-        owner = tags_of(context)
-        working = WorkingTables.of(self.output_table, partition, owner.text())
-        _, left = take_partition(context, hook, working, owner)
-        drop_tables(hook, left)
-        try:
+        params = run_params(context)
+        with self.taken_partition(context, hook, partition) as staging:
             rows = qa_metrics.metrics_of(self._count(hook, partition), self.options.arms, self.options.prices)
-            self._write_table(hook, partition, working.staging, rows)
-        finally:
-            leave_partition(hook, working, owner)
+            values = [[row.get(column.name) for column in METRIC_COLUMNS] for row in rows]
+            self.replace_rows(hook, partition, staging, METRIC_COLUMNS, values)
         for row in rows:
             if not row["category"] and not row["other_arm"] and row["accuracy"] is not None:
                 self.log.info(
@@ -103,26 +85,4 @@ class QaMetricsOperator(PartitionOperator):
             hook.execute_sql(qa_metrics.pairs_sql(options, self.source_table, where)),
             hook.execute_sql(qa_metrics.plans_sql(options, where)) if options.plan else (),
             hook.execute_sql(qa_metrics.queries_sql(options, where)) if options.queries else (),
-        )
-
-    def _write_table(
-        self, hook: DrivepipeHook, partition: PartitionSpec, staging: str, rows: Sequence[dict[str, Any]]
-    ) -> None:
-        """Replace the partition in one statement."""
-        names = [column.name for column in METRIC_COLUMNS]
-        hook.execute_sql(
-            sql.create_table(self.output_table, METRIC_COLUMNS, partition.columns, self.lifecycle_days)
-        )
-        if [column.name for column in hook.table_columns(self.output_table)[0]] != names:
-            raise ConfigurationError(f"table {self.output_table} has other columns than {', '.join(names)}")
-        hook.execute_sql(
-            sql.create_table(
-                staging, METRIC_COLUMNS, lifecycle_days=WORKING_TABLE_LIFECYCLE_DAYS, if_not_exists=False
-            )
-        )
-        with hook.errors(), hook.odps.get_table(staging).open_writer() as writer:
-            writer.write([[row.get(name) for name in names] for row in rows])
-        hook.execute_sql(
-            f"INSERT OVERWRITE TABLE {sql.quote_name(self.output_table)} PARTITION ({partition.sql()}) "
-            f"SELECT {sql.column_list(names)} FROM {sql.quote_name(staging)}"
         )
