@@ -36,6 +36,7 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "operators": _modules(
             "operators",
+            "dataset_export",
             "frame_extract",
             "frame_search",
             "generate",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,18 +62,36 @@ class WholeFolder:
 
         :param said: what the pointer says besides ``folder`` and ``previous``.
         """
-        before = self.pointer() or {"folder": None, "previous": None}
-        objects = list(self._objects())
-        wanted = {f"{version}/{file.name}" for file in files}
-        changed = before["folder"] != version or not wanted <= set(objects)
-        previous = before["previous" if before["folder"] == version else "folder"]
+        changed = not self.holds(version, [file.name for file in files])
         if changed:
             for file in files:
-                self._put(f"{version}/{file.name}", file)
-            pointer = {"folder": version, "previous": previous, **said}
-            self._put(POINTER, json.dumps(pointer, ensure_ascii=False, indent=2).encode())
-        self._delete([name for name in objects if name.partition("/")[0] not in (version, previous)])
+                self.put(version, file.name, file)
+            self.point(version, said)
+        self.tidy()
         return changed
+
+    def holds(self, version: str, names: Iterable[str]) -> bool:
+        """Whether ``version`` is the present one, and all these files of it are there."""
+        pointer = self.pointer()
+        wanted = {f"{version}/{name}" for name in names}
+        return pointer is not None and pointer["folder"] == version and wanted <= set(self._objects())
+
+    def put(self, version: str, name: str, file: Path) -> None:
+        """Put a file of a version that is being made; nobody reads it before :meth:`point`."""
+        self._put(f"{version}/{name}", file)
+
+    def point(self, version: str, said: Mapping[str, object]) -> None:
+        """Make a version the present one: all its files are there."""
+        before = self.pointer() or {"folder": None, "previous": None}
+        previous = before["previous" if before["folder"] == version else "folder"]
+        pointer = {"folder": version, "previous": previous, **said}
+        self._put(POINTER, json.dumps(pointer, ensure_ascii=False, indent=2).encode())
+
+    def tidy(self) -> None:
+        """Delete what is neither of the present version nor of the one before."""
+        pointer = self.pointer() or {"folder": None, "previous": None}
+        kept = (pointer["folder"], pointer["previous"])
+        self._delete([name for name in self._objects() if name.partition("/")[0] not in kept])
 
     def _errors(self) -> AbstractContextManager[None]:
         settings = self._hook.oss_settings

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from airflow_provider_drivepipe.operators.dataset_export import DatasetExportOperator
     from airflow_provider_drivepipe.operators.frame_extract import (
         MaxFrameFrameExtractOperator,
         MaxFrameSingleJobOperator,
@@ -30,6 +31,7 @@ _MODULES = {
     "AiFuncEmbedOperator": "generate",
     "AiFuncGenerateOperator": "generate",
     "AiFuncLabelOperator": "label",
+    "DatasetExportOperator": "dataset_export",
     "FrameSearchOperator": "frame_search",
     "MaxFrameClipLabelOperator": "keyframe_expand",
     "MaxFrameFrameExtractOperator": "frame_extract",
@@ -47,6 +49,7 @@ __all__ = [
     "AiFuncEmbedOperator",
     "AiFuncGenerateOperator",
     "AiFuncLabelOperator",
+    "DatasetExportOperator",
     "FrameSearchOperator",
     "MaxFrameClipLabelOperator",
     "MaxFrameFrameExtractOperator",

@@ -192,7 +192,7 @@ def _read(row: Mapping[str, Any], job: AnswerJob, number: int) -> Answer:
         if reason is not None:
             return Answer(cells, Failure(reason, label.text))
         if not label.problem and not _asks_for_picture(label, job):
-            flat = {column: _flat(label.value.get(name), type_) for name, column, type_ in job.fields}
+            flat = {column: flat_value(label.value.get(name), type_) for name, column, type_ in job.fields}
             return Answer({**cells, **flat})
     failure = _why_no_label(response, said, label, job)
     if failure.reason != Reason.INVALID_JSON:
@@ -218,7 +218,7 @@ def _why_no_label(response: Response, answer: str, label: Label | None, job: Ans
     return Failure(Reason.SCHEMA_VIOLATION, label.problem)
 
 
-def _flat(value: Any, type_: str) -> Any:
+def flat_value(value: Any, type_: str) -> Any:
     """Return a property as a column holds it; None where it is missing or too large for its type."""
     if value is None or (type_ == "string" and isinstance(value, str)) or type_ == "boolean":
         return value

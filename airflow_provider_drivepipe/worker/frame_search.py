@@ -157,7 +157,7 @@ def _score(row: Mapping[str, Any], query: Sequence[float], job: SearchJob) -> tu
     """Return what becomes of a frame, and its score when it is searched."""
     if row["status"] != Status.OK:
         return Outcome.NOT_OK, None
-    if not _is_chosen(row, job.where):
+    if not is_chosen(row, job.where):
         return Outcome.LEFT_OUT, None
     text = text_of(row[VECTOR])
     if not text:
@@ -188,7 +188,8 @@ def _vector_hash(fingerprint: str) -> str:
     return parts.get(VECTOR, "")
 
 
-def _is_chosen(row: Mapping[str, Any], where: Sequence[Comparison]) -> bool:
+def is_chosen(row: Mapping[str, Any], where: Sequence[Comparison]) -> bool:
+    """Whether all comparisons hold for a row; its label is read where one of them speaks of it."""
     label = _label(row[LABEL]) if any(each.of_label for each in where) else {}
     return all(each.holds(label.get(each.name) if each.of_label else _cell(row[each.name])) for each in where)
 

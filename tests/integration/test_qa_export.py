@@ -18,7 +18,7 @@ from airflow_provider_drivepipe.exceptions import (
     PartitionShrinksError,
 )
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
-from airflow_provider_drivepipe.operators import qa_export
+from airflow_provider_drivepipe.operators import folder_export
 from airflow_provider_drivepipe.operators.qa_export import QaExportOperator
 from airflow_provider_drivepipe.scenario.options import GateOptions
 from tests.integration.operator_context import Run
@@ -171,7 +171,7 @@ def test_the_table_has_a_row_for_each_file(items):
 
 
 def test_what_cannot_or_shall_not_be_exported_is_counted_and_is_in_no_file(items, monkeypatch):
-    monkeypatch.setattr(qa_export, "_BATCH", 3)
+    monkeypatch.setattr(folder_export, "_BATCH", 3)
     items.put(
         [
             items.row(1, text_hash="like item 1"),

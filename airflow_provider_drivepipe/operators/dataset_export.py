@@ -1,0 +1,241 @@
+"""Writes labelled images of a partition to OSS as a data set, so that a reader sees all of it or nothing."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import file_digest
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_drivepipe.contracts import OssUri, Reason
+from airflow_provider_drivepipe.exceptions import ConfigurationError
+from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
+from airflow_provider_drivepipe.hooks.errors import oss_errors
+from airflow_provider_drivepipe.hooks.whole_folder import WholeFolder
+from airflow_provider_drivepipe.operators.base import run_params, take
+from airflow_provider_drivepipe.operators.folder_export import Books, FolderExportOperator
+from airflow_provider_drivepipe.pipelines.driving.export import (
+    CARD,
+    FILE_COLUMNS,
+    NEEDED,
+    README,
+    Card,
+    DatasetOptions,
+    ExportFormat,
+    SampleSpool,
+    SampleTable,
+    UnfitSample,
+    write_files,
+)
+from airflow_provider_drivepipe.scenario.partition import PartitionSpec
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+_AT_ONCE = 16
+"""How many pictures are looked up, or read, at a time."""
+_LONGEST_NAME = 128
+_DUPLICATE, _WHERE = "duplicate", "where"
+
+
+class DatasetExportOperator(FolderExportOperator):
+    """Writes the labelled images of one partition below ``<output_prefix>/<partition path>/``.
+
+    The files, with ``card.json`` and ``README.md`` that say what they hold, are in a folder named by their
+    content; ``manifest.json`` beside it is put last and names it (see :class:`WholeFolder`). The output table
+    gets a row per file. When nothing changed, no picture is read and no object is written.
+
+    Rows that are not ok, for which ``where`` does not hold, whose label does not fit ``label_schema``, whose
+    picture is not in OSS or is there twice, are counted and are in no file. Arguments beside these are the
+    fields of :class:`DatasetOptions` and those of :class:`PartitionOperator`.
+    """
+
+    stage_name = "dataset_export"
+
+    def __init__(self, *, bucket: str = "", **kwargs: Any) -> None:
+        options = DatasetOptions(bucket, **take(DatasetOptions, kwargs))
+        super().__init__(**kwargs)
+        self.options = options
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Read, check, write, publish, report."""
+        started = time.time()
+        ti = context["ti"]
+        hook = DrivepipeHook(self.conn_id, self.oss_conn_id, run_identity=f"{ti.dag_id}/{ti.run_id}")
+        partition = self.owned_partition(context)
+        params = run_params(context)
+        root = str(hook.oss_root(self.options.bucket, self.options.root)).rstrip("/")
+        target = WholeFolder(hook, self.place(root, self.options.output_prefix, partition, _LONGEST_NAME))
+        table = self._table(hook)
+        books = Books(self.stage_name, "samples")
+        with self.taken_partition(context, hook, partition) as staging:
+            with (
+                tempfile.TemporaryDirectory(prefix="drivepipe-") as local,
+                SampleSpool(Path(local) / "samples.db") as spool,
+            ):
+                self._collect(hook, partition, table, spool, books)
+                self._look_up(hook, target, spool, books)
+                said = {
+                    "table": self.check_before(target, partition, params, "samples", len(spool)),
+                    "source": f"{self.source_table} {partition.path()}",
+                    "left_out": _left_out(books),
+                    **self._made_with(context),
+                }
+                card = Card.of(spool, table, self.options, said)
+                files = self._publish(hook, target, Path(local), spool, table, card)
+            place = target.place.join(card.digest)
+            rows = [[*file.values(), str(place.join(file["name"]))] for file in files]
+            self.replace_rows(hook, partition, staging, FILE_COLUMNS, rows)
+        return self.finish(context, partition, books, params, time.time() - started, {})
+
+    def _table(self, hook: DrivepipeHook) -> SampleTable:
+        if self.options.format == ExportFormat.LANCE and find_spec("lance") is None:
+            raise ConfigurationError(
+                "the format lance needs a library that is not here: pip install pylance, where tasks run"
+            )
+        try:
+            return SampleTable.of(hook.table_columns(self.source_table)[0], self.options)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from error
+
+    def _collect(
+        self,
+        hook: DrivepipeHook,
+        partition: PartitionSpec,
+        table: SampleTable,
+        spool: SampleSpool,
+        books: Books,
+    ) -> None:
+        """Put what can become training data into the spool; count the rest."""
+        columns = dict.fromkeys([*NEEDED, *(c.name for c in table.columns), *table.where_columns])
+        put = 0
+        for row in self.rows(hook, partition, list(columns), "labelled images", books):
+            try:
+                sample = table.sample(row)
+            except UnfitSample as error:
+                books.fail(str(row["image_url"]), error.reason, str(error))
+                continue
+            if sample is None:
+                books.excluded[_WHERE] += 1
+            else:
+                spool.put(sample)
+                put += 1
+        if put > len(spool):
+            books.excluded[_DUPLICATE] = put - len(spool)
+
+    def _look_up(self, hook: DrivepipeHook, target: WholeFolder, spool: SampleSpool, books: Books) -> None:
+        """Note which version of each picture is there; leave samples out whose picture is not."""
+        import alibabacloud_oss_v2 as oss
+        from alibabacloud_oss_v2.exceptions import OperationError, ServiceError
+
+        client, places = hook.oss, hook.image_places()
+
+        def look(url: str) -> str | UnfitSample:
+            try:
+                uri = OssUri.parse(url)
+            except ValueError as error:
+                return UnfitSample(Reason.PATH_OUTSIDE_ROOT, str(error))
+            if uri.endpoint not in places:
+                return UnfitSample(Reason.PATH_OUTSIDE_ROOT, "image_url is not in the connection's OSS")
+            try:
+                found = client.get_object_meta(oss.GetObjectMetaRequest(bucket=uri.bucket, key=uri.key))
+            except OperationError as error:
+                cause = error.unwrap()
+                if isinstance(cause, ServiceError) and cause.status_code == 404:
+                    return UnfitSample(Reason.NOT_FOUND, "there is no such picture any more")
+                raise
+            return str(found.etag)
+
+        settings = hook.oss_settings
+        with (
+            oss_errors(settings.conn_id, settings.require_oss().endpoint),
+            ThreadPoolExecutor(_AT_ONCE) as pool,
+        ):
+            for batch in spool.pictures():
+                for url, found in zip(batch, pool.map(look, batch), strict=True):
+                    if url.startswith(f"{target.place}/"):
+                        raise ConfigurationError(
+                            f"{target.place} holds the pictures themselves; choose another output_prefix"
+                        )
+                    if isinstance(found, UnfitSample):
+                        books.fail(url, found.reason, str(found))
+                        spool.drop(url)
+                    else:
+                        spool.found(url, found)
+        books.ok = len(spool)
+        books.check()
+
+    def _made_with(self, context: Context) -> dict[str, Any]:
+        """Return prompts and models by stage, as the task of this run says that wrote the source table."""
+        behind = sorted(self.upstream_task_ids)
+        said = context["ti"].xcom_pull(task_ids=behind) if behind else ()
+        reports = [each for each in said or () if isinstance(each, dict)]
+        report = next((each for each in reports if each.get("table") == self.source_table), {})
+        prompts = {
+            stage: {name: prompt[name] for name in ("name", "version", "sha256")}
+            for stage, prompt in report.get("prompts", {}).items()
+        }
+        return {"prompts": prompts, "models": report.get("models", {})}
+
+    def _publish(
+        self,
+        hook: DrivepipeHook,
+        target: WholeFolder,
+        local: Path,
+        spool: SampleSpool,
+        table: SampleTable,
+        card: Card,
+    ) -> list[dict[str, Any]]:
+        """Make the data set the present one; return its files. A file leaves the disk when it is in OSS."""
+        before = target.pointer() or {"folder": None, "files": []}
+        files: list[dict[str, Any]] = before["files"]
+        if before["folder"] == card.digest and target.holds(card.digest, [file["name"] for file in files]):
+            self.log.info("%s: %d samples are there already", target.place, card.samples)
+            return files
+        files = []
+
+        def put(name: str, samples: int | None) -> None:
+            path = local / name
+            with path.open("rb") as file:
+                sha256 = file_digest(file, "sha256").hexdigest()
+            size = path.stat().st_size
+            files.append({"name": name, "samples": samples, "size_bytes": size, "sha256": sha256})
+            target.put(card.digest, name, path)
+            path.unlink()
+
+        hook.oss  # noqa: B018 - made once, not in each thread
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+
+            def read(urls: Sequence[str]) -> Iterable[bytes]:
+                return pool.map(lambda url: hook.read_object(OssUri.parse(url)), urls)
+
+            if card.samples:
+                for name, samples in write_files(local, spool.samples(), table, self.options, read):
+                    put(name, samples)
+        for name, text in (
+            (CARD, json.dumps({**card.content, "files": files}, ensure_ascii=False, indent=2)),
+            (README, card.text()),
+        ):
+            (local / name).write_text(text, "utf-8")
+            put(name, None)
+        target.point(
+            card.digest,
+            {"table": card.content["table"], "samples": card.samples, "files": files},
+        )
+        target.tidy()
+        self.log.info("%s: %d samples written", target.place, card.samples)
+        return files
+
+
+def _left_out(books: Books) -> dict[str, int]:
+    """Return how many rows are in no file, by reason."""
+    counts = Counter({reason or status: n for (status, reason), n in books.earlier.items()})
+    counts.update(books.excluded)
+    counts.update(books.failures)
+    return dict(sorted(counts.items()))
