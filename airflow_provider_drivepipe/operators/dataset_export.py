@@ -6,10 +6,12 @@ import json
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from hashlib import file_digest
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +27,14 @@ from airflow_provider_drivepipe.pipelines.driving.export import (
     FILE_COLUMNS,
     NEEDED,
     README,
-    Card,
     DatasetOptions,
     ExportFormat,
+    Sample,
     SampleSpool,
     SampleTable,
     UnfitSample,
+    card_text,
+    make_card,
     write_files,
 )
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
@@ -38,6 +42,7 @@ from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+_BATCH = 1000
 _AT_ONCE = 16
 """How many pictures are looked up, or read, at a time."""
 _LONGEST_NAME = 128
@@ -77,19 +82,18 @@ class DatasetExportOperator(FolderExportOperator):
         with self.taken_partition(context, hook, partition) as staging:
             with (
                 tempfile.TemporaryDirectory(prefix="drivepipe-") as local,
-                SampleSpool(Path(local) / "samples.db") as spool,
+                closing(SampleSpool(Path(local) / "samples.db")) as spool,
             ):
-                self._collect(hook, partition, table, spool, books)
-                self._look_up(hook, target, spool, books)
+                self._collect(hook, partition, table, target.place, spool, books)
                 said = {
                     "table": self.check_before(target, partition, params, "samples", len(spool)),
                     "source": f"{self.source_table} {partition.path()}",
                     "left_out": _left_out(books),
                     **self._made_with(context),
                 }
-                card = Card.of(spool, table, self.options, said)
+                card = make_card(spool, table, self.options, said)
                 files = self._publish(hook, target, Path(local), spool, table, card)
-            place = target.place.join(card.digest)
+            place = target.place.join(card["fingerprint"])
             rows = [[*file.values(), str(place.join(file["name"]))] for file in files]
             self.replace_rows(hook, partition, staging, FILE_COLUMNS, rows)
         return self.finish(context, partition, books, params, time.time() - started, {})
@@ -109,66 +113,43 @@ class DatasetExportOperator(FolderExportOperator):
         hook: DrivepipeHook,
         partition: PartitionSpec,
         table: SampleTable,
+        place: OssUri,
         spool: SampleSpool,
         books: Books,
     ) -> None:
         """Put what can become training data into the spool; count the rest."""
-        columns = dict.fromkeys([*NEEDED, *(c.name for c in table.columns), *table.where_columns])
-        put = 0
-        for row in self.rows(hook, partition, list(columns), "labelled images", books):
+        places, _ = hook.image_places(), hook.oss
+
+        def sample_of(row: Mapping[str, Any]) -> tuple[Sample, str] | UnfitSample | None:
             try:
                 sample = table.sample(row)
+                return None if sample is None else (sample, _etag(hook, row["image_url"], places))
             except UnfitSample as error:
-                books.fail(str(row["image_url"]), error.reason, str(error))
-                continue
-            if sample is None:
-                books.excluded[_WHERE] += 1
-            else:
-                spool.put(sample)
-                put += 1
-        if put > len(spool):
-            books.excluded[_DUPLICATE] = put - len(spool)
+                return error
 
-    def _look_up(self, hook: DrivepipeHook, target: WholeFolder, spool: SampleSpool, books: Books) -> None:
-        """Note which version of each picture is there; leave samples out whose picture is not."""
-        import alibabacloud_oss_v2 as oss
-        from alibabacloud_oss_v2.exceptions import OperationError, ServiceError
-
-        client, places = hook.oss, hook.image_places()
-
-        def look(url: str) -> str | UnfitSample:
-            try:
-                uri = OssUri.parse(url)
-            except ValueError as error:
-                return UnfitSample(Reason.PATH_OUTSIDE_ROOT, str(error))
-            if uri.endpoint not in places:
-                return UnfitSample(Reason.PATH_OUTSIDE_ROOT, "image_url is not in the connection's OSS")
-            try:
-                found = client.get_object_meta(oss.GetObjectMetaRequest(bucket=uri.bucket, key=uri.key))
-            except OperationError as error:
-                cause = error.unwrap()
-                if isinstance(cause, ServiceError) and cause.status_code == 404:
-                    return UnfitSample(Reason.NOT_FOUND, "there is no such picture any more")
-                raise
-            return str(found.etag)
-
-        settings = hook.oss_settings
+        columns = dict.fromkeys([*NEEDED, *(c.name for c in table.columns), *table.where_columns])
+        rows = self.rows(hook, partition, list(columns), "labelled images", books)
+        settings, put = hook.oss_settings, 0
         with (
             oss_errors(settings.conn_id, settings.require_oss().endpoint),
             ThreadPoolExecutor(_AT_ONCE) as pool,
         ):
-            for batch in spool.pictures():
-                for url, found in zip(batch, pool.map(look, batch), strict=True):
-                    if url.startswith(f"{target.place}/"):
+            while batch := list(islice(rows, _BATCH)):
+                for row, found in zip(batch, pool.map(sample_of, batch), strict=True):
+                    if str(row["image_url"]).startswith(f"{place}/"):
                         raise ConfigurationError(
-                            f"{target.place} holds the pictures themselves; choose another output_prefix"
+                            f"{place} holds the pictures themselves; choose another output_prefix"
                         )
-                    if isinstance(found, UnfitSample):
-                        books.fail(url, found.reason, str(found))
-                        spool.drop(url)
+                    if found is None:
+                        books.excluded[_WHERE] += 1
+                    elif isinstance(found, UnfitSample):
+                        books.fail(str(row["image_url"]), found.reason, str(found))
                     else:
-                        spool.found(url, found)
+                        spool.put(*found)
+                        put += 1
         books.ok = len(spool)
+        if put > books.ok:
+            books.excluded[_DUPLICATE] = put - books.ok
         books.check()
 
     def _made_with(self, context: Context) -> dict[str, Any]:
@@ -190,13 +171,14 @@ class DatasetExportOperator(FolderExportOperator):
         local: Path,
         spool: SampleSpool,
         table: SampleTable,
-        card: Card,
+        card: Mapping[str, Any],
     ) -> list[dict[str, Any]]:
         """Make the data set the present one; return its files. A file leaves the disk when it is in OSS."""
+        version, count = card["fingerprint"], card["samples"]
         before = target.pointer() or {"folder": None, "files": []}
         files: list[dict[str, Any]] = before["files"]
-        if before["folder"] == card.digest and target.holds(card.digest, [file["name"] for file in files]):
-            self.log.info("%s: %d samples are there already", target.place, card.samples)
+        if before["folder"] == version and target.holds(version, [file["name"] for file in files]):
+            self.log.info("%s: %d samples are there already", target.place, count)
             return files
         files = []
 
@@ -206,31 +188,52 @@ class DatasetExportOperator(FolderExportOperator):
                 sha256 = file_digest(file, "sha256").hexdigest()
             size = path.stat().st_size
             files.append({"name": name, "samples": samples, "size_bytes": size, "sha256": sha256})
-            target.put(card.digest, name, path)
+            target.put(version, name, path)
             path.unlink()
 
-        hook.oss  # noqa: B018 - made once, not in each thread
         with ThreadPoolExecutor(_AT_ONCE) as pool:
 
             def read(urls: Sequence[str]) -> Iterable[bytes]:
                 return pool.map(lambda url: hook.read_object(OssUri.parse(url)), urls)
 
-            if card.samples:
-                for name, samples in write_files(local, spool.samples(), table, self.options, read):
-                    put(name, samples)
-        for name, text in (
-            (CARD, json.dumps({**card.content, "files": files}, ensure_ascii=False, indent=2)),
-            (README, card.text()),
-        ):
+            if count:
+                for made in write_files(local, spool.samples(), table, self.options, read):
+                    put(*made)
+        texts = {
+            CARD: json.dumps({**card, "files": files}, ensure_ascii=False, indent=2),
+            README: card_text(card),
+        }
+        for name, text in texts.items():
             (local / name).write_text(text, "utf-8")
             put(name, None)
-        target.point(
-            card.digest,
-            {"table": card.content["table"], "samples": card.samples, "files": files},
-        )
+        target.point(version, {"table": card["table"], "samples": count, "files": files})
         target.tidy()
-        self.log.info("%s: %d samples written", target.place, card.samples)
+        self.log.info("%s: %d samples written", target.place, count)
         return files
+
+
+def _etag(hook: DrivepipeHook, url: str, places: Sequence[str]) -> str:
+    """Return which version of a picture is there; raise UnfitSample where none is.
+
+    :param places: endpoints of the connection's OSS.
+    """
+    import alibabacloud_oss_v2 as oss
+    from alibabacloud_oss_v2.exceptions import OperationError, ServiceError
+
+    try:
+        uri = OssUri.parse(url)
+    except ValueError as error:
+        raise UnfitSample(Reason.PATH_OUTSIDE_ROOT, str(error)) from error
+    if uri.endpoint not in places:
+        raise UnfitSample(Reason.PATH_OUTSIDE_ROOT, "image_url is not in the connection's OSS")
+    try:
+        found = hook.oss.get_object_meta(oss.GetObjectMetaRequest(bucket=uri.bucket, key=uri.key))
+    except OperationError as error:
+        cause = error.unwrap()
+        if isinstance(cause, ServiceError) and cause.status_code == 404:
+            raise UnfitSample(Reason.NOT_FOUND, "there is no such picture any more") from error
+        raise
+    return str(found.etag)
 
 
 def _left_out(books: Books) -> dict[str, int]:

@@ -13,15 +13,15 @@ import sqlite3
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Column, OssUri, Reason
 from airflow_provider_drivepipe.stages.answer_schemas import (
+    AnswerField,
     answer_fields,
     load_answer_schema,
     schema_name,
@@ -62,9 +62,6 @@ _VALUES = {
     "unknown": "undefined",
 }
 """Where BDD100K has another word for a field of our schema, or for a value of its three fields."""
-_TABLES = """
-CREATE TABLE samples (url TEXT PRIMARY KEY, line TEXT, etag TEXT);
-"""
 
 Sample = dict[str, Any]
 """Columns of the row, ``fingerprint``, and the label: an object where it has a schema, else a text."""
@@ -133,13 +130,13 @@ class SampleTable:
 
     :param columns: those of the table that samples have.
     :param schema: of the labels, None where they are texts.
-    :param fields: property, column and MaxCompute type of the label's properties as columns.
+    :param fields: the label's properties as columns, where these are wanted.
     :param where: what holds for a sample.
     """
 
     columns: tuple[Column, ...]
     schema: dict[str, Any] | None
-    fields: tuple[tuple[str, str, str], ...]
+    fields: tuple[AnswerField, ...]
     where: tuple[Comparison, ...]
 
     @classmethod
@@ -162,7 +159,7 @@ class SampleTable:
         flat = options.format in (ExportFormat.PARQUET, ExportFormat.LANCE)
         fields = answer_fields(options.label_schema, LABEL_KEY) if flat else ()
         schema = load_answer_schema(options.label_schema)
-        return cls(taken, schema, tuple((f.property, f.column, f.type) for f in fields), where)
+        return cls(taken, schema, fields, where)
 
     def sample(self, row: Mapping[str, Any]) -> Sample | None:
         """Return the sample of a row, None where the condition does not hold; raise UnfitSample."""
@@ -198,14 +195,12 @@ class SampleTable:
         label = sample[LABEL_KEY]
         if self.schema is None:
             return {**columns, LABEL: label}
-        return {**columns, **{c: flat_value(label.get(name), kind) for name, c, kind in self.fields}}
+        return {**columns, **{f.column: flat_value(label.get(f.property), f.type) for f in self.fields}}
 
     @property
     def flat_columns(self) -> dict[str, str]:
         """Name and MaxCompute type of the columns of :meth:`flat`."""
-        fields = (
-            {LABEL: "string"} if self.schema is None else {column: kind for _, column, kind in self.fields}
-        )
+        fields = {LABEL: "string"} if self.schema is None else {f.column: f.type for f in self.fields}
         return {**{column.name: column.type for column in self.columns}, **fields}
 
     def counted(self, label: object) -> Iterator[tuple[str, str]]:
@@ -233,46 +228,29 @@ def _plain(value: Any) -> Any:
 
 
 class SampleSpool:
-    """Samples on disk in the order of their pictures, whatever the order in which they came: a context
-    manager. A picture is there once."""
+    """Samples on disk in the order of their pictures, whatever the order in which they came, each once."""
 
     def __init__(self, file: Path) -> None:
-        self._database = sqlite3.connect(file)
-        self._database.executescript(_TABLES)
+        # Lance reads from a thread of its own, while this one waits.
+        self._database = sqlite3.connect(file, check_same_thread=False)
+        self._database.execute("CREATE TABLE samples (url TEXT PRIMARY KEY, line TEXT, etag TEXT)")
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Close the database."""
         self._database.close()
-
-    def put(self, sample: Sample) -> None:
-        """Add a sample; of several with one picture, the first in the order of their texts stays."""
-        self._database.execute(
-            "INSERT INTO samples VALUES (?, ?, '') ON CONFLICT DO UPDATE SET line = MIN(line, excluded.line)",
-            (sample["image_url"], json.dumps(sample, ensure_ascii=False)),
-        )
 
     def __len__(self) -> int:
         return int(self._database.execute("SELECT COUNT(*) FROM samples").fetchone()[0])
 
-    def pictures(self) -> Iterator[list[str]]:
-        """Yield all pictures, a batch at a time; :meth:`found` and :meth:`drop` may be called meanwhile."""
-        last = ""
-        asked = "SELECT url FROM samples WHERE url > ? ORDER BY url LIMIT ?"
-        while batch := [url for (url,) in self._database.execute(asked, (last, _BATCH))]:
-            yield batch
-            last = batch[-1]
+    def put(self, sample: Sample, etag: str) -> None:
+        """Add a sample; of several with one picture, the first in the order of their texts stays.
 
-    def found(self, url: str, etag: str) -> None:
-        """Note which version of a picture is there."""
-        self._database.execute("UPDATE samples SET etag = ? WHERE url = ?", (etag, url))
-
-    def drop(self, url: str) -> None:
-        """Leave a sample out."""
-        self._database.execute("DELETE FROM samples WHERE url = ?", (url,))
+        :param etag: which version of the picture is there.
+        """
+        self._database.execute(
+            "INSERT INTO samples VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET line = MIN(line, excluded.line)",
+            (sample["image_url"], json.dumps(sample, ensure_ascii=False), etag),
+        )
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """Yield the samples as JSON, each with the version of its picture."""
@@ -283,67 +261,57 @@ class SampleSpool:
         return (json.loads(line) for line, _ in self.lines())
 
 
-@dataclass(frozen=True)
-class Card:
-    """What a data set holds. ``digest`` is the same for the same samples, pictures and options."""
+def make_card(
+    spool: SampleSpool, table: SampleTable, options: DatasetOptions, said: Mapping[str, object]
+) -> dict[str, Any]:
+    """Return what a data set holds; ``fingerprint`` is the same for the same samples, pictures and options.
 
-    digest: str
-    samples: int
-    content: dict[str, Any] = field(hash=False)
+    :param said: what it says besides, such as the table and the prompts.
+    """
+    schema = options.label_schema
+    digest = hashlib.sha256()
+    values: dict[str, Counter[str]] = {}
+    made: Counter[str] = Counter()
+    for line, etag in spool.lines():
+        digest.update(f"{line}\n{etag}\n".encode())
+        sample = json.loads(line)
+        parts = str(sample["fingerprint"] or "").split(";")
+        made[";".join(part for part in parts if not part.startswith("input="))] += 1
+        for name, value in table.counted(sample[LABEL_KEY]):
+            values.setdefault(name, Counter())[value] += 1
+    card = {
+        **said,
+        "format": str(options.format),
+        "samples": len(spool),
+        "license": options.license,
+        "label_schema": schema_name(schema) if schema else None,
+        "where": options.where,
+        "label_values": {name: dict(sorted(found.items())) for name, found in values.items()},
+        "made_by": dict(sorted(made.items())),
+    }
+    settled = [_VERSION, options.shard_size, schema_text(schema) if schema else "", card]
+    digest.update(json.dumps(settled, sort_keys=True).encode())
+    return {**card, "fingerprint": digest.hexdigest()[:16]}
 
-    @classmethod
-    def of(
-        cls, spool: SampleSpool, table: SampleTable, options: DatasetOptions, said: Mapping[str, object]
-    ) -> Card:
-        """Return the card of samples.
 
-        :param said: what it says besides, such as the table and the prompts.
-        """
-        schema = options.label_schema
-        digest = hashlib.sha256()
-        values: dict[str, Counter[str]] = {}
-        made: Counter[str] = Counter()
-        for line, etag in spool.lines():
-            digest.update(f"{line}\n{etag}\n".encode())
-            sample = json.loads(line)
-            parts = str(sample["fingerprint"] or "").split(";")
-            made[";".join(part for part in parts if not part.startswith("input="))] += 1
-            for name, value in table.counted(sample[LABEL_KEY]):
-                values.setdefault(name, Counter())[value] += 1
-        content = {
-            **said,
-            "format": str(options.format),
-            "samples": len(spool),
-            "license": options.license,
-            "label_schema": schema_name(schema) if schema else None,
-            "where": options.where,
-            "label_values": {name: dict(sorted(found.items())) for name, found in values.items()},
-            "made_by": dict(sorted(made.items())),
-        }
-        settled = [_VERSION, options.shard_size, schema_text(schema) if schema else "", content]
-        digest.update(json.dumps(settled, sort_keys=True).encode())
-        fingerprint = digest.hexdigest()[:16]
-        return cls(fingerprint, len(spool), {**content, "fingerprint": fingerprint})
-
-    def text(self) -> str:
-        """Return the card for people, as Markdown."""
-        card = self.content
-        prompts = [f"{each['name']} ({each['sha256'][:12]})" for each in card["prompts"].values()]
-        facts = {
-            "Samples": card["samples"],
-            "Format": card["format"],
-            "Licence": card["license"] or "not stated",
-            "Source": card["source"],
-            "Condition": card["where"] or "none",
-            "Left out": _counts(card["left_out"]),
-            "Label schema": card["label_schema"] or "none: labels are texts",
-            "Models": ", ".join(card["models"].values()) or "not known",
-            "Prompts": ", ".join(prompts) or "not known",
-            "Fingerprint": card["fingerprint"],
-        }
-        rows = [*facts.items(), *((f"`{name}`", _counts(of)) for name, of in card["label_values"].items())]
-        lines = [f"| {name} | {str(value).replace('|', chr(92) + '|')} |" for name, value in rows]
-        return "\n".join([f"# {card['table']}", "", "| | |", "|---|---|", *lines, ""])
+def card_text(card: Mapping[str, Any]) -> str:
+    """Return a card for people, as Markdown."""
+    prompts = [f"{each['name']} ({each['sha256'][:12]})" for each in card["prompts"].values()]
+    facts = {
+        "Samples": card["samples"],
+        "Format": card["format"],
+        "Licence": card["license"] or "not stated",
+        "Source": card["source"],
+        "Condition": card["where"] or "none",
+        "Left out": _counts(card["left_out"]),
+        "Label schema": card["label_schema"] or "none: labels are texts",
+        "Models": ", ".join(card["models"].values()) or "not known",
+        "Prompts": ", ".join(prompts) or "not known",
+        "Fingerprint": card["fingerprint"],
+        **{f"`{name}`": _counts(found) for name, found in card["label_values"].items()},
+    }
+    rows = (f"| {name} | {str(value).replace('|', chr(92) + '|')} |" for name, value in facts.items())
+    return "\n".join([f"# {card['table']}", "", "| | |", "|---|---|", *rows, ""])
 
 
 def _counts(of: Mapping[str, int]) -> str:
