@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from hashlib import file_digest
 from importlib.util import find_spec
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +89,7 @@ class DatasetExportOperator(FolderExportOperator):
                     "table": self.check_before(target, partition, params, "samples", len(spool)),
                     "source": f"{self.source_table} {partition.path()}",
                     "left_out": _left_out(books),
-                    **self._made_with(context),
+                    **self._made_with(context, partition),
                 }
                 card = make_card(spool, table, self.options, said)
                 files = self._publish(hook, target, Path(local), spool, table, card)
@@ -152,12 +152,18 @@ class DatasetExportOperator(FolderExportOperator):
             books.excluded[_DUPLICATE] = put - books.ok
         books.check()
 
-    def _made_with(self, context: Context) -> dict[str, Any]:
-        """Return prompts and models by stage, as the task of this run says that wrote the source table."""
+    def _made_with(self, context: Context, partition: PartitionSpec) -> dict[str, Any]:
+        """Return prompts and models by stage, as the report says of what was published in the source table.
+
+        It is that of a task right before this one, or comes with the asset event that started the run.
+        """
         behind = sorted(self.upstream_task_ids)
-        said = context["ti"].xcom_pull(task_ids=behind) if behind else ()
-        reports = [each for each in said or () if isinstance(each, dict)]
-        report = next((each for each in reports if each.get("table") == self.source_table), {})
+        reports = list(context["ti"].xcom_pull(task_ids=behind) or ()) if behind else []
+        events = (context.get("triggering_asset_events") or {}).values()
+        reports += [event.extra.get("report") for event in chain.from_iterable(events)]
+        wanted = (self.source_table, partition.path())
+        found = (each for each in reports if isinstance(each, dict))
+        report = next((r for r in found if (r.get("table"), r.get("partition")) == wanted), {})
         prompts = {
             stage: {name: prompt[name] for name in ("name", "version", "sha256")}
             for stage, prompt in report.get("prompts", {}).items()

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import re
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import alibabacloud_oss_v2 as oss
 import pyarrow.parquet
 import pytest
-from airflow.sdk import DAG
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk.api.datamodels._generated import AssetReferenceAssetEventDagRun
+from airflow.sdk.execution_time.comms import AssetEventDagRunReferenceResult
+from airflow.sdk.execution_time.context import TriggeringAssetEventsAccessor
 from PIL import Image
 
 from airflow_provider_drivepipe.contracts import FRAME_COLUMNS, STATUS_COLUMNS, Column
@@ -23,6 +25,7 @@ from airflow_provider_drivepipe.exceptions import AuthenticationError, Configura
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.operators import DatasetExportOperator
 from airflow_provider_drivepipe.sql import create_table
+from tests.example_dags import example
 from tests.integration.operator_context import Run
 
 COLUMNS = (
@@ -98,16 +101,18 @@ class Labels:
         key = url.removeprefix(f"{self.root}/")
         self.hook.oss.put_object(oss.PutObjectRequest(bucket=self.bucket, key=key, body=made.getvalue()))
 
-    def export(self, run: Run | None = None, **more: Any) -> dict[str, Any]:
+    def operator(self, **more: Any) -> DatasetExportOperator:
         given = {"label_schema": json.dumps(SCHEMA), "license": "CC-BY-4.0", "output_prefix": "sets", **more}
-        operator = DatasetExportOperator(
+        return DatasetExportOperator(
             task_id="export",
             bucket=self.bucket,
             source_table=self.table,
             output_table=f"{self.table}_x",
             **given,
         )
-        return (run or Run()).execute(operator)
+
+    def export(self, run: Run | None = None, **more: Any) -> dict[str, Any]:
+        return (run or Run()).execute(self.operator(**more))
 
     def get(self, key: str) -> bytes:
         found = self.hook.oss.get_object(oss.GetObjectRequest(bucket=self.bucket, key=key))
@@ -320,28 +325,60 @@ def test_what_does_not_fit_is_said_before_anything_is_written(labels, monkeypatc
     assert len(labels.written()) == 1
 
 
-def test_the_pages_task_runs_and_its_card_names_the_prompt_of_the_task_before(labels):
-    labels.put([labels.row(1), labels.row(2)])
-    page = (Path(__file__).parents[2] / "docs" / "exports.md").read_text()
-    [code] = re.findall("```python\n(.*?)```", page, re.DOTALL)
-    code = code.replace("night_rain_labels", labels.table).replace("my-driving-videos", labels.bucket)
-    code = code.replace("night_rain_set", f"{labels.table}_set").replace(
-        '"driving-scene/v1"', repr(json.dumps(SCHEMA))
-    )
-    run = Run()
-    with DAG("dag") as dag:
-        exec(code, {})
-        dag.get_task("training_set").set_upstream(
-            DatasetExportOperator(task_id="labels", bucket="b", source_table="t", output_table="t2")
-        )
-    run.context(dag.get_task("labels"))
-    run.tasks["labels"].pushed["return_value"] = {
-        "table": labels.table,
-        "prompts": {"label": {"name": "wet-en/v2", "version": "v2", "sha256": "0" * 64, "text": "You …"}},
-        "models": {"label": "qwen3-vl-plus"},
-    }
-    assert run.execute(dag.get_task("training_set"))["ok"] == 1
-    pointer = json.loads(labels.get(f"{labels.table}_set/{PARTITION}/manifest.json"))
-    card = json.loads(labels.get(f"{labels.table}_set/{PARTITION}/{pointer['folder']}/card.json"))
+REPORT = {
+    "partition": PARTITION,
+    "prompts": {"label": {"name": "wet-en/v2", "version": "v2", "sha256": "0" * 64, "text": "You …"}},
+    "models": {"label": "qwen3-vl-plus"},
+}
+
+
+def check_card(labels):
+    card = json.loads(labels.files()["card.json"])
     assert card["prompts"] == {"label": {"name": "wet-en/v2", "version": "v2", "sha256": "0" * 64}}
     assert card["models"] == {"label": "qwen3-vl-plus"}
+
+
+def test_the_example_names_the_prompt_of_the_task_before(labels):
+    labels.put([labels.row(1), labels.row(2, label_text='{"weather": "rainy", "abstain": true}')])
+    task = example("training_export").dag.get_task("training_set")
+    task.options = replace(
+        task.options,
+        bucket=labels.bucket,
+        output_prefix="sets",
+        label_schema=json.dumps(SCHEMA),
+        where="lanes = 1",
+    )
+    task.source_table, task.output_table = labels.table, f"{labels.table}_x"
+    before = EmptyOperator(task_id="labels", dag=task.dag)
+    before >> task
+    run = Run()
+    run.context(before)
+    run.tasks["labels"].pushed["return_value"] = {**REPORT, "table": labels.table}
+    assert run.execute(task)["ok"] == 1
+    check_card(labels)
+
+
+def test_the_card_names_the_prompt_of_the_asset_event(labels):
+    labels.put([labels.row(1)])
+    asset = AssetReferenceAssetEventDagRun(name="labels", uri="odps://p/labels", extra={})
+    event = AssetEventDagRunReferenceResult(
+        asset=asset,
+        extra={"partition": PARTITION, "report": {**REPORT, "table": labels.table}},
+        source_task_id="labels",
+        source_dag_id="labels",
+        source_run_id="run",
+        source_map_index=-1,
+        source_aliases=[],
+        timestamp=datetime(2026, 11, 20, tzinfo=UTC),
+    )
+    operator = labels.operator()
+    context = {
+        **Run().context(operator),
+        "triggering_asset_events": TriggeringAssetEventsAccessor.build([event]),
+    }
+    assert operator.execute(context)["ok"] == 1
+    check_card(labels)
+    folder = labels.pointer()["folder"]
+    labels.export()
+    assert labels.pointer()["folder"] == folder, "a run by hand knows no prompts, and writes nothing"
+    check_card(labels)

@@ -58,13 +58,13 @@ def options(**more):
     return DatasetOptions(**{"bucket": "b", "label_schema": json.dumps(schema), **more})
 
 
-def written(tmp_path, rows, given, read=None):
+def written(tmp_path, rows, given, read=None, said=SAID):
     """Write rows; return the files by name, and the card."""
     table = SampleTable.of(COLUMNS, given)
     spool = SampleSpool(tmp_path / "samples.db")
     for each in rows:
         spool.put(table.sample(each), "etag")
-    card = make_card(spool, table, given, SAID)
+    card = make_card(spool, table, given, said)
     files = dict(write_files(tmp_path, spool.samples(), table, given, read))
     spool.close()
     (tmp_path / "samples.db").unlink()
@@ -135,6 +135,8 @@ def test_the_fingerprint_is_of_samples_pictures_and_options_not_of_their_order(t
         fingerprint([row(1), row(2)], format="parquet"),
     ]
     assert len({same, *others}) == 6
+    prompts = {**SAID, "prompts": {"label": {"name": "known/v1"}}}
+    assert written(tmp_path, [row(1), row(2)], options(), said=prompts)[1]["fingerprint"] == same
 
 
 def test_a_card_is_a_table_whatever_the_texts_hold(tmp_path):

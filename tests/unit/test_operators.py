@@ -40,16 +40,18 @@ def test_short_imports(name: str) -> None:
     assert getattr(operators, name).__name__ == name
 
 
-def test_parsing_the_example_imports_nothing_heavy(airflow_env: dict[str, str]) -> None:
-    out = run(PARSE, airflow_env, str(EXAMPLES / "by_hand.py"), ",".join(HEAVY)).splitlines()
+@pytest.mark.parametrize("name", ["by_hand", "training_export"])
+def test_parsing_the_examples_imports_nothing_heavy(airflow_env: dict[str, str], name: str) -> None:
+    out = run(PARSE, airflow_env, str(EXAMPLES / f"{name}.py"), ",".join(HEAVY)).splitlines()
     assert out[-2:] == ["['dag']", "[]"]
 
 
-def test_the_page_shows_the_example() -> None:
+@pytest.mark.parametrize(("page", "name"), [("by-hand", "by_hand"), ("exports", "training_export")])
+def test_the_pages_show_the_examples(page: str, name: str) -> None:
     [code, *_] = re.findall(
-        "```python\n(.*?)```", (EXAMPLES.parent / "docs" / "by-hand.md").read_text(), re.DOTALL
+        "```python\n(.*?)```", (EXAMPLES.parent / "docs" / f"{page}.md").read_text(), re.DOTALL
     )
-    assert (EXAMPLES / "by_hand.py").read_text().endswith(code)
+    assert (EXAMPLES / f"{name}.py").read_text().endswith(code)
 
 
 @pytest.mark.parametrize(

@@ -289,7 +289,9 @@ def make_card(
         "label_values": {name: dict(sorted(found.items())) for name, found in values.items()},
         "made_by": dict(sorted(made.items())),
     }
-    settled = [_VERSION, options.shard_size, schema_text(schema) if schema else "", card]
+    # A run may not know prompts and models, which the rows' fingerprints speak of anyway.
+    known = {name: value for name, value in card.items() if name not in ("prompts", "models")}
+    settled = [_VERSION, options.shard_size, schema_text(schema) if schema else "", known]
     digest.update(json.dumps(settled, sort_keys=True).encode())
     return {**card, "fingerprint": digest.hexdigest()[:16]}
 
