@@ -32,12 +32,12 @@ from airflow_provider_drivepipe.pipelines.driving.export import (
     Sample,
     SampleSpool,
     SampleTable,
-    UnfitSample,
     card_text,
     make_card,
     write_files,
 )
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
+from airflow_provider_drivepipe.worker.images import ImageError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -120,11 +120,11 @@ class DatasetExportOperator(FolderExportOperator):
         """Put what can become training data into the spool; count the rest."""
         places, _ = hook.image_places(), hook.oss
 
-        def sample_of(row: Mapping[str, Any]) -> tuple[Sample, str] | UnfitSample | None:
+        def sample_of(row: Mapping[str, Any]) -> tuple[Sample, str] | ImageError | None:
             try:
                 sample = table.sample(row)
                 return None if sample is None else (sample, _etag(hook, row["image_url"], places))
-            except UnfitSample as error:
+            except ImageError as error:
                 return error
 
         columns = dict.fromkeys([*NEEDED, *(c.name for c in table.columns), *table.where_columns])
@@ -142,7 +142,7 @@ class DatasetExportOperator(FolderExportOperator):
                         )
                     if found is None:
                         books.excluded[_WHERE] += 1
-                    elif isinstance(found, UnfitSample):
+                    elif isinstance(found, ImageError):
                         books.fail(str(row["image_url"]), found.reason, str(found))
                     else:
                         spool.put(*found)
@@ -219,7 +219,7 @@ class DatasetExportOperator(FolderExportOperator):
 
 
 def _etag(hook: DrivepipeHook, url: str, places: Sequence[str]) -> str:
-    """Return which version of a picture is there; raise UnfitSample where none is.
+    """Return which version of a picture is there; raise ImageError where none is.
 
     :param places: endpoints of the connection's OSS.
     """
@@ -229,15 +229,15 @@ def _etag(hook: DrivepipeHook, url: str, places: Sequence[str]) -> str:
     try:
         uri = OssUri.parse(url)
     except ValueError as error:
-        raise UnfitSample(Reason.PATH_OUTSIDE_ROOT, str(error)) from error
+        raise ImageError(Reason.PATH_OUTSIDE_ROOT, str(error)) from error
     if uri.endpoint not in places:
-        raise UnfitSample(Reason.PATH_OUTSIDE_ROOT, "image_url is not in the connection's OSS")
+        raise ImageError(Reason.PATH_OUTSIDE_ROOT, "image_url is not in the connection's OSS")
     try:
         found = hook.oss.get_object_meta(oss.GetObjectMetaRequest(bucket=uri.bucket, key=uri.key))
     except OperationError as error:
         cause = error.unwrap()
         if isinstance(cause, ServiceError) and cause.status_code == 404:
-            raise UnfitSample(Reason.NOT_FOUND, "there is no such picture any more") from error
+            raise ImageError(Reason.NOT_FOUND, "there is no such picture any more") from error
         raise
     return str(found.etag)
 

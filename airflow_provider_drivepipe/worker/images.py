@@ -22,7 +22,7 @@ _ORIENTATION_TAG = 0x0112
 
 
 class ImageError(Exception):
-    """An image that cannot be prepared; ``reason`` is one of the typed reasons of the contracts.
+    """An image that cannot be used; ``reason`` is one of the typed reasons of the contracts.
 
     The message is for people and holds no local path.
     """

@@ -13,11 +13,11 @@ from airflow_provider_drivepipe.pipelines.driving.export import (
     DatasetOptions,
     SampleSpool,
     SampleTable,
-    UnfitSample,
     card_text,
     make_card,
     write_files,
 )
+from airflow_provider_drivepipe.worker.images import ImageError
 
 COLUMNS = (
     Column("image_url", "string"),
@@ -92,9 +92,9 @@ def test_a_sample_has_the_rows_own_columns_and_its_label():
 )
 def test_what_cannot_be_a_sample_says_why(more, reason):
     table = SampleTable.of(COLUMNS, options(where="weather = 'clear'"))
-    with pytest.raises(UnfitSample) as raised:
+    with pytest.raises(ImageError) as raised:
         table.sample(row(1, **more))
-    assert raised.value.reason is reason
+    assert raised.value.reason == reason
 
 
 def test_a_condition_speaks_of_columns_and_labels_and_an_abstention_is_a_label():

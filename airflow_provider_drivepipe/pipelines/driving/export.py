@@ -1,4 +1,4 @@
-"""What labelled images of a partition become as a data set: JSONL, Parquet, COCO, BDD100K, WebDataset, Lance.
+"""What labelled images of a partition become as a data set: JSONL, Parquet, COCO, WebDataset, Lance.
 
 Reads and writes nothing but a local folder; a picture's bytes come from the function that is given.
 """
@@ -30,6 +30,7 @@ from airflow_provider_drivepipe.stages.answer_schemas import (
 from airflow_provider_drivepipe.stages.where import read_where
 from airflow_provider_drivepipe.worker.answer_rows import flat_value
 from airflow_provider_drivepipe.worker.frame_search import LABEL, Comparison, is_chosen
+from airflow_provider_drivepipe.worker.images import ImageError
 from airflow_provider_drivepipe.worker.label_check import violations
 
 LABEL_KEY = "label"
@@ -73,7 +74,6 @@ class ExportFormat(StrEnum):
     JSONL = "jsonl"
     PARQUET = "parquet"
     COCO = "coco"
-    BDD100K = "bdd100k"
     WEBDATASET = "webdataset"
     LANCE = "lance"
 
@@ -85,7 +85,7 @@ class DatasetOptions:
     :param bucket: bucket that receives the files.
     :param root: full URI ``oss://<endpoint>/<bucket>[/<prefix>]`` instead, below which the files go.
     :param output_prefix: key prefix of the files below the root; empty: the output table's name.
-    :param format: ``jsonl``, ``parquet``, ``coco``, ``bdd100k``, ``webdataset`` or ``lance``.
+    :param format: ``jsonl``, ``parquet``, ``coco``, ``webdataset`` or ``lance``.
     :param label_schema: name or JSON of the schema of the labels; without one a label is a text.
     :param where: condition on the samples, such as ``weather = 'rainy' and abstain = false``.
     :param license: licence of the data, for the card.
@@ -112,16 +112,8 @@ class DatasetOptions:
             load_answer_schema(self.label_schema)
             if self.format in (ExportFormat.PARQUET, ExportFormat.LANCE):
                 answer_fields(self.label_schema, LABEL_KEY)
-        elif self.format in (ExportFormat.COCO, ExportFormat.BDD100K):
-            raise ValueError(f"{self.format} has the fields of a label as attributes: name its label_schema")
-
-
-class UnfitSample(Exception):
-    """A row that cannot become training data; ``reason`` is one of the typed reasons of the contracts."""
-
-    def __init__(self, reason: Reason, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
+        elif self.format == ExportFormat.COCO:
+            raise ValueError("coco has the fields of a label as attributes: name its label_schema")
 
 
 @dataclass(frozen=True)
@@ -162,9 +154,9 @@ class SampleTable:
         return cls(taken, schema, fields, where)
 
     def sample(self, row: Mapping[str, Any]) -> Sample | None:
-        """Return the sample of a row, None where the condition does not hold; raise UnfitSample."""
+        """Return the sample of a row, None where the condition does not hold; raise ImageError."""
         if not row["image_url"]:
-            raise UnfitSample(Reason.NOT_FOUND, "the row has no image_url")
+            raise ImageError(Reason.NOT_FOUND, "the row has no image_url")
         label = self._label(row[LABEL])
         if not is_chosen(row, self.where):
             return None
@@ -172,16 +164,16 @@ class SampleTable:
 
     def _label(self, text: str | None) -> object:
         if not text:
-            raise UnfitSample(Reason.NO_LABEL, "the row has no label")
+            raise ImageError(Reason.NO_LABEL, "the row has no label")
         if self.schema is None:
             return text
         try:
             label = json.loads(text)
         except (ValueError, RecursionError):
-            raise UnfitSample(Reason.INVALID_JSON, "the label is no JSON") from None
+            raise ImageError(Reason.INVALID_JSON, "the label is no JSON") from None
         wrong = next(violations(label, self.schema), None)
         if wrong is not None and not (isinstance(label, dict) and label.get("abstain") is True):
-            raise UnfitSample(Reason.SCHEMA_VIOLATION, wrong)
+            raise ImageError(Reason.SCHEMA_VIOLATION, wrong)
         return label
 
     @property
@@ -335,10 +327,8 @@ def write_files(
     """
     kind = ExportFormat(options.format)
     match kind:
-        case ExportFormat.COCO | ExportFormat.BDD100K:
-            entry = _coco_image if kind is ExportFormat.COCO else _bdd100k_frame
-            head, tail = _coco_ends(options) if kind is ExportFormat.COCO else ("[", "]")
-            yield _write_document(folder / f"{kind}.json", samples, table, entry, head, tail)
+        case ExportFormat.COCO:
+            yield "coco.json", _write_coco(folder / "coco.json", samples, table, options)
         case ExportFormat.LANCE:
             yield from _write_lance(folder / "samples.lance", samples, table)
         case _:
@@ -358,42 +348,21 @@ def _batches(samples: Iterator[Sample], size: int) -> Iterator[list[Sample]]:
         yield batch
 
 
-def _write_document(
-    path: Path,
-    samples: Iterator[Sample],
-    table: SampleTable,
-    entry: Callable[[int, Sample, dict[str, str]], dict[str, Any]],
-    head: str,
-    tail: str,
-) -> tuple[str, int]:
-    number = 0
-    with path.open("w", encoding="utf-8") as file:
-        file.write(head)
-        for number, sample in enumerate(samples, start=1):
-            made = entry(number, sample, table.attributes(sample))
-            file.write((",\n" if number > 1 else "\n") + json.dumps(made, ensure_ascii=False))
-        file.write(f"\n{tail}\n")
-    return path.name, number
-
-
-def _coco_ends(options: DatasetOptions) -> tuple[str, str]:
+def _write_coco(path: Path, samples: Iterable[Sample], table: SampleTable, options: DatasetOptions) -> int:
+    """Write images with attributes, and no boxes, which labels do not have; return how many there are."""
     licenses = [{"id": 1, "name": options.license or "not stated", "url": ""}]
     start = {"info": {}, "licenses": licenses, "annotations": [], "categories": []}
-    return f'{json.dumps(start, ensure_ascii=False)[:-1]}, "images": [', "]}"
-
-
-def _coco_image(number: int, sample: Sample, attributes: dict[str, str]) -> dict[str, Any]:
-    url = sample["image_url"]
-    place = {"id": number, "license": 1, "file_name": OssUri.parse(url).key, "coco_url": url}
-    size = {name: sample[name] for name in ("width", "height") if sample.get(name) is not None}
-    return {**place, **size, "attributes": attributes}
-
-
-def _bdd100k_frame(_: int, sample: Sample, attributes: dict[str, str]) -> dict[str, Any]:
-    url = sample["image_url"]
-    names = {"videoName": "video_id", "frameIndex": "frame_idx", "timestamp": "frame_time_ms"}
-    place = {name: sample[column] for name, column in names.items() if sample.get(column) is not None}
-    return {"name": OssUri.parse(url).key, "url": url, **place, "attributes": attributes, "labels": []}
+    number = 0
+    with path.open("w", encoding="utf-8") as file:
+        file.write(f'{json.dumps(start, ensure_ascii=False)[:-1]}, "images": [')
+        for number, sample in enumerate(samples, start=1):
+            url = sample["image_url"]
+            image = {"id": number, "license": 1, "file_name": OssUri.parse(url).key, "coco_url": url}
+            size = {name: sample[name] for name in ("width", "height") if sample.get(name) is not None}
+            text = json.dumps({**image, **size, "attributes": table.attributes(sample)}, ensure_ascii=False)
+            file.write((",\n" if number > 1 else "\n") + text)
+        file.write("\n]}\n")
+    return number
 
 
 def _arrow_schema(table: SampleTable) -> Any:
