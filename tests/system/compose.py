@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 _HOST = "127.0.0.1"
 _CLOUD_HOST = "127.0.0.2"
 _REFERENCE = re.compile(r"\$\{(\w+):\?[^}]*\}|\$\$")
+_HEALTHY_SECONDS = 180.0
 _PAUSE_SECONDS = 0.3
 
 
@@ -95,18 +97,21 @@ class Compose:
         """Run a service that ends. Raises AssertionError when it fails."""
         self.run(name, self._command(name))
 
-    def wait_until_healthy(self, *names: str, seconds: float = 180) -> None:
+    def wait_until_healthy(self, *names: str) -> None:
         """Wait until the health checks of services pass. Raises AssertionError when they do not."""
-        deadline = time.monotonic() + seconds
-        for name in names:
-            kind, *words = self._services[name]["healthcheck"]["test"]
-            words = [self._here(word) for word in words]
-            command = ["bash", "-c", *words] if kind == "CMD-SHELL" else words
-            while (said := self._try(name, command)) is not None:
-                log = self._component(name).log.read_text("utf-8")[-3000:]
-                assert self._component(name).alive(), f"{name} has ended:\n{log}"
-                assert time.monotonic() < deadline, f"{name} is not healthy: {said}\n{log}"
-                time.sleep(_PAUSE_SECONDS)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(self._wait_until_healthy, names))
+
+    def _wait_until_healthy(self, name: str) -> None:
+        deadline = time.monotonic() + _HEALTHY_SECONDS
+        kind, *words = self._services[name]["healthcheck"]["test"]
+        words = [self._here(word) for word in words]
+        command = ["bash", "-c", *words] if kind == "CMD-SHELL" else words
+        while (said := self._try(name, command)) is not None:
+            log = self.log(name)[-3000:]
+            assert self._component(name).alive(), f"{name} has ended:\n{log}"
+            assert time.monotonic() < deadline, f"{name} is not healthy: {said}\n{log}"
+            time.sleep(_PAUSE_SECONDS)
 
     def run(self, name: str, command: list[str]) -> None:
         """Run a command in the environment of a service. Raises AssertionError when it fails."""
