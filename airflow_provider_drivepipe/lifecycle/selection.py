@@ -123,7 +123,7 @@ def count_fates(tables: StageTables, units: str) -> Figures:
         f"SELECT CONCAT(CASE WHEN u.k IS NULL THEN {quote_text(REMOVED)} ELSE {quote_text(STAYS)} END, "
         f"o.`status`) AS fate FROM (SELECT `status`, {tables.unit_key_sql()} AS drivepipe_key "
         f"FROM {quote_name(tables.output)} WHERE {tables.partition_filter}) o LEFT JOIN ("
-        f"SELECT DISTINCT {tables.unit_key_sql()} AS k FROM {units}) u "
+        f"{tables.keys_sql(units)}) u "
         "ON o.drivepipe_key = u.k"
     )
     return Figures(("fate", "COUNT(*)"), f"FROM ({fates}) p GROUP BY fate")

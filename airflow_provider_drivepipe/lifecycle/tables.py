@@ -8,7 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from airflow_provider_drivepipe.contracts import IMAGE_KEY, STATUS_COLUMNS, Column, Status, image_key
+from airflow_provider_drivepipe.contracts import (
+    CHANGE_COLUMNS,
+    IMAGE_KEY,
+    STATUS_COLUMNS,
+    Column,
+    Status,
+    image_key,
+)
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.lifecycle.fingerprint import input_sql
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
@@ -275,6 +282,23 @@ class StageTables:
         """Return the input columns whose values decide a part, row by row."""
         held = {c.name for c in self.source_columns}
         return tuple(column for column in part.reads if column in held)
+
+    @property
+    def follows(self) -> bool:
+        """Whether rows of a video that moved are taken over: the input says where it was."""
+        names = {c.name for c in self.source_columns}
+        told = names.issuperset(c.name for c in CHANGE_COLUMNS)
+        return told and self.unit_key == ("video_path",) and self.source.is_table
+
+    def keys_sql(self, units: str) -> str:
+        """Return the query for the keys ``k`` of units; those that moved have their earlier key too.
+
+        :param units: a table, quoted, or a query in parentheses with a name.
+        """
+        keys = f"SELECT DISTINCT {self.unit_key_sql()} AS k FROM {units}"
+        return (
+            f"{keys} UNION SELECT `same_as` AS k FROM {units} WHERE `same_as` <> ''" if self.follows else keys
+        )
 
     @property
     def renewed_columns(self) -> tuple[str, ...]:

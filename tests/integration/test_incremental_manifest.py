@@ -3,12 +3,13 @@
 import alibabacloud_oss_v2 as oss
 import pytest
 
-from airflow_provider_drivepipe.contracts import CHANGE_COLUMNS, MANIFEST_COLUMNS, STATUS_COLUMNS
+from airflow_provider_drivepipe.contracts import CHANGE_COLUMNS, MANIFEST_COLUMNS, STATUS_COLUMNS, video_id
 from airflow_provider_drivepipe.exceptions import ConfigurationError, EmptyInputError, PartitionShrinksError
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
-from airflow_provider_drivepipe.operators import OssManifestOperator
+from airflow_provider_drivepipe.operators import MaxFrameSingleJobOperator, OssManifestOperator
 from airflow_provider_drivepipe.sql import create_table
 from tests.integration.operator_context import Run
+from tests.unit.video_samples import write_video
 
 
 class Listing:
@@ -19,7 +20,7 @@ class Listing:
 
     def put(self, **contents):
         for name, content in contents.items():
-            request = oss.PutObjectRequest(bucket=self.bucket, key=f"v/{name}.mp4", body=content.encode())
+            request = oss.PutObjectRequest(bucket=self.bucket, key=f"v/{name}.mp4", body=content)
             self.client.put_object(request)
 
     def delete(self, *names):
@@ -56,6 +57,31 @@ class Listing:
 @pytest.fixture
 def listing(oss_client, bucket, table, airflow_connection):
     return Listing(oss_client, bucket, table, DrivepipeHook())
+
+
+@pytest.fixture
+def job(listing, local_cloud):
+    """Runs frames and labels in one job; returns the report and what was paid for."""
+
+    def run(**more):
+        operator = MaxFrameSingleJobOperator(
+            task_id="video_labels",
+            scenario="s",
+            source_table=listing.table,
+            output_table=f"{listing.table}_o",
+            bucket=listing.bucket,
+            model="qwen3-vl-plus",
+            prompt="Label it",
+            deferrable=False,
+            poll_interval=0.2,
+            **more,
+        )
+        with local_cloud.control.counting() as counted:
+            report = Run().execute(operator)
+        names = ("model.chat", "maxframe.mounted_udf.rows_in", "odps.create_instance")
+        return report, [counted.get(name, 0) for name in names]
+
+    return run
 
 
 def ok(change, same_as=""):
@@ -166,3 +192,54 @@ def test_columns_are_written_by_name(listing):
     listing.put(a="one")
     listing.run()
     assert listing.rows() == {"a": ok("new")}
+
+
+@pytest.mark.slow
+def test_results_follow_a_video_that_moved_and_copies_are_not_paid(listing, job, tmp_path):
+    body = write_video(tmp_path / "x.mp4", frames=50).read_bytes()
+    other = write_video(tmp_path / "y.mp4", frames=25).read_bytes()
+    listing.put(a=body, b=body, c=other, d=other)
+    listing.run()
+    report, (labels, videos, _) = job()
+    assert (labels, videos) == (3, 2)
+    assert (report["ok"], report["filtered"], report["filtered_reasons"]) == (3, 2, {"duplicate": 2})
+    table, root = f"{listing.table}_o", f"{listing.hook.oss_root(listing.bucket)}/v"
+
+    def rows(of):
+        return listing.hook.execute_sql(
+            "SELECT frame_idx, video_id, image_url, label_text, etag, same_as, attempt "
+            f"FROM {table} WHERE ds='20261120' AND status = 'ok' AND video_path = '{root}/{of}.mp4' "
+            "ORDER BY frame_idx"
+        )
+
+    before = {name: rows(name) for name in "ac"}
+    listing.delete("a", "c", "d")
+    listing.put(z=other)
+    assert listing.run() == {"moved": 2}
+    report, (labels, videos, _) = job()
+    assert (labels, videos) == (0, 0)
+    assert (report["ok"], report["carried_over"], report["filtered"], report["removed"]) == (3, 3, 0, 1)
+    for now, was in (("b", "a"), ("z", "c")):
+        moved = [video_id(f"v/{now}.mp4"), f"{root}/{was}.mp4"]
+        assert rows(was) == []
+        assert rows(now) == [[row[0], moved[0], *row[2:5], moved[1], row[6]] for row in before[was]]
+    _, paid = job()
+    assert paid[:2] == [0, 0]
+    _, (labels, _, _) = job(fps="2")
+    assert labels == 6
+
+
+@pytest.mark.slow
+def test_other_content_under_the_earlier_path_is_not_taken_over(listing, job, tmp_path):
+    old = write_video(tmp_path / "x.mp4", frames=25).read_bytes()
+    new = write_video(tmp_path / "y.mp4", frames=50).read_bytes()
+    listing.put(a=old)
+    listing.run()
+    job()
+    listing.put(a=new)
+    listing.run()
+    listing.delete("a")
+    listing.put(z=new)
+    assert listing.run() == {"moved": 1}
+    report, (labels, videos, _) = job()
+    assert (labels, videos, report["ok"]) == (2, 1, 2)
