@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from airflow_provider_drivepipe.contracts import Column, Status
 from airflow_provider_drivepipe.lifecycle.fingerprint import INPUT, Fingerprint, part_sql
 from airflow_provider_drivepipe.lifecycle.publishing import rows_to_be
+from airflow_provider_drivepipe.lifecycle.selection import identities
 from airflow_provider_drivepipe.lifecycle.tables import (
     WAVE_COLUMN,
     WORK_COLUMN,
@@ -46,12 +47,16 @@ def widen_kept(tables: StageTables, have: Sequence[Column]) -> str | None:
 
 def keep_removed(tables: StageTables, have: Sequence[Column]) -> str:
     """Return the statement that keeps the published rows whose input left the partition."""
+    units = quote_name(tables.working.units)
     rows = (
         f"SELECT {tables.output_names('o.')}, o.drivepipe_key FROM ("
         f"SELECT {tables.output_names()}, {tables.unit_key_sql()} AS drivepipe_key "
         f"FROM {quote_name(tables.output)} WHERE {tables.partition_filter}) o "
-        f"LEFT ANTI JOIN ({tables.keys_sql(quote_name(tables.working.units))}) u ON o.drivepipe_key = u.k"
+        f"LEFT ANTI JOIN (SELECT {tables.unit_key_sql()} AS k FROM {units}) u "
+        "ON o.drivepipe_key = u.k"
     )
+    if tables.follows:
+        rows += f" LEFT ANTI JOIN ({identities(units)}) v ON {part_sql('o.`fingerprint`', INPUT)} = v.k"
     return _keep(tables, have, rows)
 
 
@@ -156,66 +161,57 @@ def create_earlier(tables: StageTables) -> str:
 
 
 def count_moved(tables: StageTables) -> str:
-    """Return the query for how many videos have moved whose rows are published under their earlier path."""
+    """Return the query for how many units have moved whose rows are published under their earlier key."""
     return f"SELECT COUNT(*) FROM ({_moved(tables)}) m"
 
 
 def _published(tables: StageTables) -> str:
     return (
-        f"SELECT {tables.output_names()}, {part_sql('`fingerprint`', INPUT)} AS drivepipe_input "
+        f"SELECT {tables.output_names()}, {tables.unit_key_sql()} AS drivepipe_key, "
+        f"{part_sql('`fingerprint`', INPUT)} AS drivepipe_input "
         f"FROM {quote_name(tables.output)} WHERE {tables.partition_filter}"
     )
 
 
 def _moved(tables: StageTables) -> str:
-    """Videos of the input whose rows are published under their earlier path, which is their ``video_path`` here.
+    """Units of videos that moved, which have published rows under another key, and none of their own.
 
-    ``drivepipe_path`` is where they are now; ``drivepipe_was`` identifies what they were, and
-    ``drivepipe_identity`` what they are. A row that says that a video was held back does not count as its own.
+    A row that says that a unit was held back is none of its own.
     """
-    others = column_list([c.name for c in tables.source_columns if c.name != "video_path"])
-    identity = f"SUBSTR(MD5({tables.identity_sql()}), 1, 16)"
-    now = (
-        f"SELECT `video_path` AS drivepipe_path, {identity} AS drivepipe_identity, {others} "
+    columns = column_list([c.name for c in tables.source_columns])
+    units = (
+        f"SELECT {columns}, {tables.unit_key_sql()} AS drivepipe_key, "
+        f"SUBSTR(MD5({tables.identity_sql()}), 1, 16) AS drivepipe_identity "
         f"FROM {tables.source.sql(tables.partition_filter)} AND `same_as` <> '' "
         f"AND `status` = {quote_text(Status.OK)}"
     )
-    renamed = f"SELECT {others}, `same_as` AS `video_path`, drivepipe_path, drivepipe_identity FROM ({now}) s"
     return (
-        f"SELECT n.* FROM (SELECT r.*, {identity} AS drivepipe_was FROM ({renamed}) r) n "
-        f"LEFT SEMI JOIN ({_published(tables)}) o "
-        "ON n.`video_path` = o.`video_path` AND n.drivepipe_was = o.drivepipe_input "
-        f"LEFT ANTI JOIN (SELECT `video_path` AS k FROM ({_published(tables)}) q "
-        "WHERE drivepipe_input <> '') p ON n.drivepipe_path = p.k"
+        f"SELECT s.* FROM ({units}) s "
+        f"LEFT SEMI JOIN ({_published(tables)}) o ON s.drivepipe_identity = o.drivepipe_input "
+        f"LEFT ANTI JOIN (SELECT drivepipe_key AS k FROM ({_published(tables)}) q "
+        "WHERE drivepipe_input <> '') p ON s.drivepipe_key = p.k"
     )
 
 
 def _followed(tables: StageTables) -> str:
-    """Published rows, those of videos that moved as they would be if the video had been there always.
+    """Published rows, those of units that moved as if the video had been there always.
 
     Pictures stay where they are, and so do their names.
     """
-    key = "REGEXP_REPLACE(m.drivepipe_path, '^oss://[^/]+/[^/]+/', '')"
-    moved = {
-        "video_path": "m.drivepipe_path",
-        "video_id": f"SUBSTR(SHA2({key}, 256), 1, 16)",
-        "fingerprint": (
-            f"CONCAT(REGEXP_REPLACE(o.`fingerprint`, '{INPUT}=[^;]*$', '{INPUT}='), m.drivepipe_identity)"
-        ),
-    }
-    moved = {c.name: f"m.{quote_name(c.name)}" for c in tables.source_columns} | moved
+    key = "REGEXP_REPLACE(m.`video_path`, '^oss://[^/]+/[^/]+/', '')"
+    of_unit = {"video_id": f"SUBSTR(SHA2({key}, 256), 1, 16)"}
+    of_unit |= {c.name: f"m.{quote_name(c.name)}" for c in tables.source_columns}
     names = ", ".join(
-        f"CASE WHEN m.drivepipe_path IS NULL THEN o.{name} ELSE {moved[column.name]} END AS {name}"
-        if column.name in moved
+        f"CASE WHEN m.drivepipe_key IS NULL THEN o.{name} ELSE {of_unit[column.name]} END AS {name}"
+        if column.name in of_unit
         else f"o.{name}"
         for column in tables.output_columns
         for name in [quote_name(column.name)]
     )
     return (
         f"SELECT {names} FROM ({_published(tables)}) o "
-        f"LEFT ANTI JOIN (SELECT drivepipe_path AS k FROM ({_moved(tables)}) n) h ON o.`video_path` = h.k "
-        f"LEFT JOIN ({_moved(tables)}) m "
-        "ON o.`video_path` = m.`video_path` AND o.drivepipe_input = m.drivepipe_was"
+        f"LEFT ANTI JOIN (SELECT drivepipe_key AS k FROM ({_moved(tables)}) n) h ON o.drivepipe_key = h.k "
+        f"LEFT JOIN ({_moved(tables)}) m ON o.drivepipe_input = m.drivepipe_identity"
     )
 
 
@@ -231,7 +227,7 @@ def fill_earlier(
     All rows of a unit come from one place: the published ones, unless there are none, or the kept ones hold
     more results as this run makes them. Where only what failed is made again, the kept ones lack less.
 
-    Rows of a video that moved count as published under its path of today.
+    Rows of a video that moved count as published under its present path.
 
     :param have: the columns of the table of kept rows, None where it has none of the partition.
     :param only_kept: whether published rows count for nothing, since all rows are to be made anew.

@@ -35,6 +35,7 @@ def marked(table: str, staged: str, partition: PartitionSpec, below: str, stage:
 
     What the partition has stays. What another one has under the same path is ``known``, and not published.
     Of videos of one content one is worked on: in another partition, else one that stays, else the first.
+    ``same_as`` of a video that moved within the partition is the path that it had first.
 
     :param table: the manifest table.
     :param staged: working table with the listing.
@@ -45,7 +46,8 @@ def marked(table: str, staged: str, partition: PartitionSpec, below: str, stage:
 
     def rows(own: int, where: str) -> str:
         return (
-            f"SELECT `video_path`, {_content('`video_path`')} AS content, {own} AS is_own, "
+            f"SELECT `video_path`, COALESCE(NULLIF(`same_as`, ''), `video_path`) AS origin, "
+            f"{_content('`video_path`')} AS content, {own} AS is_own, "
             f"CASE WHEN {_WORKED} THEN 1 ELSE 0 END AS is_worked FROM {quote_name(table)} WHERE {where}"
         )
 
@@ -58,7 +60,7 @@ def marked(table: str, staged: str, partition: PartitionSpec, below: str, stage:
     by_content = (
         "SELECT content, MIN(CASE WHEN is_own = 0 AND is_worked = 1 THEN k.`video_path` END) AS other_path, "
         "MAX(CASE WHEN is_own = 0 AND l.p IS NOT NULL THEN 1 ELSE 0 END) AS other_listed, "
-        "MIN(CASE WHEN is_own = 1 AND is_worked = 1 AND l.p IS NULL THEN k.`video_path` END) AS gone_path "
+        "MIN(CASE WHEN is_own = 1 AND is_worked = 1 AND l.p IS NULL THEN k.origin END) AS gone_path "
         f"FROM ({known}) k LEFT JOIN (SELECT DISTINCT `video_path` AS p FROM {listed}) l "
         "ON k.`video_path` = l.p GROUP BY content"
     )

@@ -290,7 +290,7 @@ class StageRun:
         return counts
 
     def _follows(self) -> bool:
-        """Whether videos have moved whose rows are published under their earlier path."""
+        """Whether units have moved whose rows are published under their earlier key."""
         tables = self.tables
         if not tables.follows or tables.recalls or self.chosen.reprocess is Reprocess.ALL:
             return False
@@ -298,7 +298,7 @@ class StageRun:
             return False
         [[moved]] = self.project.execute_sql(keeping.count_moved(tables))
         if int(moved):
-            logger.info("%s videos have moved; their rows are taken over", moved)
+            logger.info("%s input units have moved; their rows are taken over", moved)
         return bool(int(moved))
 
     def counts(self) -> WorkCounts:

@@ -271,12 +271,15 @@ class StageTables:
         """Return one text that changes when the content of an input row does.
 
         Of a fingerprint, the input that a picture was made of counts: how it was made stands in its address,
-        and what else was made of the row does not change the picture.
+        and what else was made of the row does not change the picture. A video that moved is what it was.
         """
         columns = [name for name in self.layout.identity if name != "fingerprint"]
+        identity = joined_text(columns)
+        if self.follows:
+            identity = identity.replace("`video_path`", "COALESCE(NULLIF(`same_as`, ''), `video_path`)")
         if len(columns) == len(self.layout.identity):
-            return joined_text(columns)
-        return f"CONCAT({joined_text(columns)}, '|', {input_sql('`fingerprint`')})"
+            return identity
+        return f"CONCAT({identity}, '|', {input_sql('`fingerprint`')})"
 
     def reads(self, part: Part) -> tuple[str, ...]:
         """Return the input columns whose values decide a part, row by row."""
@@ -285,20 +288,10 @@ class StageTables:
 
     @property
     def follows(self) -> bool:
-        """Whether rows of a video that moved are taken over: the input says where it was."""
+        """Whether results follow a video that moved: the input says what it was first."""
         names = {c.name for c in self.source_columns}
         told = names.issuperset(c.name for c in CHANGE_COLUMNS)
-        return told and self.unit_key == ("video_path",) and self.source.is_table
-
-    def keys_sql(self, units: str) -> str:
-        """Return the query for the keys ``k`` of units; those that moved have their earlier key too.
-
-        :param units: a table, quoted, or a query in parentheses with a name.
-        """
-        keys = f"SELECT DISTINCT {self.unit_key_sql()} AS k FROM {units}"
-        return (
-            f"{keys} UNION SELECT `same_as` AS k FROM {units} WHERE `same_as` <> ''" if self.follows else keys
-        )
+        return told and "video_path" in self.unit_key and self.source.is_table
 
     @property
     def renewed_columns(self) -> tuple[str, ...]:
