@@ -6,7 +6,12 @@ import pytest
 from airflow_provider_drivepipe.contracts import CHANGE_COLUMNS, MANIFEST_COLUMNS, STATUS_COLUMNS, video_id
 from airflow_provider_drivepipe.exceptions import ConfigurationError, EmptyInputError, PartitionShrinksError
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
-from airflow_provider_drivepipe.operators import MaxFrameSingleJobOperator, OssManifestOperator
+from airflow_provider_drivepipe.operators import (
+    AiFuncLabelOperator,
+    MaxFrameFrameExtractOperator,
+    MaxFrameSingleJobOperator,
+    OssManifestOperator,
+)
 from airflow_provider_drivepipe.sql import create_table
 from tests.integration.operator_context import Run
 from tests.unit.video_samples import write_video
@@ -228,16 +233,37 @@ def test_results_follow_a_video_that_moved_and_copies_are_not_paid(listing, job,
 
 
 @pytest.mark.slow
-def test_other_content_under_the_earlier_path_is_not_taken_over(listing, job, tmp_path):
-    old = write_video(tmp_path / "x.mp4", frames=25).read_bytes()
-    new = write_video(tmp_path / "y.mp4", frames=50).read_bytes()
-    listing.put(a=old)
+def test_results_follow_from_table_to_table_and_only_those_of_the_content_that_moved(
+    listing, local_cloud, tmp_path
+):
+    first, second, third = (write_video(tmp_path / f"{n}.mp4", frames=n).read_bytes() for n in (25, 26, 50))
+    common = {"scenario": "s", "deferrable": False, "poll_interval": 0.2}
+    frames = {"source_table": listing.table, "output_table": f"{listing.table}_f", "bucket": listing.bucket}
+    labels = {"source_table": f"{listing.table}_f", "output_table": f"{listing.table}_l"}
+    asked = {"model": "qwen3-vl-plus", "prompt": "Label it"}
+
+    def paid():
+        with local_cloud.control.counting() as counted:
+            Run().execute(MaxFrameFrameExtractOperator(task_id="frames", **frames, **common))
+            Run().execute(AiFuncLabelOperator(task_id="labels", **labels, **asked, **common))
+        return [counted.get(name, 0) for name in ("model.chat", "maxframe.mounted_udf.rows_in")]
+
+    listing.put(a=first, b=second)
     listing.run()
-    job()
-    listing.put(a=new)
+    assert paid() == [3, 2]
+    for before, now in ("az", "zy"):
+        listing.delete(before)
+        listing.put(**{now: first})
+        assert listing.run() == {"unchanged": 1, "moved": 1}
+        assert listing.rows()[now] == ok("moved", "a")
+        assert paid() == [0, 0]
+        assert listing.hook.execute_sql(
+            f"SELECT SUBSTR(video_path, -5, 1), COUNT(label_text) FROM {listing.table}_l WHERE ds='20261120' "
+            "GROUP BY SUBSTR(video_path, -5, 1) ORDER BY COUNT(label_text)"
+        ) == [[now, 1], ["b", 2]]
+    listing.put(y=third)
     listing.run()
-    listing.delete("a")
-    listing.put(z=new)
-    assert listing.run() == {"moved": 1}
-    report, (labels, videos, _) = job()
-    assert (labels, videos, report["ok"]) == (2, 1, 2)
+    listing.delete("y")
+    listing.put(c=third)
+    assert listing.run() == {"unchanged": 1, "moved": 1}
+    assert paid() == [2, 1]
