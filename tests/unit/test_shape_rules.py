@@ -123,6 +123,7 @@ def test_reasons(shape, targets, said):
             "not both",
         ),
         ("oss_prefix", ["manifest"], {"video_extensions": [".jpg"]}, "video_extensions", "image_table"),
+        ("video_table", ["frame-extraction"], {"incremental": True}, "incremental", "use oss_prefix"),
         (
             "clip_dir_table",
             ["labeling"],
