@@ -64,7 +64,10 @@ def marked(table: str, staged: str, partition: PartitionSpec, below: str, stage:
         f"FROM ({known}) k LEFT JOIN (SELECT DISTINCT `video_path` AS p FROM {listed}) l "
         "ON k.`video_path` = l.p GROUP BY content"
     )
-    earlier = f"SELECT `video_path`, `same_as` FROM {quote_name(table)} WHERE {held}"
+    earlier = (
+        f"SELECT `video_path`, MAX(`same_as`) AS `same_as` FROM {quote_name(table)} WHERE {held} "
+        "GROUP BY `video_path`"
+    )
     found = (
         f"SELECT {column_list(_LISTED, 's.')}, s.content AS content, COALESCE(b.stays, 0) AS stays, "
         "COALESCE(b.elsewhere, 0) AS elsewhere, p.`video_path` AS seen_path, c.other_path AS other_path, "

@@ -210,11 +210,12 @@ class OssManifestOperator(PartitionOperator):
         missing = [c for c in wanted if c.name not in have]
         others = sorted(set(have).difference(c.name for c in wanted))
         if others:
-            named = {c.name for c in CHANGE_COLUMNS}
-            hint = "; set incremental: true, or name another table" if named.issubset(others) else ""
+            lacks = f", and lacks {', '.join(c.name for c in missing)}" if missing else ""
+            incremental = {c.name for c in CHANGE_COLUMNS}.issubset(others)
             raise ConfigurationError(
-                f"table {self.output_table} is not such a manifest table: it has other columns "
-                f"({', '.join(others)}) and lacks ({', '.join(c.name for c in missing)}){hint}"
+                f"table {self.output_table} is not a manifest table as this task writes it: it has "
+                f"{', '.join(others)}{lacks}. "
+                f"{'Set incremental: true, or name' if incremental else 'Name'} another table"
             )
         if missing:
             raise ConfigurationError(

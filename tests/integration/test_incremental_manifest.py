@@ -187,7 +187,7 @@ def test_a_table_without_the_columns_gets_them_by_the_statement_that_is_said(lis
     listing.hook.execute_sql(statement)
     listing.put(c="one")
     assert listing.run() == {"unchanged": 2, "copied": 1}
-    with pytest.raises(ConfigurationError, match="incremental: true"):
+    with pytest.raises(ConfigurationError, match="Set incremental: true"):
         Run().execute(listing.operator(incremental=False))
 
 
