@@ -40,13 +40,11 @@ class _Stretch:
     """Keys in their order: those behind ``after``, up to ``until`` where that is not empty.
 
     :param folder: what all of them start with.
-    :param flat: whether they are known to lie in one folder, so that they cannot be listed side by side.
     """
 
     folder: str
     after: str = ""
     until: str = ""
-    flat: bool = False
 
     def cut(self, folders: list[str]) -> list[_Stretch]:
         """Return it in parts that start at folders, at most as many as there are listers."""
@@ -88,7 +86,7 @@ def object_pages(client: OssClient, bucket: str, prefix: str) -> Iterator[list[L
             if page.goes_on and len(found) == len(page.objects):
                 rest = replace(stretch, after=found[-1].key)
                 parts = [rest]
-                if not rest.flat and len(running) < LISTERS - 1 and looks * _PAGES_PER_LOOK < pages:
+                if len(running) < LISTERS - 1 and looks * _PAGES_PER_LOOK < pages:
                     parts, asked = _apart(client, bucket, rest)
                     looks += asked
                 for part in parts:
@@ -106,7 +104,7 @@ def _apart(client: OssClient, bucket: str, stretch: _Stretch) -> tuple[list[_Str
         if not page.folders or not stretch.after.startswith(page.folders[0]):
             break
         stretch = replace(stretch, folder=page.folders[0])
-    return [replace(stretch, flat=not page.goes_on)], asked
+    return [stretch], asked
 
 
 def _list(client: OssClient, bucket: str, prefix: str, after: str, delimiter: str = "") -> _Page:

@@ -97,10 +97,17 @@ def test_each_object_once_in_an_order_of_its_own_and_few_requests_more(short_pag
     assert len(client.asked) // 2 <= needed * 1.5 + 12
 
 
-def test_folders_are_listed_side_by_side(short_pages):
-    keys = [f"v/{n:02d}/{m:02d}.mp4" for n in range(8) for m in range(25)]
+def test_looking_for_folders_adds_an_eighth_to_the_requests(short_pages):
+    client = Bucket(*(f"v/{n:03d}.mp4" for n in range(400)))
+    list(object_pages(client, "bucket", "v/"))
+    assert sum("delimiter" in asked for asked in client.asked) == 400 // 5 // 8
+
+
+@pytest.mark.parametrize("below", ["v/", "v/2026/11/"])
+def test_folders_are_listed_side_by_side(short_pages, below):
+    keys = [f"{below}{n:02d}/{m:02d}.mp4" for n in range(8) for m in range(25)]
     pages = [page[0].key for page in object_pages(Bucket(*keys), "bucket", "v/") if page]
-    assert {key[:4] for key in pages[1:5]} == {"v/00", "v/02", "v/03", "v/04"}
+    assert {key.removeprefix(below)[:2] for key in pages[1:5]} == {"00", "02", "03", "04"}
 
 
 def test_no_more_requests_under_way_than_listers_and_no_page_ahead_of_need(short_pages):
