@@ -142,7 +142,7 @@ class OssManifestOperator(PartitionOperator):
         self, hook: DrivepipeHook, prefix: str, counts: Counter[str], failed: list[FailedInput]
     ) -> Iterator[list[ManifestRow]]:
         settings = hook.oss_settings.require_oss()
-        root = OssUri(settings.netloc, self.options.bucket)
+        root = str(OssUri(settings.netloc, self.options.bucket))
         extensions = {each.lower() for each in self.options.video_extensions}
         with oss_errors(hook.oss_settings.conn_id, settings.endpoint, self.options.bucket):
             for page in object_pages(hook.oss, self.options.bucket, prefix):

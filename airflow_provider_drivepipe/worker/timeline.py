@@ -170,8 +170,8 @@ class Timeline:
             return self._pick_keys(sampling)
         late = tolerance(self._time_base) if sampling.rule == AT_TIME else Fraction(0)
         picked: dict[int, list[int]] = {}
-        for index, time in enumerate(sampling.times(self.duration, lead)):
-            limit = (time + late) / self._time_base + self.first_pts
+        for index, moment in enumerate(sampling.times(self.duration, lead)):
+            limit = (moment + late) / self._time_base + self.first_pts
             search = bisect.bisect_left if sampling.rule == NEAREST else bisect.bisect_right
             position = max(0, search(self._pts, limit) - 1)
             picked.setdefault(self._shown[position], []).append(index)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
-from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, OssUri, Reason
+from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Reason
 from airflow_provider_drivepipe.pipelines.driving.options import ManifestOptions
 from airflow_provider_drivepipe.stages.stage import Site, Stage, StageGuide
 
@@ -84,11 +84,12 @@ class LeftOut:
     failed: bool = False
 
 
-def manifest_row(found: ListedObject, root: OssUri, extensions: Collection[str]) -> ManifestRow | LeftOut:
+def manifest_row(found: ListedObject, root: str, extensions: Collection[str]) -> ManifestRow | LeftOut:
     """Return the manifest row of an object, or why it is left out.
 
     OSS listings carry no CRC-64, so that column is empty.
 
+    :param root: URI of the bucket.
     :param extensions: of videos, in lower case.
     """
     if found.key.endswith("/"):
