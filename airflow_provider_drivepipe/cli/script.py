@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,6 +69,10 @@ def _write(written: Sequence[Script], folder: Path) -> None:
 def _environment(written: Sequence[Script]) -> list[str]:
     """Return lines for a shell: what the scenario says first, then what its connection would."""
     settings = {setting.name: setting for script in written for setting in script.settings}
-    given = [f"export {each.name}='{each.value}'" for each in settings.values() if each.value is not None]
+    given = [
+        f"export {each.name}={shlex.quote(each.value)}"
+        for each in settings.values()
+        if each.value is not None
+    ]
     rest = [each.name for each in settings.values() if each.value is None]
     return ["", "# What the scenario says:", *given, "# To be set as well:", f"# {' '.join(rest)}"]

@@ -215,8 +215,8 @@ def test_the_command_says_what_to_set_and_replaces_only_its_own_files(tmp_path, 
     arguments = [str(EXAMPLES["driving_demo"]), "-o", str(tmp_path / "new")]
     assert main(arguments) == 0
     said = capsys.readouterr().out
-    assert "export LABEL_MODEL='qwen3-vl-plus'" in said
-    assert "export OSS_BUCKET='drivepipe-demo'" in said
+    assert "export LABEL_MODEL=qwen3-vl-plus" in said
+    assert "export OSS_BUCKET=drivepipe-demo" in said
     assert main(arguments) == 0
     capsys.readouterr()
     script = tmp_path / "new" / "driving_demo_video_labeling.py"
