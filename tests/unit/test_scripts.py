@@ -38,6 +38,7 @@ VARIANTS = {
         "label_schema": None,
         "label_prompt_style": "driving-scene-en",
         "embedding_dim": None,
+        "frames_prefix": "frames/{run} of trips",
     },
 }
 MODULES = {"alibabacloud_oss_v2", "cloudpickle", "maxframe", "odps", "pandas"}
@@ -59,13 +60,21 @@ def written(name):
     return scripts(scenario(name))
 
 
+@cache
+def parsed(name):
+    return [(script, ast.parse(script.text)) for script in written(name)]
+
+
 every = pytest.mark.parametrize("name", sorted(USED))
 
 
 def calls(tree, name):
     """The calls of a function or method: each with its keywords as source."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == name:
+        if isinstance(node, ast.Call) and name in (
+            getattr(node.func, "attr", ""),
+            getattr(node.func, "id", ""),
+        ):
             yield {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
 
 
@@ -101,8 +110,7 @@ def test_nothing_of_the_place_is_in_it(name):
 
 @every
 def test_it_needs_documented_packages_only_and_models_come_from_the_catalog(name):
-    for script in written(name):
-        tree = ast.parse(script.text)
+    for script, tree in parsed(name):
         top = set(imported(tree.body))
         assert top - set(sys.stdlib_module_names) <= MODULES
         inner = set(imported(ast.walk(tree))) - top
@@ -117,8 +125,7 @@ def test_it_needs_documented_packages_only_and_models_come_from_the_catalog(name
 
 @every
 def test_calls_of_models_are_as_the_ai_functions_want_them(name):
-    for script in written(name):
-        tree = ast.parse(script.text)
+    for _, tree in parsed(name):
         for generate in calls(tree, "generate"):
             assert generate["running_options"] == "{'enable_thinking': False, 'enable_real_rpm_stats': True}"
             assert "messages" in generate
@@ -141,8 +148,7 @@ def test_calls_of_models_are_as_the_ai_functions_want_them(name):
 
 @every
 def test_rows_keep_their_status_and_the_docstring_says_what_the_table_holds(name):
-    for script in written(name):
-        tree = ast.parse(script.text)
+    for script, tree in parsed(name):
         doc = ast.get_docstring(tree)
         if script.name.endswith("video_manifest.py"):
             assert "video_path" in doc
@@ -158,8 +164,7 @@ def test_rows_keep_their_status_and_the_docstring_says_what_the_table_holds(name
 
 @every
 def test_a_script_has_a_main_and_nothing_that_it_does_not_use(name):
-    for script in written(name):
-        tree = ast.parse(script.text)
+    for script, tree in parsed(name):
         main = next(node for node in tree.body if isinstance(node, ast.FunctionDef))
         assert (main.name, [each.arg for each in main.args.args]) == ("main", ["o"])
         agent = "AlibabaCloud-Agent-Skills/alibabacloud-maxframe-video-frame-pipeline/{SKILL_SESSION_ID}"
@@ -189,12 +194,18 @@ def test_scripts_pass_ruff(tmp_path):
 
 
 def test_the_prompt_is_sent_as_it_is():
-    _, labels = written("driving_split, varied")
+    _, (_, tree) = parsed("driving_split, varied")
     constants = {}
-    tree = ast.parse(labels.text)
     prompts = [n for n in tree.body if ast.unparse(n).startswith("LABEL_PROMPT = ")]
     exec(compile(ast.Module(prompts, []), "prompt", "exec"), constants)
     assert constants["LABEL_PROMPT"] == scenario("driving_split, varied").label_prompt
+
+
+def test_a_brace_in_a_prefix_is_a_brace():
+    (_, tree), _ = parsed("driving_split, varied")
+    [prefix] = [job["output_prefix"] for job in calls(tree, "FrameJob")]
+    folder = eval(prefix, {"partition": "ds=20261120"})
+    assert folder.startswith("frames/{run} of trips/ds=20261120/")
 
 
 @pytest.mark.parametrize("cap", ["max_rows", "max_calls"])

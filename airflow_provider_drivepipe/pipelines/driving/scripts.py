@@ -433,7 +433,9 @@ def _unit(task: TaskPlan, build: Build) -> dict[str, Any] | None:
 
 
 def _folder(prefix: str, configuration: str) -> Code:
-    return Code(f'f"{prefix.strip("/")}/{{partition}}/{configuration}"')
+    """Return the folder of a run's pictures as Python source; in the prefix, a brace is a brace."""
+    start = literal(prefix.strip("/"))[1:-1].replace("{", "{{").replace("}", "}}")
+    return Code(f'f"{start}/{{partition}}/{configuration}"')
 
 
 def _if_there(column: str | None) -> Code:
