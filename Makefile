@@ -71,7 +71,7 @@ test-system: $(INSTALLED)  ## tests with a whole Airflow; that of the wheel is i
 test-crash: $(INSTALLED)  ## kill the local cloud at bad moments, and under load for CRASH_SECONDS (default 600)
 	@cd maxcompute_local && ../$(PYTEST) -s tests/crash $(ARGS)
 
-# MaxCompute's workers run Python 3.11, so that one is tested whole; of 3.12 what runs in no worker, or differs.
+# MaxCompute's workers run Python 3.11, so all is tested on that; on 3.12 the unit tests that are quick.
 PYTHON312 ?= $(shell for python in python3.12 "$$(pyenv prefix 3.12 2>/dev/null)/bin/python3.12"; do \
 	"$$python" -c 'import ensurepip' >/dev/null 2>&1 && { echo "$$python"; break; }; done)
 TESTS312 = $(filter-out %/test_factory.py %/test_airflow_home.py %/test_operator_defaults.py %/test_operators.py, \

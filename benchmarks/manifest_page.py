@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from alibabacloud_oss_v2 import models, serde, serde_utils
 from odps.models import Record, TableSchema
 
-from airflow_provider_drivepipe.contracts import MANIFEST_COLUMNS, OssUri
+from airflow_provider_drivepipe.contracts import MANIFEST_COLUMNS
 from airflow_provider_drivepipe.hooks.listing import PAGE, object_pages
 from airflow_provider_drivepipe.operators.oss_manifest import _block
 from airflow_provider_drivepipe.pipelines.driving.manifest import LeftOut, manifest_row
@@ -32,7 +32,7 @@ XML = (
 ANSWER = SimpleNamespace(
     http_response=SimpleNamespace(content=XML.encode()), headers={}, status_code=200, status=""
 )
-ROOT = OssUri("oss-cn-hangzhou.aliyuncs.com", "bucket")
+ROOT = "oss://oss-cn-hangzhou.aliyuncs.com/bucket"
 SCHEMA = TableSchema.from_lists([c.name for c in MANIFEST_COLUMNS], [c.type for c in MANIFEST_COLUMNS])
 
 

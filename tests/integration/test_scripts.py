@@ -30,7 +30,9 @@ MORE = {
         "targets": ["manifest", "frame-extraction", "image-preparation", "labeling", "label-embedding"],
         "prepared_images": "inline",
         "image_longest_side": 48,
-        "label_schema": None,
+        "label_columns": True,
+        "frame_filters": ["near_duplicate"],
+        "partition_fixed": {"region": "east"},
         "label_embedding_model": "text-embedding-v4",
         "embedding_model": None,
         "embedding_dim": None,
@@ -123,8 +125,9 @@ def rows_of(hook, table):
 
 
 def plain(name, cell):
-    is_picture = name in IMAGES and cell
-    return re.sub(f"/{PARTITION}/[0-9a-f]{{16}}/", f"/{PARTITION}/", cell) if is_picture else cell
+    if name not in IMAGES or not cell:
+        return cell
+    return re.sub(f"(/{PARTITION}.*?)/[0-9a-f]{{16}}/", r"\1/", cell, count=1)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +161,7 @@ def test_scripts_give_the_rows_of_the_dag(name, inputs, environment, bucket, tab
             module.main(hook.odps)
         made = rows_of(hook, task.output_table.name)
         assert rows_of(hook, f"{task.output_table.name}_s") == made, task.task_id
-        assert task.is_listing or {row["status"] for row in made} == {"ok", "failed"}
+        assert task.is_listing or {row["status"] for row in made} >= {"ok", "failed"}
 
 
 def test_a_script_runs_where_this_package_is_not(inputs, environment, bucket, table, tmp_path):
