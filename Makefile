@@ -100,9 +100,8 @@ release-check: $(INSTALLED)  ## build both distributions and check what has to h
 docs: $(INSTALLED)  ## check that every relative link in README and docs leads somewhere
 	@$(BIN)/python docs/check_links.py
 
-bench: $(INSTALLED)  ## list the benchmarks and how to run each
-	@found=$$(ls benchmarks/*.py 2>/dev/null); test -n "$$found" || echo "no benchmarks yet"; \
-	for file in $$found; do echo "$(BIN)/python $$file"; sed -n '1s/^"""\(.*\)/    \1/p' "$$file" | sed 's/"""$$//'; done
+bench: $(INSTALLED)  ## run the benchmarks that have a baseline (ARGS=--quick: under 5 minutes)
+	@$(BIN)/python benchmarks/all.py $(ARGS)
 
 clean:  ## delete .venv and caches; state of runs in .drivepipe stays
 	@rm -rf $(VENV) .venv-3.12 .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

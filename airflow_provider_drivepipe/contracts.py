@@ -149,6 +149,9 @@ FRAME_QUALITY_COLUMNS: tuple[Column, ...] = (
     Column("phash", "string", "perceptual hash, 16 hex digits"),
 )
 
+DECODE_NOTE = Column("decode_note", "string", "what is missing of a video that was cut off, NULL if nothing")
+"""Made beside the others where videos that were cut off are taken."""
+
 IMAGE_COLUMNS: tuple[Column, ...] = (
     Column("width", "bigint", "width of the upright image in pixels, before it was resized"),
     Column("height", "bigint", "height of the upright image in pixels, before it was resized"),

@@ -66,12 +66,12 @@ def units_sql(
     return _row_units(tables, wanted, options, budget)
 
 
-def count_work(table: str, flags: Sequence[str] = ()) -> Figures:
-    """Return the query for what is done, how many rows of a working table it is, the last wave, and flags."""
+def count_work(table: str, sums: Sequence[str] = ()) -> Figures:
+    """Return the query for what is done, how many rows of a working table it is, the last wave, and sums."""
     work = quote_name(WORK_COLUMN.name)
     last = f"MAX(CAST({quote_name(WAVE_COLUMN.name)} AS BIGINT))"
-    needs = (f"SUM({flag})" for flag in flags)
-    return Figures((work, "COUNT(*)", last, *needs), f"FROM {quote_name(table)} GROUP BY {work}")
+    added = (f"SUM({column})" for column in sums)
+    return Figures((work, "COUNT(*)", last, *added), f"FROM {quote_name(table)} GROUP BY {work}")
 
 
 def find_groups(tables: StageTables, part: Part, column: str, wave: int) -> str:
@@ -87,8 +87,9 @@ def find_groups(tables: StageTables, part: Part, column: str, wave: int) -> str:
 def count_snapshot(tables: StageTables) -> dict[str, Figures]:
     """Return the queries for what :meth:`WorkCounts.read` reads."""
     flags = [part.flag for part in tables.parts]
+    weight = (quote_name(tables.weight),) if tables.weight else ()
     asked = {
-        "units": count_work(tables.working.units, () if tables.expands else flags),
+        "units": count_work(tables.working.units, weight if tables.expands else flags),
         "published": count_fates(tables, quote_name(tables.working.units)),
     }
     if tables.expands and tables.parts:

@@ -182,6 +182,7 @@ class StageRun:
             working,
             self.task.unit_key,
             self.chosen.rows_per_job,
+            self.chosen.workers,
         )
         if tables.image_columns:
             places = self.project.image_places()
@@ -289,6 +290,20 @@ class StageRun:
     def counts(self) -> WorkCounts:
         """Return what the snapshot holds."""
         return WorkCounts.read(self.tables, self._figures(selection.count_snapshot(self.tables)))
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """Tables that jobs read as they are, each with the number of workers that share it.
+
+        Units and rows are few when they are read, and are spread behind that.
+        """
+        units = (stage for stage in self.stages if isinstance(stage, UnitStage))
+        tables = [table for stage in units for table in stage.looked_up]
+        return {} if self.chosen.workers is None else dict.fromkeys(tables, self.chosen.workers)
+
+    def unit_of_work(self, counts: WorkCounts) -> str:
+        """Return what one of the units or rows is called that jobs work on."""
+        return "row" if self.tables.expands and counts.todo else self.stages[0].guide().unit
 
     def _figures(self, asked: Mapping[str, Figures]) -> dict[str, list[list[object]]]:
         """Ask for figures in one statement."""

@@ -39,6 +39,10 @@ WORK_COLUMN = Column("drivepipe_work", "string", "what the task does with the ro
 WAVE_COLUMN = Column("drivepipe_wave", "string", "which job of the run, from 0")
 ROWS_PER_JOB = 10_000
 """Most rows that one job adds parts to unless the scenario says so."""
+CHUNKS_PER_JOB = 125
+"""Chunks of a job of a stage's own size, such as four videos each, unless its rows are worth more of them, or
+the scenario says how many."""
+ROWS_PER_CHUNK = ROWS_PER_JOB // CHUNKS_PER_JOB
 _HASH_LENGTH = 10
 
 
@@ -163,6 +167,9 @@ class StageTables:
     :param image_roots: what such a URI starts with, one of them.
     :param units_per_job: most units that one job makes rows of.
     :param rows_per_job: most rows that one job adds parts to.
+    :param units_per_chunk: units that are worth a chunk of their own.
+    :param weight: column of the units that tells how much work each is, empty where all are alike.
+    :param workers: see :class:`SelectionOptions`.
     :param recalls: whether kept rows count as published in this run, see ``lifecycle/keeping.py``.
     """
 
@@ -180,6 +187,9 @@ class StageTables:
     image_roots: tuple[str, ...] = ()
     units_per_job: int = ROWS_PER_JOB
     rows_per_job: int = ROWS_PER_JOB
+    units_per_chunk: int = ROWS_PER_CHUNK
+    weight: str = ""
+    workers: int | None = None
     recalls: bool = False
 
     @property
@@ -316,13 +326,14 @@ def lay_out(
     working: WorkingTables,
     unit_key: Sequence[str] = (),
     rows_per_job: int | None = None,
+    workers: int | None = None,
 ) -> StageTables:
     """Return the tables of a task.
 
     :param columns: those of the source.
     :param unit_key: columns that tell the rows of the input apart, where no stage makes rows of units; else
         those that images have.
-    :param rows_per_job: see :class:`SelectionOptions`.
+    :param rows_per_job: see :class:`SelectionOptions`; ``workers`` as well.
 
     Raises ConfigurationError when the source does not fit the stages.
     """
@@ -364,6 +375,8 @@ def lay_out(
         layout = replace(layout, identity=(*layout.identity, *dict.fromkeys(given)))
     added = tuple(column for part in parts for column in part.columns)
     seen = [c for stage in rows for c in stage.image_columns if unit is None and c not in made]
+    numbers = {c.name for c in layout.source_columns if c.type.lower() == "bigint"}
+    per_chunk = ROWS_PER_CHUNK if unit is None else -(-unit.units_per_job // CHUNKS_PER_JOB)
     return StageTables(
         source=source,
         output=output,
@@ -378,6 +391,9 @@ def lay_out(
         image_columns=tuple(dict.fromkeys(seen)),
         units_per_job=rows_per_job or (unit.units_per_job if unit is not None else ROWS_PER_JOB),
         rows_per_job=rows_per_job or ROWS_PER_JOB,
+        units_per_chunk=per_chunk,
+        weight=next((c for c in unit.weighed_by if c in numbers), "") if unit is not None else "",
+        workers=workers,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Sequence
@@ -65,6 +66,8 @@ if TYPE_CHECKING:
 _FIRST_PAUSE = 0.5
 """Seconds between the first two looks at a job from the worker; the pauses grow to ``poll_interval``."""
 _LONGER_PAUSE = 1.5
+BEFORE_DEFERRING = 4.0
+"""Seconds for which a task that defers looks itself: Airflow lets none resume right after deferring."""
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -84,7 +87,8 @@ class MaxFrameStageOperator(PartitionOperator):
     :param prices: what models cost, for the report.
     :param deferrable: wait in the triggerer, or in the worker; unless given, as ``[operators]
         default_deferrable`` says.
-    :param poll_interval: seconds between looks at the job; a worker that waits itself looks sooner at first.
+    :param poll_interval: seconds between looks at the job; the worker looks sooner at first, and a task
+        defers only when its job takes more than a few seconds.
     :param max_unreachable: seconds without an answer after which the task fails with a TransientError; the
         job goes on, and the next try attaches to it.
     """
@@ -334,13 +338,14 @@ class MaxFrameStageOperator(PartitionOperator):
         sink = run.sink(counts, wave)
         if before is None:
             record = JobRecord(
-                hook.open_session(self._owner),
+                hook.open_session(self._owner, run.splits),
                 "",
                 self._owner.try_number,
                 time.time(),
                 run.tables.working.owner,
                 waves=counts.waves,
                 rows=counts.run + counts.todo,
+                unit=run.unit_of_work(counts),
                 made_with=run.wanted.text(),
                 deadline=self._deadline(),
             )
@@ -357,7 +362,8 @@ class MaxFrameStageOperator(PartitionOperator):
         record = replace(record, dag_id=job.dag_id)
         self._record = record
         store_record(context, record)
-        self.log.info("submitted MaxFrame job %s in session %s%s", job.dag_id, session_id, record.progress())
+        done = record.work.done(0.0)
+        self.log.info("submitted MaxFrame job %s in session %s: %s", job.dag_id, session_id, done)
         return record
 
     # While the job runs.
@@ -380,7 +386,8 @@ class MaxFrameStageOperator(PartitionOperator):
         context["ti"].xcom_push(key=LogViewLink().xcom_key, value=self.logview)
         self.log.info("LogView: %s", self.logview)
         assert self._owner is not None
-        if self.deferrable:
+        status = self._until_ended(hook, record, BEFORE_DEFERRING if self.deferrable else math.inf)
+        if status is None:
             self.defer(
                 trigger=MaxFrameJobTrigger(
                     conn_id=self.conn_id,
@@ -393,16 +400,17 @@ class MaxFrameStageOperator(PartitionOperator):
                     deadline=record.deadline,
                     working=asdict(run.tables.working),
                     owner=asdict(self._owner),
-                    has_ended_waves=record.wave > 0,
+                    work=asdict(record.work),
                 ),
                 method_name="execute_complete",
             )
-        return self._until_ended(hook, record)
+        return status
 
-    def _until_ended(self, hook: MaxFrameHook, record: JobRecord) -> JobStatus:
-        last_answer = time.monotonic()
+    def _until_ended(self, hook: MaxFrameHook, record: JobRecord, limit: float) -> JobStatus | None:
+        """Return how a job has ended; None when it has not after ``limit`` seconds."""
+        began = last_answer = time.monotonic()
         pause = min(_FIRST_PAUSE, self.poll_interval)
-        while True:
+        while time.monotonic() - began < limit:
             try:
                 status = hook.status(record.job)
             except TransientError as error:
@@ -415,11 +423,10 @@ class MaxFrameStageOperator(PartitionOperator):
                 last_answer = time.monotonic()
                 if status.state is not JobState.RUNNING:
                     return status
-                self.log.info(
-                    "MaxFrame job %s: %.0f %% done%s", record.dag_id, 100 * status.progress, record.progress()
-                )
+                self.log.info("MaxFrame job %s: %s", record.dag_id, record.work.done(status.progress))
             time.sleep(pause)
             pause = min(pause * _LONGER_PAUSE, self.poll_interval)
+        return None
 
     def _next(self, context: Context, hook: MaxFrameHook, run: StageRun, record: JobRecord) -> dict[str, Any]:
         """Go on after a job that succeeded: with the next waves, then with the end."""

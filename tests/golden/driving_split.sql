@@ -774,8 +774,9 @@ FROM (
               `error_msg` AS `drivepipe_earlier_error_msg`, `attempt` AS `drivepipe_earlier_attempt`, `fingerprint` AS
               `drivepipe_earlier_fingerprint`, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|', COALESCE(CAST(`frame_idx` AS STRING),
               '')) AS drivepipe_key, CASE WHEN `status` = 'ok' THEN 1 ELSE 0 END AS drivepipe_usable,
-              SUBSTR(MD5(REGEXP_REPLACE(CONCAT(COALESCE(CAST(`image_url` AS STRING), ''), '|', COALESCE(CAST(`fingerprint` AS STRING), '')),
-              ';rules=[0-9a-f]*', '')), 1, 16) AS drivepipe_identity
+              SUBSTR(MD5(CONCAT(COALESCE(CAST(`image_url` AS STRING), ''), '|', CASE WHEN COALESCE(REGEXP_EXTRACT(`fingerprint`,
+              '(^|;)input=([^;]*)', 2), '') = '' THEN COALESCE(`fingerprint`, '') ELSE COALESCE(REGEXP_EXTRACT(`fingerprint`,
+              '(^|;)input=([^;]*)', 2), '') END)), 1, 16) AS drivepipe_identity
           FROM `driving_split_video_frame_extraction`
           WHERE `ds`='20261120') r) s
       LEFT JOIN (
@@ -884,8 +885,9 @@ FROM (
                   `drivepipe_earlier_error_type`, `error_msg` AS `drivepipe_earlier_error_msg`, `attempt` AS `drivepipe_earlier_attempt`,
                   `fingerprint` AS `drivepipe_earlier_fingerprint`, CONCAT(COALESCE(CAST(`video_path` AS STRING), ''), '|',
                   COALESCE(CAST(`frame_idx` AS STRING), '')) AS drivepipe_key, CASE WHEN `status` = 'ok' THEN 1 ELSE 0 END AS
-                  drivepipe_usable, SUBSTR(MD5(REGEXP_REPLACE(CONCAT(COALESCE(CAST(`image_url` AS STRING), ''), '|',
-                  COALESCE(CAST(`fingerprint` AS STRING), '')), ';rules=[0-9a-f]*', '')), 1, 16) AS drivepipe_identity
+                  drivepipe_usable, SUBSTR(MD5(CONCAT(COALESCE(CAST(`image_url` AS STRING), ''), '|', CASE WHEN
+                  COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)input=([^;]*)', 2), '') = '' THEN COALESCE(`fingerprint`, '') ELSE
+                  COALESCE(REGEXP_EXTRACT(`fingerprint`, '(^|;)input=([^;]*)', 2), '') END)), 1, 16) AS drivepipe_identity
               FROM `driving_split_video_frame_extraction`
               WHERE `ds`='20261120') r) s
           LEFT JOIN (

@@ -4,6 +4,7 @@ import json
 
 import alibabacloud_oss_v2 as oss
 import pytest
+from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_drivepipe.cli.local import connection_json
 from airflow_provider_drivepipe.contracts import FRAME_COLUMNS, MANIFEST_COLUMNS, STATUS_COLUMNS, video_id
@@ -19,6 +20,7 @@ from airflow_provider_drivepipe.operators import (
     MaxFrameFrameExtractOperator,
     MaxFrameSingleJobOperator,
     OssManifestOperator,
+    stage,
 )
 from airflow_provider_drivepipe.operators.job_record import RECORD_KEY
 from airflow_provider_drivepipe.scenario.options import GateOptions
@@ -247,11 +249,26 @@ def test_finished_job_of_a_lost_worker_is_adopted(hook, videos, table, local_clo
     job = Job(record["session_id"], record["dag_id"])
     while watcher.status(job).state is JobState.RUNNING:
         pass
+    with local_cloud.control.counting() as counted:
+        watcher.status(job)
+    assert counted == {"maxframe.get_dag_info": 1, "odps.instance_info": 1}, "one request"
     submitted = local_cloud.stats.snapshot()["maxframe.submit_dag"]
     report = run.execute(single_job(videos, table), try_number=2)
     assert report["ok"] == 5
     assert local_cloud.stats.snapshot()["maxframe.submit_dag"] == submitted
     assert watcher.status(job).state is JobState.LOST
+
+
+def test_a_short_job_is_waited_for_without_deferring(hook, videos, table, monkeypatch):
+    run = Run()
+    run.execute(manifest(videos, table))
+    operator = single_job(videos, table)
+    operator.deferrable = True
+    monkeypatch.setattr(stage, "BEFORE_DEFERRING", 0)
+    with pytest.raises(TaskDeferred):
+        run.execute(operator)
+    monkeypatch.setattr(stage, "BEFORE_DEFERRING", 300)
+    assert run.execute(operator, try_number=2)["ok"] == 5
 
 
 def test_killed_task_cancels_its_job_and_session(hook, videos, table, monkeypatch):

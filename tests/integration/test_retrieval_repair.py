@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferred
@@ -17,6 +18,7 @@ from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferred
 from airflow_provider_drivepipe.exceptions import DrivepipeError, TransientError
 from airflow_provider_drivepipe.factory import build_dag
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
+from airflow_provider_drivepipe.operators import stage
 from maxcompute_local.models.scripted import Step
 from maxcompute_local.server import LocalCloud
 from tests.integration.operator_context import Run, RunningTask
@@ -133,7 +135,7 @@ def contents(library: Library, scenario: str) -> dict[str, list[str]]:
 def deferrable(task: Any) -> Iterator[Any]:
     """Run a task up to where it waits for its job outside of its process."""
     task.deferrable = True
-    with pytest.raises(TaskDeferred) as waits:
+    with patch.object(stage, "BEFORE_DEFERRING", 0), pytest.raises(TaskDeferred) as waits:
         yield waits
     task.deferrable = False
 

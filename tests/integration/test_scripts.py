@@ -144,7 +144,7 @@ def plain(name, cell):
     ],
 )
 def test_scripts_give_the_rows_of_the_dag(name, inputs, environment, bucket, table, tmp_path, monkeypatch):
-    scenario = example(name.split()[0], bucket, table, **MORE.get(name, {}))
+    scenario = example(name.split()[0], bucket, table, workers=2, **MORE.get(name, {}))
     inputs(scenario)
     ScenarioRun().execute(scenario)
     variables = {**environment, **own_tables(scenario)}

@@ -77,6 +77,7 @@ class ImagePreparation(UnitStage):
     grain = Grain.ROW
     with_parts = "image_labels"
     units_per_job = 20_000
+    weighed_by = ("size_bytes",)
     mounts = True
 
     replaced = frozenset(("width", "height", "phash", "size_bytes"))

@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, OssUri
 from airflow_provider_drivepipe.exceptions import ConfigurationError
+from airflow_provider_drivepipe.lifecycle.tables import CHUNKS_PER_JOB, ROWS_PER_CHUNK
 from airflow_provider_drivepipe.pipelines.driving.frames import FrameExtraction
 from airflow_provider_drivepipe.pipelines.driving.images import ImagePreparation
 from airflow_provider_drivepipe.pipelines.driving.keyframes import KeyframeExpansion
@@ -43,7 +44,7 @@ _KNOWN = {
     "LeftOut ListedObject manifest_row": "pipelines.driving.manifest",
     "check_partition_value": "scenario.partition",
     "quote_name": "sql",
-    "FrameJob extract_frames frame_dtypes": "worker.frames",
+    "FrameJob extract_frames": "worker.frames",
     "QualityRules": "worker.frame_quality",
     "KeyframeJob expand_clips keyframe_dtypes": "worker.keyframes",
     "KeyframeQuality": "worker.keyframe_quality",
@@ -128,6 +129,8 @@ def _script(scenario: DrivingScenario, task: TaskPlan, behind: tuple[TaskPlan, .
         "output": _table_name(scenario, task.output_table.name),
         "source": _table_name(scenario, task.source),
         "lifecycle": task.output_table.lifecycle_days,
+        "workers": scenario.workers,
+        "rows_per_chunk": _rows_per_chunk(task),
         "constants": _constants(scenario, task),
         "settings": settings,
         **({} if task.is_listing else _job(task)),
@@ -141,6 +144,11 @@ def _script(scenario: DrivingScenario, task: TaskPlan, behind: tuple[TaskPlan, .
     doc = _render("doc.j2", {**context, **_words(scenario, task, behind)})
     parts = (f"{doc}{found.imports}\n\n{head}".strip(), story.strip(), schema, found.code, foot.strip())
     return Script(script_name(scenario, task), "\n\n\n".join(filter(None, parts)) + "\n", settings)
+
+
+def _rows_per_chunk(task: TaskPlan) -> int:
+    """Return how many input rows are worth a chunk, and so a worker, of their own."""
+    return ROWS_PER_CHUNK if task.unit is None else -(-task.unit.units_per_job // CHUNKS_PER_JOB)
 
 
 def _render(template: str, context: Mapping[str, object]) -> str:
@@ -398,12 +406,11 @@ def _unit(task: TaskPlan, build: Build) -> dict[str, Any] | None:
     if isinstance(unit, FrameExtraction):
         options: Any = unit.frames
         here["output_prefix"] = _folder(options.frames_prefix, build.hashes[unit.hash_name])
-        own = {
+        own: dict[str, Any] = {
             "template": "frames.j2",
             "function": "cut_into_frames",
             "job": _job_literal(unit.job(mount, build), here),
             "requirements": f'"{PYAV_REQUIREMENT}", "{PILLOW_REQUIREMENT}"',
-            "measured": unit.quality is not None,
         }
     elif isinstance(unit, KeyframeExpansion):
         options = unit.keyframes

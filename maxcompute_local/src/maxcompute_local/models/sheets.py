@@ -37,6 +37,8 @@ def _tiles(picture: Image, rows: int, columns: int) -> list[Image]:
         return []
     places = [(y * height, x * width) for y in range(rows) for x in range(columns)]
     shown = [picture[top : top + height, left : left + width] for top, left in places]
+    if not _has_label(shown[0], label):
+        return []
     while shown and shown[-1].max() < _DARK:
         shown.pop()
     if not all(_has_label(tile, label) for tile in shown):

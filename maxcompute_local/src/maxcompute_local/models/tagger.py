@@ -130,19 +130,20 @@ def _footage(request: ChatRequest) -> Footage | None:
         return sample_video(request.videos[0].data).moved(start)
     if not request.images:
         return None
-    shown = tiles(decode_image(request.images[0].data)) if len(request.images) == 1 else []
+    pictures = [decode_image(image.data) for image in request.images]
+    shown = tiles(pictures[0]) if len(pictures) == 1 else []
     if len(shown) > 1:
         # Each shows the middle of an equal part.
         times = ((end - start) * (2 * number + 1) // (2 * len(shown)) for number in range(len(shown)))
         return Footage(end - start, tuple(map(Frame, times, shown))).moved(start)
     frames: list[Frame] = []
-    for before, image in _announced(request):
+    for (before, _), picture in zip(_announced(request), pictures, strict=True):
         said, numbered = re.findall(r"(\d+) ?ms\b", before), frame_questions.numbered(before)
         if said or numbered is None:
             ms = int(said[-1]) if said else duration * len(frames) // len(request.images)
         else:
             ms = numbered[1]
-        frames.append(Frame(ms, decode_image(image.data)))
+        frames.append(Frame(ms, picture))
     return Footage(max(duration, *(frame.ms for frame in frames)), tuple(frames))
 
 
