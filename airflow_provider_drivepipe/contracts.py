@@ -33,6 +33,8 @@ class Reason(StrEnum):
     NOT_FOUND = "not_found"
     ACCESS_DENIED = "access_denied"
     EMPTY_FILE = "empty_file"
+    DUPLICATE = "duplicate"
+    """A video of the same content is worked on under another path."""
     NOT_A_VIDEO = "not_a_video"
     NO_VIDEO_STREAM = "no_video_stream"
     TRUNCATED = "truncated"
@@ -84,6 +86,23 @@ class Reason(StrEnum):
     """The model's answer names several options."""
 
 
+class Change(StrEnum):
+    """How a listed video stands to what the manifest table held before."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    """Other content under a path that was there."""
+    MOVED = "moved"
+    """The content was there, under a path that is gone."""
+    COPIED = "copied"
+    """The content is there under another path too."""
+    UNCHANGED = "unchanged"
+    KNOWN = "known"
+    """As it is in another partition: it is not in this one."""
+    DELETED = "deleted"
+    """Was in the partition; it has no row any more."""
+
+
 class Verdict(StrEnum):
     """Outcome of a stage as a whole."""
 
@@ -119,6 +138,11 @@ MANIFEST_COLUMNS: tuple[Column, ...] = (
     Column("etag", "string", "entity tag of the object"),
     Column("crc64", "string", "CRC-64/XZ of the object, empty where the listing gives none"),
     Column("storage_class", "string", "OSS storage class"),
+)
+
+CHANGE_COLUMNS: tuple[Column, ...] = (
+    Column("change", "string", "new, changed, moved, copied or unchanged, when it was listed"),
+    Column("same_as", "string", "path that the content of a moved or copied video had first, else empty"),
 )
 
 FRAME_COLUMNS: tuple[Column, ...] = (
@@ -290,6 +314,8 @@ class StageReport:
     stages: dict[str, dict[str, int]] = field(default_factory=dict)
     filtered_reasons: dict[str, int] = field(default_factory=dict)
     skipped_reasons: dict[str, int] = field(default_factory=dict)
+    changes: dict[str, int] = field(default_factory=dict)
+    """Videos of an incremental manifest, by :class:`Change`; empty elsewhere."""
     params: dict[str, Any] = field(default_factory=dict)
     tokens: Tokens = field(default_factory=Tokens)
     normalised: int = 0

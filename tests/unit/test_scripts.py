@@ -215,6 +215,12 @@ def test_a_cap_that_a_script_would_not_keep_is_refused(cap):
         scripts(DrivingScenario(**values, **{cap: 5}))
 
 
+def test_an_incremental_manifest_is_refused():
+    values = scenario("manifest_only").model_dump(exclude_unset=True)
+    with pytest.raises(ConfigurationError, match="would not keep incremental"):
+        scripts(DrivingScenario(**values, incremental=True))
+
+
 @pytest.mark.parametrize("name", OTHER_FAMILIES)
 def test_other_families_are_refused_with_the_reason(name, tmp_path, capsys):
     assert main([str(EXAMPLES[name]), "-o", str(tmp_path)]) == 1

@@ -135,15 +135,17 @@ class FrameExtraction(UnitStage):
             raise ConfigurationError(
                 f"table {table} has no column video_path (its columns: {', '.join(names)})"
             )
-        check_names(source, STATUS_NAMES)
-        own = {c.name for c in self.columns()}
-        lineage = tuple(c for c in source if c.name not in own)
+        has_status = set(names) >= STATUS_NAMES
+        replaced = {c.name for c in self.columns()} | (STATUS_NAMES if has_status else set())
+        lineage = tuple(c for c in source if c.name not in replaced)
+        check_names(lineage, STATUS_NAMES)
         return UnitLayout(
             unit_key=("video_path",),
             row_key=("video_path", "frame_idx"),
             identity=("video_path", "etag") if "etag" in names else ("video_path",),
             source_columns=(*(c for c in source if c.name == "video_path"), *lineage),
             columns=(*self.columns(), *lineage),
+            has_status=has_status,
             values={"frame_idx": "CAST(-1 AS BIGINT)"},
             number="frame_idx",
         )

@@ -43,6 +43,8 @@ class ManifestOptions:
         ".h264",
         ".h265",
     )
+    incremental: bool = False
+    """Whether a partition has no video that another one has, and says what is new, changed, moved, copied."""
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,11 @@ def scripts(scenario: DrivingScenario) -> tuple[Script, ...]:
             f"a script asks models about all rows, and would not keep {' and '.join(caps)}: take the cap out "
             "of the scenario, or run its DAG"
         )
+    if scenario.incremental:
+        raise ConfigurationError(
+            "a script lists the bucket as it is, and would not keep incremental: take it out of the "
+            "scenario, or run its DAG"
+        )
     tasks = plan(scenario).tasks
     return tuple(_script(scenario, task, tasks[number + 1 : number + 2]) for number, task in enumerate(tasks))
 
