@@ -230,6 +230,16 @@ class DrivepipeHook(BaseHook):
         with self.errors():
             return bool(self.odps.get_table(table).exist_partition(str(partition)))
 
+    def partitions(self, table: str) -> list[PartitionSpec]:
+        """Return the partitions of a table, none when there is no such table."""
+        from airflow_provider_drivepipe.scenario.partition import PartitionSpec
+
+        if self.table_comment(table) is None:
+            return []
+        with self.errors():
+            found = self.odps.get_table(table).partitions
+            return [PartitionSpec.parse(str(each.partition_spec)) for each in found]
+
     def list_tables(self, prefix: str) -> list[str]:
         """Return the tables whose names start with ``prefix`` (``name`` or ``project.name``)."""
         project, _, start = prefix.rpartition(".")

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from airflow_provider_drivepipe.cli.demo_qa import _page_problems, _sample
-from airflow_provider_drivepipe.cli.evidence_page import ArmAnswer, EvidencePage, Frame, Outcome, Question
+from airflow_provider_drivepipe.reports.evidence import ArmAnswer, EvidencePage, Frame, Outcome, Question
 from airflow_provider_drivepipe.documents.walkthrough import walkthrough
 from airflow_provider_drivepipe.pipelines.driving.models import image_embedding
 from airflow_provider_drivepipe.pipelines.loading import load_scenario
