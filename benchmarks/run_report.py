@@ -44,6 +44,7 @@ label_schema: driving-scene/v1
 near_duplicate_distance: 4
 prices: {currency: CNY, input: 1.5, output: 4.5}
 """
+RAIN = [*np.exp(np.random.default_rng(0).normal(0, 0.1, 14)), 2.0]
 FRAMES = 20
 PICTURES = 40
 SHARES: dict[str, dict[str, float]] = {
@@ -80,14 +81,20 @@ def picture(number: int) -> bytes:
 
 
 def day_rows(root: str, rows: int, seed: int, rain: float) -> pa.Table:
-    """Return a day's rows, by videos of 20 frames; some failed, some repeat the frame before."""
+    """Return a day's rows, by videos of 20 frames; some failed, some repeat the frame before.
+
+    :param rain: of the usual share, by how much it rains.
+    """
     random = np.random.default_rng(seed)
     drawn = {}
     for name, shares in SHARES.items():
         wanted = np.array([*shares.values()]) * np.exp(random.normal(0, 0.1, len(shares)))
+        wanted /= wanted.sum()
         if name == "weather":
-            wanted[list(shares).index("rainy")] *= rain
-        drawn[name] = list(shares), wanted / wanted.sum()
+            rainy = list(shares).index("rainy")
+            wanted *= (1 - rain * SHARES[name]["rainy"]) / (1 - wanted[rainy])
+            wanted[rainy] = rain * SHARES[name]["rainy"]
+        drawn[name] = list(shares), wanted
     videos = -(-rows // FRAMES)
     of_video = {name: random.choice(values, videos, p=p) for name, (values, p) in drawn.items()}
     own = {name: random.choice(values, rows, p=p) for name, (values, p) in drawn.items()}
@@ -173,7 +180,7 @@ def fill(cloud: MeasuredCloud, rows: int) -> None:
         table.create_partition(f"ds={key}")
         session = tunnel.create_upload_session(table.name, partition_spec=f"ds={key}")
         with session.open_arrow_writer(0) as writer:
-            for batch in day_rows(root, rows, day, 2.0 if day == 14 else 1.0).to_batches():
+            for batch in day_rows(root, rows, day, RAIN[day]).to_batches():
                 writer.write(batch)
         session.commit([0])
 

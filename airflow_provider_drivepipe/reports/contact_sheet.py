@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from hashlib import md5
 from typing import Any
 
 from airflow_provider_drivepipe.contracts import OssUri, Reason, Status
@@ -211,13 +212,16 @@ def _choice(
 
 
 def _read_near(source: str, names: Sequence[str], url: str, query: Query, rows: Sequence[Row]) -> Near:
-    """Return address and time of the frames around rows that are shown, by video and frame."""
+    """Return address and time of the frames around rows that are shown, by video and frame.
+
+    Videos are named by hashes: their names may be such as no statement can hold.
+    """
     video = next((name for name in VIDEO_COLUMNS if name in names), "")
     placed = [row for row in rows if video and row[url] and row.get("frame_idx") is not None]
     if not placed:
         return {}
     near = " OR ".join(
-        f"({quote_name(video)} = {quote_text(row[video])} AND `frame_idx` BETWEEN "
+        f"(MD5({quote_name(video)}) = '{md5(row[video].encode()).hexdigest()}' AND `frame_idx` BETWEEN "
         f"{row['frame_idx'] + _AROUND[0]} AND {row['frame_idx'] + _AROUND[-1]})"
         for row in placed
     )

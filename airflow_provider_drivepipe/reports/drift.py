@@ -109,7 +109,13 @@ class Change:
 
 
 def changes(field: str, now: Mapping[str, Sums], before: Sequence[Mapping[str, Sums]]) -> list[Change]:
-    """Compare the shares of a field's values with those of the partitions before."""
+    """Compare the shares of a field's values with those of the partitions before.
+
+    Values that none of the partitions has are left out.
+    """
+    now = {v: sums for v, sums in now.items() if sums.hits or any(each[v].hits for each in before)}
+    if not now:
+        return []
     of_field = crowding(sums for partition in (now, *before) for sums in partition.values())
     shares: dict[str, list[Share]] = {}
     for value, sums in now.items():
