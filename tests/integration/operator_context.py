@@ -36,7 +36,6 @@ class RunningTask:
     def xcom_push(self, key: str, value: Any) -> None:
         self.pushed[key] = value
 
-
     def xcom_pull(self, task_ids: str, key: str = "return_value") -> Any:
         return self.others[task_ids].pushed.get(key) if task_ids in self.others else None
 
