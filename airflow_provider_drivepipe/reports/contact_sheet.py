@@ -184,10 +184,11 @@ def _choice(
             f"WHEN {field.has(field.text, value)} THEN {quote_text(f'rare:{n}')}"
             for n, (field, value) in enumerate(rare)
         ),
-        f"WHEN alike > 1 AND {image} THEN 'twins'",
+        f"WHEN alike IS NOT NULL AND {image} THEN 'twins'",
         "WHEN doubt >= 1 THEN 'unsure' ELSE 'usual'",
     ]
-    alike = "COUNT(`phash`) OVER (PARTITION BY `phash`)" if "phash" in columns else "0"
+    twin = f"(`phash`) OVER (PARTITION BY `phash` ORDER BY {quote_name(url)})" if "phash" in columns else ""
+    alike = f"COALESCE(LAG{twin}, LEAD{twin})" if twin else "NULL"
     mixed = f"MD5({joined_text([n for n in names if n in (*VIDEO_COLUMNS, 'frame_idx', url)])})"
     rows = (
         f"SELECT *, {alike} AS alike, {owner_text(columns)} AS owner, {mixed} AS mixed, "
@@ -351,9 +352,8 @@ def read_sheet(
     counts = {str(status): int(n) for status, n in counted}
     rare: Sequence[tuple[ChoiceField, str]] = ()
     if fields and counts:
-        found = read_choices(
-            fields, query(count_choices(table, columns, where, partition.columns[0], fields))
-        )
+        counted = query(count_choices(table, columns, where, partition.columns[0], fields).sql)
+        found = read_choices(fields, counted)
         rare = rare_values([(f, c) for each in found.values() for f, c in zip(fields, each, strict=True)])
     groups = read_groups(task, columns, partition, query, read, rare)
     tiles = [tile for _, group in groups for tile in group]

@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_provider_drivepipe.contracts import Status
 from airflow_provider_drivepipe.reports.drift import Sums
-from airflow_provider_drivepipe.sql import column_list, joined_text, quote_name, quote_text
+from airflow_provider_drivepipe.sql import Figures, column_list, joined_text, quote_name, quote_text
 from airflow_provider_drivepipe.stages.answer_schemas import load_answer_schema
 from airflow_provider_drivepipe.stages.generate import Generate
 
@@ -87,7 +87,7 @@ def _values(asked: Mapping[str, Any]) -> tuple[str, ...]:
 
 def count_choices(
     table: str, columns: Sequence[str], where: str, partition_column: str, fields: Sequence[ChoiceField]
-) -> str:
+) -> Figures:
     """Return the query for all values of all fields; :func:`read_choices` reads it. A row for each partition.
 
     One scan: the text of each property is taken out once, counted for each video, and summed up.
@@ -106,10 +106,10 @@ def count_choices(
     else:
         counted, group = ["1 AS n", *(f"{hit} AS x{n}" for n, hit in enumerate(hits))], ""
     videos = f"SELECT {quote_name(partition_column)}, {', '.join(counted)} FROM ({rows}) r{group}"
-    sums = [f"SUM(x{n}), SUM(x{n} * x{n}), SUM(x{n} * n)" for n in range(len(hits))]
-    return (
-        f"SELECT {quote_name(partition_column)}, COUNT(*), SUM(n), SUM(n * n), {', '.join(sums)} "
-        f"FROM ({videos}) v GROUP BY {quote_name(partition_column)}"
+    sums = [f"SUM(x{n}{by})" for n in range(len(hits)) for by in ("", f" * x{n}", " * n")]
+    return Figures(
+        (quote_name(partition_column), "COUNT(*)", "SUM(n)", "SUM(n * n)", *sums),
+        f"FROM ({videos}) v GROUP BY {quote_name(partition_column)}",
     )
 
 
@@ -118,8 +118,9 @@ def read_choices(
 ) -> dict[str, list[dict[str, Sums]]]:
     """Return by partition, for each field in order, what was counted of its values."""
     found = {}
-    for partition, videos, total, squares, *sums in rows:
-        numbers = iter(int(number or 0) for number in sums)
+    for partition, *sums in rows:
+        videos, total, squares, *counted = (int(number or 0) for number in sums)
+        numbers = iter(counted)
         found[str(partition)] = [
             {
                 v: Sums(videos, total, squares, next(numbers), next(numbers), next(numbers))

@@ -21,7 +21,7 @@ from airflow_provider_drivepipe.pipelines.retrieval.retrieve import Retrieve
 from airflow_provider_drivepipe.reports.contact_sheet import IMAGE_COLUMNS, Tile, rare_values, read_groups
 from airflow_provider_drivepipe.reports.drift import FEWEST_BEFORE, Change, Sums, changes, mark_moved
 from airflow_provider_drivepipe.reports.evidence import EvidencePage, Outcome, read_evidence
-from airflow_provider_drivepipe.reports.fields import choice_fields, count_choices, read_choices
+from airflow_provider_drivepipe.reports.fields import ChoiceField, choice_fields, count_choices, read_choices
 from airflow_provider_drivepipe.reports.items import ItemPage, read_items
 from airflow_provider_drivepipe.reports.page import render_page
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
@@ -130,12 +130,6 @@ class RunReport:
         """The shares that moved by more than chance."""
         return [change for each in self.fields.values() for change in each if change.moved]
 
-    @property
-    def tokens(self) -> Tokens:
-        """Tokens that all rows took."""
-        each = [task.tokens for task in self.tasks]
-        return Tokens(sum(t.input for t in each), sum(t.output for t in each), sum(t.embedding for t in each))
-
 
 def read_report(
     plan: Plan,
@@ -150,75 +144,18 @@ def read_report(
     :param models: what the answers of each stage come from, as far as known: see :func:`who_answers`.
     :param runs: stage reports of this run, by task.
     """
-    runs = runs or {}
     tables = {
-        task.task_id: [column.name for column in project.table_columns(task.output_table.name)[0]]
+        task: [column.name for column in project.table_columns(task.output_table.name)[0]]
         for task in plan.tasks
         if project.table_comment(task.output_table.name) is not None
     }
-    there = [task for task in plan.tasks if task.task_id in tables]
-    counted = [task for task in there if "status" in tables[task.task_id]] or there
-    published = {task.task_id: project.partitions(task.output_table.name) for task in reversed(counted)}
-    main = next((task for task in reversed(counted) if partition in published[task.task_id]), None)
-    if main is None:
-        return None
-    days = _days(published[main.task_id], partition)
-    found = _count(project, there, tables, days)
-    today = partition.values[0]
-    rows = [_task_rows(plan, task, found[task.task_id].get(today, []), models, runs) for task in there]
-    rows = _with_inputs(project, there, tables, partition, rows)
-    of_main = found[main.task_id]
-    by_status = {day: _by_status(of_main.get(day, [])) for day in (spec.values[0] for spec in days)}
-    fields = {"status": changes("status", *_as_sums(by_status, today))}
-    rare = {}
-    for task in there:
-        if choices := choice_fields(task.stages):
-            columns = tables[task.task_id]
-            query = count_choices(
-                task.output_table.name, columns, _where(days), partition.columns[0], choices
-            )
-            by_day = read_choices(choices, project.execute_sql(query))
-            now = by_day.pop(today, None)
-            for place, choice in enumerate(choices if now else ()):
-                assert now is not None
-                fields[choice.name] = changes(
-                    choice.name, now[place], [values[place] for values in by_day.values()]
-                )
-            rare[task.task_id] = rare_values(list(zip(choices, now or (), strict=False)))
-    marked = iter(mark_moved([change for of_field in fields.values() for change in of_field]))
-    shown = next((t for t in reversed(there) if {*IMAGE_COLUMNS} & {*tables[t.task_id]} and t.models), None)
-    shown = shown or next((t for t in reversed(there) if {*IMAGE_COLUMNS} & {*tables[t.task_id]}), None)
-    evidence = _evidence(plan, partition, project, tables)
-    groups: Sequence[tuple[str, Sequence[Tile]]] = ()
-    if shown is not None and evidence is None and "status" in tables[shown.task_id]:
-        groups = read_groups(
-            shown,
-            tables[shown.task_id],
-            partition,
-            project.execute_sql,
-            project.read_object,
-            rare.get(shown.task_id, ()),
-        )
-    return RunReport(
-        plan,
-        partition.path(),
-        main.output_table.name,
-        rows,
-        by_status,
-        {name: [next(marked) for _ in of_field] for name, of_field in fields.items()},
-        groups,
-        _items(plan, partition, project, tables),
-        evidence,
-        {
-            stage.name: stage.report()
-            for task in plan.tasks
-            for stage in task.stages
-            if isinstance(stage, Generate)
-        }
-        | {stage: prompt for run in runs.values() for stage, prompt in run.get("prompts", {}).items()},
-        models,
-        links or {},
-    )
+    with_status = [task for task, columns in tables.items() if "status" in columns] or [*tables]
+    for main in reversed(with_status):
+        published = project.partitions(main.output_table.name)
+        if partition in published:
+            reading = _Reading(plan, partition, project, tables, _days(published, partition))
+            return reading.report(main, models, runs or {}, links or {})
+    return None
 
 
 def _days(published: Sequence[PartitionSpec], partition: PartitionSpec) -> list[PartitionSpec]:
@@ -228,43 +165,187 @@ def _days(published: Sequence[PartitionSpec], partition: PartitionSpec) -> list[
     return [*sorted(before, key=lambda spec: spec.values[0])[-BEFORE:], partition]
 
 
-def _where(days: Sequence[PartitionSpec]) -> str:
-    (column, *fixed), (_, *values) = days[-1].columns, days[-1].values
-    keys = ", ".join(quote_text(day.values[0]) for day in days)
-    others = [f"{quote_name(c)} = {quote_text(v)}" for c, v in zip(fixed, values, strict=True)]
-    return " AND ".join([f"{quote_name(column)} IN ({keys})", *others])
+@dataclass(frozen=True)
+class _Reading:
+    """What all statements of a report have in common.
 
+    :param tables: the tasks whose tables are there, with their columns.
+    :param days: the partition, and those before it.
+    """
 
-def _count(
-    project: Project,
-    tasks: Sequence[TaskPlan],
-    tables: Mapping[str, Sequence[str]],
-    days: Sequence[PartitionSpec],
-) -> dict[str, dict[str, list[list[Any]]]]:
-    """Return by task and partition: status, stage, reason, rows, and tokens of three kinds. One statement."""
-    key = quote_name(days[-1].columns[0])
-    asked = {}
-    for task in tasks:
-        columns = tables[task.task_id]
-        group = ["`status`", "`error_stage`", "`error_type`"] if "status" in columns else []
-        tokens = defaultdict[str, list[str]](list)
-        for stage in task.row_stages:
-            for column, kind in stage.part().tokens.items():
-                if column in columns:
-                    tokens[str(kind)].append(f"COALESCE({quote_name(column)}, 0)")
-        sums = [f"SUM({' + '.join(tokens[kind]) or '0'})" for kind in ("input", "output", "embedding")]
-        asked[task.task_id] = Figures(
-            (key, *(group or [quote_text(Status.OK), "''", "''"]), "COUNT(*)", *sums),
-            f"FROM {quote_name(task.output_table.name)} WHERE {_where(days)} "
-            f"GROUP BY {', '.join([key, *group])}",
+    plan: Plan
+    partition: PartitionSpec
+    project: Project
+    tables: Mapping[TaskPlan, Sequence[str]]
+    days: Sequence[PartitionSpec]
+
+    def report(
+        self,
+        main: TaskPlan,
+        models: Mapping[str, str],
+        runs: Mapping[str, Mapping[str, Any]],
+        links: Mapping[str, str],
+    ) -> RunReport:
+        """Read all of it; ``main`` is the task whose rows stand for the partition."""
+        today, counted = self.partition.values[0], self._count()
+        rows = {
+            task: _task_rows(self.plan, task, counted[task.task_id].get(today, []), models, runs)
+            for task in self.tables
+        }
+        of_main = counted[main.task_id]
+        by_status = {day: _by_status(of_main.get(day, [])) for day in (spec.values[0] for spec in self.days)}
+        fields = {"status": changes("status", *_as_sums(by_status, today))}
+        rare = {}
+        choices = {task: found for task in self.tables if (found := choice_fields(task.stages))}
+        for task, by_day in self._count_choices(choices).items():
+            now, before = by_day.pop(today, []), by_day.values()
+            for place, (choice, values) in enumerate(zip(choices[task], now, strict=False)):
+                name = f"{task.task_id} {choice.name}" if len(choices) > 1 else choice.name
+                fields[name] = changes(name, values, [earlier[place] for earlier in before])
+            rare[task] = rare_values(list(zip(choices[task], now, strict=False)))
+        marked = iter(mark_moved([change for of_field in fields.values() for change in of_field]))
+        evidence = self._evidence()
+        prompts = {s.name: s.report() for t in self.plan.tasks for s in t.stages if isinstance(s, Generate)}
+        return RunReport(
+            self.plan,
+            self.partition.path(),
+            main.output_table.name,
+            self._with_inputs(rows),
+            by_status,
+            {name: [next(marked) for _ in of_field] for name, of_field in fields.items()},
+            self._groups(rare) if evidence is None else (),
+            self._items(),
+            evidence,
+            {**prompts, **{stage: p for run in runs.values() for stage, p in run["prompts"].items()}},
+            models,
+            links,
         )
-    found: dict[str, dict[str, list[list[Any]]]] = {}
-    for task_id, rows in figures_apart(asked, project.execute_sql(figures_together(asked))).items():
-        found[task_id] = {}
-        for day, *texts, n, in_tokens, out_tokens, embedded in rows:
-            numbers = [int(float(str(number or 0))) for number in (n, in_tokens, out_tokens, embedded)]
-            found[task_id].setdefault(str(day), []).append([*(str(text or "") for text in texts), *numbers])
-    return found
+
+    @property
+    def _where(self) -> str:
+        (column, *fixed), (_, *values) = self.partition.columns, self.partition.values
+        keys = ", ".join(quote_text(day.values[0]) for day in self.days)
+        others = [f"{quote_name(c)} = {quote_text(v)}" for c, v in zip(fixed, values, strict=True)]
+        return " AND ".join([f"{quote_name(column)} IN ({keys})", *others])
+
+    def _ask(self, asked: Mapping[str, Figures]) -> dict[str, list[list[object]]]:
+        """Ask for figures of several tasks in one statement, or none."""
+        return figures_apart(asked, self.project.execute_sql(figures_together(asked))) if asked else {}
+
+    def _count(self) -> dict[str, dict[str, list[list[Any]]]]:
+        """Return by task and partition: status, stage, reason, rows, and tokens of three kinds."""
+        key, asked = quote_name(self.partition.columns[0]), {}
+        for task, columns in self.tables.items():
+            group = ["`status`", "`error_stage`", "`error_type`"] if "status" in columns else []
+            tokens = defaultdict[str, list[str]](list)
+            for row_stage in task.row_stages:
+                for column, kind in row_stage.part().tokens.items():
+                    if column in columns:
+                        tokens[str(kind)].append(f"COALESCE({quote_name(column)}, 0)")
+            sums = [f"SUM({' + '.join(tokens[kind]) or '0'})" for kind in ("input", "output", "embedding")]
+            asked[task.task_id] = Figures(
+                (key, *(group or [quote_text(Status.OK), "''", "''"]), "COUNT(*)", *sums),
+                f"FROM {quote_name(task.output_table.name)} WHERE {self._where} "
+                f"GROUP BY {', '.join([key, *group])}",
+            )
+        found: dict[str, dict[str, list[list[Any]]]] = {}
+        for task_id, rows in self._ask(asked).items():
+            found[task_id] = {}
+            for day, status, stage, reason, *numbers in rows:
+                texts = [str(text or "") for text in (status, stage, reason)]
+                found[task_id].setdefault(str(day), []).append([*texts, *(int(str(n or 0)) for n in numbers)])
+        return found
+
+    def _count_choices(
+        self, choices: Mapping[TaskPlan, Sequence[ChoiceField]]
+    ) -> dict[TaskPlan, dict[str, list[dict[str, Sums]]]]:
+        """Return by task and partition what was counted of each field's values."""
+        key = self.partition.columns[0]
+        asked = {
+            task.task_id: count_choices(task.output_table.name, self.tables[task], self._where, key, fields)
+            for task, fields in choices.items()
+        }
+        found = self._ask(asked)
+        return {task: read_choices(fields, found[task.task_id]) for task, fields in choices.items()}
+
+    def _with_inputs(self, rows: Mapping[TaskPlan, TaskRows]) -> list[TaskRows]:
+        """Return the tasks' rows with the first inputs that failed, by reason."""
+        asked = {}
+        for task, columns in self.tables.items():
+            if rows[task].counts.get(Status.FAILED):
+                keys = [name for name in _KEYS if name in columns]
+                named = [name for name in keys if name != "image_url" or keys[0] == "image_url"]
+                reason = "`error_stage`, `error_type`"
+                rows_failed = (
+                    f"SELECT {reason}, `error_msg`, {joined_text(named)} AS input "
+                    f"FROM {quote_name(task.output_table.name)} WHERE {self.partition.sql(' AND ')} "
+                    f"AND `status` = {quote_text(Status.FAILED)}"
+                )
+                asked[task.task_id] = Figures(
+                    ("`error_stage`", "`error_type`", "input", "`error_msg`"),
+                    f"FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY {reason} ORDER BY input) AS nth "
+                    f"FROM ({rows_failed}) r) f WHERE nth <= {_INPUTS}",
+                )
+        inputs = defaultdict[tuple[object, ...], list[tuple[str, str]]](list)
+        for task_id, found in self._ask(asked).items():
+            for stage, error_type, name, message in found:
+                named_as = str(name), str(message or "")
+                inputs[task_id, Status.FAILED, stage, error_type].append(named_as)
+        return [
+            replace(
+                each,
+                failures=[
+                    replace(why, inputs=inputs[each.task_id, why.status, why.stage, why.reason])
+                    for why in each.failures
+                ],
+            )
+            for each in rows.values()
+        ]
+
+    def _groups(
+        self, rare: Mapping[TaskPlan, Sequence[tuple[ChoiceField, str]]]
+    ) -> Sequence[tuple[str, Sequence[Tile]]]:
+        """Return pictures of the last table that has some, one with answers of models if there is one."""
+        pictured = [
+            task
+            for task, columns in self.tables.items()
+            if "status" in columns and not {*IMAGE_COLUMNS}.isdisjoint(columns)
+        ]
+        if not pictured:
+            return ()
+        shown = ([task for task in pictured if task.models] or pictured)[-1]
+        query, read = self.project.execute_sql, self.project.read_object
+        return read_groups(shown, self.tables[shown], self.partition, query, read, rare.get(shown, ()))
+
+    def _items(self) -> ItemPage | None:
+        """Return items of a training set with their frames, None for a plan that makes none."""
+        export = next((found for task in self.tables if (found := task.find(QaExport))), None)
+        made = next((task for task in self.tables if task.task_id == "qa_items"), None)
+        if export is None or made is None:
+            return None
+
+        def read(uri: OssUri) -> bytes:
+            if find_spec("av") is None:
+                raise ConfigurationError("PyAV is not installed")
+            return self.project.read_object(uri)
+
+        return read_items(
+            self.plan.scenario,
+            made.output_table.name,
+            self.tables[made],
+            export.options.checks,
+            self.partition,
+            self.project.execute_sql,
+            read,
+            _ITEMS,
+        )
+
+    def _evidence(self) -> EvidencePage | None:
+        """Return how arms compare, None for a plan without arms, or before its tables are there."""
+        if not any(task.find(Retrieve) for task in self.tables) or len(self.tables) < len(self.plan.tasks):
+            return None
+        query, read = self.project.execute_sql, self.project.read_object
+        return read_evidence(self.plan, self.partition, query, read, _ITEMS)
 
 
 def _by_status(rows: Sequence[Sequence[Any]]) -> dict[str, int]:
@@ -310,80 +391,6 @@ def _task_rows(
         cost_of(tokens, plan.prices) if priced and plan.prices else None,
         runs.get(task.task_id, {}),
     )
-
-
-def _with_inputs(
-    project: Project,
-    tasks: Sequence[TaskPlan],
-    tables: Mapping[str, Sequence[str]],
-    partition: PartitionSpec,
-    rows: Sequence[TaskRows],
-) -> list[TaskRows]:
-    """Return the tasks' rows with the first inputs that failed, by reason: one statement where any has."""
-    asked = {}
-    for task, of_task in zip(tasks, rows, strict=True):
-        if not of_task.counts.get(Status.FAILED):
-            continue
-        keys = [name for name in _KEYS if name in tables[task.task_id]]
-        named = [name for name in keys if name != "image_url" or keys[0] == "image_url"]
-        asked[task.task_id] = Figures(
-            ("`error_stage`", "`error_type`", "input", "`error_msg`"),
-            "FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY `error_stage`, `error_type` ORDER BY input) "
-            f"AS nth FROM (SELECT `error_stage`, `error_type`, `error_msg`, {joined_text(named)} AS input "
-            f"FROM {quote_name(task.output_table.name)} WHERE {partition.sql(' AND ')} "
-            f"AND `status` = {quote_text(Status.FAILED)}) r) f WHERE nth <= {_INPUTS}",
-        )
-    if not asked:
-        return list(rows)
-    inputs = defaultdict[tuple[str, ...], list[tuple[str, str]]](list)
-    for task_id, found in figures_apart(asked, project.execute_sql(figures_together(asked))).items():
-        for stage, reason, name, message in found:
-            inputs[task_id, str(stage), str(reason)].append((str(name), str(message or "")))
-    return [
-        replace(
-            each,
-            failures=[
-                replace(f, inputs=inputs[each.task_id, f.stage, f.reason]) if f.status == Status.FAILED else f
-                for f in each.failures
-            ],
-        )
-        for each in rows
-    ]
-
-
-def _items(
-    plan: Plan, partition: PartitionSpec, project: Project, tables: Mapping[str, Sequence[str]]
-) -> ItemPage | None:
-    """Return items of a training set with their frames, None for a plan that makes none."""
-    export = next((found for task in plan.tasks if (found := task.find(QaExport))), None)
-    if export is None or "qa_items" not in tables:
-        return None
-    table = next(task.output_table.name for task in plan.tasks if task.task_id == "qa_items")
-
-    def read(uri: OssUri) -> bytes:
-        if find_spec("av") is None:
-            raise ConfigurationError("PyAV is not installed")
-        return project.read_object(uri)
-
-    return read_items(
-        plan.scenario,
-        table,
-        tables["qa_items"],
-        export.options.checks,
-        partition,
-        project.execute_sql,
-        read,
-        _ITEMS,
-    )
-
-
-def _evidence(
-    plan: Plan, partition: PartitionSpec, project: Project, tables: Mapping[str, Sequence[str]]
-) -> EvidencePage | None:
-    """Return how arms compare, None for a plan without arms, or before its tables are there."""
-    if not any(task.find(Retrieve) for task in plan.tasks) or len(tables) < len(plan.tasks):
-        return None
-    return read_evidence(plan, partition, project.execute_sql, project.read_object, _ITEMS)
 
 
 def render(report: RunReport, made: datetime) -> str:

@@ -152,6 +152,11 @@ def test_items_are_shown_with_frames_at_their_times_in_one_file(training_set, tm
         "Where?": ["blind_answerable"], "Why 3?": ["duplicate"], "Why 4?": ["duplicate"]
     }  # fmt: skip
 
+    report = tmp_path / "report.html"
+    assert main(["report", str(training_set), "20261120", "-o", str(report)]) == 0
+    assert re.findall('class="id">(id[^<]*)', report.read_text()) == re.findall(
+        'class="id">(id[^<]*)', page("-n", "6")
+    )
     # One of each task before a second one of any.
     tasks = re.findall('"task">([^<]*)', page("-n", "6"))
     assert sorted(tasks) == ["bcq", "mcq", "open_qa", "open_qa", "scene_description", "temporal_localization"]
