@@ -90,7 +90,8 @@ def training_set(airflow_connection, oss_client, bucket, table, tmp_path):
         f"CREATE TABLE {name} (item_id STRING, video_path STRING, qa_type STRING, item_number BIGINT, "
         "task STRING, question STRING, options STRING, answer STRING, answer_short STRING, reasoning STRING, "
         "start_ms BIGINT, end_ms BIGINT, blind_answerable BOOLEAN, length_ok BOOLEAN, language_ok BOOLEAN, "
-        "mentions_source BOOLEAN, question_hash STRING, text_hash STRING, status STRING) "
+        "mentions_source BOOLEAN, question_hash STRING, text_hash STRING, status STRING, "
+        "error_stage STRING, error_type STRING, error_msg STRING) "
         "PARTITIONED BY (ds STRING)"
     )
 
@@ -100,7 +101,7 @@ def training_set(airflow_connection, oss_client, bucket, table, tmp_path):
         return (
             f"('id{number}', '{root}/trips/{video}.mp4', '{task}', {number}, '{task}', '{question}', "
             f"{options}, {answer}, {short}, 'Because.', {times}, {blind}, true, true, false, "
-            f"'{of_question}', '{of_text}', '{status}')"
+            f"'{of_question}', '{of_text}', '{status}', '', '', '')"
         )
 
     options = '\'["It <i>turns</i>.", "It brakes."]\''
@@ -154,9 +155,8 @@ def test_items_are_shown_with_frames_at_their_times_in_one_file(training_set, tm
 
     report = tmp_path / "report.html"
     assert main(["report", str(training_set), "20261120", "-o", str(report)]) == 0
-    assert re.findall('class="id">(id[^<]*)', report.read_text()) == re.findall(
-        'class="id">(id[^<]*)', page("-n", "6")
-    )
+    ids = 'class="id">(id[^<]*)'
+    assert re.findall(ids, report.read_text()) == re.findall(ids, page("-n", "6"))
     # One of each task before a second one of any.
     tasks = re.findall('"task">([^<]*)', page("-n", "6"))
     assert sorted(tasks) == ["bcq", "mcq", "open_qa", "open_qa", "scene_description", "temporal_localization"]
