@@ -15,7 +15,7 @@ import resource
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -200,17 +200,20 @@ def main() -> None:
 
         file = Path(name) / "report_days.yaml"
         file.write_text(SCENARIO)
-        steps, hook, statements = plan(load_scenario(file)), DrivepipeHook(), []
-        execute = hook.execute_sql
-        hook.execute_sql = lambda sql: (statements.append(sql), execute(sql))[1]  # type: ignore[method-assign]
-        started, before = time.perf_counter(), peak_mib()
+        steps, hook, waited = plan(load_scenario(file)), DrivepipeHook(), []
+        hook.execute_sql = timed(hook.execute_sql, waited)
+        hook.execute_sql("SELECT 1")
+        hook.read_object(hook.oss_root("report-days").join("frames/0.jpg"))
+        waited.clear()
+        started, cpu, before = time.perf_counter(), time.process_time(), peak_mib()
         report = read_report(steps, PartitionSpec(("ds",), ("20261120",)), hook, steps.models)
         page = render(report, datetime(2026, 11, 21, tzinfo=UTC))
-        seconds, took = time.perf_counter() - started, peak_mib() - before
+        seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+        took = peak_mib() - before
         moved = ", ".join(f"{change.field} {change.value}" for change in report.moved)
         if options.keep:
             options.keep.write_text(page, "utf-8")
-        started = time.perf_counter()
+        started, all_cpu = time.perf_counter(), time.process_time()
         counted = Counter(
             (day, name, str(value))
             for day in range(6, 21)
@@ -218,27 +221,29 @@ def main() -> None:
             for name, value in label.items()
             if name in SHARES
         )
-        everything = time.perf_counter() - started
+        all_seconds, all_cpu = time.perf_counter() - started, time.process_time() - all_cpu
         now = next(c.now for c in report.fields["weather"] if c.value == "rainy")
         assert counted[20, "weather", "rainy"] == now.hits
-    for what, value, unit in (("size", len(page.encode()) / 1e6, "MB"), ("memory", took, "MiB")):
-        result = {
-            "name": f"run_report {what}",
-            "ratio": None,
-            "ours": round(value, 2),
-            "baseline": None,
-            "unit": unit,
-        }
-        print(json.dumps(result), flush=True)
-    result = {
-        "name": "run_report",
-        "ratio": round(everything / seconds, 2),
-        "ours": round(seconds, 2),
-        "baseline": round(everything, 2),
-        "unit": "s",
-    }
-    print(json.dumps(result))
-    print(f"{rows:,} rows a partition, {len(statements)} statements; moved: {moved}")
+    for what, ours, baseline, unit in (
+        ("client CPU", cpu, all_cpu, "s"),
+        ("wall time", seconds, all_seconds, "s"),
+    ):
+        result = {"name": f"run_report: {what}", "ratio": round(baseline / ours, 2)}
+        print(json.dumps({**result, "ours": round(ours, 2), "baseline": round(baseline, 2), "unit": unit}))
+    asked = f"{len(waited)} statements in {sum(waited):.1f} s"
+    print(f"{rows:,} rows a partition: {len(page.encode()) / 1e6:.2f} MB, {took:.0f} MiB of memory, {asked}")
+    print(f"moved: {moved}")
+
+
+def timed(run: Callable[[str], Any], waited: list[float]) -> Callable[[str], Any]:
+    def run_timed(sql: str) -> Any:
+        started = time.perf_counter()
+        try:
+            return run(sql)
+        finally:
+            waited.append(time.perf_counter() - started)
+
+    return run_timed
 
 
 def labels(table: Any, partition: str) -> Iterator[dict[str, Any]]:

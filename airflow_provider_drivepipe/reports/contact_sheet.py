@@ -270,10 +270,11 @@ def _around(row: Row, near: Near, read: Read) -> dict[int, Picture]:
 
 
 def _tile(row: Row, url: str, read: Read) -> Tile:
-    failure = ""
+    failure, (chips, text) = "", _label(row.get("label_text"))
     if row.get("error_type"):
-        failure = f"{row['error_type']} at {row['error_stage']}"
-    chips, text = _label(row.get("label_text"))
+        reason, text = f"{row['error_type']} at {row['error_stage']}", str(row.get("error_msg") or "")
+        # What a rule left out has not failed.
+        failure, text = ("", f"{reason}: {text}") if row.get("kind") == "repeats" else (reason, text)
     large = image = ""
     if row[url]:
         try:
@@ -286,7 +287,7 @@ def _tile(row: Row, url: str, read: Read) -> Tile:
         at=" ".join(filter(None, (_time(row.get("frame_time_ms")), found))),
         image=image,
         chips=chips,
-        text=str(row.get("error_msg") or "") if failure else text,
+        text=text,
         failure=failure,
         large=large,
         label=row.get("label_text") or "",
@@ -356,13 +357,11 @@ def read_sheet(
         found = read_choices(fields, counted)
         rare = rare_values([(f, c) for each in found.values() for f, c in zip(fields, each, strict=True)])
     groups = read_groups(task, columns, partition, query, read, rare)
-    tiles = [tile for _, group in groups for tile in group]
-    shown = sum(not tile.failure for tile in tiles)
     said = ", ".join(f"{n} {status}" for status, n in sorted(counts.items(), reverse=True))
     return Sheet(
         f"{scenario} {partition.path()}",
-        f"Table {table}: {sum(counts.values())} rows, {said}. Here are {shown} frames that are ok and "
-        f"{len(tiles) - shown} rows that are not.",
+        f"Table {table}: {sum(counts.values())} rows, {said}. Here are "
+        f"{sum(len(tiles) for _, tiles in groups)} of them.",
         groups,
     )
 

@@ -319,7 +319,7 @@ class _Reading:
 
     def _items(self) -> ItemPage | None:
         """Return items of a training set with their frames, None for a plan that makes none."""
-        export = next((found for task in self.tables if (found := task.find(QaExport))), None)
+        export = next((found for task in self.plan.tasks if (found := task.find(QaExport))), None)
         made = next((task for task in self.tables if task.task_id == "qa_items"), None)
         if export is None or made is None:
             return None

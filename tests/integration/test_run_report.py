@@ -6,7 +6,6 @@ import io
 import json
 import random
 import re
-import shutil
 import subprocess
 from collections import Counter
 from html.parser import HTMLParser
@@ -20,11 +19,11 @@ from airflow_provider_drivepipe.cli.main import main
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.links.report import REPORT_KEY, ReportLink
 from airflow_provider_drivepipe.operators import run_report
+from tests.integration.browser import CHROMIUM, opened
 from tests.integration.scenario_run import ScenarioRun, example
 
 WEATHERS = ("clear", "rainy", "overcast", "foggy")
 TODAY = "20261120"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 COLUMNS = (
     "video_path STRING, frame_idx BIGINT, frame_time_ms BIGINT, image_url STRING, label_text STRING, "
     "label_normalised BIGINT, label_input_token BIGINT, label_output_token BIGINT, phash STRING, "
@@ -182,6 +181,35 @@ def test_what_is_there_is_counted_compared_and_shown(days, scenario, hook, monke
         return re.sub("made .*? UTC", "", text)
 
     assert same(write(scenario())) == same(html)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_a_person_reads_it_by_keyboard_on_a_phone_and_without_a_network(days, scenario):
+    file = scenario()
+    write(file)
+    page = file.with_suffix(".html")
+    with opened(page, 390, "dark") as shown:
+        dark = shown.value("getComputedStyle(document.body).backgroundColor")
+        assert shown.value("document.documentElement.scrollWidth") <= 390, "nothing is beside the screen"
+        light = [{"name": "prefers-color-scheme", "value": "light"}]
+        shown.call("Emulation.setEmulatedMedia", features=light)
+        assert shown.value("getComputedStyle(document.body).backgroundColor") != dark
+        bad = "[...document.images].filter(i => !i.alt || !i.complete || !i.naturalWidth).length"
+        assert shown.value(bad) == 0, "each picture is there, and has a text"
+        assert shown.value("document.querySelectorAll('[id]').length") == shown.value(
+            "new Set([...document.querySelectorAll('[id]')].map(e => e.id)).size"
+        )
+        for _ in range(60):
+            shown.press("Tab")
+            if shown.value("document.activeElement.hasAttribute('popovertarget')"):
+                break
+        shown.press("Enter", text="\r")
+        assert shown.value("document.querySelectorAll(':popover-open').length") == 1
+        assert shown.value("document.querySelector(':popover-open > img').naturalWidth") == 400
+        shown.press("Escape")
+        assert shown.value("document.querySelectorAll(':popover-open').length") == 0
+        assert [url for url in shown.requests if not url.startswith("data:")] == [page.as_uri()]
+        assert shown.troubles == []
 
 
 def test_a_partition_that_is_not_there_says_what_to_do(days, scenario, capsys):
