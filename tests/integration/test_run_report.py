@@ -16,11 +16,13 @@ import pytest
 from PIL import Image
 
 from airflow_provider_drivepipe.cli.main import main
+from airflow_provider_drivepipe.exceptions import DataGateError
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.links.report import REPORT_KEY, ReportLink
 from airflow_provider_drivepipe.operators import run_report
 from tests.integration.browser import CHROMIUM, opened
 from tests.integration.scenario_run import ScenarioRun, example
+from tests.unit.video_samples import write_video
 
 WEATHERS = ("clear", "rainy", "overcast", "foggy")
 TODAY = "20261120"
@@ -304,6 +306,38 @@ def test_the_last_task_writes_the_report_beside_its_outputs(hook, oss_client, bu
 
     monkeypatch.setattr(run_report, "write_run_report", broken)
     assert ScenarioRun().execute(manifest, reports=True)["manifest"]["ok"] == 1
+
+
+@pytest.mark.slow
+def test_a_gate_that_fails_writes_it_and_a_run_that_changes_nothing_leaves_it(
+    hook, oss_client, bucket, table, tmp_path
+):
+    video = write_video(tmp_path / "a.mp4", frames=20).read_bytes()
+    for name, body in {"a": video, "broken": b"no video " * 20}.items():
+        oss_client.put_object(oss.PutObjectRequest(bucket=bucket, key=f"raw/{name}.mp4", body=body))
+    key = f"{table}_report/ds=20261120.html"
+
+    def run(**more):
+        done = ScenarioRun()
+        options = {"oss_prefix": "raw/", "split_video": True, "max_row_attempts": 1, **more}
+        try:
+            done.execute(example("driving_demo", bucket, table, **options), reports=True)
+        finally:
+            found = {task for task, ti in done.run.tasks.items() if "run_report" in ti.pushed}
+        return found
+
+    with pytest.raises(DataGateError):
+        run(max_failure_rate=0.0)
+    html = oss_client.get_object(oss.GetObjectRequest(bucket=bucket, key=key)).body.read().decode()
+    assert "1 of 2 failed" in html
+    oss_client.delete_object(oss.DeleteObjectRequest(bucket=bucket, key="raw/broken.mp4"))
+    assert run() == {"labels"}
+    html = oss_client.get_object(oss.GetObjectRequest(bucket=bucket, key=key)).body.read().decode()
+    assert '<tr><th scope="row">label</th><td>1</td><td>1</td>' in html, "stages of the run"
+    assert "driving-scene-en/v1" in html
+    oss_client.put_object(oss.PutObjectRequest(bucket=bucket, key=key, body=b"left as it is"))
+    assert run() == {"labels"}
+    assert oss_client.get_object(oss.GetObjectRequest(bucket=bucket, key=key)).body.read() == b"left as it is"
 
 
 def test_the_link_names_the_task_and_no_secret():
