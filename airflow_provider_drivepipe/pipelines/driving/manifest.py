@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
-<<<<<<< HEAD
 from airflow_provider_drivepipe.contracts import (
     CHANGE_COLUMNS,
     MANIFEST_COLUMNS,
@@ -14,9 +13,6 @@ from airflow_provider_drivepipe.contracts import (
     Column,
     Reason,
 )
-=======
-from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Reason
->>>>>>> ship16
 from airflow_provider_drivepipe.pipelines.driving.options import ManifestOptions
 from airflow_provider_drivepipe.stages.stage import Site, Stage, StageGuide
 
@@ -116,11 +112,7 @@ def manifest_row(found: ListedObject, root: str, extensions: Collection[str]) ->
 
     OSS listings carry no CRC-64, so that column is empty.
 
-<<<<<<< HEAD
-    :param root: full URI of the bucket.
-=======
     :param root: URI of the bucket.
->>>>>>> ship16
     :param extensions: of videos, in lower case.
     """
     if found.key.endswith("/"):
