@@ -24,6 +24,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "local": ("local:main", "the local cloud: up, status, env, upload, stats, faults, down"),
     "doctor": ("doctor:main", "try everything that a scenario will need of a connection"),
     "query": ("query:main", "run one SQL statement and print what it gives"),
+    "report": (
+        "report:main",
+        "write the report of a partition: counts, labels that moved, failures, pictures",
+    ),
     "frames": (
         "frames:main",
         "write a contact sheet: the frames of a partition with their labels, and what failed",
