@@ -102,8 +102,8 @@ docs: $(INSTALLED)  ## check that every relative link in README and docs leads s
 
 bench: $(INSTALLED)  ## run the benchmarks that have a baseline (ARGS=--quick: under 5 minutes)
 	@# Apart from the rest: Airflow would import it in each of its processes.
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --no-deps -c constraints.txt \
-		--target $(VENV)/dag-factory dag-factory
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --no-deps \
+		--target $(VENV)/dag-factory dag-factory==1.1.0
 	@$(BIN)/python benchmarks/all.py $(ARGS)
 
 clean:  ## delete .venv and caches; state of runs in .drivepipe stays
