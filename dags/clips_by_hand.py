@@ -1,4 +1,4 @@
-"""Clips, which are folders of images: eight keyframes of each, and what a stage of your own asks about these."""
+"""Clips, which are folders of images: eight keyframes of each, and what a stage of your own asks of them."""
 
 from airflow.sdk import DAG
 

@@ -1,4 +1,4 @@
-"""Images of a table that others write: waited for, prepared, captioned, and the captions turned into vectors."""
+"""Images of a table that others write: waited for, prepared, captioned, and the captions made vectors."""
 
 from airflow.sdk import DAG
 

@@ -1,4 +1,4 @@
-"""MkDocs hook: pages out of the code and from elsewhere in the repository, links that work here and on a code host."""
+"""MkDocs hook: pages out of the code and from elsewhere, links that work on a code host too."""
 
 from __future__ import annotations
 
@@ -58,18 +58,18 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Let links lead to pages of the site, else to the file on its code host; name operators as links."""
     place = page.file.src_uri
     if not place.startswith(("operators/", "reference/")):
-        markdown = _OPERATOR_ROW.sub(lambda row: f"| {_linked(row[1], place)} |", markdown)
+        markdown = _OPERATOR_ROW.sub(lambda row: f"| {_linked(row[1])} |", markdown)
     source = next((path for path, to in ELSEWHERE.items() if to == place), f"docs/{place}")
     return _CODE_OR_LINK.sub(
         lambda found: f"]({_target(found[1], source, place)})" if found[1] else found[0], markdown
     )
 
 
-def _linked(cell: str, place: str) -> str:
+def _linked(cell: str) -> str:
     def link(found: re.Match[str]) -> str:
         if found[1] not in operator_pages.OPERATORS:
             return found[0]
@@ -88,7 +88,9 @@ def _target(link: str, source: str, place: str) -> str:
     path, hash_, anchor = link.partition("#")
     found = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
     if found in ELSEWHERE or found.startswith("docs/"):
-        return posixpath.relpath(ELSEWHERE.get(found, found.removeprefix("docs/")), here or ".") + hash_ + anchor
+        return (
+            posixpath.relpath(ELSEWHERE.get(found, found.removeprefix("docs/")), here or ".") + hash_ + anchor
+        )
     return link_to(found) if (ROOT / found).exists() else link
 
 

@@ -42,8 +42,8 @@ def _index() -> str:
         [
             "# Operators",
             "",
-            "Each page is made of the code: docstrings, signatures and the example DAGs of `dags/`. What all of them have",
-            "in common, templates, partitions and params: [a DAG by hand](../by-hand.md). All are deferrable where they wait.",
+            "Each page is made of the code: docstrings, signatures and the example DAGs of `dags/`. What all",
+            "of them have in common, templates, partitions and params: [a DAG by hand](../by-hand.md).",
             "",
             "| operator | |",
             "|---|---|",
@@ -69,7 +69,7 @@ def _page(name: str) -> str:
         "## Example DAG",
         *_examples(name),
         "## Parameters",
-        "All by name. Beside these it takes those of every operator of Airflow, such as `task_id` and `retries`.",
+        "All by name; with them those of every operator of Airflow, such as `task_id` and `retries`.",
         *(
             part
             for group in groups

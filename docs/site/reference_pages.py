@@ -18,6 +18,7 @@ from airflow_provider_drivepipe import contracts, exceptions
 from airflow_provider_drivepipe.cli.main import COMMANDS
 from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Column, Reason, StageReport
 from airflow_provider_drivepipe.documents.schema_sql import table_columns
+from airflow_provider_drivepipe.hooks.partition_lock import LOCK_POLL
 from airflow_provider_drivepipe.lifecycle import failures
 from airflow_provider_drivepipe.links.logview import LogViewLink
 from airflow_provider_drivepipe.operators import retry
@@ -84,11 +85,13 @@ def parser_of(command: str) -> argparse.ArgumentParser:
 
 
 def _cli() -> str:
-    parts = [
-        "Made of the parsers themselves; `drivepipe COMMAND --help` prints the same. Exit codes: 0 well, 1 a problem, 2 wrong "
-        "usage."
-    ]
-    parts.append(_table(["command", ""], [(f"[`drivepipe {c}`](#drivepipe-{c})", text) for c, (_, text) in COMMANDS.items()]))
+    parts = ["`drivepipe COMMAND --help` prints the same. Exit codes: 0 well, 1 a problem, 2 wrong usage."]
+    parts.append(
+        _table(
+            ["command", ""],
+            [(f"[`drivepipe {c}`](#drivepipe-{c})", text) for c, (_, text) in COMMANDS.items()],
+        )
+    )
     for command in COMMANDS:
         parts += _command(f"drivepipe {command}", parser_of(command), 2)
     return _page("Commands", *parts)
@@ -143,15 +146,15 @@ def _errors() -> str:
     reasons = [(f"`{reason}`", ", ".join(f"`{name}`" for name in stages[reason])) for reason in Reason]
     return _page(
         "Errors and reasons",
-        "Tasks fail with an error, rows with a reason. What each means and what to do: [failures](../failures.md); messages "
-        "word by word: [troubleshooting](../troubleshooting.md).",
+        "Tasks fail with an error, rows with a reason. What to do: [failures](../failures.md); messages word "
+        "by word: [troubleshooting](../troubleshooting.md).",
         "## Errors of tasks",
-        "All are in `airflow_provider_drivepipe.exceptions`. *Next try* is what the operators' own retry policy says; where it "
-        "says nothing, `retries` and `retry_delay` of the task hold.",
+        "All are in `airflow_provider_drivepipe.exceptions`. *Next try* is what the operators' own retry "
+        "policy says; where it says nothing, `retries` and `retry_delay` of the task hold.",
         _table(["error", "is a", "meaning", "next try"], rows),
         "## Reasons of rows",
-        "In `error_type`, with the stages of the example scenarios that give them. A reason without a stage comes of the "
-        "selection (`limit`, `budget`), of a search, or of one of the other stages.",
+        "In `error_type`, with the stages of the example scenarios that give them. A reason without a stage "
+        "comes of the selection (`limit`, `budget`), of frame filters, or of the arm `oracle`.",
         _table(["reason", "stages"], reasons),
     )
 
@@ -161,6 +164,8 @@ def _sentence(doc: str | None) -> str:
 
 
 def _retries(kind: type) -> str:
+    if kind is exceptions.PartitionBusyError:
+        return f"every {LOCK_POLL.seconds} s, without using up a retry"
     if kind in retry._USELESS:
         return f"none: {retry._USELESS[kind]}"
     for base in kind.__mro__:
@@ -194,9 +199,8 @@ def _columns(columns: Sequence[Column]) -> str:
 
 def _tables() -> str:
     parts = [
-        "The tables that the example scenarios write, without their partition columns and without the status columns, which "
-        "all but metrics and files end with. Columns of an input table travel through: they stand before the status columns. "
-        "`drivepipe schema FILE` writes the `CREATE TABLE` statements of your own scenario.",
+        "The tables that the example scenarios write, without partition columns and without status columns.",
+        "Columns of the input travel through. `drivepipe schema FILE` writes the tables of your scenario.",
         "## Status columns",
         _columns(STATUS_COLUMNS),
     ]

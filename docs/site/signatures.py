@@ -43,7 +43,9 @@ class Group:
 
 def markdown(text: str) -> str:
     """Return a docstring's text as Markdown, a line for each paragraph."""
-    text = _ROLE.sub(lambda role: f"`{role[1].removeprefix('~').rpartition('.')[2]}`", text).replace("``", "`")
+    text = _ROLE.sub(lambda role: f"`{role[1].removeprefix('~').rpartition('.')[2]}`", text).replace(
+        "``", "`"
+    )
     return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
 
 
@@ -129,9 +131,10 @@ def operator_groups(operator: type) -> list[Group]:
 
 def parameter_table(parameters: tuple[Parameter, ...] | list[Parameter]) -> str:
     """Return parameters as a table in Markdown."""
+    defaults = [f"`{each.default}`" if each.default else "required" for each in parameters]
     rows = [
-        f"| `{each.name}` | `{each.type}` | {f'`{each.default}`' if each.default else 'required'} | {each.text} |"
-        for each in parameters
+        f"| `{each.name}` | `{each.type}` | {default} | {each.text} |"
+        for each, default in zip(parameters, defaults, strict=True)
     ]
     return "\n".join(["| name | type | default | meaning |", "|---|---|---|---|", *rows])
 

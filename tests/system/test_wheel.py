@@ -152,4 +152,11 @@ print(json.dumps([parsed.import_errors, sorted(parsed.dags)]))
     errors, dags = json.loads(clean.output("-c", code).splitlines()[-1])
     assert errors == {}
     scenarios = [f"drivepipe_{file.stem}" for file in (ROOT / "dags" / "scenarios").iterdir()]
-    assert dags == sorted([*scenarios, *(file.stem for file in (ROOT / "dags").glob("*_by_hand.py")), "by_hand", "weekly_training_set"])
+    assert dags == sorted(
+        [
+            *scenarios,
+            *(file.stem for file in (ROOT / "dags").glob("*_by_hand.py")),
+            "by_hand",
+            "weekly_training_set",
+        ]
+    )

@@ -1,7 +1,7 @@
 """What the documentation shows can be run: commands, scenarios, Python, JSON and SQL of every page.
 
-A block that cannot be checked stands behind a line ``<!-- example: why -->``. A block without a language holds commands
-and what they print: lines that begin with a command are checked.
+A block that cannot be checked stands behind a line ``<!-- example: why -->``. A block without a language
+holds commands and what they print: lines that begin with a command are checked.
 """
 
 import ast
@@ -41,7 +41,8 @@ PAGES = [
     *sorted((ROOT / "maxcompute_local" / "docs").glob("*.md")),
 ]
 FENCE = re.compile(
-    r"^(?P<mark><!-- example: .+ -->\n\n?)?(?P<indent> *)```(?P<language>[\w-]*)\n(?P<text>.*?)^(?P=indent)```",
+    r"^(?P<mark><!-- example: .+ -->\n\n?)?"
+    r"(?P<indent> *)```(?P<language>[\w-]*)\n(?P<text>.*?)^(?P=indent)```",
     re.MULTILINE | re.DOTALL,
 )
 COMMAND = re.compile(r"(?:\$ )?(drivepipe|airflow|maxcompute-local) (.+)")
@@ -80,6 +81,13 @@ def each_block(*languages: str) -> pytest.MarkDecorator:
 def test_every_block_has_a_language_that_is_checked():
     found = {fence["language"] for page in PAGES for fence in FENCE.finditer(page.read_text("utf-8"))}
     assert found <= LANGUAGES
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_stands_in_angle_brackets_is_code(page):
+    """Elsewhere it would be taken for HTML, and nobody would see it."""
+    prose = re.sub(r"(`+)(?:(?!\n\n).)*?\1", "", FENCE.sub("", page.read_text("utf-8")), flags=re.DOTALL)
+    assert re.findall(r"<\w[^>]*>", prose) == []
 
 
 # Commands.
@@ -126,7 +134,8 @@ def test_commands_have_the_arguments_that_are_shown(page, monkeypatch):
         except (AssertionError, SystemExit) as error:
             # A text may name a command without what it needs.
             named_alone = len(words) <= 2 and not any(word.startswith("-") for word in words)
-            assert named_alone, f"{command}: {error}"
+            if not named_alone:
+                pytest.fail(f"{command}: {error}")
 
 
 # Python.
@@ -297,4 +306,6 @@ def test_the_chinese_reference_has_the_same_keys_and_defaults():
     english = rows(ROOT / "docs" / "scenario-reference.md")
     assert rows(ROOT / "docs" / "zh" / "scenario-reference.md") == english
     assert len(english) > 100
-    assert {name for family in FAMILIES for name in FAMILIES[family].scenario.model_fields} <= {k for k, _ in english}
+    assert {name for family in FAMILIES for name in FAMILIES[family].scenario.model_fields} <= {
+        k for k, _ in english
+    }
