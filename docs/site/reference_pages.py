@@ -99,7 +99,7 @@ def _cli() -> str:
 
 def _command(name: str, parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
     yield f"{'#' * level} {name}"
-    formatter = argparse.HelpFormatter(name, width=110)
+    formatter = argparse.HelpFormatter(name, width=84)
     formatter.add_usage(parser.usage, parser._actions, parser._mutually_exclusive_groups, prefix="")
     yield f"```text\n{formatter.format_help().strip()}\n```"
     if parser.description:

@@ -131,12 +131,12 @@ def operator_groups(operator: type) -> list[Group]:
 
 def parameter_table(parameters: tuple[Parameter, ...] | list[Parameter]) -> str:
     """Return parameters as a table in Markdown."""
-    defaults = [f"`{each.default}`" if each.default else "required" for each in parameters]
+    kinds = [f"{each.type} = {each.default}" if each.default else each.type for each in parameters]
     rows = [
-        f"| `{each.name}` | `{each.type}` | {default} | {each.text} |"
-        for each, default in zip(parameters, defaults, strict=True)
+        f"| `{each.name}`<br>`{kind}` | {'' if each.default else 'Required: '}{each.text} |"
+        for each, kind in zip(parameters, kinds, strict=True)
     ]
-    return "\n".join(["| name | type | default | meaning |", "|---|---|---|---|", *rows])
+    return "\n".join(["| parameter | meaning |", "|---|---|", *rows])
 
 
 def link_to(path: str) -> str:

@@ -259,7 +259,9 @@ def test_reference_pages_are_complete():
     for command in reference_pages.COMMANDS:
         assert f"\n## drivepipe {command}\n" in pages["reference/cli.md"]
     kinds = [name for name, kind in vars(exceptions).items() if inspect.isclass(kind)]
+    failures = (ROOT / "docs" / "failures.md").read_text("utf-8")
     assert all(f"| `{name}` |" in pages["reference/errors.md"] for name in kinds)
+    assert all(f"| `{name}` |" in failures for name in kinds if name != "DrivepipeError")
     assert all(f"none: {why}" in pages["reference/errors.md"] for why in retry._USELESS.values())
 
 
