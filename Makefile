@@ -80,6 +80,9 @@ docs: $(INSTALLED)  ## make the documentation as a site in site/; a link that le
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet $(ARGS)
 
 bench: $(INSTALLED)  ## run the benchmarks that have a baseline (ARGS=--quick: under 5 minutes)
+	@# Apart from the rest: Airflow would import it in each of its processes.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --no-deps -c constraints.txt \
+		--target $(VENV)/dag-factory dag-factory
 	@$(BIN)/python benchmarks/all.py $(ARGS)
 
 clean:  ## delete .venv and caches; state of runs in .drivepipe stays

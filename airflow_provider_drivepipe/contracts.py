@@ -33,6 +33,8 @@ class Reason(StrEnum):
     NOT_FOUND = "not_found"
     ACCESS_DENIED = "access_denied"
     EMPTY_FILE = "empty_file"
+    DUPLICATE = "duplicate"
+    """A video of the same content is worked on under another path."""
     NOT_A_VIDEO = "not_a_video"
     NO_VIDEO_STREAM = "no_video_stream"
     TRUNCATED = "truncated"
@@ -84,6 +86,23 @@ class Reason(StrEnum):
     """The model's answer names several options."""
 
 
+class Change(StrEnum):
+    """How a listed video stands to what the manifest table held before."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    """Other content under a path that was there."""
+    MOVED = "moved"
+    """The content was there, under a path that is gone."""
+    COPIED = "copied"
+    """The content is there under another path too."""
+    UNCHANGED = "unchanged"
+    KNOWN = "known"
+    """As it is in another partition: it is not in this one."""
+    DELETED = "deleted"
+    """Was in the partition; it has no row any more."""
+
+
 class Verdict(StrEnum):
     """Outcome of a stage as a whole."""
 
@@ -121,6 +140,11 @@ MANIFEST_COLUMNS: tuple[Column, ...] = (
     Column("storage_class", "string", "OSS storage class"),
 )
 
+CHANGE_COLUMNS: tuple[Column, ...] = (
+    Column("change", "string", "new, changed, moved, copied or unchanged, when it was listed"),
+    Column("same_as", "string", "path that the content of a moved or copied video had first, else empty"),
+)
+
 FRAME_COLUMNS: tuple[Column, ...] = (
     Column("video_path", "string", "full OSS URI of the video"),
     Column("video_id", "string", "first 16 hex digits of SHA-256 over the object key"),
@@ -148,6 +172,9 @@ FRAME_QUALITY_COLUMNS: tuple[Column, ...] = (
     Column("frame_change", "double", "mean luma difference to the frame before, NULL for the first frame"),
     Column("phash", "string", "perceptual hash, 16 hex digits"),
 )
+
+DECODE_NOTE = Column("decode_note", "string", "what is missing of a video that was cut off, NULL if nothing")
+"""Made beside the others where videos that were cut off are taken."""
 
 IMAGE_COLUMNS: tuple[Column, ...] = (
     Column("width", "bigint", "width of the upright image in pixels, before it was resized"),
@@ -307,6 +334,8 @@ class StageReport:
     """How many were left out on purpose, by reason."""
     skipped_reasons: dict[str, int] = field(default_factory=dict)
     """How many were not tried, by reason."""
+    changes: dict[str, int] = field(default_factory=dict)
+    """Videos of an incremental manifest, by :class:`Change`; empty elsewhere."""
     params: dict[str, Any] = field(default_factory=dict)
     """Params of the run that overruled the scenario."""
     tokens: Tokens = field(default_factory=Tokens)

@@ -1,4 +1,4 @@
-"""Makes DAGs of scenario files (--files); baselines: a loop written by hand, and dag-factory if installed.
+"""Makes DAGs of scenario files (--files); baselines: a loop written by hand, and dag-factory where it is.
 
 Each figure is CPU seconds of a process of its own, after its imports. The loop reads the same YAML with the
 C loader, and makes DAGs with the same tasks, documentation and params. "cold" is the first parse, "warm" that
@@ -13,9 +13,10 @@ import os
 import subprocess
 import sys
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 
+DAG_FACTORY_HOME = Path(sys.prefix) / "dag-factory"
+"""Where ``make bench`` installs dag-factory."""
 DEMO = Path(__file__).parents[1] / "dags/scenarios/driving_demo.yaml"
 
 PRELUDE = """
@@ -162,10 +163,12 @@ def dag_factory_file(name: str, given: dict[str, object], same: dict[str, object
     return json.dumps({f"drivepipe_{name}": dag})  # JSON is YAML
 
 
-def measured(code: str, folder: Path, wanted: str | None, count: int) -> float:
+def measured(code: str, folder: Path, wanted: str | None, count: int, packages: Path | None = None) -> float:
     """Return the CPU seconds that a process says it needed for ``count`` DAGs."""
     environment = {**os.environ, "AIRFLOW_HOME": str(folder.parent / "airflow")}
     environment["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+    if packages:
+        environment["PYTHONPATH"] = str(packages)
     if wanted:
         environment["_AIRFLOW_PARSING_CONTEXT_DAG_ID"] = wanted
     command = [sys.executable, "-W", "ignore", "-c", PRELUDE + code, str(folder)]
@@ -214,12 +217,14 @@ def main() -> None:
         loop = measured(LOOP, folder, None, count)
         report("dag_parse_vs_loop", cold, loop, f"{unit}, cold")
         report("dag_parse_vs_loop_warm", warm, loop, f"{unit}, warm")
-        if find_spec("dagfactory"):
-            factory = measured(DAG_FACTORY, folder, None, count)
+        if DAG_FACTORY_HOME.exists():
+            factory = measured(DAG_FACTORY, folder, None, count, DAG_FACTORY_HOME)
             report("dag_parse_vs_dag_factory", cold, factory, f"{unit}, cold")
             report("dag_parse_vs_dag_factory_warm", warm, factory, f"{unit}, warm")
         else:
-            print("dag_parse_vs_dag_factory left out: dag-factory is not installed", file=sys.stderr)
+            print(
+                f"dag_parse_vs_dag_factory left out: no {DAG_FACTORY_HOME}, see make bench", file=sys.stderr
+            )
         wanted = f"drivepipe_s{count // 2}"
         start, loop = measured(OURS_START, folder, wanted, 1), measured(LOOP, folder, wanted, 1)
         report("task_start", start, loop, f"CPU s for one DAG of {count:,}")

@@ -7,8 +7,9 @@ the SDK's lower layer, which is why ``maxframe`` is pinned to one minor version.
 from __future__ import annotations
 
 import contextvars
+import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from maxframe_client.session.task import MaxFrameInstanceCaller
     from odps.models import Instance
 
-__all__ = ["Job", "JobState", "JobStatus", "MaxFrameHook", "Session", "SessionTags"]
+__all__ = ["Job", "JobState", "JobStatus", "MaxFrameHook", "PlannedWork", "Session", "SessionTags"]
 
 _TASK_NAME = "AnonymousMaxFrameTask"
 _MAX_MESSAGE = 2000
@@ -71,14 +72,44 @@ class JobStatus:
     error: str = ""
 
 
+@dataclass(frozen=True)
+class PlannedWork:
+    """What the jobs of a run have to do, and which of them is under way.
+
+    :param units: how many input units or rows all jobs work on.
+    :param unit: what one of them is called.
+    :param wave: which job it is, from 0.
+    :param waves: how many there are.
+    :param started: when the first of them began, in seconds since the epoch.
+    """
+
+    units: int
+    unit: str
+    wave: int
+    waves: int
+    started: float
+
+    def done(self, share: float) -> str:
+        """Return how far the work is, for people: MaxFrame tells no more than a share of the job."""
+        waves = self.wave + share
+        text = f"about {round(self.units * waves / self.waves):,} of {self.units:,} {self.unit}s"
+        if self.waves > 1:
+            text += f", wave {self.wave + 1} of {self.waves}"
+        if self.wave:
+            left = (time.time() - self.started) / waves * (self.waves - waves)
+            text += f", about {max(1, round(left / 60))} min left"
+        return text
+
+
 class MaxFrameHook(DrivepipeHook):
     """A DrivepipeHook that runs MaxFrame jobs."""
 
-    def open_session(self, tags: SessionTags | None = None) -> str:
+    def open_session(self, tags: SessionTags | None = None, splits: Mapping[str, int] | None = None) -> str:
         """Start a MaxFrame session and return its id.
 
         :param tags: the task instance that the session is opened for. Without them, the session is not found
             by :meth:`list_sessions`.
+        :param splits: into how many splits a table is read, by its name; else there is one for each 256 MB.
 
         Raises ConfigurationError when this Python cannot ship functions to DPE.
         """
@@ -89,7 +120,7 @@ class MaxFrameHook(DrivepipeHook):
         options.dag.settings = {"engine_order": ["DPE", "MCSQL"]}
         options.sql.enable_mcqa = False
         settings = tag_settings(tags, installation()) if tags else {}
-        with self.errors(), self.session_options(), _task_settings(settings):
+        with self.errors(), self.session_options(), _split(splits or {}), _task_settings(settings):
             caller = MaxFrameInstanceCaller(self.odps)
             try:
                 return str(caller.create_session().session_id)
@@ -230,6 +261,20 @@ class MaxFrameHook(DrivepipeHook):
         from maxframe_client.session.task import MaxFrameInstanceCaller
 
         return MaxFrameInstanceCaller(self.odps, task_name=_TASK_NAME, nested_instance_id=session_id)
+
+
+@contextmanager
+def _split(splits: Mapping[str, int]) -> Iterator[None]:
+    """Have sessions that are opened inside read tables in so many splits."""
+    from maxframe.config import options
+
+    before = options.sql.settings
+    if splits:
+        options.sql.settings = {**before, "odps.sql.split.dop": json.dumps(splits)}
+    try:
+        yield
+    finally:
+        options.sql.settings = before
 
 
 @contextmanager

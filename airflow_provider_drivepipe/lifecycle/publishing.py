@@ -31,6 +31,8 @@ class WorkCounts:
     """Rows that are published now, by whether their unit is still in the input, and by status."""
     last_wave: Mapping[str, int] = field(default_factory=dict)
     """By what is done, the last job that does it, from 0."""
+    weight: int = 0
+    """What the column that tells the work of a unit adds up to, over units that are done from the start."""
 
     @classmethod
     def read(cls, tables: StageTables, found: Mapping[str, Iterable[Sequence[object]]]) -> WorkCounts:
@@ -47,6 +49,7 @@ class WorkCounts:
             {part.stage: n for part, n in zip(tables.parts, flags, strict=False)},
             {fate: numbers[0] for fate, numbers in published.items()},
             {each: numbers[1] for each, numbers in work.items()},
+            sum(units.get(Work.RUN, ())[2:3]) if tables.weight else 0,
         )
 
     @property

@@ -182,6 +182,7 @@ class StageRun:
             working,
             self.task.unit_key,
             self.chosen.rows_per_job,
+            self.chosen.workers,
         )
         if tables.image_columns:
             places = self.project.image_places()
@@ -260,9 +261,12 @@ class StageRun:
 
     def select(self) -> WorkCounts:
         """Take the snapshot of the input; return what is in it, by what has to be done with it."""
+        kept = self.tables.recalls
+        if self._follows():
+            self.tables = replace(self.tables, recalls=True)
         tables = self.tables
         if tables.recalls:
-            have = self.project.table_columns(tables.kept)[0]
+            have = self.project.table_columns(tables.kept)[0] if kept else None
             self.project.execute_script(
                 [
                     keeping.create_earlier(tables),
@@ -286,9 +290,35 @@ class StageRun:
         self._check_shrink(counts, None)
         return counts
 
+    def _follows(self) -> bool:
+        """Whether units have moved whose rows are published under their earlier key."""
+        tables = self.tables
+        if not tables.follows or tables.recalls or self.chosen.reprocess is Reprocess.ALL:
+            return False
+        if not self.project.has_partition(tables.output, self.partition):
+            return False
+        [[moved]] = self.project.execute_sql(keeping.count_moved(tables))
+        if int(moved):
+            logger.info("%s input units have moved; their rows are taken over", moved)
+        return bool(int(moved))
+
     def counts(self) -> WorkCounts:
         """Return what the snapshot holds."""
         return WorkCounts.read(self.tables, self._figures(selection.count_snapshot(self.tables)))
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """Tables that jobs read as they are, each with the number of workers that share it.
+
+        Units and rows are few when they are read, and are spread behind that.
+        """
+        units = (stage for stage in self.stages if isinstance(stage, UnitStage))
+        tables = [table for stage in units for table in stage.looked_up]
+        return {} if self.chosen.workers is None else dict.fromkeys(tables, self.chosen.workers)
+
+    def unit_of_work(self, counts: WorkCounts) -> str:
+        """Return what one of the units or rows is called that jobs work on."""
+        return "row" if self.tables.expands and counts.todo else self.stages[0].guide().unit
 
     def _figures(self, asked: Mapping[str, Figures]) -> dict[str, list[list[object]]]:
         """Ask for figures in one statement."""

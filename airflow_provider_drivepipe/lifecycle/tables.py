@@ -8,7 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from airflow_provider_drivepipe.contracts import IMAGE_KEY, STATUS_COLUMNS, Column, Status, image_key
+from airflow_provider_drivepipe.contracts import (
+    CHANGE_COLUMNS,
+    IMAGE_KEY,
+    STATUS_COLUMNS,
+    Column,
+    Status,
+    image_key,
+)
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.lifecycle.fingerprint import input_sql
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
@@ -39,6 +46,10 @@ WORK_COLUMN = Column("drivepipe_work", "string", "what the task does with the ro
 WAVE_COLUMN = Column("drivepipe_wave", "string", "which job of the run, from 0")
 ROWS_PER_JOB = 10_000
 """Most rows that one job adds parts to unless the scenario says so."""
+CHUNKS_PER_JOB = 125
+"""Chunks of a job of a stage's own size, such as four videos each, unless its rows are worth more of them, or
+the scenario says how many."""
+ROWS_PER_CHUNK = ROWS_PER_JOB // CHUNKS_PER_JOB
 _HASH_LENGTH = 10
 
 
@@ -163,6 +174,9 @@ class StageTables:
     :param image_roots: what such a URI starts with, one of them.
     :param units_per_job: most units that one job makes rows of.
     :param rows_per_job: most rows that one job adds parts to.
+    :param units_per_chunk: units that are worth a chunk of their own.
+    :param weight: column of the units that tells how much work each is, empty where all are alike.
+    :param workers: see :class:`SelectionOptions`.
     :param recalls: whether kept rows count as published in this run, see ``lifecycle/keeping.py``.
     """
 
@@ -180,6 +194,9 @@ class StageTables:
     image_roots: tuple[str, ...] = ()
     units_per_job: int = ROWS_PER_JOB
     rows_per_job: int = ROWS_PER_JOB
+    units_per_chunk: int = ROWS_PER_CHUNK
+    weight: str = ""
+    workers: int | None = None
     recalls: bool = False
 
     @property
@@ -264,17 +281,27 @@ class StageTables:
         """Return one text that changes when the content of an input row does.
 
         Of a fingerprint, the input that a picture was made of counts: how it was made stands in its address,
-        and what else was made of the row does not change the picture.
+        and what else was made of the row does not change the picture. A video that moved is what it was.
         """
         columns = [name for name in self.layout.identity if name != "fingerprint"]
+        identity = joined_text(columns)
+        if self.follows:
+            identity = identity.replace("`video_path`", "COALESCE(NULLIF(`same_as`, ''), `video_path`)")
         if len(columns) == len(self.layout.identity):
-            return joined_text(columns)
-        return f"CONCAT({joined_text(columns)}, '|', {input_sql('`fingerprint`')})"
+            return identity
+        return f"CONCAT({identity}, '|', {input_sql('`fingerprint`')})"
 
     def reads(self, part: Part) -> tuple[str, ...]:
         """Return the input columns whose values decide a part, row by row."""
         held = {c.name for c in self.source_columns}
         return tuple(column for column in part.reads if column in held)
+
+    @property
+    def follows(self) -> bool:
+        """Whether results follow a video that moved: the input says what it was first."""
+        names = {c.name for c in self.source_columns}
+        told = names.issuperset(c.name for c in CHANGE_COLUMNS)
+        return told and "video_path" in self.unit_key and self.source.is_table
 
     @property
     def renewed_columns(self) -> tuple[str, ...]:
@@ -316,13 +343,14 @@ def lay_out(
     working: WorkingTables,
     unit_key: Sequence[str] = (),
     rows_per_job: int | None = None,
+    workers: int | None = None,
 ) -> StageTables:
     """Return the tables of a task.
 
     :param columns: those of the source.
     :param unit_key: columns that tell the rows of the input apart, where no stage makes rows of units; else
         those that images have.
-    :param rows_per_job: see :class:`SelectionOptions`.
+    :param rows_per_job: see :class:`SelectionOptions`; ``workers`` as well.
 
     Raises ConfigurationError when the source does not fit the stages.
     """
@@ -364,6 +392,8 @@ def lay_out(
         layout = replace(layout, identity=(*layout.identity, *dict.fromkeys(given)))
     added = tuple(column for part in parts for column in part.columns)
     seen = [c for stage in rows for c in stage.image_columns if unit is None and c not in made]
+    numbers = {c.name for c in layout.source_columns if c.type.lower() == "bigint"}
+    per_chunk = ROWS_PER_CHUNK if unit is None else -(-unit.units_per_job // CHUNKS_PER_JOB)
     return StageTables(
         source=source,
         output=output,
@@ -378,6 +408,9 @@ def lay_out(
         image_columns=tuple(dict.fromkeys(seen)),
         units_per_job=rows_per_job or (unit.units_per_job if unit is not None else ROWS_PER_JOB),
         rows_per_job=rows_per_job or ROWS_PER_JOB,
+        units_per_chunk=per_chunk,
+        weight=next((c for c in unit.weighed_by if c in numbers), "") if unit is not None else "",
+        workers=workers,
     )
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_drivepipe.hooks.maxframe import Job
+from airflow_provider_drivepipe.hooks.maxframe import Job, PlannedWork
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -33,7 +32,8 @@ class JobRecord:
     :param working: owner part of the working tables' names, see ``WorkingTables``.
     :param wave: which job of the run it is, from 0.
     :param waves: how many there are.
-    :param rows: how many input rows all of them work on.
+    :param rows: how many input units or rows all of them work on.
+    :param unit: what one of them is called.
     :param made_with: the run's fingerprint when it began.
     :param deadline: when the try has waited too long, in seconds since the epoch.
     """
@@ -46,6 +46,7 @@ class JobRecord:
     wave: int = 0
     waves: int = 1
     rows: int = 0
+    unit: str = "row"
     made_with: str = ""
     deadline: float | None = None
     done: bool = False
@@ -55,15 +56,10 @@ class JobRecord:
         """Identity of the job."""
         return Job(self.session_id, self.dag_id)
 
-    def progress(self) -> str:
-        """Return which wave it is, of how many rows, and how long the rest may take, as the end of a line."""
-        if self.waves == 1:
-            return ""
-        text = f", wave {self.wave + 1} of {self.waves} ({self.rows} rows in all)"
-        if self.wave:
-            left = (time.time() - self.started) / self.wave * (self.waves - self.wave)
-            text += f", about {max(1, round(left / 60))} min left"
-        return text
+    @property
+    def work(self) -> PlannedWork:
+        """What it is a part of."""
+        return PlannedWork(self.rows, self.unit, self.wave, self.waves, self.started)
 
 
 def load_record(context: Context) -> JobRecord | None:

@@ -338,13 +338,14 @@ class MaxFrameStageOperator(PartitionOperator):
         sink = run.sink(counts, wave)
         if before is None:
             record = JobRecord(
-                hook.open_session(self._owner),
+                hook.open_session(self._owner, run.splits),
                 "",
                 self._owner.try_number,
                 time.time(),
                 run.tables.working.owner,
                 waves=counts.waves,
                 rows=counts.run + counts.todo,
+                unit=run.unit_of_work(counts),
                 made_with=run.wanted.text(),
                 deadline=self._deadline(),
             )
@@ -361,7 +362,8 @@ class MaxFrameStageOperator(PartitionOperator):
         record = replace(record, dag_id=job.dag_id)
         self._record = record
         store_record(context, record)
-        self.log.info("submitted MaxFrame job %s in session %s%s", job.dag_id, session_id, record.progress())
+        done = record.work.done(0.0)
+        self.log.info("submitted MaxFrame job %s in session %s: %s", job.dag_id, session_id, done)
         return record
 
     # While the job runs.
@@ -398,7 +400,7 @@ class MaxFrameStageOperator(PartitionOperator):
                     deadline=record.deadline,
                     working=asdict(run.tables.working),
                     owner=asdict(self._owner),
-                    has_ended_waves=record.wave > 0,
+                    work=asdict(record.work),
                 ),
                 method_name="execute_complete",
             )
@@ -421,9 +423,7 @@ class MaxFrameStageOperator(PartitionOperator):
                 last_answer = time.monotonic()
                 if status.state is not JobState.RUNNING:
                     return status
-                self.log.info(
-                    "MaxFrame job %s: %.0f %% done%s", record.dag_id, 100 * status.progress, record.progress()
-                )
+                self.log.info("MaxFrame job %s: %s", record.dag_id, record.work.done(status.progress))
             time.sleep(pause)
             pause = min(pause * _LONGER_PAUSE, self.poll_interval)
         return None

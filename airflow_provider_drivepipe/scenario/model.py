@@ -149,6 +149,9 @@ class Scenario(BaseModel):
         ge=1,
         description="most input rows per MaxFrame job; what ends a job early loses that job alone",
     )
+    workers: int | None = Field(
+        None, ge=1, le=10_000, description="workers of the cluster that share the rows of a job"
+    )
     prices: Prices | None = Field(
         None,
         description="per 1,000,000 tokens: {currency: CNY, input: 1.5, output: 4.5, embedding: 0.7}",

@@ -70,6 +70,8 @@ class SelectionOptions:
     rows_per_job: int | None = None
     """Most input rows that one job works on; None leaves it to the stage. A run has as many jobs as it takes,
     and what ends a job early loses no more than that job."""
+    workers: int | None = None
+    """Into how many chunks the rows of a job go, each for a worker; None leaves it to the amount of work."""
 
 
 @dataclass(frozen=True)

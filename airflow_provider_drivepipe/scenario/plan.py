@@ -149,6 +149,7 @@ class Plan:
                 max_rows=scenario.max_rows,
                 max_calls=scenario.max_calls,
                 rows_per_job=scenario.rows_per_job,
+                workers=scenario.workers,
             ),
             tuple(tasks),
             prices=scenario.price_options,

@@ -374,6 +374,13 @@ class UnitStage(Stage):
     """What the task is called when parts follow in the same job."""
     units_per_job: int
     """Most units that one job works on unless the scenario says so."""
+    weighed_by: tuple[str, ...] = ()
+    """Columns of the input of which the first that is there tells how much work a unit is; whole numbers."""
+
+    @property
+    def looked_up(self) -> tuple[str, ...]:
+        """Tables that it reads beside its input."""
+        return ()
 
     @abstractmethod
     def columns(self) -> tuple[Column, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_drivepipe.exceptions import DrivepipeError, TransientError
-from airflow_provider_drivepipe.hooks.maxframe import Job, JobState, JobStatus, MaxFrameHook
+from airflow_provider_drivepipe.hooks.maxframe import Job, JobState, JobStatus, MaxFrameHook, PlannedWork
 from airflow_provider_drivepipe.hooks.partition_lock import leave_partition
 from airflow_provider_drivepipe.hooks.sessions import SessionTags
 from airflow_provider_drivepipe.lifecycle.tables import WorkingTables
@@ -35,7 +35,8 @@ class MaxFrameJobTrigger(BaseTrigger):
     :param deadline: when to stop waiting, in seconds since the epoch.
     :param working: the working tables of the try, as values of :class:`WorkingTables`.
     :param owner: the task instance that waits, as values of :class:`SessionTags`.
-    :param has_ended_waves: whether earlier jobs of the try have ended: what they made stays for the next run.
+    :param work: what the job is a part of, as values of :class:`PlannedWork`. What earlier jobs of the try
+        have made stays for the next run.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class MaxFrameJobTrigger(BaseTrigger):
         deadline: float | None,
         working: dict[str, str],
         owner: dict[str, Any],
-        has_ended_waves: bool = False,
+        work: dict[str, Any],
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's base class has no types
         self.conn_id = conn_id
@@ -62,7 +63,7 @@ class MaxFrameJobTrigger(BaseTrigger):
         self.deadline = deadline
         self.working = WorkingTables(**working)
         self.owner = SessionTags(**owner)
-        self.has_ended_waves = has_ended_waves
+        self.work = PlannedWork(**work)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments; ids only, never credentials."""
@@ -79,7 +80,7 @@ class MaxFrameJobTrigger(BaseTrigger):
                 "deadline": self.deadline,
                 "working": asdict(self.working),
                 "owner": asdict(self.owner),
-                "has_ended_waves": self.has_ended_waves,
+                "work": asdict(self.work),
             },
         )
 
@@ -120,7 +121,7 @@ class MaxFrameJobTrigger(BaseTrigger):
         """Cancel the job, stop its session, leave the partition. Raises DrivepipeError."""
         hook = self._hook()
         hook.cancel(self.job)
-        leave_partition(hook, self.working, self.owner, drop=not self.has_ended_waves)
+        leave_partition(hook, self.working, self.owner, drop=not self.work.wave)
 
     def _hook(self) -> MaxFrameHook:
         return MaxFrameHook(self.conn_id, run_identity=self.run_identity)
@@ -137,5 +138,5 @@ class MaxFrameJobTrigger(BaseTrigger):
 
     def _log_progress(self, status: JobStatus, before: float) -> float:
         if status.progress > before:
-            self.log.info("MaxFrame job %s: %.0f %% done", self.job.dag_id, 100 * status.progress)
+            self.log.info("MaxFrame job %s: %s", self.job.dag_id, self.work.done(status.progress))
         return status.progress

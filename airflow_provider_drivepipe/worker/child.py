@@ -89,8 +89,8 @@ def receive(reader: int, deadline: float) -> bytes | None:
     poll = select.poll()
     poll.register(reader, select.POLLIN)
     while True:
-        left = deadline - time.monotonic()
-        if left <= 0 or not poll.poll(left * 1000):
+        # What is there already is taken, also by one who comes late.
+        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
             raise ChildTimeoutError
         part = os.read(reader, 1 << 16)
         if not part:

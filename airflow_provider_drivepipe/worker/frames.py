@@ -6,24 +6,26 @@ Imports the standard library, pandas, numpy, PyAV and Pillow only.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import pathlib
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_drivepipe.contracts import (
+    DECODE_NOTE,
     FRAME_COLUMNS,
     FRAME_QUALITY_COLUMNS,
     STATUS_COLUMNS,
     Reason,
-    Status,
     image_id,
     video_id,
 )
 from airflow_provider_drivepipe.worker.child import ChildDiedError, ChildTimeoutError, run_in_child
 from airflow_provider_drivepipe.worker.errors import VideoError
-from airflow_provider_drivepipe.worker.frame_folder import FrameFolder
+from airflow_provider_drivepipe.worker.frame_folder import EXTENSIONS, FrameFolder
 from airflow_provider_drivepipe.worker.frame_quality import (
     MEASURE_NAMES,
     Look,
@@ -39,28 +41,33 @@ from airflow_provider_drivepipe.worker.paths import (
     output_url,
 )
 from airflow_provider_drivepipe.worker.rows import OK_CELLS, STATUS_NAMES, dtypes_of, failed_cells
-from airflow_provider_drivepipe.worker.serving_child import ServingChild
+from airflow_provider_drivepipe.worker.serving_child import ServingChild, as_answered
 from airflow_provider_drivepipe.worker.timeline import Sampling
-from airflow_provider_drivepipe.worker.video import decode_samples, load_decoder
+from airflow_provider_drivepipe.worker.video import Sample, decode_samples, load_decoder
 
 OWN_NAMES = tuple(column.name for column in FRAME_COLUMNS)
 STAGE = "frame_extraction"
 
-_DTYPES = dtypes_of((*FRAME_COLUMNS, *FRAME_QUALITY_COLUMNS, *STATUS_COLUMNS))
+_DTYPES = dtypes_of((*FRAME_COLUMNS, *FRAME_QUALITY_COLUMNS, DECODE_NOTE, *STATUS_COLUMNS))
 _CLEANUP_SEC = 30.0
 _VIDEO_ID_BYTES = len("/0123456789abcdef")
-_SHORTEST_NAME_BYTES = len("/v_0000.jpg")
+_SHORTEST_NAME_BYTES = len("/v_0000.webp")
+
+
+_Outcome = list[dict[str, Any]] | VideoError
+"""The frames' own columns, or why there are none."""
 
 
 @dataclass(frozen=True)
 class FrameJob:
     """What one call of :func:`extract_frames` makes.
 
-    ``oss_root`` (a full OSS URI) is mounted at ``mount_path``; JPEGs go to ``<oss_root>/<output_prefix>/``.
+    ``oss_root`` (a full OSS URI) is mounted at ``mount_path``; pictures go below its ``output_prefix``.
     ``lineage`` are the input columns that travel through. ``timeout_sec`` is the deadline per video.
     With ``quality`` rows hold the frames' measures, and frames that a rule leaves out are ``filtered``; their
-    JPEGs stay, so that other thresholds need no video again. Frames with sides above ``longest_side`` pixels
-    are made smaller.
+    pictures stay, so that other thresholds need no video again. Frames with sides above ``longest_side``
+    pixels are made smaller. With ``allow_partial`` a video that was cut off gives the frames that are whole,
+    and ``decode_note`` says what is missing. Up to ``cpu`` cores decode, videos side by side, or within one.
     """
 
     oss_root: str
@@ -74,19 +81,34 @@ class FrameJob:
     lineage: tuple[str, ...]
     quality: QualityRules | None = None
     longest_side: int | None = None
+    allow_partial: bool = False
+    snap_to_keyframe_ms: int | None = None
+    image_format: str = "jpeg"
+    cpu: int = 1
 
     def own_names(self) -> tuple[str, ...]:
         """Return the columns that the stage makes, status columns not counted."""
-        return own_names(measured=self.quality is not None)
+        measures = () if self.quality is None else MEASURE_NAMES
+        return (*OWN_NAMES, *measures, *((DECODE_NOTE.name,) if self.allow_partial else ()))
+
+    def dtypes(self, lineage: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the dtype of every output column; integers are nullable, so NULL stays NULL.
+
+        :param lineage: dtypes of the input columns that travel through.
+        """
+        own = {name: _DTYPES[name] for name in self.own_names()}
+        return {**own, **lineage, **{name: _DTYPES[name] for name in STATUS_NAMES}}
 
     def check(self) -> None:
         """Raise ValueError for a job that no video can fulfil."""
         self.sampling()
+        if self.image_format not in EXTENSIONS:
+            raise ValueError(f"unknown image format {self.image_format!r}; known: {', '.join(EXTENSIONS)}")
         check_output_prefix(self.output_prefix, self.oss_root, _VIDEO_ID_BYTES + _SHORTEST_NAME_BYTES)
 
     def sampling(self) -> Sampling:
         """Return the parsed sampling; raise ValueError when it makes no sense."""
-        return Sampling.of(self.fps, self.sample_count, self.sampling_rule)
+        return Sampling.of(self.fps, self.sample_count, self.sampling_rule, self.snap_to_keyframe_ms)
 
 
 def extract_frames(videos: Any, job: FrameJob) -> Any:
@@ -99,20 +121,29 @@ def extract_frames(videos: Any, job: FrameJob) -> Any:
 
     job.check()
     load_decoder()
-    rows: list[dict[str, Any]] = []
-    sources: list[int] = []
     records = videos.to_dict("records")
-    with _decoder_process(records, job) as child:
-        for number, video in enumerate(records):
-            started = time.monotonic()
-            made = _rows_of_video(number, video, job, child)
-            rows += made
-            sources += [number] * len(made)
-            failed = made[0]["status"] == Status.FAILED
-            outcome = made[0]["error_type"] if failed else f"{len(made)} frames"
+    outcomes: dict[int, _Outcome] = {}
+    identities: dict[int, str] = {}
+    for number, video in enumerate(records):
+        try:
+            identities[number] = _identity(video.get("video_path"), job)
+        except VideoError as error:
+            outcomes[number] = error
             # Only a path that was accepted is fit to print.
-            name = made[0]["video_path"] if made[0]["video_id"] else f"row {number}"
-            print(f"{name}: {outcome}, {time.monotonic() - started:.1f} s", flush=True)  # noqa: T201
+            _print_progress(f"row {number}", error, 0.0)
+    with contextlib.ExitStack() as opened:
+        count = max(1, min(job.cpu, len(identities)))
+        children = [opened.enter_context(_decoder_process(records, job, count)) for _ in range(count)]
+        for number, child in as_answered(children, identities):
+            outcomes[number] = _finished(child, identities[number], job)
+            seconds = time.monotonic() - child.began
+            _print_progress(records[number]["video_path"], outcomes[number], seconds)
+    made = [
+        _rows_of_video(video, identities.get(number), outcomes[number], job)
+        for number, video in enumerate(records)
+    ]
+    rows = list(itertools.chain.from_iterable(made))
+    sources = [number for number, own in enumerate(made) for _ in own]
     names = list(job.own_names())
     own = pd.DataFrame(rows, columns=[*names, *STATUS_NAMES], dtype=object)
     own = own.astype({name: _DTYPES[name] for name in own.columns})
@@ -121,55 +152,45 @@ def extract_frames(videos: Any, job: FrameJob) -> Any:
     return pd.concat([own[names], lineage, own[list(STATUS_NAMES)]], axis=1)
 
 
-def own_names(*, measured: bool) -> tuple[str, ...]:
-    """Return the columns that the stage makes; those of the measures where frames are measured."""
-    return (*OWN_NAMES, *MEASURE_NAMES) if measured else OWN_NAMES
+def _print_progress(name: str, outcome: _Outcome, seconds: float) -> None:
+    said = outcome.reason if isinstance(outcome, VideoError) else f"{len(outcome)} frames"
+    print(f"{name}: {said}, {seconds:.1f} s", flush=True)  # noqa: T201
 
 
-def frame_dtypes(lineage_dtypes: dict[str, Any], *, measured: bool = False) -> dict[str, Any]:
-    """Return the dtype of every output column; integers are nullable, so NULL stays NULL."""
-    return {
-        **{name: _DTYPES[name] for name in own_names(measured=measured)},
-        **lineage_dtypes,
-        **{name: _DTYPES[name] for name in STATUS_NAMES},
-    }
+def _decoder_process(videos: list[dict[str, Any]], job: FrameJob, count: int) -> ServingChild:
+    """Return one of ``count`` processes that answer for a video by its number.
 
-
-def _decoder_process(videos: list[dict[str, Any]], job: FrameJob) -> ServingChild:
-    """Return the process that answers for a video by its number, and is replaced when it hangs or crashes."""
+    It is replaced when it hangs or crashes. Cores that are left over decode within its video.
+    """
     parent = os.getpid()
+    decoders = max(1, job.cpu // count)
 
     def answer(number: int) -> dict[str, Any]:
         path = videos[number]["video_path"]
-        key = key_below_root(path, job.oss_root)
-        return _answer(key, video_id(object_key(path, job.oss_root)), job, parent)
+        return _answer(key_below_root(path, job.oss_root), _identity(path, job), job, parent, decoders)
 
     return ServingChild(answer, job.timeout_sec)
 
 
+def _identity(path: Any, job: FrameJob) -> str:
+    """Return the video's id; raise VideoError for a path that leads elsewhere."""
+    key_below_root(path, job.oss_root)
+    return video_id(object_key(path, job.oss_root))
+
+
 def _rows_of_video(
-    number: int, video: dict[str, Any], job: FrameJob, child: ServingChild
+    video: dict[str, Any], identity: str | None, outcome: _Outcome, job: FrameJob
 ) -> list[dict[str, Any]]:
-    path = video.get("video_path")
     base: dict[str, Any] = {
-        "video_path": _text(path),
-        "video_id": None,
+        "video_path": _text(video.get("video_path")),
+        "video_id": identity,
         "attempt": _attempt(video.get("attempt")),
         "fingerprint": _text(video.get("fingerprint")),
     }
-    try:
-        key_below_root(path, job.oss_root)
-        base["video_id"] = identity = video_id(object_key(str(path), job.oss_root))
-        samples = _extract(number, identity, job, child)
-    except VideoError as error:
-        return [
-            {
-                **base,
-                "frame_idx": -1,
-                **failed_cells(STAGE, error.reason, _message(error, job)),
-            }
-        ]
-    return [{**base, **OK_CELLS, **sample} for sample in samples]
+    if isinstance(outcome, VideoError):
+        failed = failed_cells(STAGE, outcome.reason, _message(outcome, job))
+        return [{**base, "frame_idx": -1, **failed}]
+    return [{**base, **OK_CELLS, **sample} for sample in outcome]
 
 
 def _attempt(value: Any) -> int:
@@ -191,33 +212,31 @@ def _message(error: VideoError, job: FrameJob) -> str:
     return " ".join(text.split())
 
 
-def _extract(number: int, video: str, job: FrameJob, child: ServingChild) -> list[dict[str, Any]]:
-    """Extract in a child process: a decoder that hangs or crashes takes nothing else with it.
+def _finished(child: ServingChild, video: str, job: FrameJob) -> _Outcome:
+    """Return what the child has made of a video; of one that failed, no picture is left.
 
-    Returns the frames' own columns; raises VideoError, and then no JPEG of this video is left.
+    A child process: a decoder that hangs or crashes takes nothing else with it.
     """
     try:
-        answer = child.ask(number)
-    except ChildTimeoutError as error:
+        answer = child.finish()
+    except ChildTimeoutError:
         _clean_up(video, job)
-        raise VideoError(Reason.TIMEOUT, f"not done within {job.timeout_sec} seconds") from error
+        return VideoError(Reason.TIMEOUT, f"not done within {job.timeout_sec} seconds")
     except ChildDiedError as error:
         _clean_up(video, job)
-        raise VideoError(Reason.DECODE_ERROR, f"the decoder process {error}") from error
+        return VideoError(Reason.DECODE_ERROR, f"the decoder process {error}")
     except OSError as error:
-        raise VideoError(
-            Reason.DECODE_ERROR, f"no decoder process can be started: {error.strerror}"
-        ) from error
+        return VideoError(Reason.DECODE_ERROR, f"no decoder process can be started: {error.strerror}")
     if "reason" in answer:
-        raise VideoError(answer["reason"], answer["message"])
+        return VideoError(answer["reason"], answer["message"])
     samples: list[dict[str, Any]] = answer["samples"]
     return samples
 
 
-def _answer(key: str, video: str, job: FrameJob, parent: int) -> dict[str, Any]:
+def _answer(key: str, video: str, job: FrameJob, parent: int, decoders: int) -> dict[str, Any]:
     """Extract and return the samples or the reason, as JSON can carry them."""
     try:
-        return {"samples": _write_frames(key, video, job, parent)}
+        return {"samples": _write_frames(key, video, job, parent, decoders)}
     except VideoError as error:
         return {"reason": error.reason, "message": str(error)}
     except MemoryError:
@@ -228,42 +247,53 @@ def _answer(key: str, video: str, job: FrameJob, parent: int) -> dict[str, Any]:
         return {"reason": Reason.DECODE_ERROR, "message": f"decoding failed: {type(error).__name__}"}
 
 
-def _write_frames(key: str, video: str, job: FrameJob, parent: int) -> list[dict[str, Any]]:
+def _write_frames(key: str, video: str, job: FrameJob, parent: int, decoders: int) -> list[dict[str, Any]]:
     mount = pathlib.Path(job.mount_path)
     source = inside(mount, *key.split("/"))
-    folder = FrameFolder(mount, (*job.output_prefix.split("/"), video), job.jpeg_quality)
-    rows: dict[int, dict[str, Any]] = {}
-    looks: dict[int, Look] = {}
+    folder = FrameFolder(mount, (*job.output_prefix.split("/"), video))
+    notes: list[str] = []
+
+    def write(sample: Sample) -> tuple[dict[str, Any], Look | None]:
+        if os.getppid() != parent:
+            # Nobody waits any more; another try may be writing to this folder.
+            os._exit(1)
+        stem = image_id(key, sample.index)
+        name = stem + EXTENSIONS[job.image_format]
+        folder.write(sample.index, name, sample.pixels, job.image_format, job.jpeg_quality)
+        row = {
+            "frame_idx": sample.index,
+            "frame_time_ms": sample.time_ms,
+            "image_id": stem,
+            "image_url": output_url(job.oss_root, job.output_prefix, video, name),
+            "width": sample.pixels.width,
+            "height": sample.pixels.height,
+        }
+        return row, None if job.quality is None else measure(sample.image)
+
     try:
-        for sample in decode_samples(str(source), job.sampling(), job.longest_side):
-            if os.getppid() != parent:
-                # Nobody waits any more; another try may be writing to this folder.
-                os._exit(1)
-            stem = image_id(key, sample.index)
-            name = f"{stem}.jpg"
-            url = output_url(job.oss_root, job.output_prefix, video, name)
-            folder.write(sample.index, name, sample.image)
-            rows[sample.index] = {
-                "frame_idx": sample.index,
-                "frame_time_ms": sample.time_ms,
-                "image_id": stem,
-                "image_url": url,
-                "width": sample.image.width,
-                "height": sample.image.height,
-            }
-            if job.quality is not None:
-                looks[sample.index] = measure(sample.image)
+        written = list(
+            decode_samples(
+                str(source),
+                job.sampling(),
+                write,
+                longest_side=job.longest_side,
+                note_cut=notes.append if job.allow_partial else None,
+                decoders=decoders,
+            )
+        )
         folder.remove_others()
     except BaseException:
         # That leftovers cannot be removed is less worth knowing than why there are any.
         with contextlib.suppress(OSError, VideoError):
             folder.remove_all()
         raise
-    in_order = sorted(rows)
+    written.sort(key=lambda made: made[0]["frame_idx"])
+    noted = {DECODE_NOTE.name: "; ".join(notes)} if notes else {}
+    rows = [{**row, **noted} for row, _ in written]
     if job.quality is None:
-        return [rows[index] for index in in_order]
-    columns = judged([looks[index] for index in in_order], job.quality, STAGE)
-    return [{**rows[index], **own} for index, own in zip(in_order, columns, strict=True)]
+        return rows
+    columns = judged([look for _, look in written], job.quality, STAGE)
+    return [{**row, **own} for row, own in zip(rows, columns, strict=True)]
 
 
 def _clean_up(video: str, job: FrameJob) -> None:
@@ -272,7 +302,7 @@ def _clean_up(video: str, job: FrameJob) -> None:
     def remove() -> str:
         mount = pathlib.Path(job.mount_path)
         try:
-            FrameFolder(mount, (*job.output_prefix.split("/"), video), job.jpeg_quality).remove_all()
+            FrameFolder(mount, (*job.output_prefix.split("/"), video)).remove_all()
         except (VideoError, OSError) as error:
             return type(error).__name__
         return ""

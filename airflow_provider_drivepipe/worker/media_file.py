@@ -43,8 +43,8 @@ def why_not_opened(path: str) -> VideoError:
     names = {name for name, _ in boxes}
     if names & {"ftyp", "mdat"} and "moov" not in names:
         return VideoError(Reason.TRUNCATED, "media data without an index (moov): the file was cut off")
-    if any(name == "moov" and missing for name, missing in boxes):
-        return VideoError(Reason.TRUNCATED, "the index (moov) ends early: the file was cut off")
+    if any(name in ("moov", "moof") and missing for name, missing in boxes):
+        return VideoError(Reason.TRUNCATED, "an index (moov or moof) ends early: the file was cut off")
     if "moov" in names:
         return VideoError(Reason.NOT_A_VIDEO, "the index (moov) cannot be read")
     return VideoError(Reason.NOT_A_VIDEO, "the content is no known video format")

@@ -15,7 +15,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -46,6 +46,9 @@ class ServingChild:
         self._child: int | None = None
         self._requests = -1
         self._answers = -1
+        self._refused: OSError | None = None
+        self.began = 0.0
+        """When the last request was sent, on the monotonic clock."""
 
     def __enter__(self) -> ServingChild:
         return self
@@ -56,28 +59,55 @@ class ServingChild:
         self.close()
 
     def ask(self, number: int) -> Any:
-        """Return ``work(number)``.
+        """Return ``work(number)``: :meth:`begin`, then :meth:`finish`."""
+        self.begin(number)
+        return self.finish()
+
+    def begin(self, number: int) -> None:
+        """Ask for ``work(number)``; its deadline counts from now."""
+        request = number.to_bytes(_NUMBER_BYTES, "big")
+        self.began = time.monotonic()
+        self._refused = None
+        try:
+            self._start_if_needed()
+            try:
+                os.write(self._requests, request)
+            except BrokenPipeError:
+                # It died between two requests: not the fault of this one.
+                self.close()
+                self._start_if_needed()
+                os.write(self._requests, request)
+        except OSError as error:
+            self._refused = error
+
+    def finish(self) -> Any:
+        """Return what was asked for.
 
         Raises ChildTimeoutError after the deadline, ChildDiedError when the child ends without an answer
         (killed, crashed, or ``work`` raised), OSError when no process can be started.
         """
-        request = number.to_bytes(_NUMBER_BYTES, "big")
-        self._start_if_needed()
+        if self._refused is not None:
+            raise self._refused
         try:
-            os.write(self._requests, request)
-        except BrokenPipeError:
-            # It died between two requests: not the fault of this one.
-            self.close()
-            self._start_if_needed()
-            os.write(self._requests, request)
-        try:
-            answer = receive(self._answers, time.monotonic() + self._timeout_sec)
+            answer = receive(self._answers, self.deadline())
         except BaseException:
             self.close()
             raise
         if answer is None:
             raise ChildDiedError(describe_end(self._end()))
         return json.loads(answer)
+
+    def is_refused(self) -> bool:
+        """Return whether no process could be started for the last request."""
+        return self._refused is not None
+
+    def deadline(self) -> float:
+        """Return when the last request must be answered, on the monotonic clock."""
+        return self.began + self._timeout_sec
+
+    def fileno(self) -> int:
+        """Return the descriptor that can be read when the answer comes."""
+        return self._answers
 
     def close(self) -> None:
         """End the child, whatever it is doing."""
@@ -122,6 +152,41 @@ class ServingChild:
         os.close(request_reader)
         os.close(answer_writer)
         self._child, self._requests, self._answers = child, request_writer, answer_reader
+
+
+def as_answered(
+    children: Sequence[ServingChild], numbers: Iterable[int]
+) -> Iterator[tuple[int, ServingChild]]:
+    """Ask for all ``numbers``, side by side; yield each with the child to call ``finish`` of.
+
+    Yielded when the answer is there, or overdue. Without threads, which do not go with forking.
+    """
+    waiting = iter(numbers)
+    idle = list(children)
+    asked: dict[int, ServingChild] = {}
+    while True:
+        while idle and (number := next(waiting, None)) is not None:
+            asked[number] = idle.pop()
+            asked[number].begin(number)
+        if not asked:
+            return
+        number = _first_done(asked)
+        child = asked.pop(number)
+        yield number, child
+        idle.append(child)
+
+
+def _first_done(asked: Mapping[int, ServingChild]) -> int:
+    for number, child in asked.items():
+        if child.is_refused():
+            return number
+    numbers = {child.fileno(): number for number, child in asked.items()}
+    poll = select.poll()
+    for answers in numbers:
+        poll.register(answers, select.POLLIN)
+    overdue = min(asked, key=lambda number: asked[number].deadline())
+    answered = poll.poll(max(0.0, asked[overdue].deadline() - time.monotonic()) * 1000)
+    return numbers[answered[0][0]] if answered else overdue
 
 
 def _serve(

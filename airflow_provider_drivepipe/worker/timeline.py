@@ -39,14 +39,16 @@ class Sampling:
     ``rule`` says which frame stands for a moment. ``at_time``: the frame on screen then. ``nearest``: the one
     that ffmpeg's ``fps`` filter picks, which is the last before the middle of the moment's interval.
     ``keyframes``: no moments, but the first key frame of each interval of 1 / ``fps`` that has one.
+    A key frame that is shown at most ``snap`` seconds from a moment stands for it instead.
     """
 
     fps: Fraction | None
     count: int | None
     rule: str
+    snap: Fraction | None = None
 
     @classmethod
-    def of(cls, fps: str | None, count: int | None, rule: str) -> Sampling:
+    def of(cls, fps: str | None, count: int | None, rule: str, snap_ms: int | None = None) -> Sampling:
         """Check and parse; ``fps`` is an integer, a decimal or a fraction. Raises ValueError."""
         if (fps is None) == (count is None):
             raise ValueError("exactly one of fps and sample count must be given")
@@ -57,7 +59,9 @@ class Sampling:
         rate = None if fps is None else Fraction(fps)
         if (rate is not None and rate <= 0) or (count is not None and count < 1):
             raise ValueError("fps and sample count must be positive")
-        return cls(rate, count, rule)
+        if snap_ms is not None and (snap_ms < 0 or rule == KEYFRAMES):
+            raise ValueError("only moments snap to key frames, within a time that is not negative")
+        return cls(rate, count, rule, None if snap_ms is None else Fraction(snap_ms, 1000))
 
     def interval(self, seconds: Fraction) -> int:
         """Return the number of the interval of 1 / ``fps`` that a time lies in."""
@@ -170,12 +174,25 @@ class Timeline:
             return self._pick_keys(sampling)
         late = tolerance(self._time_base) if sampling.rule == AT_TIME else Fraction(0)
         picked: dict[int, list[int]] = {}
+        keys = [i for i in self._shown if self._packets[i].is_key]
         for index, time in enumerate(sampling.times(self.duration, lead)):
             limit = (time + late) / self._time_base + self.first_pts
             search = bisect.bisect_left if sampling.rule == NEAREST else bisect.bisect_right
-            position = max(0, search(self._pts, limit) - 1)
-            picked.setdefault(self._shown[position], []).append(index)
+            wanted = self._shown[max(0, search(self._pts, limit) - 1)]
+            if sampling.snap is not None:
+                wanted = self._snapped(wanted, time, sampling.snap, keys)
+            picked.setdefault(wanted, []).append(index)
         return picked
+
+    def _snapped(self, wanted: int, time: Fraction, snap: Fraction, keys: Sequence[int]) -> int:
+        """Return the one of ``keys`` (in presentation order) that is next to a time, if it is near enough."""
+        after = bisect.bisect_left(keys, time, key=self._time_of)
+        for key in sorted(keys[max(0, after - 1) : after + 1], key=lambda i: abs(self._time_of(i) - time)):
+            return key if abs(self._time_of(key) - time) <= snap else wanted
+        return wanted
+
+    def _time_of(self, position: int) -> Fraction:
+        return self.seconds(self._packets[position].pts)
 
     def _pick_keys(self, sampling: Sampling) -> dict[int, list[int]]:
         first: dict[int, int] = {}

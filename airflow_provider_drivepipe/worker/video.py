@@ -5,14 +5,19 @@ key frame to a wanted frame is decoded. Where timestamps or key frames do not ke
 is decoded in order.
 
 A video gives all its samples or none: a file that ends well before its index says is ``truncated``, and one
-with a damaged picture among the wanted ones is a ``decode_error``.
+with a damaged picture among the wanted ones is a ``decode_error``. Whoever asks for it gets the samples
+before such an end.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator
+import queue
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -54,48 +59,145 @@ _FORMATS = (
 _TS_DISCONT = 0x0200
 """Flag of formats whose clock may jump (AVFMT_TS_DISCONT)."""
 _DEFAULT_RATE = Fraction(25)
+_REORDERED = 4
+"""Frames that may still be missing before the last ones of a file that was cut and has no timestamps."""
 _MAX_DEMUX_ERRORS = 100
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One picked frame: its index among the samples, its time in milliseconds, and the picture (RGB)."""
+    """One picked frame: its index among the samples, its time in milliseconds, and the picture.
+
+    ``pixels`` is a Pillow image of mode RGBX: as the decoder's pixels are converted, without another copy.
+    """
 
     index: int
     time_ms: int
-    image: Any
+    pixels: Any
+
+    @property
+    def image(self) -> Any:
+        """The picture as RGB, a copy."""
+        return self.pixels.convert("RGB")
 
 
 def load_decoder() -> None:
     """Import what decodes and encodes; done before a process is forked, none of its children has to."""
     import av
     import PIL.Image
+    import PIL.WebPImagePlugin
 
     PIL.Image.preinit()
     av.logging.set_level(av.logging.PANIC)
 
 
-def decode_samples(path: str, sampling: Sampling, longest_side: int | None = None) -> Iterator[Sample]:
-    """Yield the samples of a video, each once, not always in order; at least one.
+def decode_samples(
+    path: str,
+    sampling: Sampling,
+    make: Callable[[Sample], Any] = lambda sample: sample,
+    *,
+    longest_side: int | None = None,
+    note_cut: Callable[[str], None] | None = None,
+    decoders: int = 1,
+) -> Iterator[Any]:
+    """Yield what ``make`` makes of the samples of a video, each once, not always in order; at least one.
 
     Pictures with sides above ``longest_side`` pixels are made smaller; they keep their aspect ratio.
-    Raises VideoError, possibly after some samples.
+    With ``note_cut`` a file whose end is missing or damaged gives the samples before that, and it is told
+    what is missing. With several ``decoders``, as many threads decode and call ``make``, each holding one
+    picture; what is made should hold none. Raises VideoError, possibly after some samples.
     """
     load_decoder()
     size = check_file(path)
     with _open(path) as container:
         stream = _video_stream(container)
         packets = _Packets(path, container, stream)
-        _refuse_truncated(path, container, stream, packets, size)
+        try:
+            _refuse_truncated(path, container, stream, packets, size)
+        except VideoError as error:
+            if note_cut is None or not packets.leave_out_end():
+                raise
+            note_cut(str(error))
         if not packets.count:
             raise VideoError(Reason.NO_FRAMES, "the video stream holds no packets")
         decoder = _Decoder(stream, packets, longest_side)
-        if _lacks_timestamps(container, stream, packets):
-            yield from _by_order(decoder, packets.count, sampling, container)
-        else:
-            timeline = _timeline(stream, packets)
-            started = timeline.first_pts * Fraction(stream.time_base)
-            yield from _by_plan(decoder, timeline, sampling, _lead(container, stream, started))
+        pieces = _pieces(decoder, sampling, container, lambda sample: (sample.index, make(sample)), decoders)
+        for _, made in pieces if note_cut is None else _up_to_damage(pieces, note_cut):
+            yield made
+
+
+_Make = Callable[[Sample], tuple[int, Any]]
+_Pieces = Iterator[tuple[int, Any]]
+"""The index of each sample, and what was made of it."""
+
+
+def _pieces(decoder: _Decoder, sampling: Sampling, container: Any, make: _Make, decoders: int) -> _Pieces:
+    stream, packets = decoder.stream, decoder.packets
+    if _lacks_timestamps(container, stream, packets):
+        yield from map(make, _by_order(decoder, sampling, container))
+        return
+    timeline = _timeline(stream, packets)
+    started = timeline.first_pts * Fraction(stream.time_base)
+    runs = timeline.runs(timeline.pick(sampling, _lead(container, stream, started)))
+    missing: dict[int, tuple[int, ...]] = {}
+
+    def work(own: _Decoder, run: Run, fed: Iterable[Any]) -> _Pieces:
+        return map(make, _of_run(own, run, fed, timeline, missing))
+
+    if min(decoders, len(runs)) > 1:
+        yield from _side_by_side(decoder, runs, work, min(decoders, len(runs)))
+    else:
+        for run, fed in decoder.feeds(runs):
+            yield from work(decoder, run, fed)
+    if missing:
+        yield from map(make, _in_order(decoder, timeline, missing))
+
+
+def _side_by_side(
+    decoder: _Decoder, runs: list[Run], work: Callable[[_Decoder, Run, Iterable[Any]], _Pieces], count: int
+) -> _Pieces:
+    """Yield what ``work`` yields for each run, in ``count`` threads with a decoder each.
+
+    Packets of a few runs are held, and one picture per thread.
+    """
+    idle: queue.SimpleQueue[_Decoder] = queue.SimpleQueue()
+    idle.put(decoder)
+    with contextlib.ExitStack() as opened, ThreadPoolExecutor(count) as pool:
+
+        def do(run: Run, fed: list[Any]) -> list[tuple[int, Any]]:
+            try:
+                own = idle.get_nowait()
+            except queue.Empty:
+                own = decoder.another(opened)
+            try:
+                return list(work(own, run, fed))
+            finally:
+                idle.put(own)
+
+        pending: deque[Future[list[tuple[int, Any]]]] = deque()
+        try:
+            for run, fed in decoder.feeds(runs):
+                pending.append(pool.submit(do, run, list(fed)))
+                if len(pending) > 2 * count:
+                    yield from pending.popleft().result()
+            while pending:
+                yield from pending.popleft().result()
+        finally:
+            for each in pending:
+                each.cancel()
+
+
+def _up_to_damage(pieces: _Pieces, note_cut: Callable[[str], None]) -> _Pieces:
+    """Yield pieces; where none behind a damaged picture is whole, the video ends there."""
+    indexes: set[int] = set()
+    try:
+        for piece in pieces:
+            indexes.add(piece[0])
+            yield piece
+    except VideoError as error:
+        if error.reason != Reason.DECODE_ERROR or not indexes or len(indexes) <= max(indexes):
+            raise
+        note_cut(str(error))
 
 
 def _open(path: str) -> Any:
@@ -137,6 +239,7 @@ class _Packets:
         self.durations: dict[int, int] = {}
         self.whole: set[int] = set()
         self.complete_timestamps = True
+        self._last_dts: int | None = None
         kept_bytes = 0
         clock = _Clock(container, stream)
         flags = [False, False]
@@ -158,6 +261,8 @@ class _Packets:
                 PacketInfo(packet.pts, packet.is_keyframe, not packet.is_discard, starts_part=starts_part)
             )
             self.durations[packet.pts] = packet.duration or 0
+            self._last_dts = packet.dts
+        self.shown_count = self.count
         self.is_one_recording = not any(info.starts_part for info in self.infos)
         # A first key frame that is damaged is not recognised as one by its content, but the index knows.
         if self.infos and any(entry.is_keyframe for entry in stream.index_entries[:1]):
@@ -173,13 +278,32 @@ class _Packets:
             self.whole.add(self.infos[-2].pts)
             self.infos[-1] = dataclasses.replace(self.infos[-1], is_shown=False)
 
+    def leave_out_end(self) -> bool:
+        """Leave out what cannot be whole in a file that was cut; return whether any frame is left.
+
+        That is the last packet, of which only a part may be there, and the frames that are shown behind
+        others which may be missing: those come with a decoding time, and are not shown before it.
+        """
+        self.shown_count = max(1, self.count - 1 - _REORDERED)
+        if not self.complete_timestamps or self._last_dts is None:
+            return self.count > 1
+        self.infos = [
+            dataclasses.replace(info, is_shown=info.is_shown and info.pts < self._last_dts)
+            for info in self.infos
+        ]
+        return any(info.is_shown for info in self.infos)
+
+    def open(self) -> Any:
+        """Return the file's container, opened once more."""
+        return _open(self._path)
+
     def take(self, feeds: Iterable[tuple[int, ...]]) -> Iterator[Iterator[Any]]:
         """Yield, per feed, the packets at its positions; feeds are in order and do not overlap."""
         if self._kept is not None:
             for feed in feeds:
                 yield (self._kept[i] for i in feed)
             return
-        with _open(self._path) as container:
+        with self.open() as container:
             stream = _video_stream(container)
             clock = _Clock(container, stream)
             numbered = enumerate(_corrected(_demux(container, stream), clock))
@@ -364,7 +488,7 @@ def _lacks_timestamps(container: Any, stream: Any, packets: _Packets) -> bool:
 
 
 def _timeline(stream: Any, packets: _Packets) -> Timeline:
-    last = max(info.pts for info in packets.infos)
+    last = max((info.pts for info in packets.infos if info.is_shown), default=packets.infos[-1].pts)
     duration = packets.durations[last] or int(1 / _rate(stream) / stream.time_base)
     try:
         timeline = Timeline(packets.infos, Fraction(stream.time_base), duration)
@@ -391,25 +515,32 @@ class _Decoder:
 
     def __init__(self, stream: Any, packets: _Packets, longest_side: int | None = None) -> None:
         self.stream = stream
-        self._size = TargetSize(longest_side)
+        self.packets = packets
         self.had_damage = False
-        self._packets = packets
+        self._size = TargetSize(longest_side)
         self._codec = stream.codec_context
         self._may_skip = _may_skip_unreferenced(self._codec)
         self._has_sized_units = _has_sized_units(self._codec)
 
-    def runs(self, runs: list[Run]) -> Iterator[tuple[Run, Iterator[_Decoded]]]:
-        """Yield each run with its frames; pictures that nothing refers to are left out unless wanted."""
-        feeds = self._packets.take(run.feed for run in runs)
-        for run, packets in zip(runs, feeds, strict=True):
-            yield run, self._decode(packets, frozenset(run.samples) if self._may_skip else None)
+    def another(self, opened: contextlib.ExitStack) -> _Decoder:
+        """Return a decoder of the same stream, for another thread; ``opened`` closes what it needs."""
+        container = opened.enter_context(self.packets.open())
+        return _Decoder(_video_stream(container), self.packets, self._size.longest_side)
+
+    def feeds(self, runs: list[Run]) -> Iterator[tuple[Run, Iterator[Any]]]:
+        """Yield each run with its packets."""
+        return zip(runs, self.packets.take(run.feed for run in runs), strict=True)
+
+    def run(self, run: Run, fed: Iterable[Any]) -> Iterator[_Decoded]:
+        """Yield the frames of a run; pictures that nothing refers to are left out unless wanted."""
+        return self._decode(fed, frozenset(run.samples) if self._may_skip else None)
 
     def in_order(self, feed: tuple[int, ...]) -> Iterator[_Decoded]:
         """Yield every frame of these packets."""
-        for packets in self._packets.take([feed]):
+        for packets in self.packets.take([feed]):
             yield from self._decode(packets, None)
 
-    def _decode(self, packets: Iterator[Any], wanted: frozenset[int] | None) -> Iterator[_Decoded]:
+    def _decode(self, packets: Iterable[Any], wanted: frozenset[int] | None) -> Iterator[_Decoded]:
         import av
 
         codec = self._codec
@@ -420,7 +551,7 @@ class _Decoder:
         clean_keys: set[int | None] = set()
         for packet in itertools.chain(packets, [None]):
             if packet is not None:
-                is_corrupt = packet.is_corrupt and packet.pts not in self._packets.whole
+                is_corrupt = packet.is_corrupt and packet.pts not in self.packets.whole
                 if is_corrupt or (self._has_sized_units and _has_hole(packet)):
                     is_damaged = self.had_damage = True
                     clean_keys.clear()
@@ -445,7 +576,7 @@ class _Decoder:
                 yield _Decoded(frame, is_damaged)
 
     def picture(self, frame: Any) -> Any:
-        """Return a frame as an upright RGB image: cameras store how it is to be turned, in degrees."""
+        """Return a frame as upright RGBX pixels: cameras store how it is to be turned, in degrees."""
         import PIL.Image
 
         turns = {
@@ -454,10 +585,10 @@ class _Decoder:
             3: PIL.Image.Transpose.ROTATE_270,
         }
         width, height = self._size.of(frame.width, frame.height)
-        plane = frame.reformat(width, height, "rgb24", interpolation="AREA", threads=1).planes[0]
-        # Not to_image(), which copies the picture three times more.
-        rows = ("RGB", abs(plane.line_size), 1 if plane.line_size > 0 else -1)
-        image = PIL.Image.frombuffer("RGB", (plane.width, plane.height), plane, "raw", *rows)
+        plane = frame.reformat(width, height, "rgb0", interpolation="AREA", threads=1).planes[0]
+        # Not to_image() nor RGB, which copy the picture several times more.
+        rows = ("RGBX", abs(plane.line_size), 1 if plane.line_size > 0 else -1)
+        image = PIL.Image.frombuffer("RGBX", (plane.width, plane.height), plane, "raw", *rows)
         turn = turns.get(round(frame.rotation / 90) % 4)
         return image if turn is None else image.transpose(turn)
 
@@ -493,40 +624,51 @@ def _lead(container: Any, stream: Any, started: Fraction) -> Lead:
     return Lead(seconds, is_filled=len(container.streams) > 1)
 
 
-def _by_plan(decoder: _Decoder, timeline: Timeline, sampling: Sampling, lead: Lead) -> Iterator[Sample]:
-    """Decode only what the samples need; what does not come out whole is tried again in order."""
-    missing: dict[int, tuple[int, ...]] = {}
-    for run, frames in decoder.runs(timeline.runs(timeline.pick(sampling, lead))):
-        wanted = dict(run.samples)
-        for decoded in frames:
-            if decoded.frame.pts in wanted and not decoded.is_damaged:
-                pts = decoded.frame.pts
-                yield from _samples(decoder, decoded.frame, timeline, wanted.pop(pts), pts)
-        missing.update(wanted)
-    if missing:
-        frames = decoder.in_order(timeline.in_order())
-        with_pts = ((d.frame.pts, d) for d in frames if d.frame.pts is not None)
-        yield from _last_at(with_pts, missing, timeline, decoder)
+def _of_run(
+    decoder: _Decoder,
+    run: Run,
+    fed: Iterable[Any],
+    timeline: Timeline,
+    missing: dict[int, tuple[int, ...]],
+) -> Iterator[Sample]:
+    """Decode only what the samples need; what does not come out whole is added to ``missing``."""
+    wanted = dict(run.samples)
+    for decoded in decoder.run(run, fed):
+        if decoded.frame.pts in wanted and not decoded.is_damaged:
+            pts = decoded.frame.pts
+            yield from _samples(decoder, decoded.frame, timeline, wanted.pop(pts), pts)
+    missing.update(wanted)
 
 
-def _by_order(decoder: _Decoder, packet_count: int, sampling: Sampling, container: Any) -> Iterator[Sample]:
+def _in_order(decoder: _Decoder, timeline: Timeline, missing: dict[int, tuple[int, ...]]) -> Iterator[Sample]:
+    frames = decoder.in_order(timeline.in_order())
+    with_pts = ((d.frame.pts, d) for d in frames if d.frame.pts is not None)
+    yield from _last_at(with_pts, missing, timeline, decoder)
+
+
+def _by_order(decoder: _Decoder, sampling: Sampling, container: Any) -> Iterator[Sample]:
     """Decode everything; the time of a frame is its place in the video over the frame rate."""
-    places = [PacketInfo(place, is_key=True) for place in range(packet_count)]
+    packets = decoder.packets
+    places = [
+        PacketInfo(place, is_key=True, is_shown=place < packets.shown_count) for place in range(packets.count)
+    ]
     timeline = Timeline(places, 1 / _rate(decoder.stream), last_duration=1)
     if sampling.rule == KEYFRAMES:
-        yield from _keys_by_order(decoder, timeline, sampling)
+        yield from _keys_by_order(decoder, timeline, sampling, packets.shown_count)
         return
     lead = Lead()
     if sampling.rule == NEAREST and (first := next(decoder.in_order(timeline.in_order()), None)):
         # ffmpeg knows no other time of such a frame than that of the packet which made it come out.
         lead = _lead(container, decoder.stream, Fraction((first.frame.dts or 0) * decoder.stream.time_base))
-    wanted = {place: tuple(indexes) for place, indexes in timeline.pick(sampling, lead).items()}
+    # Which of the places are key frames is not known, nor would it save anything.
+    picked = timeline.pick(dataclasses.replace(sampling, snap=None), lead)
+    wanted = {place: tuple(indexes) for place, indexes in picked.items()}
     yield from _last_at(enumerate(decoder.in_order(timeline.in_order())), wanted, timeline, decoder)
 
 
-def _keys_by_order(decoder: _Decoder, timeline: Timeline, sampling: Sampling) -> Iterator[Sample]:
+def _keys_by_order(decoder: _Decoder, timeline: Timeline, sampling: Sampling, stop: int) -> Iterator[Sample]:
     intervals: set[int] = set()
-    for place, decoded in enumerate(decoder.in_order(timeline.in_order())):
+    for place, decoded in enumerate(itertools.islice(decoder.in_order(timeline.in_order()), stop)):
         interval = sampling.interval(timeline.seconds(place))
         if decoded.frame.key_frame and interval not in intervals:
             index = len(intervals)
@@ -576,6 +718,6 @@ def _samples(
     decoder: _Decoder, frame: Any, timeline: Timeline, indexes: tuple[int, ...], pts: int
 ) -> Iterator[Sample]:
     time_ms = max(0, round(timeline.seconds(pts) * 1000))
-    image = decoder.picture(frame)
+    pixels = decoder.picture(frame)
     for index in indexes:
-        yield Sample(index, time_ms, image)
+        yield Sample(index, time_ms, pixels)

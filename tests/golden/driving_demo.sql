@@ -12,7 +12,7 @@ CREATE TABLE `driving_demo_manifest__<run>_staging` (`video_path` STRING COMMENT
 CREATE TABLE IF NOT EXISTS `driving_demo_manifest` (`video_path` STRING, `size_bytes` BIGINT, `last_modified` STRING, `etag` STRING, `crc64`
     STRING, `storage_class` STRING) PARTITIONED BY (`ds` STRING)
 
-SELECT COUNT(*), SUM(CASE WHEN s.`video_path` IS NULL THEN 1 ELSE 0 END)
+SELECT 'published' AS figures, CAST(COUNT(*) AS STRING) AS c1, CAST(SUM(CASE WHEN s.`video_path` IS NULL THEN 1 ELSE 0 END) AS STRING) AS c2
 FROM (
   SELECT `video_path`
   FROM `driving_demo_manifest`
@@ -108,7 +108,7 @@ FROM (
       GROUP BY drivepipe_key) d ON s.drivepipe_key = d.drivepipe_key) u) w;
 
 SELECT 'units' AS figures, CAST(`drivepipe_work` AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(MAX(CAST(`drivepipe_wave` AS
-    BIGINT)) AS STRING) AS c3, '' AS c4, '' AS c5
+    BIGINT)) AS STRING) AS c3, CAST(SUM(`size_bytes`) AS STRING) AS c4, '' AS c5
 FROM `driving_demo_labels__<run>_units`
 GROUP BY `drivepipe_work`
 UNION ALL
@@ -130,7 +130,7 @@ FROM `driving_demo_labels__<run>_rows`
 GROUP BY `drivepipe_work`
 
 SELECT 'units' AS figures, CAST(`drivepipe_work` AS STRING) AS c1, CAST(COUNT(*) AS STRING) AS c2, CAST(MAX(CAST(`drivepipe_wave` AS
-    BIGINT)) AS STRING) AS c3, '' AS c4, '' AS c5, '' AS c6, '' AS c7
+    BIGINT)) AS STRING) AS c3, CAST(SUM(`size_bytes`) AS STRING) AS c4, '' AS c5, '' AS c6, '' AS c7
 FROM `driving_demo_labels__<run>_units`
 GROUP BY `drivepipe_work`
 UNION ALL

@@ -16,12 +16,11 @@ from airflow_provider_drivepipe.pipelines.driving.options import QualityOptions
 from tests.integration.operator_context import Run
 from tests.unit.image_samples import scene
 from tests.unit.test_worker_frames import each_second, write_mixed
-from tests.unit.video_samples import write_video
+from tests.unit.video_samples import detailed, write_video
 
+LABEL = {"model": "qwen3-vl-plus", "prompt": "Label this", "label_schema": "driving-scene/v1"}
 MODELS = {
-    "model": "qwen3-vl-plus",
-    "prompt": "Label this",
-    "label_schema": "driving-scene/v1",
+    **LABEL,
     "embedding_model": "qwen3-vl-embedding",
     "embedding_dim": 16,
 }
@@ -152,3 +151,30 @@ def test_measures_come_into_a_table_that_is_there_already(hook, videos, table):
     assert row[:3] == [1, "filtered", "too_dark"]
     assert row[3] < 10
     assert (len(row[4]), row[5]) == (16, "Standard")
+
+
+def test_whole_frames_of_a_video_that_was_cut_off_are_labelled_and_say_so(
+    oss_client, bucket, table, tmp_path, hook
+):
+    whole = write_video(
+        tmp_path / "v.mp4", frames=100, picture=detailed, container_options={"movflags": "faststart"}
+    ).read_bytes()
+    for name, body in {"whole": whole, "cut": whole[: len(whole) * 60 // 100]}.items():
+        oss_client.put_object(oss.PutObjectRequest(bucket=bucket, key=f"v/{name}.mp4", body=body))
+    Run().execute(OssManifestOperator(**common("manifest", f"{table}_m"), bucket=bucket, prefix="v/"))
+    partial = {"allow_partial": True, "image_format": "webp", "snap_to_keyframe_ms": 40, "cpu": 2}
+    single = MaxFrameSingleJobOperator(
+        **waiting("single", table, "o", "m"), bucket=bucket, **partial, **LABEL
+    )
+    assert Run().execute(single)["ok"] == 7
+    rows = hook.execute_sql(
+        "SELECT image_id, image_url, decode_note, label_json_valid "
+        f"FROM {table}_o WHERE ds='20261120' ORDER BY image_id"
+    )
+    assert [row[0] for row in rows] == [
+        *(f"cut_000{i}" for i in range(3)),
+        *(f"whole_000{i}" for i in range(4)),
+    ]
+    assert all(row[1].endswith(".webp") for row in rows)
+    assert [row[2] for row in rows] == ["the file was cut off: it holds 2.2 of 4.0 seconds"] * 3 + [None] * 4
+    assert all(row[3] for row in rows)

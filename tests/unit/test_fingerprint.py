@@ -54,7 +54,16 @@ def hash_of(stage, site=SITE):
 
 
 @pytest.mark.parametrize(
-    "changed", [{"fps": "2"}, {"fps": None, "sample_count": 8}, {"jpeg_quality": 80}, {"frames_prefix": "x"}]
+    "changed",
+    [
+        {"fps": "2"},
+        {"fps": None, "sample_count": 8},
+        {"jpeg_quality": 80},
+        {"frames_prefix": "x"},
+        {"allow_partial": True},
+        {"snap_to_keyframe_ms": 100},
+        {"image_format": "webp"},
+    ],
 )
 def test_frame_content_changes(changed):
     assert hash_of(replace(FRAMES, frames=replace(FRAMES.frames, **changed))) != hash_of(FRAMES)

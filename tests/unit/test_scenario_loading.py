@@ -119,6 +119,7 @@ def test_duplicate_key_names_both_lines(tmp_path):
         ({"partition_key_format": "'%Y%m%d%H'"}, "partition_key_format", "finer"),
         ({"partition_value": "2026-11-20"}, "partition_value", "does not fit"),
         ({"max_row_attempts": "0"}, "max_row_attempts", "greater than or equal to 1"),
+        ({"workers": "0"}, "workers", "greater than or equal to 1"),
         ({"embedding_dim": "8"}, "embedding_dim", "no effect"),
         ({"timezone": "Moon/Base"}, "timezone", "IANA"),
         ({"schedule": "daily-ish"}, "schedule", "cron"),

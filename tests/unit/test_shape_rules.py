@@ -94,6 +94,7 @@ def test_reasons(shape, targets, said):
         ("video_table", ["frame-extraction"], {"split_video": True}, "split_video", "add labeling or"),
         ("image_table", ["labeling"], {"keyframe_count": 3}, "keyframe_count", "use clip_dir_table"),
         ("image_table", ["labeling"], {"image_longest_side": 9}, "image_longest_side", "image-preparation"),
+        ("image_table", ["labeling"], {"allow_partial": True}, "allow_partial", "frame-extraction"),
         (
             "image_table",
             ["image-preparation"],
@@ -122,7 +123,15 @@ def test_reasons(shape, targets, said):
             "keyframe_stride",
             "not both",
         ),
+        (
+            "video_table",
+            ["frame-extraction"],
+            {"sampling_rule": "keyframes", "snap_to_keyframe_ms": 5},
+            "snap_to_keyframe_ms",
+            "all frames are key frames",
+        ),
         ("oss_prefix", ["manifest"], {"video_extensions": [".jpg"]}, "video_extensions", "image_table"),
+        ("video_table", ["frame-extraction"], {"incremental": True}, "incremental", "use oss_prefix"),
         (
             "clip_dir_table",
             ["labeling"],

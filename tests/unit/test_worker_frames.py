@@ -18,11 +18,12 @@ from airflow_provider_drivepipe import contracts, worker
 from airflow_provider_drivepipe.worker import frames
 from airflow_provider_drivepipe.worker.answer_rows import AnswerJob, read_answers
 from airflow_provider_drivepipe.worker.frame_quality import MEASURE_NAMES, QualityRules
-from airflow_provider_drivepipe.worker.frames import FrameJob, extract_frames, frame_dtypes
+from airflow_provider_drivepipe.worker.frames import FrameJob, extract_frames
 from airflow_provider_drivepipe.worker.rows import RowPart
 from tests.unit.image_samples import blurred, scene
 from tests.unit.video_samples import damage, detailed, media_range, write_video
 
+FASTSTART = {"movflags": "faststart"}
 ROOT = "oss://oss-cn-x.aliyuncs.com/bucket"
 
 
@@ -65,7 +66,7 @@ def test_rows_identities_and_files(mount):
     write_video(mount / "trips/a/front.mp4", frames=55)
     write_video(mount / "trips/b/front.mp4", frames=30)
     rows = extract(job(mount), f"{ROOT}/trips/a/front.mp4", f"{ROOT}/trips/b/front.mp4")
-    assert list(rows.columns) == list(frame_dtypes({"etag": "object", "size_bytes": "int64"}))
+    assert list(rows.columns) == list(job(mount).dtypes({"etag": "object", "size_bytes": "int64"}))
     assert list(rows["frame_time_ms"]) == [0, 1000, 2000, 0, 1000]
     assert rows["video_id"].nunique() == 2
     assert rows["image_url"].is_unique
@@ -81,6 +82,17 @@ def test_rows_identities_and_files(mount):
     assert set(rows["etag"]) == {"E"}
 
 
+def test_frames_as_webp_replace_those_of_another_format(mount):
+    write_video(mount / "v.mp4", frames=30, picture=detailed)
+    extract(job(mount), f"{ROOT}/v.mp4")
+    rows = extract(job(mount, image_format="webp"), f"{ROOT}/v.mp4")
+    files = [mount / url.removeprefix(ROOT + "/") for url in rows["image_url"]]
+    assert sorted(files[0].parent.iterdir()) == files
+    assert [file.name for file in files] == ["v_0000.webp", "v_0001.webp"]
+    with PIL.Image.open(files[1]) as image:
+        assert (image.format, image.size) == ("WEBP", (96, 64))
+
+
 def test_frames_are_made_smaller_but_never_larger(mount):
     write_video(mount / "v.mp4", frames=3, picture=detailed)
     for longest_side, size in ((48, (48, 32)), (1000, (96, 64)), (None, (96, 64))):
@@ -88,6 +100,22 @@ def test_frames_are_made_smaller_but_never_larger(mount):
         assert (row["width"], row["height"]) == size
         with PIL.Image.open(mount / row["image_url"].removeprefix(ROOT + "/")) as image:
             assert image.size == size
+
+
+def test_video_that_was_cut_off_gives_whole_frames_where_that_is_asked_for(mount):
+    whole = write_video(mount / "whole.mp4", frames=100, picture=detailed, container_options=FASTSTART)
+    content = whole.read_bytes()
+    (mount / "cut.mp4").write_bytes(content[: len(content) * 60 // 100])
+    (mount / "no_index.mp4").write_bytes(content[: len(content) * 3 // 100])
+    paths = [f"{ROOT}/{name}.mp4" for name in ("whole", "cut", "no_index")]
+    assert list(extract(job(mount), *paths)["error_type"]) == ["", "", "", "", "truncated", "truncated"]
+    asked = job(mount, allow_partial=True)
+    rows = extract(asked, *paths)
+    assert list(rows.columns) == list(asked.dtypes({"etag": "object", "size_bytes": "int64"}))
+    assert list(rows["error_type"]) == ["", "", "", "", "", "", "", "truncated"]
+    assert list(rows["frame_time_ms"].dropna()) == [0, 1000, 2000, 3000, 0, 1000, 2000]
+    assert list(rows["decode_note"].isna()) == [True] * 4 + [False] * 3 + [True]
+    assert set(rows["decode_note"].dropna()) == {"the file was cut off: it holds 2.2 of 4.0 seconds"}
 
 
 def test_failed_video_is_one_row_that_keeps_its_identifiers(mount):
@@ -190,7 +218,7 @@ def test_garbage_beside_the_path_loses_no_row(mount, attempt):
 def test_no_videos_give_no_rows_of_the_right_types(mount):
     videos = pd.DataFrame({"video_path": [], "etag": [], "size_bytes": [], "attempt": [], "fingerprint": []})
     rows = extract_frames(videos, job(mount))
-    assert list(rows.columns) == list(frame_dtypes({"etag": "object", "size_bytes": "int64"}))
+    assert list(rows.columns) == list(job(mount).dtypes({"etag": "object", "size_bytes": "int64"}))
     assert rows["frame_idx"].dtype == "Int64"
 
 
@@ -250,7 +278,7 @@ def test_deadline_holds_when_the_decoder_hangs(mount, monkeypatch):
     write_video(mount / "v.mp4")
     extract(job(mount), f"{ROOT}/v.mp4")
     assert list((mount / "frames").rglob("*.jpg")) != []
-    monkeypatch.setattr(frames, "decode_samples", lambda *_: time.sleep(600))
+    monkeypatch.setattr(frames, "decode_samples", lambda *_, **__: time.sleep(600))
     [row] = extract(job(mount, timeout_sec=1), f"{ROOT}/v.mp4").to_dict("records")
     assert row["error_type"] == "timeout"
     # Frames of an earlier run are gone as well.
@@ -266,10 +294,10 @@ def test_one_process_serves_all_videos_of_a_chunk_until_it_hangs(mount, monkeypa
         forks.append("av" in sys.modules and "PIL.JpegImagePlugin" in sys.modules)
         return real_fork()
 
-    def hang(path, *rest):
+    def hang(path, *rest, **more):
         if path.endswith("b.mp4"):
             time.sleep(600)
-        return real(path, *rest)
+        return real(path, *rest, **more)
 
     monkeypatch.setattr(os, "fork", counted)
     paths = [f"{ROOT}/{name}.mp4" for name in "abcd"]
@@ -283,15 +311,60 @@ def test_one_process_serves_all_videos_of_a_chunk_until_it_hangs(mount, monkeypa
     assert len(forks) == 1 + 3
 
 
+@pytest.mark.parametrize("names", ["ab", "abc"])
+def test_videos_are_decoded_side_by_side_on_the_cores_of_a_worker(mount, tmp_path, monkeypatch, names):
+    for name in names:
+        write_video(mount / f"{name}.mp4", frames=30)
+    real = frames.decode_samples
+
+    def meet(path, *rest, **more):
+        name = path[-5]
+        (tmp_path / name).touch()
+        # Only who is at work at the same time can see the other one come.
+        while name != "c" and not all((tmp_path / other).exists() for other in "ab"):
+            time.sleep(0.01)
+        return real(path, *rest, **more)
+
+    monkeypatch.setattr(frames, "decode_samples", meet)
+    rows = extract(job(mount, cpu=2), *(f"{ROOT}/{name}.mp4" for name in names))
+    assert list(rows["error_type"]) == [""] * 2 * len(names)
+    assert list(rows["image_id"]) == [f"{name}_{index:04d}" for name in names for index in (0, 1)]
+
+
+def test_side_by_side_one_that_hangs_is_killed_and_the_others_are_not(mount, monkeypatch):
+    for name in "abcd":
+        write_video(mount / f"{name}.mp4", frames=3)
+    real = frames.decode_samples
+
+    def hang(path, *rest, **more):
+        if path.endswith("a.mp4"):
+            time.sleep(600)
+        return real(path, *rest, **more)
+
+    monkeypatch.setattr(frames, "decode_samples", hang)
+    rows = extract(job(mount, cpu=2, timeout_sec=2), *(f"{ROOT}/{name}.mp4" for name in "abcd"))
+    assert list(rows["error_type"]) == ["timeout", "", "", ""]
+
+
+def test_cores_decode_one_video_side_by_side_and_write_the_same_files(mount):
+    write_video(mount / "v.mp4", frames=100, picture=detailed, options={"g": "10"})
+    written = []
+    for cpu in (1, 3):
+        rows = extract(job(mount, fps="5", cpu=cpu, quality=QualityRules()), f"{ROOT}/v.mp4")
+        files = [mount / url.removeprefix(ROOT + "/") for url in rows["image_url"]]
+        written.append((rows.to_csv(), [file.read_bytes() for file in files]))
+    assert written[0] == written[1]
+
+
 def test_crash_of_the_decoder_fails_one_video_only(mount, monkeypatch):
     write_video(mount / "a.mp4")
     write_video(mount / "b.mp4")
     real = frames.decode_samples
 
-    def crash(path, *rest):
+    def crash(path, *rest, **more):
         if path.endswith("a.mp4"):
             os._exit(77)
-        return real(path, *rest)
+        return real(path, *rest, **more)
 
     monkeypatch.setattr(frames, "decode_samples", crash)
     rows = extract(job(mount), f"{ROOT}/a.mp4", f"{ROOT}/b.mp4").to_dict("records")
@@ -311,7 +384,7 @@ def test_crash_of_the_decoder_fails_one_video_only(mount, monkeypatch):
 def test_whatever_goes_wrong_fails_one_video_without_naming_local_paths(mount, monkeypatch, error, reason):
     write_video(mount / "v.mp4", frames=3)
 
-    def broken(*_):
+    def broken(*_, **__):
         raise error
 
     monkeypatch.setattr(frames, "decode_samples", broken)
@@ -347,9 +420,9 @@ def test_progress_is_one_line_per_video(mount, capfd):
     write_video(mount / "v.mp4", frames=30)
     extract(job(mount), f"{ROOT}/v.mp4", "/etc/passwd\nsecret")
     captured = capfd.readouterr()
-    first, second = captured.out.splitlines()
-    assert first.startswith(f"{ROOT}/v.mp4: 2 frames")
-    assert second.startswith("row 1: path_outside_root")
+    refused, read = captured.out.splitlines()
+    assert refused.startswith("row 1: path_outside_root")
+    assert read.startswith(f"{ROOT}/v.mp4: 2 frames")
     assert str(mount) not in captured.out
     assert captured.err == ""
 
@@ -435,7 +508,8 @@ def test_frames_that_a_rule_refuses_are_filtered_rows_with_their_measures(mount)
     assert list(rows["error_type"]) == ["", "too_dark", "", "frozen", "too_blurred", "near_duplicate", ""]
     assert list(rows["status"]) == ["filtered" if reason else "ok" for reason in rows["error_type"]]
     assert set(rows.loc[rows["status"] == "filtered", "error_stage"]) == {"frame_extraction"}
-    assert list(rows.columns) == list(frame_dtypes({"etag": "object", "size_bytes": "int64"}, measured=True))
+    dtypes = job(mount, quality=RULES).dtypes({"etag": "object", "size_bytes": "int64"})
+    assert list(rows.columns) == list(dtypes)
     assert rows["brightness"][1] < 10 < rows["brightness"][0]
     assert rows["sharpness"][4] < 60 < rows["sharpness"][0]
     assert pd.isna(rows["frame_change"][0])

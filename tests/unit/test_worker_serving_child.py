@@ -1,6 +1,7 @@
 """A child process that answers request after request."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import time
 import pytest
 
 from airflow_provider_drivepipe.worker.child import ChildDiedError, ChildTimeoutError
-from airflow_provider_drivepipe.worker.serving_child import ServingChild
+from airflow_provider_drivepipe.worker.serving_child import ServingChild, as_answered
 from tests.unit.children import children
 
 
@@ -88,3 +89,49 @@ def test_closing_twice_and_without_a_request():
     assert child.ask(5) == 5
     child.close()
     child.close()
+
+
+def test_children_answer_side_by_side(tmp_path):
+    def meet(number):
+        (tmp_path / str(number)).touch()
+        while number < 2 and not all((tmp_path / other).exists() for other in "01"):
+            time.sleep(0.01)
+        return number * 10
+
+    with ServingChild(meet, 30) as one, ServingChild(meet, 30) as two:
+        found = {number: child.finish() for number, child in as_answered([one, two], range(5))}
+    assert found == {number: number * 10 for number in range(5)}
+
+
+def test_side_by_side_one_that_is_overdue_keeps_no_other_from_answering():
+    def hang(number):
+        return time.sleep(3600) if number == 0 else number
+
+    outcomes = {}
+    with ServingChild(hang, 2) as one, ServingChild(hang, 2) as two:
+        for number, child in as_answered([one, two], range(4)):
+            try:
+                outcomes[number] = child.finish()
+            except ChildTimeoutError:
+                outcomes[number] = "overdue"
+    assert outcomes == {0: "overdue", 1: 1, 2: 2, 3: 3}
+
+
+def test_an_answer_that_is_fetched_late_still_counts():
+    with ServingChild(lambda n: n, 30) as child:
+        child.begin(1)
+        select.select([child], [], [])
+        child.began -= 60
+        assert child.finish() == 1
+
+
+def test_no_process_to_be_had_is_told_by_finish(monkeypatch):
+    def refuse():
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", refuse)
+    child = ServingChild(lambda n: n, 30)
+    for number, refused in as_answered([child], range(2)):
+        assert number in (0, 1)
+        with pytest.raises(BlockingIOError):
+            refused.finish()

@@ -1,6 +1,9 @@
 """Which frames are picked, that they are decoded right, and what a broken video is called."""
 
+import io
 import os
+import threading
+import weakref
 from fractions import Fraction
 
 import av
@@ -158,6 +161,8 @@ def test_high_rate_repeats_no_time_and_ends_with_the_video(tmp_path):
 
 def test_only_the_way_to_wanted_frames_is_decoded(tmp_path, monkeypatch):
     path = write_video(tmp_path / "v.mp4", frames=100, options={"g": "25", "bf": "0", "sc_threshold": "0"})
+    pyramid = {"g": "50", "bf": "3", "b_strategy": "0", "sc_threshold": "0", "x264-params": "b-pyramid=none"}
+    with_b_frames = write_video(tmp_path / "b.mp4", frames=100, options=pyramid)
     decoded = []
     real = video._Decoder._decode
 
@@ -169,6 +174,61 @@ def test_only_the_way_to_wanted_frames_is_decoded(tmp_path, monkeypatch):
     monkeypatch.setattr(video._Decoder, "_decode", counted)
     assert [n for n, _ in pick(path)] == [0, 25, 50, 15]
     assert len(decoded) == 4
+    decoded.clear()
+    assert [n for n, _ in pick(with_b_frames)] == [0, 25, 50, 15]
+    # In each group the key frame, every fourth frame up to the one behind the wanted one, and that one.
+    assert len(decoded) == 2 * (1 + 7 + 1)
+
+
+@pytest.mark.parametrize("kept_bytes", [1 << 28, 0], ids=["kept", "read-twice"])
+def test_each_decoder_holds_one_picture(tmp_path, monkeypatch, kept_bytes):
+    monkeypatch.setattr(video, "KEPT_BYTES", kept_bytes)
+    path = write_video(tmp_path / "v.mp4", frames=200, options={"g": "10", "bf": "2", "sc_threshold": "0"})
+    together, made, most = threading.Barrier(2), [], []
+    real = video._Decoder.picture
+
+    def counted(*args):
+        image = real(*args)
+        made.append(weakref.ref(image))
+        most.append(sum(each() is not None for each in list(made)))
+        return image
+
+    monkeypatch.setattr(video._Decoder, "picture", counted)
+
+    def make(sample):
+        # Only two threads that are at it at once get past this.
+        together.wait(30)
+        return sample.index, frame_number(sample.image)
+
+    found = decode_samples(str(path), Sampling.of("5", None, "at_time"), make, decoders=2)
+    assert sorted(found) == [(k, 5 * k % 60) for k in range(40)]
+    assert max(most) == 2
+
+
+def test_sample_takes_the_key_frame_that_is_near_enough(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "v.mp4", frames=100, options={"g": "30", "bf": "2", "sc_threshold": "0"})
+    fed = []
+    real = video._Packets.take
+
+    def counted(*args):
+        for packets in real(*args):
+            yield (fed.append(packet) or packet for packet in packets)
+
+    monkeypatch.setattr(video._Packets, "take", counted)
+
+    def snapped(snap_ms):
+        sampling = Sampling.of("1", None, "at_time", snap_ms)
+        found = sorted(decode_samples(str(path), sampling), key=lambda s: s.index)
+        return [(frame_number(s.image), s.time_ms) for s in found]
+
+    # Key frames are 0, 30, 60, 90; samples at 0, 25, 50, 75.
+    assert snapped(0) == pick(path)
+    fed.clear()
+    assert snapped(200) == [(0, 0), (30, 1200), (50, 2000), (15, 3000)]
+    assert snapped(400) == [(0, 0), (30, 1200), (0, 2400), (15, 3000)]
+    fed.clear()
+    assert snapped(600) == [(0, 0), (30, 1200), (0, 2400), (0, 2400)]
+    assert len(fed) == 3
 
 
 def test_key_frames_are_decoded_and_nothing_else(tmp_path, monkeypatch):
@@ -200,6 +260,15 @@ def halves(number, width, height):
     picture = np.zeros((height, width, 3), np.uint8)
     picture[:, : width // 2] = 200
     return picture
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "WEBP"])
+def test_pixels_are_encoded_as_those_of_the_picture(tmp_path, image_format):
+    [sample] = samples(write_video(tmp_path / "v.mp4", frames=1, picture=detailed, size=(98, 66)))
+    encoded = [io.BytesIO(), io.BytesIO()]
+    sample.pixels.save(encoded[0], image_format, quality=90)
+    sample.image.save(encoded[1], image_format, quality=90)
+    assert encoded[0].getvalue() == encoded[1].getvalue()
 
 
 def test_picture_of_a_turned_camera_is_upright(tmp_path):
@@ -289,6 +358,51 @@ def test_file_that_was_cut_off_is_truncated(tmp_path, encoding, percent):
     content = path.read_bytes()
     path.write_bytes(content[: len(content) * percent // 100])
     assert reason(path) == "truncated"
+
+
+def test_fragmented_file_that_was_cut_off_in_an_index_is_truncated(tmp_path):
+    path = write_video(tmp_path / "v.mp4", frames=60, options={"g": "20"}, container_options=FRAGMENTED)
+    content = path.read_bytes()
+    path.write_bytes(content[: content.rindex(b"moof") + 20])
+    assert reason(path) == "truncated"
+
+
+PARTIAL = {
+    "index-first": {"container_options": FASTSTART},
+    "b-frames": {"container_options": FASTSTART, "options": {"g": "20", "bf": "3", "crf": "5"}},
+    "hevc": {"container_options": FASTSTART, "codec": "libx265", "options": {"x265-params": X265}},
+    "fragmented": {"container_options": FRAGMENTED, "options": {"g": "20", "bf": "3"}},
+    "mkv": {"container_format": "matroska", "options": {"g": "20", "bf": "3"}},
+    "avi": {"container_format": "avi", "codec": "mpeg4", "options": {"bf": "2", "b": "9M"}},
+}
+
+
+@pytest.mark.parametrize("encoding", PARTIAL.values(), ids=PARTIAL)
+def test_whole_frames_of_a_file_that_was_cut_off(tmp_path, encoding):
+    path = write_video(tmp_path / "v.mp4", frames=100, picture=detailed, **encoding)
+    whole = {s.index: (s.time_ms, s.image.tobytes()) for s in samples(path, fps="25")}
+    content = path.read_bytes()
+    for percent in range(21, 85, 4):
+        path.write_bytes(content[: len(content) * percent // 100])
+        notes = []
+        found = list(decode_samples(str(path), Sampling.of("25", None, "at_time"), note_cut=notes.append))
+        # Bytes are spread evenly over the frames; the last of them cannot be told from half ones.
+        assert percent - 12 < len(found) <= percent
+        for sample in found:
+            assert (sample.time_ms, sample.image.tobytes()) == whole[sample.index]
+        assert "was cut off" in notes[0]
+
+
+def test_hole_is_no_end(tmp_path):
+    path = write_video(
+        tmp_path / "v.mp4", frames=75, picture=detailed, options={"g": "25", "sc_threshold": "0"}
+    )
+    first, last = media_range(path)
+    damage(path, (first + last) // 2, 600)
+    notes = []
+    with pytest.raises(VideoError, match="damaged data"):
+        list(decode_samples(str(path), Sampling.of("25", None, "at_time"), note_cut=notes.append))
+    assert notes == []
 
 
 def test_last_moments_may_be_missing(tmp_path):

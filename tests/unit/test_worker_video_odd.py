@@ -139,6 +139,18 @@ def test_frame_on_screen_at_each_time(odd):
         assert len(found) / Fraction(fps) > ends >= (len(found) - 1) / Fraction(fps) - decoded.last
 
 
+def test_decoders_side_by_side_give_the_same_pictures(odd):
+    sampling = Sampling.of("7/2", None, "at_time")
+    one, two = (
+        {
+            s.index: (s.time_ms, s.image.tobytes())
+            for s in decode_samples(str(odd), sampling, decoders=decoders)
+        }
+        for decoders in (1, 2)
+    )
+    assert one == two
+
+
 def test_spread_frames_are_middles_of_equal_parts(odd):
     decoded = Decoded(odd)
     middles = [Fraction(2 * i + 1, 8) * decoded.duration for i in range(4)]

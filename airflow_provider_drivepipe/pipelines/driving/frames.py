@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_drivepipe.contracts import (
+    DECODE_NOTE,
     FRAME_COLUMNS,
     FRAME_QUALITY_COLUMNS,
     Column,
@@ -15,7 +16,12 @@ from airflow_provider_drivepipe.contracts import (
 )
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.pipelines.driving.frame_rate import check_frame_rate
-from airflow_provider_drivepipe.pipelines.driving.options import FrameOptions, OssOptions, QualityOptions
+from airflow_provider_drivepipe.pipelines.driving.options import (
+    FrameFormat,
+    FrameOptions,
+    OssOptions,
+    QualityOptions,
+)
 from airflow_provider_drivepipe.stages.stage import (
     RULES,
     STATUS_NAMES,
@@ -55,6 +61,8 @@ THE_IMAGE = ("the image itself", "`image_url` says where in OSS it is", "")
 """What no table holds, and why."""
 QUALITY_RESULT_VERSION = 1
 
+_PARTIAL = " A video that was cut off gives the frames before that, `ok`; `decode_note` says what is missing."
+
 _NOT_CONTENT = {"timeout_sec", "cpu", "memory_gb", "batch_rows"}
 """Options that change how the work is done, not what comes out."""
 
@@ -65,11 +73,6 @@ def quality_hash(options: QualityOptions, limits: Mapping[str, int] | None = Non
     :param limits: what else decides whether a frame comes through, by name.
     """
     return digest("quality", QUALITY_RESULT_VERSION, {**asdict(options), **(limits or {})})
-
-
-def frame_columns(*, measured: bool) -> tuple[Column, ...]:
-    """Return the columns that frame extraction makes; those of the measures where frames are measured."""
-    return (*FRAME_COLUMNS, *FRAME_QUALITY_COLUMNS) if measured else FRAME_COLUMNS
 
 
 def filters_text(options: QualityOptions) -> str:
@@ -113,15 +116,17 @@ class FrameExtraction(UnitStage):
     name = "frame_extraction"
     hash_name = "frames"
     hash_names = ("frames", RULES)
-    result_version = 2
+    result_version = 3
     grain = Grain.MANY
     with_parts = "video_labels"
     units_per_job = 500
+    weighed_by = ("duration_ms", "size_bytes")
     mounts = True
 
     def columns(self) -> tuple[Column, ...]:
         """Return the columns that it makes."""
-        return frame_columns(measured=self.quality is not None)
+        measures = () if self.quality is None else FRAME_QUALITY_COLUMNS
+        return (*FRAME_COLUMNS, *measures, *((DECODE_NOTE,) if self.frames.allow_partial else ()))
 
     def layout(self, table: str, source: Sequence[Column]) -> UnitLayout:
         """Return how rows are told apart; input units are videos, told apart by ``video_path``."""
@@ -130,15 +135,17 @@ class FrameExtraction(UnitStage):
             raise ConfigurationError(
                 f"table {table} has no column video_path (its columns: {', '.join(names)})"
             )
-        check_names(source, STATUS_NAMES)
-        own = {c.name for c in self.columns()}
-        lineage = tuple(c for c in source if c.name not in own)
+        has_status = set(names) >= STATUS_NAMES
+        replaced = {c.name for c in self.columns()} | (STATUS_NAMES if has_status else set())
+        lineage = tuple(c for c in source if c.name not in replaced)
+        check_names(lineage, STATUS_NAMES)
         return UnitLayout(
             unit_key=("video_path",),
             row_key=("video_path", "frame_idx"),
             identity=("video_path", "etag") if "etag" in names else ("video_path",),
             source_columns=(*(c for c in source if c.name == "video_path"), *lineage),
             columns=(*self.columns(), *lineage),
+            has_status=has_status,
             values={"frame_idx": "CAST(-1 AS BIGINT)"},
             number="frame_idx",
         )
@@ -173,7 +180,7 @@ class FrameExtraction(UnitStage):
 
     def build(self, units: Any, build: Build) -> Any:
         """Return the lazy frame rows of lazy videos."""
-        from airflow_provider_drivepipe.worker.frames import extract_frames, frame_dtypes
+        from airflow_provider_drivepipe.worker.frames import extract_frames
 
         root = str(self._root(build.site))
         mount = MountOptions(root, self.oss.mount_path, build.site.role_arn())
@@ -189,8 +196,7 @@ class FrameExtraction(UnitStage):
             (PYAV_REQUIREMENT, PILLOW_REQUIREMENT),
             mount,
         )
-        lineage_dtypes = {name: units.dtypes[name] for name in job.lineage}
-        dtypes = frame_dtypes(lineage_dtypes, measured=self.quality is not None)
+        dtypes = job.dtypes({name: units.dtypes[name] for name in job.lineage})
         # A fresh index, unique over all chunks, so that answers of models can be joined to the rows.
         return call.rows(units, frame_extraction, dtypes).reset_index(drop=True)
 
@@ -198,7 +204,7 @@ class FrameExtraction(UnitStage):
         return site.oss_root(self.oss.bucket, self.oss.root)
 
     def _job(self, mount: MountOptions, build: Build) -> FrameJob:
-        """Return what the worker needs to know; JPEGs go to ``<root>/<folder>/<video_id>/``."""
+        """Return what the worker needs to know; pictures go to ``<root>/<folder>/<video_id>/``."""
         from airflow_provider_drivepipe.worker.frame_quality import QualityRules
         from airflow_provider_drivepipe.worker.frames import FrameJob
 
@@ -213,6 +219,10 @@ class FrameExtraction(UnitStage):
             sampling_rule=str(options.sampling_rule),
             jpeg_quality=options.jpeg_quality,
             longest_side=options.longest_side,
+            allow_partial=options.allow_partial,
+            snap_to_keyframe_ms=options.snap_to_keyframe_ms,
+            image_format=str(options.image_format),
+            cpu=options.cpu,
             timeout_sec=options.timeout_sec,
             lineage=tuple(name for name in build.source_columns if name != "video_path"),
             quality=None if self.quality is None else QualityRules(**asdict(self.quality)),
@@ -241,8 +251,9 @@ class FrameExtraction(UnitStage):
 
     def guide(self) -> StageGuide:
         """Return the texts for people."""
+        pictures = "JPEGs" if self.frames.image_format == FrameFormat.JPEG else "WebP images"
         return StageGuide(
-            does="cuts each video into JPEGs in OSS and gives one row per frame",
+            does=f"cuts each video into {pictures} in OSS and gives one row per frame",
             unit="video",
             gives="frames",
             reads=(
@@ -258,6 +269,7 @@ class FrameExtraction(UnitStage):
             fails=(
                 "A video that fails has one row with `frame_idx` -1 and all columns of its input row. No "
                 "frame of it is kept, and no model is called for it."
+                + (_PARTIAL if self.frames.allow_partial else "")
             ),
             reasons=(
                 *PATH_REASONS,

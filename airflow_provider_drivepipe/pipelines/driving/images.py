@@ -80,6 +80,7 @@ class ImagePreparation(UnitStage):
     grain = Grain.ROW
     with_parts = "image_labels"
     units_per_job = 20_000
+    weighed_by = ("size_bytes",)
     mounts = True
 
     @property

@@ -19,6 +19,13 @@ class SamplingRule(StrEnum):
     KEYFRAMES = "keyframes"
 
 
+class FrameFormat(StrEnum):
+    """As what frames are written."""
+
+    JPEG = "jpeg"
+    WEBP = "webp"
+
+
 @dataclass(frozen=True)
 class ManifestOptions:
     """Which objects of a bucket are videos."""
@@ -37,6 +44,8 @@ class ManifestOptions:
         ".h265",
     )
     """What makes an object a video, in any case."""
+    incremental: bool = False
+    """Whether a partition has no video that another one has, and says what is new, changed, moved, copied."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +58,18 @@ class FrameOptions:
     """Frames per video, spread evenly."""
     sampling_rule: SamplingRule = SamplingRule.AT_TIME
     """Which frame stands for a time: ``at_time``, ``nearest`` or ``keyframes``."""
+    snap_to_keyframe_ms: int | None = None
+    """A key frame at most so many milliseconds from a sample's time stands for it: less to decode."""
     frames_prefix: str = ""
-    """Key prefix of the JPEGs below the OSS root; empty: the output table's name."""
+    """Key prefix of the pictures below the OSS root; empty: the output table's name."""
+    image_format: FrameFormat = FrameFormat.JPEG
+    """``jpeg`` or ``webp``."""
     jpeg_quality: int = 90
-    """1 to 100."""
+    """Of WebP as well, 1 to 100."""
     longest_side: int | None = None
     """Longest side in pixels; the aspect ratio is kept, and smaller frames do not grow."""
+    allow_partial: bool = False
+    """Whether a video that was cut off gives the frames that are whole; else it fails."""
     timeout_sec: int = 120
     """Deadline per video, in seconds; enforced from outside the decoder."""
     cpu: int = 1
@@ -69,6 +84,8 @@ class FrameOptions:
             raise ValueError("frames are chosen by fps or by sample_count, by one of them")
         if self.sample_count is not None and self.sampling_rule == SamplingRule.KEYFRAMES:
             raise ValueError("key frames are chosen by fps, at most one per interval, not by sample_count")
+        if self.snap_to_keyframe_ms is not None and self.sampling_rule == SamplingRule.KEYFRAMES:
+            raise ValueError("the rule keyframes has no sample times that could snap to key frames")
 
 
 @dataclass(frozen=True)

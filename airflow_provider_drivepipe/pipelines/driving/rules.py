@@ -114,6 +114,11 @@ def combination_problems(values: Mapping[str, Any]) -> Iterator[Finding]:
         yield "frame_sample_count", "give either frame_fps or frame_sample_count, not both"
     if values.get("frame_sample_count") is not None and values.get("sampling_rule") == SamplingRule.KEYFRAMES:
         yield "frame_sample_count", "key frames are chosen by frame_fps: at most one in each interval"
+    if (
+        values.get("snap_to_keyframe_ms") is not None
+        and values.get("sampling_rule") == SamplingRule.KEYFRAMES
+    ):
+        yield "snap_to_keyframe_ms", "has no effect with sampling_rule keyframes: all frames are key frames"
     if values.get("label_columns") is True and not values.get("label_schema"):
         yield (
             "label_columns",

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from airflow_provider_drivepipe.pipelines.driving.frame_rate import check_frame_rate
 from airflow_provider_drivepipe.pipelines.driving.options import (
     FrameFilter,
+    FrameFormat,
     FrameOptions,
     ImageOptions,
     KeyframeOptions,
@@ -90,6 +91,11 @@ class DrivingScenario(Scenario):
     video_extensions: tuple[str, ...] = Field(
         ManifestOptions.video_extensions, min_length=1, description="extensions that make an object a video"
     )
+    incremental: bool = Field(
+        False,
+        description="the manifest has no video that another partition has, and leaves copies out",
+        json_schema_extra=use(shape=InputShape.OSS_PREFIX),
+    )
     video_input_table: TableName | None = Field(
         None,
         description="manifest table that the listing writes",
@@ -126,18 +132,37 @@ class DrivingScenario(Scenario):
         SamplingRule.AT_TIME,
         description="which frame stands for a time: at_time or nearest; keyframes: one per interval",
     )
+    snap_to_keyframe_ms: int | None = Field(
+        None,
+        ge=0,
+        le=60_000,
+        description="a key frame at most so far from a sample's time stands for it, which costs less",
+        json_schema_extra=use(target=Target.FRAME_EXTRACTION),
+    )
     frames_prefix: str | None = Field(
         None,
-        description="key prefix of the JPEGs (default: scenario_name)",
+        description="key prefix of the pictures (default: scenario_name)",
     )
-    jpeg_quality: int = Field(_DEFAULT_FRAMES.jpeg_quality, ge=1, le=100, description="JPEG quality")
+    frame_format: FrameFormat = Field(
+        FrameFormat.JPEG, description="jpeg or webp", json_schema_extra=use(target=Target.FRAME_EXTRACTION)
+    )
+    jpeg_quality: int = Field(
+        _DEFAULT_FRAMES.jpeg_quality, ge=1, le=100, description="quality of JPEG or WebP frames"
+    )
     frame_longest_side: PixelSide | None = Field(
         None, description="frames with longer sides are made smaller; pixels (default: as in the video)"
+    )
+    allow_partial: bool = Field(
+        False,
+        description="a video that was cut off gives its whole frames and a decode_note; else it fails",
+        json_schema_extra=use(target=Target.FRAME_EXTRACTION),
     )
     ffmpeg_timeout_sec: int = Field(
         _DEFAULT_FRAMES.timeout_sec, ge=1, le=86_400, description="deadline per video in seconds"
     )
-    frame_cpu: int = Field(_DEFAULT_FRAMES.cpu, ge=1, le=64, description="cores per worker")
+    frame_cpu: int = Field(
+        _DEFAULT_FRAMES.cpu, ge=1, le=64, description="cores per worker; as many decoders side by side"
+    )
     frame_memory_gb: int = Field(_DEFAULT_FRAMES.memory_gb, ge=1, le=512, description="memory per worker")
     frame_filters: tuple[FrameFilter, ...] | None = Field(
         None,

@@ -176,6 +176,7 @@ class VideoProbe(UnitStage):
     grain = Grain.ROW
     with_parts = "video_filter"
     units_per_job = 1000
+    weighed_by = ("duration_ms", "size_bytes")
 
     def columns(self) -> tuple[Column, ...]:
         """Return the columns that it makes."""
@@ -240,6 +241,7 @@ class ChunkCut(UnitStage):
     grain = Grain.MANY
     with_parts = "chunk_captions"
     units_per_job = 300
+    weighed_by = ("duration_ms", "size_bytes")
 
     def columns(self) -> tuple[Column, ...]:
         """Return the columns that it makes."""

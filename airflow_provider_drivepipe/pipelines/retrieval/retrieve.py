@@ -60,6 +60,11 @@ class Retrieve(UnitStage):
     with_parts = "evidence"
     units_per_job = 100_000
 
+    @property
+    def looked_up(self) -> tuple[str, ...]:
+        """The table of the frames."""
+        return (self.frames.table,)
+
     def columns(self) -> tuple[Column, ...]:
         """Return the columns that it makes."""
         return EVIDENCE_COLUMNS

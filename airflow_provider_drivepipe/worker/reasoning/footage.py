@@ -198,8 +198,8 @@ class Footage:
             yield from ((d.frame.pts if self.is_timed else place, d) for place, d in frames)
             return
         picked = {self._places[number]: [number] for number in numbers}
-        for _, decoded in self._decoder.runs(self._timeline.runs(picked)):
-            yield from ((d.frame.pts, d) for d in decoded)
+        for run, fed in self._decoder.feeds(self._timeline.runs(picked)):
+            yield from ((d.frame.pts, d) for d in self._decoder.run(run, fed))
 
     def _damaged(self, number: int) -> VideoError:
         seconds = float(self.time(number))

@@ -110,7 +110,7 @@ def test_a_worker_killed_at_an_operator_fails_the_job_once(control, odps_client)
 
 def test_a_killed_chunk_is_named_in_the_error(control, odps_client) -> None:
     control.faults.add("maxframe.udf.chunk", "kill_worker", after=1, count=1)
-    with pytest.raises(Exception, match=r"chunk 2 of 2.*SIGKILL"):
+    with pytest.raises(Exception, match=r"batch 2 of 2.*SIGKILL"):
         run(odps_client, LENGTHS)
 
 

@@ -296,7 +296,7 @@ def test_log_options_and_operators_are_in_the_logview(odps: ODPS, numbers: str) 
     assert "cpu=2, memory=4" in page
     row = page[page.index("<td>function<br><small>DataFrameApplyChunk; ") :]
     assert '<td class="done">done</td><td class="number">10</td><td class="number">10</td>' in row
-    assert '<td class="number">10 of 10</td>' in row
+    assert '<td class="number">1 of 1</td>' in row
     assert '<span class="done">succeeded</span>' in page
     assert "<td>read " in page
 

@@ -150,7 +150,7 @@ class TestLimits:
             return chunk.assign(n=len(held))
 
         with pytest.raises(
-            MemoryError, match=r"DataFrameApplyChunk: .*chunk \d of 2 used .* limit is 0\.25 GiB.*batch_rows"
+            MemoryError, match=r"DataFrameApplyChunk: .*batch \d of 2 used .* limit is 0\.25 GiB.*batch_rows"
         ):
             applied(fill).execute(session=session)
         # The engine lives on.
@@ -236,6 +236,43 @@ time.sleep(1000)
             applied(breed, rows=1).execute(session=session)
 
 
+class TestChunks:
+    def test_batches_of_a_chunk_wait_for_each_other(self, session: Any, tmp_path: Path) -> None:
+        """Also where there are CPUs for more. Chunks do not: each waits here for the other one to begin."""
+        folder = str(tmp_path)
+
+        def look(batch):
+            chunk = int(batch["n"].iloc[0]) // 3
+            Path(folder, f"began-{chunk}").touch()
+            while not Path(folder, f"began-{1 - chunk}").exists():
+                time.sleep(0.01)
+            mark = Path(folder, f"under-way-{chunk}")
+            mark.mkdir()
+            time.sleep(0.1)
+            mark.rmdir()
+            return batch
+
+        source = md.DataFrame(pd.DataFrame({"n": range(6)})).mf.rebalance(num_partitions=2)
+        made = source.mf.apply_chunk(look, batch_rows=1, dtypes=source.dtypes, skip_infer=True)
+        assert fetched(made, session)["n"].tolist() == list(range(6))
+
+    def test_a_table_is_one_chunk_unless_more_splits_are_asked_for(self, odps: ODPS) -> None:
+        odps.execute_sql("CREATE TABLE splits_1 AS SELECT n FROM VALUES (1), (2), (3), (4), (5) t (n)")
+
+        def sizes(splits: str) -> list[int]:
+            made = md.read_odps_table("splits_1").mf.apply_chunk(
+                lambda chunk: chunk.assign(n=len(chunk)), dtypes=pd.Series({"n": "int64"}), skip_infer=True
+            )
+            with changed(options.sql, "settings", {"odps.sql.split.dop": splits}):
+                session = new_session(odps, default=False)
+                found = fetched(made, session)["n"].tolist()
+            session.destroy()
+            return found
+
+        assert sizes('{"other": 3}') == [5] * 5
+        assert sizes('{"local.Splits_1": 2}') == [3, 3, 3, 2, 2]
+
+
 class TestTime:
     @pytest.mark.parametrize("limit", ["spe.operation_timeout_seconds", "odps.function.timeout"])
     def test_function_that_hangs_is_ended_with_its_children(
@@ -256,7 +293,7 @@ class TestTime:
         ):
             session = new_session(odps, default=False)
             with pytest.raises(
-                TimeoutError, match=f"DataFrameApplyChunk: .*chunk 1 of 1 took more than 1 .*{limit}"
+                TimeoutError, match=f"DataFrameApplyChunk: .*batch 1 of 1 took more than 1 .*{limit}"
             ):
                 applied(hang, rows=1).execute(session=session)
             session.destroy()
@@ -268,7 +305,7 @@ class TestEnds:
         def crash(chunk):
             os.kill(os.getpid(), signal.SIGSEGV)
 
-        with pytest.raises(RuntimeError, match=r"DataFrameApplyChunk: .*chunk 1 of 1 .*SIGSEGV"):
+        with pytest.raises(RuntimeError, match=r"DataFrameApplyChunk: .*batch 1 of 1 .*SIGSEGV"):
             applied(crash, rows=1).execute(session=session)
 
     def test_error_that_cannot_be_unpickled_keeps_its_text(self, session: Any) -> None:
@@ -484,11 +521,11 @@ class TestLogView:
         first, second = page.split("<small>DataFrameApplyChunk")[1:]
         assert "<td>grow<br>" in page
         assert "<td>fail<br>" in page
-        assert '<td class="number">2</td><td class="number">6</td><td class="number">2 of 2</td>' in first
+        assert '<td class="number">2</td><td class="number">6</td><td class="number">1 of 1</td>' in first
         assert "growing &lt;i&gt;" in first
         assert "about to fail" not in first
         assert '<td class="failed">failed</td><td class="number">6</td><td class="number"></td>' in second
-        assert '<td class="number">0 of 3</td>' in second
+        assert '<td class="number">0 of 1</td>' in second
         assert "about to fail" in second
         assert "no lanes" in page
         assert "<i>" not in page

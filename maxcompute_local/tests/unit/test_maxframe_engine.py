@@ -9,6 +9,7 @@ import sysconfig
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -23,6 +24,7 @@ from maxcompute_local.maxframe.engine.job import (
     write_json,
 )
 from maxcompute_local.maxframe.engine.mounts import Mount
+from maxcompute_local.maxframe.engine.spread import Spread, rechunked
 from maxcompute_local.maxframe.engine.templates import render
 
 ENDPOINT = "http://127.0.0.1:8100"
@@ -86,11 +88,16 @@ class TestFrames:
         result = frames.conform(frame, pd.Series(dtypes, dtype=object), check=check, warn=warnings.append)
         return result, warnings
 
-    def test_split_into_about_sixteen_or_as_told(self) -> None:
+    def test_chunks_are_cut_into_batches(self) -> None:
         frame = pd.DataFrame({"a": range(100)})
-        assert [len(chunk) for chunk in frames.split(frame, None)] == [7] * 14 + [2]
-        assert [len(chunk) for chunk in frames.split(frame, 40)] == [40, 40, 20]
-        assert frames.split(frame.iloc[:0], None) == []
+
+        def rows(chunks: list[int], batch_rows: int | None) -> list[list[int]]:
+            return [list(map(len, chunk)) for chunk in frames.split(frame, chunks, batch_rows)]
+
+        assert rows([100], None) == [[100]]
+        assert rows([70, 0, 30], 40) == [[40, 30], [30]]
+        assert [batch["a"].iloc[0] for batch in frames.split(frame, [70, 30], 40)[0]] == [0, 40]
+        assert frames.split(frame.iloc[:0], [0], None) == []
 
     def test_columns_come_in_declared_order_and_type(self) -> None:
         frame = pd.DataFrame({"b": ["x", None], "a": [1, 2]}, dtype=object)
@@ -163,15 +170,15 @@ class TestChunks:
     def test_results_are_in_order_and_progress_reaches_the_end(self, tmp_path: Path) -> None:
         seen: list[float] = []
         results = map_chunks(
-            lambda chunk: chunk * 2, [1, 2, 3], workers=2, directory=tmp_path, on_done=seen.append
+            lambda batch: batch * 2, [[1, 2], [3]], workers=2, directory=tmp_path, on_done=seen.append
         )
         assert results == [2, 4, 6]
         assert seen[-1] == 1.0
         assert list(tmp_path.iterdir()) == []
 
-    def test_chunks_run_in_processes_of_their_own(self, tmp_path: Path) -> None:
+    def test_batches_run_in_processes_of_their_own(self, tmp_path: Path) -> None:
         pids = map_chunks(
-            lambda _: os.getpid(), [1, 2], workers=1, directory=tmp_path, on_done=lambda _: None
+            lambda _: os.getpid(), [[1], [2]], workers=1, directory=tmp_path, on_done=lambda _: None
         )
         assert len({os.getpid(), *pids}) == 3
 
@@ -182,7 +189,70 @@ class TestChunks:
                 time.sleep(0.001)
             return chunk
 
-        assert map_chunks(meet, [0, 1], workers=2, directory=tmp_path, on_done=lambda _: None) == [0, 1]
+        assert map_chunks(meet, [[0], [1]], workers=2, directory=tmp_path, on_done=lambda _: None) == [0, 1]
+
+    def test_a_chunk_is_worked_on_serially_however_many_workers_there_are(self, tmp_path: Path) -> None:
+        """Each batch sees those before it ended; a batch of the other chunk comes between."""
+
+        def ended(batch: int) -> set[int]:
+            before = {int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()}
+            while batch == 0 and not (tmp_path / "10").exists():
+                time.sleep(0.001)
+            (tmp_path / str(batch)).touch()
+            return before
+
+        made = map_chunks(ended, [[0, 1, 2], [10, 11]], workers=4, directory=tmp_path, on_done=lambda _: None)
+        assert [batch & {0, 1, 2} for batch in made[:3]] == [set(), {0}, {0, 1}]
+        assert [batch & {10, 11} for batch in made[3:]] == [set(), {10}]
+        assert 10 in made[1]
+
+
+class TestSpread:
+    @staticmethod
+    def chunks(output: pd.DataFrame, *inputs: tuple[list[int], pd.DataFrame | pd.Series]) -> list[int]:
+        spread = Spread()
+        for number, (chunks, table) in enumerate(inputs):
+            spread.begin([])
+            spread.made = chunks
+            spread.end([(f"in_{number}", table)])
+        spread.begin([(f"in_{number}", table) for number, (_, table) in enumerate(inputs)])
+        spread.end([("out", output)])
+        spread.begin([("out", output)])
+        return spread.given
+
+    def test_rows_stay_in_their_chunks(self) -> None:
+        frame = pd.DataFrame({"n": range(10)})
+        assert self.chunks(frame) == [10]
+        assert self.chunks(frame + 1, ([4, 6], frame)) == [4, 6]
+        assert self.chunks(pd.concat([frame, frame[:3]]), ([4, 6], frame), ([3], frame[:3])) == [4, 6, 3]
+        mask = frame["n"] > 7
+        assert self.chunks(frame[mask], ([4, 6], frame), ([4, 6], mask)) == [0, 2]
+
+    def test_no_row_is_lost_where_the_chunks_are_wrong(self) -> None:
+        frame = pd.DataFrame({"n": range(10)})
+        assert self.chunks(frame + 1, ([4, 5], frame)) == [10]
+
+    def test_rows_of_which_nobody_knows_are_even(self) -> None:
+        frame = pd.DataFrame({"n": range(10)})
+        assert self.chunks(frame[:7], ([9, 1], frame)) == [4, 3]
+
+    @pytest.mark.parametrize(
+        ("asked", "chunks"),
+        [
+            ({"num_partitions": 3}, [4, 4, 2]),
+            ({"num_partitions": 20}, [1] * 10),
+            ({"factor": 2.0}, [3, 3, 3, 1]),
+            ({"num_partitions": 3, "axis": 1}, [9, 1]),
+            ({"chunk_size": 6}, [6, 4]),
+            ({"chunk_size": {0: 6}}, [6, 4]),
+            ({"chunk_size": ((5, 3, 2), (1,))}, [5, 3, 2]),
+            ({"chunk_size": {1: 1}}, [9, 1]),
+        ],
+    )
+    def test_rechunking_makes_chunks(self, asked: dict[str, object], chunks: list[int]) -> None:
+        nothing = {"num_partitions": None, "factor": None, "axis": 0, "chunk_size": None}
+        op = SimpleNamespace(**{**nothing, **asked})
+        assert rechunked(op, 10, [9, 1]) == chunks
 
     def test_exit_codes_in_words(self) -> None:
         assert describe_exit(3) == "exit code 3"

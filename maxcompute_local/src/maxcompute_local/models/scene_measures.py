@@ -68,7 +68,7 @@ def measure(picture: Image) -> SceneMeasures:
     coarse = cv2.resize(grey, (40, 24), interpolation=cv2.INTER_AREA)
     edges = cv2.Canny(cv2.GaussianBlur(grey, (5, 5), 0), 40, 100) > 0
     top, beside = slice(0, rows // 3), slice(rows // 10, int(rows * 0.45))
-    # The median takes rain away, which would look like edges. It is slow, and the lower half is not looked at.
+    # The median takes rain away, which would look like edges. It is slow; the lower half is not looked at.
     outlines = cv2.Canny(cv2.medianBlur(grey[: rows // 2 + 8], 7), 40, 100) > 0
     sides = np.concatenate([outlines[beside, : columns // 3], outlines[beside, -(columns // 3) :]], axis=1)
     hue, saturation, value = (channel.astype(np.int16) for channel in cv2.split(hsv))

@@ -6,6 +6,7 @@ import functools
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,10 @@ from .context import EngineContext
 from .events import Events
 from .limits import Limits, parallel_workers
 from .progress import Progress
+from .spread import Spread, evenly, rechunked
 
+SPLITS = "odps.sql.split.dop"
+"""MaxCompute's flag, in ``options.sql.settings``: JSON with a number of splits by table."""
 _STAND_IN = re.compile(r"_idx_\d+")
 
 
@@ -52,7 +56,7 @@ def register() -> None:
     register_op_adapter(DataFrameApplyChunk)(ApplyChunkAdapter)
     register_op_adapter(GroupByApplyChunk)(GroupApplyChunkAdapter)
     register_op_adapter(DataFrameFlatMapOperator)(FlatMapAdapter)
-    register_op_adapter([DataFrameRebalance, DataFrameRechunk])(IdentityAdapter)
+    register_op_adapter([DataFrameRebalance, DataFrameRechunk])(RechunkAdapter)
     register_op_adapter(DataFrameApply)(ApplyAdapter)
     register_op_adapter(DataFrameReadODPSTable)(ReadTableAdapter)
     register_op_adapter(DataFrameReadODPSQuery)(ReadQueryAdapter)
@@ -78,7 +82,7 @@ def plain_function(op: Any) -> Callable[..., Any]:
 
 
 class ChunkedAdapter(SPEOperatorAdapter):
-    """An adapter that runs the user's function over chunks, each in a process of its own."""
+    """An adapter that runs the user's function over chunks, each batch in a process of its own."""
 
     def mapper(
         self, op: Any, context: EngineContext, function: Callable[[Any], Any]
@@ -106,7 +110,7 @@ class ApplyChunkAdapter(ChunkedAdapter):
         mapped = self.mapper(op, context, plain_function(op))
 
         def run(data: Any) -> Any:
-            chunks = frames.split(data, op.batch_rows)
+            chunks = frames.split(data, context.spread.given, op.batch_rows)
             return apply_chunk(chunks, rows=len(data), map_chunks=mapped, **_declared(op, context))
 
         return call(context, op, run)
@@ -120,7 +124,7 @@ class GroupApplyChunkAdapter(ChunkedAdapter):
 
         def run(*inputs: Any) -> Any:
             made = apply_chunk(
-                groups.shares(op, inputs),
+                [[share] for share in groups.shares(op, inputs)],
                 rows=len(inputs[0]),
                 map_chunks=self.mapper(op, context, functools.partial(groups.apply, op, inputs)),
                 **_declared(op, context),
@@ -138,12 +142,13 @@ def _declared(op: Any, context: EngineContext) -> dict[str, Any]:
         "check": (op.extra_params or {}).get("check_output_dtypes") or "warns",
         "progress": context.progress,
         "events": context.events,
+        "spread": context.spread,
         "mounted": bool(getattr(op, "fs_mount", None)),
     }
 
 
 def apply_chunk(
-    chunks: Sequence[Any],
+    chunks: Sequence[Sequence[Any]],
     *,
     rows: int,
     map_chunks: Callable[..., list[Any]],
@@ -151,9 +156,10 @@ def apply_chunk(
     check: str,
     progress: Progress,
     events: Events,
+    spread: Spread,
     mounted: bool,
 ) -> Any:
-    """Apply a function to chunks of a frame or series, in parallel, and return one frame or series.
+    """Apply a function to chunks of a frame or series, side by side, and return one frame or series.
 
     :param rows: how many rows all chunks have.
     :param map_chunks: ``chunks.map_chunks`` with all that does not depend on the rows.
@@ -177,12 +183,14 @@ def apply_chunk(
     for position, part in enumerate(parts):
         if not isinstance(part, pd.DataFrame | pd.Series):
             raise TypeError(
-                f"apply_chunk's function returned {type(part).__name__} for chunk {position + 1} of "
+                f"apply_chunk's function returned {type(part).__name__} for batch {position + 1} of "
                 f"{len(parts)}; expected a pandas DataFrame or Series"
             )
         if declared_types is not None and isinstance(part, pd.DataFrame):
             parts[position] = frames.conform(part, declared_types, check=check, warn=progress.warn)
-    add("rows_out", sum(map(len, parts)))
+    made = iter(map(len, parts))
+    spread.made = [sum(islice(made, len(chunk))) for chunk in chunks]
+    add("rows_out", sum(spread.made))
     return frames.combine(parts)
 
 
@@ -197,7 +205,7 @@ class FlatMapAdapter(ChunkedAdapter):
         mapped = self.mapper(op, context, flat)
 
         def run(data: Any) -> Any:
-            chunks = frames.split(data, None)
+            chunks = frames.split(data, context.spread.given, None)
             context.progress.chunks(len(chunks))
             return pd.concat(mapped(chunks=chunks)) if chunks else frames.empty_like(op.outputs[0])
 
@@ -230,16 +238,17 @@ def _rows(returned: Any) -> Iterable[Any]:
     )
 
 
-class IdentityAdapter(SPEOperatorAdapter):
+class RechunkAdapter(SPEOperatorAdapter):
     """``rebalance`` and ``rechunk`` change how rows are spread over workers, not the rows."""
 
     def generate_code(self, op: Any, context: EngineContext) -> list[str]:
         """Return the code of one operator."""
-        return call(context, op, _identity)
 
+        def run(data: Any) -> Any:
+            context.spread.made = rechunked(op, len(data), context.spread.given)
+            return data
 
-def _identity(data: Any) -> Any:
-    return data
+        return call(context, op, run)
 
 
 class ApplyAdapter(DataFrameApplyAdapter):
@@ -262,10 +271,24 @@ class ReadTableAdapter(SPEOperatorAdapter):
     def generate_code(self, op: Any, context: EngineContext) -> list[str]:
         """Return the code of one operator."""
         lines = list(DataFrameReadODPSTableAdapter().generate_code(op, context))
+        splits = _splits(context.job.settings).get(op.table_name.rpartition(".")[2].strip("`"))
+        if splits is not None:
+            name = context.register_operator_constants(functools.partial(_read_in, context.spread, splits))
+            lines.append(f"{name}({context.get_output_tileable_variable(op.outputs[0])})")
         if build_temp_table_name(context.job.session_id, "").lower() not in op.table_name.lower():
             return lines
         target = context.get_output_tileable_variable(op.outputs[0])
         return [*lines, f"{target} = {context.register_operator_constants(without_stand_ins)}({target})"]
+
+
+def _splits(settings: Mapping[str, Any]) -> dict[str, int]:
+    """Return into how many splits tables are read, by name; others are one chunk."""
+    asked = json.loads((settings.get("sql.settings") or {}).get(SPLITS) or "{}")
+    return {str(name).rpartition(".")[2].lower(): int(number) for name, number in asked.items()}
+
+
+def _read_in(spread: Spread, splits: int, data: Any) -> None:
+    spread.made = evenly(len(data), splits)
 
 
 def without_stand_ins(data: Any) -> Any:

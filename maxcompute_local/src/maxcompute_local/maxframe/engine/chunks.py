@@ -1,7 +1,7 @@
-"""Runs a function over the chunks of a frame, each in a forked process of its own.
+"""Runs a function over the chunks of a frame, batch by batch, each batch in a forked process of its own.
 
-As in DPE, a chunk that crashes or leaks takes nothing else along, and a function cannot rely on state that
-another chunk has left behind. A process that uses more than it declared is killed.
+As in DPE, a batch that crashes or leaks takes nothing else along, and a function cannot rely on state that
+another batch has left behind. A process that uses more than it declared is killed.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any
@@ -32,19 +33,20 @@ _POLL_SECONDS = 0.05
 
 @dataclass
 class _Running:
-    """A chunk's process. ``excess`` says why it was killed."""
+    """A batch's process. ``rest`` are its chunk's that wait for it; ``excess`` says why it was killed."""
 
     index: int
     slot: int
     process: Any
     allowed: Limits
+    rest: list[tuple[int, Limits]]
     excess: Exception | None = None
     started: float = field(default_factory=time.monotonic)
 
 
 def map_chunks(
     function: Callable[[Any], Any],
-    chunks: Sequence[Any],
+    chunks: Sequence[Sequence[Any]],
     *,
     workers: int,
     directory: Path,
@@ -56,88 +58,97 @@ def map_chunks(
     allowed: Limits = UNLIMITED,
     operator: str = "apply_chunk",
 ) -> list[Any]:
-    """Return ``function(chunk)`` of every chunk, in order; at most ``workers`` run at once.
+    """Return ``function(batch)`` of every batch of every chunk, in order.
 
-    ``on_done`` is told the finished fraction. ``on_begin`` is called before each chunk and returns what is to
+    The batches of a chunk come one after the other; at most ``workers`` chunks are under way at once.
+
+    ``on_done`` is told the finished fraction. ``on_begin`` is called before each batch and returns what is to
     go wrong in its process. ``on_read`` is told how many bytes the function has read; see ``bytes_read``.
-    ``on_poll`` is called many times a second, ``on_retry`` with the reason when a chunk gets more memory.
+    ``on_poll`` is called many times a second, ``on_retry`` with the reason when a batch gets more memory.
 
     Raises ChunkError for the first function that raised, MemoryError or TimeoutError for one over its limit,
-    RuntimeError with the exit code for one whose process died; the chunks still running are then killed. What
-    a function started and left behind is killed with its chunk. ``operator`` is named in these errors.
+    RuntimeError with the exit code for one whose process died; batches still running are then killed. What a
+    function started and left behind is killed with its batch. ``operator`` is named in these errors.
     """
     context = multiprocessing.get_context("fork")
-    results: list[Any] = [None] * len(chunks)
-    waiting = [(index, allowed) for index in reversed(range(len(chunks)))]
+    batches = [batch for chunk in chunks for batch in chunk]
+    results: list[Any] = [None] * len(batches)
+    # Both are taken from the end.
+    numbers = count()
+    waiting = [[(next(numbers), allowed) for _ in chunk][::-1] for chunk in chunks][::-1]
     free = list(reversed(range(workers)))
     running: dict[Any, _Running] = {}
     inherited = family.resident_bytes([os.getpid()])
     finished = 0
     try:
-        while finished < len(chunks):
+        while finished < len(batches):
             while waiting and free:
-                index, granted = waiting.pop()
+                rest = waiting.pop()
+                index, granted = rest.pop()
                 slot = free.pop()
                 cpus = limits.cpus_of(slot, granted.cpus)
                 path = _result_path(directory, index)
                 process = context.Process(
-                    target=_run_chunk, args=(function, chunks[index], path, on_begin(), cpus)
+                    target=_run_batch, args=(function, batches[index], path, on_begin(), cpus)
                 )
                 process.start()
-                running[process.sentinel] = _Running(index, slot, process, granted)
+                running[process.sentinel] = _Running(index, slot, process, granted, rest)
             # Woken by a sentinel, but not believing in it: children of the function may hold it open.
             connection.wait(list(running), _POLL_SECONDS)
             on_poll()
-            ended = [sentinel for sentinel, chunk in running.items() if chunk.process.exitcode is not None]
-            for chunk in running.values():
-                if chunk.process.sentinel not in ended:
-                    where = f"{operator}: the function on chunk {chunk.index + 1} of {len(chunks)}"
-                    chunk.excess = chunk.excess or _excess(chunk, inherited, where)
-                    if chunk.excess is not None:
-                        family.kill_tree(chunk.process.pid)
+            ended = [sentinel for sentinel, batch in running.items() if batch.process.exitcode is not None]
+            for batch in running.values():
+                if batch.process.sentinel not in ended:
+                    where = f"{operator}: the function on batch {batch.index + 1} of {len(batches)}"
+                    batch.excess = batch.excess or _excess(batch, inherited, where)
+                    if batch.excess is not None:
+                        family.kill_tree(batch.process.pid)
             for sentinel in ended:
-                chunk = running.pop(sentinel)
-                where = f"{operator}: the process of the function on chunk {chunk.index + 1} of {len(chunks)}"
-                chunk.process.join()
-                free.append(chunk.slot)
+                batch = running.pop(sentinel)
+                which = f"batch {batch.index + 1} of {len(batches)}"
+                where = f"{operator}: the process of the function on {which}"
+                batch.process.join()
+                free.append(batch.slot)
                 family.end_strays({other.process.pid for other in running.values()})
-                path = _result_path(directory, chunk.index)
-                more = chunk.allowed.raised()
-                if isinstance(chunk.excess, MemoryError) and more is not None:
-                    on_retry(f"{chunk.excess}; trying again with memory_limit")
-                    waiting.append((chunk.index, more))
-                    continue
-                if chunk.excess is not None:
-                    raise chunk.excess
-                results[chunk.index], read = _result(path, chunk.process.exitcode, where)
-                on_read(read)
-                finished += 1
-                on_done(finished / len(chunks))
+                path = _result_path(directory, batch.index)
+                more = batch.allowed.raised()
+                if isinstance(batch.excess, MemoryError) and more is not None:
+                    on_retry(f"{batch.excess}; trying again with memory_limit")
+                    batch.rest.append((batch.index, more))
+                elif batch.excess is not None:
+                    raise batch.excess
+                else:
+                    results[batch.index], read = _result(path, batch.process.exitcode, where)
+                    on_read(read)
+                    finished += 1
+                    on_done(finished / len(batches))
+                if batch.rest:
+                    waiting.append(batch.rest)
     finally:
-        for chunk in running.values():
-            family.kill_tree(chunk.process.pid)
-            chunk.process.kill()
-            chunk.process.join()
+        for batch in running.values():
+            family.kill_tree(batch.process.pid)
+            batch.process.kill()
+            batch.process.join()
         family.end_strays(())
         on_poll()
     return results
 
 
-def _excess(chunk: _Running, inherited: int, where: str) -> Exception | None:
-    """Return why a chunk's process has to go, None while it keeps to its limits."""
-    seconds = chunk.allowed.seconds
-    if seconds is not None and time.monotonic() - chunk.started > seconds:
+def _excess(batch: _Running, inherited: int, where: str) -> Exception | None:
+    """Return why a batch's process has to go, None while it keeps to its limits."""
+    seconds = batch.allowed.seconds
+    if seconds is not None and time.monotonic() - batch.started > seconds:
         return TimeoutError(
-            f"{where} took more than {seconds:g} seconds, the limit of {chunk.allowed.seconds_from}. Raise "
+            f"{where} took more than {seconds:g} seconds, the limit of {batch.allowed.seconds_from}. Raise "
             "it, or give the function fewer rows at a time with batch_rows=…"
         )
-    members = family.tree(chunk.process.pid)
+    members = family.tree(batch.process.pid)
     if len(members) > limits.MAX_PROCESSES:
         return RuntimeError(
             f"{where} had {len(members)} processes at once; a worker allows {limits.MAX_PROCESSES}. Let "
             "processes end before others are started"
         )
-    memory = chunk.allowed.memory
+    memory = batch.allowed.memory
     if memory is None or family.resident_bytes(members) <= memory:
         return None
     used = family.own_bytes(members, inherited)
@@ -150,7 +161,7 @@ def _excess(chunk: _Running, inherited: int, where: str) -> Exception | None:
 
 
 def _result_path(directory: Path, index: int) -> Path:
-    return directory / f"chunk-{index}.pickle"
+    return directory / f"batch-{index}.pickle"
 
 
 def _result(path: Path, exit_code: int, where: str) -> tuple[Any, int]:
@@ -164,10 +175,10 @@ def _result(path: Path, exit_code: int, where: str) -> tuple[Any, int]:
     return value, read
 
 
-def _run_chunk(
-    function: Callable[[Any], Any], chunk: Any, path: Path, faults: Sequence[Fault], cpus: list[int]
+def _run_batch(
+    function: Callable[[Any], Any], batch: Any, path: Path, faults: Sequence[Fault], cpus: list[int]
 ) -> None:
-    """Body of a chunk's process."""
+    """Body of a batch's process."""
     limits.enter(cpus)
     visible().confine()
     for name in _SECRETS:
@@ -176,7 +187,7 @@ def _run_chunk(
         read_before = bytes_read()
         for fault in faults:
             fault.strike()
-        value = function(chunk)
+        value = function(batch)
         payload = pickle.dumps((True, value, bytes_read() - read_before), protocol=5)
     except BaseException as error:  # noqa: BLE001  (whatever it is, it is the function's error)
         visible().explain(error)

@@ -96,7 +96,7 @@ class Generator(SPECodeGenerator):
 
     def __init__(self, job: Job, progress: Progress, events: Events) -> None:
         self._engine_context = EngineContext(job, progress, events)
-        self._steps = Steps(Path(job.directory), progress, events)
+        self._steps = Steps(Path(job.directory), progress, events, self._engine_context.spread)
         super().__init__(job.session_id, job.dag_id)
 
     def _init_context(self, session_id: str, subdag_id: str) -> SPECodeContext:  # noqa: ARG002  (SDK's signature)

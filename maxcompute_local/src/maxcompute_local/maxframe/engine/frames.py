@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import pandas as pd
 
+MOST_BATCH_ROWS = 10_000
+"""Most rows of a batch where nobody says how many: so the results of a large chunk are not held twice."""
 
-def split(data: Any, batch_rows: int | None) -> list[Any]:
-    """Cut a frame or series into chunks of at most ``batch_rows`` rows; about 16 chunks when that is None."""
-    rows = batch_rows or max(1, -(-len(data) // 16))
-    return [data.iloc[start : start + rows] for start in range(0, len(data), rows)]
+
+def split(data: Any, chunks: Sequence[int], batch_rows: int | None) -> list[list[Any]]:
+    """Cut a frame or series into chunks of so many rows, each into batches of at most ``batch_rows``.
+
+    Chunks without rows are left out.
+    """
+    rows = batch_rows or MOST_BATCH_ROWS
+    ends = accumulate(chunks)
+    return [
+        [data.iloc[start : min(start + rows, end)] for start in range(end - size, end, rows)]
+        for size, end in zip(chunks, ends, strict=True)
+        if size
+    ]
 
 
 def empty_like(declared: Any) -> Any:

@@ -18,6 +18,7 @@ from .chunks import map_chunks
 from .events import Events
 from .limits import Limits
 from .progress import Progress
+from .spread import Spread, Table
 
 _CALL = "engine_call"
 
@@ -39,10 +40,11 @@ class Operator:
 class Steps:
     """The operators of a DAG. ``run`` is called by the generated code, once for each, in order."""
 
-    def __init__(self, directory: Path, progress: Progress, events: Events) -> None:
+    def __init__(self, directory: Path, progress: Progress, events: Events, spread: Spread) -> None:
         self._directory = directory
         self._progress = progress
         self._events = events
+        self._spread = spread
         self._operators: list[Operator] = []
 
     def add(self, operator: Operator) -> int:
@@ -58,12 +60,14 @@ class Steps:
             for fault in self._events.begin(f"operator.{name}"):
                 fault.strike()
             self._progress.rows(_rows(variables, operator.inputs), None)
+            self._spread.begin(_tables(variables, operator.inputs))
             variables[_CALL] = partial(call_pandas, operator.name)
             if operator.allowed is None:
                 with named_errors(operator.name):
                     exec(operator.code, variables)
             else:
                 self._run_apart(operator, operator.allowed, variables)
+            self._spread.end(_tables(variables, operator.outputs))
             self._progress.rows(_rows(variables, operator.inputs), _rows(variables, operator.outputs))
         finally:
             self._progress.limit_output()
@@ -78,7 +82,7 @@ class Steps:
 
         (values,) = map_chunks(
             run,
-            [variables],
+            [[variables]],
             workers=1,
             directory=self._directory,
             on_done=self._progress.step_fraction,
@@ -157,10 +161,10 @@ def call_pandas(operator: str, target: Any, method: str, /, *args: Any, **kwargs
     return function(*args, **kwargs)
 
 
+def _tables(variables: dict[str, Any], names: Sequence[str]) -> list[tuple[str, Any]]:
+    return [(name, variables[name]) for name in names if isinstance(variables.get(name), Table)]
+
+
 def _rows(variables: dict[str, Any], names: Sequence[str]) -> int | None:
-    counts = [
-        len(variables[name])
-        for name in names
-        if isinstance(variables.get(name), pd.DataFrame | pd.Series | pd.Index)
-    ]
+    counts = [len(table) for _, table in _tables(variables, names)]
     return sum(counts) if counts else None
