@@ -51,7 +51,7 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": _modules("sensors", "odps_partition"),
         "triggers": _modules("triggers", "maxframe", "odps_partition"),
         "asset-uris": [{"schemes": ["odps"], "handler": f"{_PACKAGE}.assets.sanitize_uri"}],
-        "extra-links": [f"{_PACKAGE}.links.logview.LogViewLink"],
+        "extra-links": [f"{_PACKAGE}.links.logview.LogViewLink", f"{_PACKAGE}.links.report.ReportLink"],
         "connection-types": [
             {
                 "connection-type": "drivepipe",

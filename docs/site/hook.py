@@ -24,6 +24,7 @@ ELSEWHERE = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
+    "SECURITY.md": "security.md",
     "maxcompute_local/README.md": "local-cloud/index.md",
     "maxcompute_local/docs/local-cloud.md": "local-cloud/local-cloud.md",
     "maxcompute_local/docs/local-sql.md": "local-cloud/local-sql.md",
