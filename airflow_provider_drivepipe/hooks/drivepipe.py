@@ -63,6 +63,8 @@ class DrivepipeHook(BaseHook):
         self.conn_id = conn_id
         self.oss_conn_id = oss_conn_id
         self.run_identity = run_identity
+        self.known_columns: dict[str, list[Column]] = {}
+        """Columns of the tables that were looked at, partition columns last."""
 
     @cached_property
     def settings(self) -> DrivepipeSettings:
@@ -196,7 +198,9 @@ class DrivepipeHook(BaseHook):
         with self.errors():
             schema = self.odps.get_table(table).table_schema
             columns = [Column(c.name, str(c.type).lower(), c.comment or "") for c in schema.simple_columns]
-            return columns, [c.name for c in schema.partitions]
+            partition = [Column(c.name, str(c.type).lower(), c.comment or "") for c in schema.partitions]
+            self.known_columns[table] = [*columns, *partition]
+            return columns, [c.name for c in partition]
 
     def require_models(self, names: Sequence[str]) -> None:
         """Look models up in the connection's model project; name those it lacks.

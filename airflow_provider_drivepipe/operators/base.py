@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator, BaseOperatorLink
 
 from airflow_provider_drivepipe.assets import publish_asset_events
-from airflow_provider_drivepipe.contracts import StageReport
+from airflow_provider_drivepipe.contracts import Column, StageReport
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.lifecycle.failures import FailureSample
+from airflow_provider_drivepipe.lineage import Data, LineageOperator
 from airflow_provider_drivepipe.links.report import ReportLink
 from airflow_provider_drivepipe.operators.partition import (
     PARTITION_SPEC_TEMPLATE,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from airflow_provider_drivepipe.scenario.plan import Plan
 
 
-class PartitionOperator(BaseOperator):
+class PartitionOperator(LineageOperator, BaseOperator):
     """Writes one partition of ``output_table``.
 
     :param output_table: table to write (``table`` or ``project.table``); created when it is missing.
@@ -77,6 +78,8 @@ class PartitionOperator(BaseOperator):
         self.later_models = later_models
         self.wrote_report = False
         """Whether this process has made sure that there is a report."""
+        self._hook: DrivepipeHook | None = None
+        self._published: StageReport | None = None
 
     @abstractmethod
     def execute(self, context: Context) -> dict[str, Any]:
@@ -100,6 +103,7 @@ class PartitionOperator(BaseOperator):
 
         :param changed: whether the partition is another one than before.
         """
+        self._published = report
         push_report(context, report, failed)
         publish_asset_events(context, self.outlets, report.to_json(), partition)
         plan = self.report_of
@@ -122,6 +126,26 @@ class PartitionOperator(BaseOperator):
             )
         except Exception:
             self.log.exception("the report of %s was not written; 'drivepipe report' does", partition.path())
+
+    def source_tables(self) -> Sequence[str]:
+        """Return the tables that the task reads."""
+        return ()
+
+    def published_rows(self, report: StageReport) -> int:
+        """Return how many rows the partition holds by a report."""
+        return report.rows_in
+
+    def lineage_inputs(self) -> Sequence[Data]:
+        """Return the tables that the task reads."""
+        return [Data.of_table(table, self._columns(table)) for table in self.source_tables()]
+
+    def lineage_outputs(self) -> Sequence[Data]:
+        """Return the table that the task writes, also when its gate has failed it."""
+        rows = None if self._published is None else self.published_rows(self._published)
+        return [Data.of_table(self.output_table, self._columns(self.output_table), rows)]
+
+    def _columns(self, table: str) -> Sequence[Column]:
+        return self._hook.known_columns.get(table, ()) if self._hook is not None else ()
 
 
 def names(given: str | Sequence[str]) -> tuple[str, ...]:

@@ -139,6 +139,10 @@ class FrameSearchOperator(PartitionOperator):
         skip_downstream(self, report, params)
         return report.to_json()
 
+    def source_tables(self) -> Sequence[str]:
+        """Return the table with the vectors."""
+        return (self.source_table,)
+
     def on_kill(self) -> None:
         """Stop the session of this task."""
         hook, owner = self._hook, self._owner

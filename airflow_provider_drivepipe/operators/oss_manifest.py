@@ -33,6 +33,7 @@ from airflow_provider_drivepipe.lifecycle.failures import SHOWN, FailedInput, Fa
 from airflow_provider_drivepipe.lifecycle.manifest_changes import Counted, count_changes, marked, publish
 from airflow_provider_drivepipe.lifecycle.publishing import Shrinking
 from airflow_provider_drivepipe.lifecycle.tables import WORKING_TABLE_LIFECYCLE_DAYS, WorkingTables
+from airflow_provider_drivepipe.lineage import Data
 from airflow_provider_drivepipe.operators.base import PartitionOperator, take
 from airflow_provider_drivepipe.operators.report import skip_downstream
 from airflow_provider_drivepipe.pipelines.driving.manifest import LeftOut, Manifest, ManifestRow, manifest_row
@@ -89,7 +90,9 @@ class OssManifestOperator(PartitionOperator):
         """List, stage, publish, report."""
         started = time.time()
         ti = context["ti"]
-        hook = DrivepipeHook(self.conn_id, self.oss_conn_id, run_identity=f"{ti.dag_id}/{ti.run_id}")
+        self._hook = hook = DrivepipeHook(
+            self.conn_id, self.oss_conn_id, run_identity=f"{ti.dag_id}/{ti.run_id}"
+        )
         partition = self.owned_partition(context)
         try:
             params, _ = read_params(context["params"])
@@ -114,6 +117,14 @@ class OssManifestOperator(PartitionOperator):
         self._check_gate(report)
         skip_downstream(self, report, params)
         return report.to_json()
+
+    def published_rows(self, report: StageReport) -> int:
+        """Return how many videos the partition holds: of what was left out, copies alone are rows."""
+        return report.ok + report.filtered_reasons.get(Reason.DUPLICATE, 0)
+
+    def lineage_inputs(self) -> Sequence[Data]:
+        """Return the folder that is listed."""
+        return [Data.of_folder(self.options.bucket, self.options.prefix)]
 
     def _stage(
         self,

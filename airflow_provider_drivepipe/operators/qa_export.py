@@ -41,6 +41,7 @@ from airflow_provider_drivepipe.hooks.whole_folder import WholeFolder
 from airflow_provider_drivepipe.lifecycle.failures import SHOWN, FailedInput, FailureSample
 from airflow_provider_drivepipe.lifecycle.publishing import Shrinking
 from airflow_provider_drivepipe.lifecycle.tables import WORKING_TABLE_LIFECYCLE_DAYS, WorkingTables
+from airflow_provider_drivepipe.lineage import Data
 from airflow_provider_drivepipe.operators.base import PartitionOperator, take
 from airflow_provider_drivepipe.operators.report import skip_downstream
 from airflow_provider_drivepipe.pipelines.reasoning.export import (
@@ -97,12 +98,15 @@ class QaExportOperator(PartitionOperator):
         super().__init__(**kwargs)
         self.options = export.options
         self.source_table = source_table
+        self._files = 0
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read, check, write, publish, report."""
         started = time.time()
         ti = context["ti"]
-        hook = DrivepipeHook(self.conn_id, self.oss_conn_id, run_identity=f"{ti.dag_id}/{ti.run_id}")
+        self._hook = hook = DrivepipeHook(
+            self.conn_id, self.oss_conn_id, run_identity=f"{ti.dag_id}/{ti.run_id}"
+        )
         partition = self.owned_partition(context)
         try:
             params, _ = read_params(context["params"])
@@ -121,6 +125,7 @@ class QaExportOperator(PartitionOperator):
                 self._check_quality(books.tally)
                 self._publish(target, root, partition, params, Path(local), made, books.tally)
             self._write_table(hook, partition, working.staging, target.place.join(made.digest), made)
+            self._files = len(made.files)
         finally:
             leave_partition(hook, working, owner)
         report = self._report(context, partition, books, params, time.time() - started)
@@ -129,6 +134,21 @@ class QaExportOperator(PartitionOperator):
         self._check_gate(report)
         skip_downstream(self, report, params)
         return report.to_json()
+
+    def source_tables(self) -> Sequence[str]:
+        """Return the table of the items."""
+        return (self.source_table,)
+
+    def published_rows(self, report: StageReport) -> int:  # noqa: ARG002 - its counts are those of items
+        """Return how many files there are, which is how many rows the partition holds."""
+        return self._files
+
+    def lineage_outputs(self) -> Sequence[Data]:
+        """Return the table of the files, and the folder that they are in."""
+        options = self.options
+        prefix = options.output_prefix or self.output_table
+        files = None if self._published is None else self._files
+        return [*super().lineage_outputs(), Data.of_folder(options.root or options.bucket, prefix, files)]
 
     def _place(self, root: str, partition: PartitionSpec) -> OssUri:
         prefix = f"{self.options.output_prefix.strip('/') or self.output_table}/{partition.path()}"

@@ -36,6 +36,7 @@ from airflow_provider_drivepipe.hooks.sessions import SessionTags
 from airflow_provider_drivepipe.lifecycle.publishing import WorkCounts
 from airflow_provider_drivepipe.lifecycle.stage_run import Audit, StageRun, Task, check_gate
 from airflow_provider_drivepipe.lifecycle.tables import WorkingTables
+from airflow_provider_drivepipe.lineage import Data
 from airflow_provider_drivepipe.links.logview import LogViewLink
 from airflow_provider_drivepipe.links.report import ReportLink
 from airflow_provider_drivepipe.operators.base import PartitionOperator, names
@@ -149,6 +150,16 @@ class MaxFrameStageOperator(PartitionOperator):
         """What the task is called in reports."""
         first = self.stages[0]
         return first.with_parts if isinstance(first, UnitStage) and len(self.stages) > 1 else first.name
+
+    def source_tables(self) -> Sequence[str]:
+        """Return the input table, or those that are gathered."""
+        return (self.source or Source.of_table(self.source_table)).tables
+
+    def lineage_outputs(self) -> Sequence[Data]:
+        """Return the table, and the folder of pictures where there is one."""
+        first = self.wanted_stages()[0]
+        place = first.pictures_below() if isinstance(first, UnitStage) else None
+        return [*super().lineage_outputs(), *([Data.of_folder(place.root, place.prefix)] if place else [])]
 
     def add_models(self, stages: Sequence[RowStage], prompt: str | None) -> None:
         """Add stages behind those that there are; for constructors."""
