@@ -57,7 +57,7 @@ def get_provider_info() -> dict[str, Any]:
                 "to_openlineage_converter": f"{_PACKAGE}.lineage.asset_dataset",
             }
         ],
-        "extra-links": [f"{_PACKAGE}.links.logview.LogViewLink"],
+        "extra-links": [f"{_PACKAGE}.links.logview.LogViewLink", f"{_PACKAGE}.links.report.ReportLink"],
         "connection-types": [
             {
                 "connection-type": "drivepipe",

@@ -14,6 +14,7 @@ from airflow.sdk.configuration import conf
 from airflow_provider_drivepipe import exceptions
 from airflow_provider_drivepipe.exceptions import (
     ConfigurationError,
+    DataGateError,
     PartitionShrinksError,
     RemoteJobCancelled,
     RemoteJobError,
@@ -37,6 +38,7 @@ from airflow_provider_drivepipe.lifecycle.stage_run import Audit, StageRun, Task
 from airflow_provider_drivepipe.lifecycle.tables import WorkingTables
 from airflow_provider_drivepipe.lineage import Data
 from airflow_provider_drivepipe.links.logview import LogViewLink
+from airflow_provider_drivepipe.links.report import ReportLink
 from airflow_provider_drivepipe.operators.base import PartitionOperator, names
 from airflow_provider_drivepipe.operators.job_record import (
     JobRecord,
@@ -95,7 +97,7 @@ class MaxFrameStageOperator(PartitionOperator):
     """
 
     template_fields: Sequence[str] = (*PartitionOperator.template_fields, "source_table", "prompt")
-    operator_extra_links = (LogViewLink(),)
+    operator_extra_links = (LogViewLink(), ReportLink())
     ui_color = "#d9ead3"
 
     def __init__(
@@ -323,7 +325,7 @@ class MaxFrameStageOperator(PartitionOperator):
             leave_partition(hook, run.tables.working, owner)
             raise
         if unchanged is not None:
-            return self._report(context, hook, run, unchanged, None)
+            return self._report(context, hook, run, unchanged, None, changed=False)
         if record is None:
             return self._finish(context, hook, run, None)
         return self._wait(context, hook, run, record)
@@ -516,7 +518,13 @@ class MaxFrameStageOperator(PartitionOperator):
         return self._report(context, hook, run, audit, record)
 
     def _report(
-        self, context: Context, hook: MaxFrameHook, run: StageRun, audit: Audit, record: JobRecord | None
+        self,
+        context: Context,
+        hook: MaxFrameHook,
+        run: StageRun,
+        audit: Audit,
+        record: JobRecord | None,
+        changed: bool = True,
     ) -> dict[str, Any]:
         """Report, leave the partition; then let the gate speak."""
         assert self._owner is not None
@@ -527,8 +535,14 @@ class MaxFrameStageOperator(PartitionOperator):
             logview=self.logview,
         )
         leave_partition(hook, run.tables.working, self._owner)
-        self.publish_report(context, report, failed, run.partition)
-        check_gate(audit.found, self.gate)
+        self.publish_report(context, report, failed, run.partition, changed)
+        try:
+            check_gate(audit.found, self.gate)
+        except DataGateError:
+            # The tasks behind will not run, so none of them writes it.
+            if not self.wrote_report:
+                self.write_report(context, report, run.partition)
+            raise
         if not run.task.source.selects:
             skip_downstream(self, report, run.params)
         return report.to_json()

@@ -184,7 +184,7 @@ class FrameExtraction(UnitStage):
 
         root = str(self._root(build.site))
         mount = MountOptions(root, self.oss.mount_path, build.site.role_arn())
-        job = self._job(mount, build)
+        job = self.job(mount, build)
 
         def frame_extraction(chunk: Any) -> Any:
             return extract_frames(chunk, job)
@@ -203,7 +203,7 @@ class FrameExtraction(UnitStage):
     def _root(self, site: Site) -> Any:
         return site.oss_root(self.oss.bucket, self.oss.root)
 
-    def _job(self, mount: MountOptions, build: Build) -> FrameJob:
+    def job(self, mount: MountOptions, build: Build) -> FrameJob:
         """Return what the worker needs to know; pictures go to ``<root>/<folder>/<video_id>/``."""
         from airflow_provider_drivepipe.worker.frame_quality import QualityRules
         from airflow_provider_drivepipe.worker.frames import FrameJob

@@ -112,7 +112,7 @@ def manifest_row(found: ListedObject, root: str, extensions: Collection[str]) ->
 
     OSS listings carry no CRC-64, so that column is empty.
 
-    :param root: full URI of the bucket.
+    :param root: URI of the bucket.
     :param extensions: of videos, in lower case.
     """
     if found.key.endswith("/"):
