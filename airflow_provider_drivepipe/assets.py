@@ -22,9 +22,13 @@ def table_asset(table: str) -> Asset:
 
     The same name always gives the same asset, in every DAG; case does not matter, as in MaxCompute.
     """
-    table = table.lower()
-    project, _, name = table.rpartition(".")
-    return Asset(name=f"odps:{table}", uri=f"odps://{project or DEFAULT_PROJECT}/{name}")
+    return Asset(name=f"odps:{table.lower()}", uri=table_uri(table))
+
+
+def table_uri(table: str) -> str:
+    """Return the URI of the asset of a table."""
+    project, _, name = table.lower().rpartition(".")
+    return f"odps://{project or DEFAULT_PROJECT}/{name}"
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:

@@ -33,6 +33,8 @@ class Reason(StrEnum):
     NOT_FOUND = "not_found"
     ACCESS_DENIED = "access_denied"
     EMPTY_FILE = "empty_file"
+    DUPLICATE = "duplicate"
+    """A video of the same content is worked on under another path."""
     NOT_A_VIDEO = "not_a_video"
     NO_VIDEO_STREAM = "no_video_stream"
     TRUNCATED = "truncated"
@@ -84,6 +86,23 @@ class Reason(StrEnum):
     """The model's answer names several options."""
 
 
+class Change(StrEnum):
+    """How a listed video stands to what the manifest table held before."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    """Other content under a path that was there."""
+    MOVED = "moved"
+    """The content was there, under a path that is gone."""
+    COPIED = "copied"
+    """The content is there under another path too."""
+    UNCHANGED = "unchanged"
+    KNOWN = "known"
+    """As it is in another partition: it is not in this one."""
+    DELETED = "deleted"
+    """Was in the partition; it has no row any more."""
+
+
 class Verdict(StrEnum):
     """Outcome of a stage as a whole."""
 
@@ -119,6 +138,11 @@ MANIFEST_COLUMNS: tuple[Column, ...] = (
     Column("etag", "string", "entity tag of the object"),
     Column("crc64", "string", "CRC-64/XZ of the object, empty where the listing gives none"),
     Column("storage_class", "string", "OSS storage class"),
+)
+
+CHANGE_COLUMNS: tuple[Column, ...] = (
+    Column("change", "string", "new, changed, moved, copied or unchanged, when it was listed"),
+    Column("same_as", "string", "path that the content of a moved or copied video had first, else empty"),
 )
 
 FRAME_COLUMNS: tuple[Column, ...] = (
@@ -237,7 +261,12 @@ class Spending:
 
     :param frames: rows (frames, images) that models were asked about.
     :param video_hours: hours of video that the run's frames stand for.
+    :param tokens_per_1000_frames: tokens of all kinds, per 1,000 of these rows.
+    :param tokens_per_video_hour: the same per hour of video.
+    :param currency: of the scenario's price table.
     :param cost: of all tokens, in ``currency``; None without a price table.
+    :param cost_per_1000_frames: the same per 1,000 of these rows.
+    :param cost_per_video_hour: the same per hour of video.
     """
 
     frames: int
@@ -274,24 +303,43 @@ class StageReport:
     """
 
     scenario: str
+    """Name of the scenario; of a DAG by hand its id, unless the operator names one."""
     stage: str
+    """What the task is called in reports."""
     table: str
+    """The table that was written."""
     partition: str
+    """Its partition, such as ``ds=20261120``."""
     verdict: Verdict
+    """``completed``, ``completed_with_failures`` or ``empty_input``."""
     rows_in: int
+    """``ok + failed + filtered + skipped``."""
     ok: int
+    """Rows with everything that was asked for."""
     failed: int
+    """Rows that a stage failed."""
     filtered: int
+    """Rows that were left out on purpose."""
     skipped: int
+    """Rows that were not tried."""
     carried_over: int
+    """Rows that were ok already and were kept as they are."""
     removed: int = 0
     """Rows that left the partition because their input left it."""
     failures: dict[str, dict[str, int]] = field(default_factory=dict)
+    """By stage and reason, how many failed."""
     stages: dict[str, dict[str, int]] = field(default_factory=dict)
+    """By stage, its counts in its own input units."""
     filtered_reasons: dict[str, int] = field(default_factory=dict)
+    """How many were left out on purpose, by reason."""
     skipped_reasons: dict[str, int] = field(default_factory=dict)
+    """How many were not tried, by reason."""
+    changes: dict[str, int] = field(default_factory=dict)
+    """Videos of an incremental manifest, by :class:`Change`; empty elsewhere."""
     params: dict[str, Any] = field(default_factory=dict)
+    """Params of the run that overruled the scenario."""
     tokens: Tokens = field(default_factory=Tokens)
+    """That this run paid: ``input``, ``output``, ``embedding``."""
     normalised: int = 0
     """Values put right in the answers for the rows that the task worked on."""
     prompts: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -299,11 +347,15 @@ class StageReport:
     models: dict[str, str] = field(default_factory=dict)
     """What the answers of each stage come from: a model, or what the model catalog says stands in for it."""
     spending: Spending | None = None
+    """What this run had from the models, see below; None where no model is called."""
     quality: dict[str, Any] = field(default_factory=dict)
     """What the items of a training set are like: flags by task, and how often each choice is right."""
     seconds: float = 0.0
+    """Seconds from the start of the work to the report; 0 where no job was needed."""
     session_id: str | None = None
+    """MaxFrame session of the last job, None without a job."""
     logview: str | None = None
+    """Its LogView address."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON-serialisable values."""

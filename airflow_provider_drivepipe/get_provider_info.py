@@ -51,8 +51,14 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": _modules("hooks", "checks", "drivepipe", "maxframe"),
         "sensors": _modules("sensors", "odps_partition"),
         "triggers": _modules("triggers", "maxframe", "odps_partition"),
-        "asset-uris": [{"schemes": ["odps"], "handler": f"{_PACKAGE}.assets.sanitize_uri"}],
-        "extra-links": [f"{_PACKAGE}.links.logview.LogViewLink"],
+        "asset-uris": [
+            {
+                "schemes": ["odps"],
+                "handler": f"{_PACKAGE}.assets.sanitize_uri",
+                "to_openlineage_converter": f"{_PACKAGE}.lineage.asset_dataset",
+            }
+        ],
+        "extra-links": [f"{_PACKAGE}.links.logview.LogViewLink", f"{_PACKAGE}.links.report.ReportLink"],
         "connection-types": [
             {
                 "connection-type": "drivepipe",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import resource
 import tempfile
@@ -13,30 +14,29 @@ from pathlib import Path
 import alibabacloud_oss_v2 as oss
 from measured_cloud import measured_cloud
 
-from maxcompute_local.oss.metadata import Metadata
 from maxcompute_local.oss.store import OssStore
 
 BUCKET = "many"
 LINKS = 60_000
 """Links of one inode, of which ext4 allows 65,000."""
-EMPTY_MD5, EMPTY_CRC64 = "D41D8CD98F00B204E9800998ECF8427E", "0"
 
 
-def keys(count: int, layout: str) -> Iterator[str]:
+def keys(count: int, layout: str, extension: str) -> Iterator[str]:
     for n in range(count):
-        yield f"frame_{n:010d}.jpg" if layout == "flat" else f"drive_{n // 1000:06d}/frame_{n:010d}.jpg"
+        yield f"{'' if layout == 'flat' else f'drive_{n // 1000:06d}/'}frame_{n:010d}{extension}"
 
 
-def fill(root: Path, count: int, layout: str) -> None:
-    """Make empty objects without a request for each: records, and files that are links of a few inodes."""
+def fill(root: Path, count: int, layout: str, extension: str = ".jpg", content: bytes = b"") -> None:
+    """Make objects without a request for each: records, and files that are links of a few inodes."""
     store = OssStore(root / "oss")
     store.create_bucket(BUCKET)
-    store.close()
     folder = os.open(root / "oss" / BUCKET, os.O_RDONLY)
+
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest().upper()
 
     def rows() -> Iterator[tuple[object, ...]]:
         last, source, modified = "", "", 0
-        for n, key in enumerate(keys(count, layout)):
+        for n, key in enumerate(keys(count, layout, extension)):
             parent = key.rpartition("/")[0]
             if parent != last:
                 os.mkdir(parent, dir_fd=folder)
@@ -44,18 +44,18 @@ def fill(root: Path, count: int, layout: str) -> None:
             if n % LINKS == 0:
                 source = key
                 descriptor = os.open(key, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600, dir_fd=folder)
+                os.write(descriptor, content)
                 modified = os.fstat(descriptor).st_mtime_ns
                 os.close(descriptor)
             else:
                 os.link(source, key, src_dir_fd=folder, dst_dir_fd=folder)
-            yield BUCKET, key, 0, modified, EMPTY_MD5, EMPTY_CRC64, "Normal", "{}"
+            yield BUCKET, key, len(content), modified, md5, "0", "Normal", "{}"
 
-    metadata = Metadata(root / "oss/.drivepipe/oss.sqlite")
-    with metadata._cursor() as cursor:
+    with store.metadata._cursor() as cursor:
         cursor.execute("BEGIN")
         cursor.executemany("INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows())
         cursor.execute("COMMIT")
-    metadata.close()
+    store.close()
     os.close(folder)
 
 

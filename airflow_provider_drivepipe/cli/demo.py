@@ -70,16 +70,15 @@ class DrivingDemo(Demo):
 
     def _contact_sheet(self, run: DemoRun) -> Path:
         """Write the page that ``drivepipe frames`` writes."""
-        from airflow_provider_drivepipe.cli.contact_sheet import read_sheet, render
+        from airflow_provider_drivepipe.reports.contact_sheet import read_sheet, render
         from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 
         steps = run.steps
         table = run.odps.get_table(steps.tasks[-1].output_table.name)
-
         columns = [column.name for column in table.table_schema.simple_columns]
         partition = PartitionSpec(steps.partition.columns, (PARTITION,))
         sheet = read_sheet(
-            steps.scenario, table.name, columns, partition, run.query, lambda uri: run.object(uri.key)
+            steps.scenario, steps.tasks[-1], columns, partition, run.query, lambda uri: run.object(uri.key)
         )
         page = self.home / f"{steps.scenario}_{PARTITION}.html"
         page.write_text(render(sheet), "utf-8")

@@ -14,10 +14,10 @@ from airflow_provider_drivepipe.cli.demo_checks import Row, leaks
 from airflow_provider_drivepipe.cli.demo_data import upload_demo_videos
 from airflow_provider_drivepipe.cli.demo_report import models
 from airflow_provider_drivepipe.cli.demo_run import PARTITION, Demo, DemoRun
-from airflow_provider_drivepipe.cli.page import short_name
 from airflow_provider_drivepipe.cli.text_table import table
 from airflow_provider_drivepipe.contracts import OssUri, Reason, Status
 from airflow_provider_drivepipe.pipelines.retrieval.retrieve import Retrieve
+from airflow_provider_drivepipe.reports.page import short_name
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 from maxcompute_local import lifecycle
 from maxcompute_local.clients import odps_client
@@ -26,7 +26,7 @@ from maxcompute_local.settings import PROJECT, ServerSettings
 if TYPE_CHECKING:
     from alibabacloud_oss_v2 import Client as OssClient
 
-    from airflow_provider_drivepipe.cli.evidence_page import EvidencePage
+    from airflow_provider_drivepipe.reports.evidence import EvidencePage
 
 _ASKED = "video_qa_demo_asked"
 _COLUMNS = (
@@ -90,7 +90,7 @@ class QaDemo(Demo):
 
     def _page(self, run: DemoRun) -> tuple[Path, EvidencePage]:
         """Write the page that ``drivepipe evidence`` writes; return its file and what it shows."""
-        from airflow_provider_drivepipe.cli.evidence_page import read_evidence, render
+        from airflow_provider_drivepipe.reports.evidence import read_evidence, render
 
         steps = run.steps
         partition = PartitionSpec(steps.partition.columns, (PARTITION,))

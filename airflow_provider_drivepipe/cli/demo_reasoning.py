@@ -74,7 +74,7 @@ class ReasoningDemo(Demo):
 
     def _item_page(self, run: DemoRun, checks: Sequence[Check]) -> Path:
         """Write the page that ``drivepipe items`` writes."""
-        from airflow_provider_drivepipe.cli.item_page import read_items, render
+        from airflow_provider_drivepipe.reports.items import read_items, render
 
         steps = run.steps
         table = run.odps.get_table(steps.tasks[-2].output_table.name)

@@ -34,7 +34,7 @@ def of_retrieval(scenario: Scenario) -> RetrievalScenario:
 
 
 def _page(scenario: Scenario, options: argparse.Namespace) -> str:
-    from airflow_provider_drivepipe.cli.evidence_page import read_evidence, render
+    from airflow_provider_drivepipe.reports.evidence import read_evidence, render
 
     steps = plan(of_retrieval(scenario))
     hook, partition = open_partition(steps, options.partition, "evidence")

@@ -22,15 +22,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _page(scenario: Scenario, options: argparse.Namespace) -> str:
-    from airflow_provider_drivepipe.cli.contact_sheet import IMAGE_COLUMNS, read_sheet, render
+    from airflow_provider_drivepipe.reports.contact_sheet import IMAGE_COLUMNS, read_sheet, render
 
     steps = plan(scenario)
     hook, partition = open_partition(steps, options.partition, "frames")
-    table = steps.tasks[-1].output_table.name
+    task = steps.tasks[-1]
+    table = task.output_table.name
     columns = [column.name for column in hook.table_columns(table)[0]]
     if not {*IMAGE_COLUMNS} & {*columns}:
         raise CommandError(f"table {table} of scenario {steps.scenario} names no images")
-    sheet = read_sheet(steps.scenario, table, columns, partition, hook.execute_sql, hook.read_object)
-    if not sheet.counts:
+    sheet = read_sheet(steps.scenario, task, columns, partition, hook.execute_sql, hook.read_object)
+    if not sheet.groups:
         raise no_partition(steps, table, partition)
     return render(sheet)

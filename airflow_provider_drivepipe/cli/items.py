@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _page(scenario: Scenario, options: argparse.Namespace) -> str:
-    from airflow_provider_drivepipe.cli.item_page import read_items, render
+    from airflow_provider_drivepipe.reports.items import read_items, render
 
     if not isinstance(scenario, ReasoningScenario):
         raise CommandError(

@@ -19,10 +19,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("plan:main", "print the tasks, tables, columns and models of a scenario"),
     "walkthrough": ("walkthrough:main", "write what people need to know of a scenario"),
     "schema": ("schema:main", "write the tables of a scenario as SQL"),
+    "script": ("script:main", "write the tasks of a scenario as plain scripts, for DataWorks and notebooks"),
     "examples": ("examples:main", "copy the example scenarios and DAGs"),
     "local": ("local:main", "the local cloud: up, status, env, upload, stats, faults, down"),
     "doctor": ("doctor:main", "try everything that a scenario will need of a connection"),
     "query": ("query:main", "run one SQL statement and print what it gives"),
+    "report": (
+        "report:main",
+        "write the report of a partition: counts, labels that moved, failures, pictures",
+    ),
     "frames": (
         "frames:main",
         "write a contact sheet: the frames of a partition with their labels, and what failed",

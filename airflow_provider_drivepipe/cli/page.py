@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import base64
-import io
 import sys
 import webbrowser
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
-from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider_drivepipe.cli.errors import CommandError
 from airflow_provider_drivepipe.exceptions import DrivepipeError
 from airflow_provider_drivepipe.pipelines.loading import ScenarioError, load_scenario
+from airflow_provider_drivepipe.reports.page import DEFAULT_COUNT
 from airflow_provider_drivepipe.scenario.model import Scenario
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 from airflow_provider_drivepipe.scenario.plan import Plan
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from airflow_provider_drivepipe.contracts import OssUri
     from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 
-Query = Callable[[str], Sequence[Sequence[Any]]]
-"""Runs a SELECT and returns its rows."""
-Read = Callable[["OssUri"], bytes]
-"""Returns an object; raises DrivepipeError when it cannot."""
-DEFAULT_COUNT = 10
-"""Items or questions of a page."""
 _MOST = 100
 
 
@@ -47,7 +36,10 @@ def page_parser(
     parser.add_argument("file", type=Path, metavar="SCENARIO", help="scenario file")
     parser.add_argument("partition", metavar="PARTITION", help="partition value, for example 20261120")
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help=f"default: <scenario>_<partition>{ending}.html here"
+        *("-o", "--output"),
+        type=Path,
+        metavar="FILE",
+        help=f"default: <scenario>_<partition>{ending}.html here",
     )
     parser.add_argument("--open", action="store_true", help="show it in the browser")
     if some:
@@ -110,52 +102,3 @@ def no_partition(steps: Plan, table: str, partition: PartitionSpec) -> CommandEr
     return CommandError(
         f"table {table} has no partition {partition.path()}: run DAG {steps.dag_id} for it first"
     )
-
-
-def short_name(path: str) -> str:
-    """Return what people know a video or an image by: the last two parts of its path."""
-    return "/".join(path.split("/")[-2:])
-
-
-def thumbnail(content: bytes, width: int, quality: int) -> str:
-    """Return a small JPEG as a ``data:`` URI. Raises OSError or ValueError for what is no picture."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(content)) as image:
-        # Lets the decoder skip what a small picture does not need.
-        image.draft("RGB", (width, width))
-        small = image.convert("RGB")
-    small.thumbnail((width, width))
-    return jpeg_uri(small, quality)
-
-
-def jpeg_uri(image: Image, quality: int) -> str:
-    """Return a picture as the ``data:`` URI of a JPEG."""
-    output = io.BytesIO()
-    image.save(output, "JPEG", quality=quality)
-    return f"data:image/jpeg;base64,{base64.b64encode(output.getvalue()).decode()}"
-
-
-def html(title: str, introduction: str, content: str, style: str) -> str:
-    """Return a page that loads nothing. All but the title is HTML."""
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<meta name="viewport" content="width=device-width"><title>{escape(title)}</title>
-<style>{_STYLE}{style}</style></head>
-<body><header><h1>{escape(title)}</h1>
-<p>{introduction}</p></header>
-<main>
-{content}
-</main></body></html>
-"""
-
-
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-_STYLE = """
-:root { color-scheme: light dark; font: 14px/1.4 system-ui, sans-serif; }
-body { margin: 0; background: light-dark(#f4f5f7, #16181c); }
-header { padding: 16px 24px 0; }
-h1 { margin: 0; font-size: 20px; }
-header p { margin: 4px 0 0; opacity: .75; }
-"""

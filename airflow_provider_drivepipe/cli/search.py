@@ -85,8 +85,8 @@ def _run(steps: Plan, options: argparse.Namespace) -> None:
     with redirect_stdout(sys.stderr):
         # Airflow's log goes where stdout is when Airflow is imported; what is printed here is to be read.
         from airflow_provider_drivepipe.cli.command_hook import CommandHook
-        from airflow_provider_drivepipe.cli.contact_sheet import render, sheet_of_hits
         from airflow_provider_drivepipe.hooks.frame_search import FrameSearch, Query
+        from airflow_provider_drivepipe.reports.contact_sheet import render, sheet_of_hits
 
     query = Query.of_picture(options.image.read_bytes()) if options.image else Query(options.text)
     hook = CommandHook(steps.conn_id, run_identity="drivepipe search")

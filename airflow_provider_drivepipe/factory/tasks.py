@@ -50,6 +50,7 @@ def _task(steps: Plan, step: TaskPlan, doc: str) -> BaseOperator:
         "lifecycle_days": step.output_table.lifecycle_days,
         "gate": step.gate,
         "conn_id": steps.conn_id,
+        "report_of": steps,
         "later_models": steps.models_behind(step),
         "outlets": [table_asset(step.output_table.name)],
     }

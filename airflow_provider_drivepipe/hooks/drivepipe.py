@@ -63,6 +63,8 @@ class DrivepipeHook(BaseHook):
         self.conn_id = conn_id
         self.oss_conn_id = oss_conn_id
         self.run_identity = run_identity
+        self.known_columns: dict[str, list[Column]] = {}
+        """Columns of the tables that were looked at, partition columns last."""
 
     @cached_property
     def settings(self) -> DrivepipeSettings:
@@ -174,6 +176,16 @@ class DrivepipeHook(BaseHook):
             found = self.oss.get_object(oss.GetObjectRequest(bucket=uri.bucket, key=uri.key))
             return bytes(found.body.read())
 
+    def write_object(self, uri: OssUri, content: bytes, content_type: str) -> None:
+        """Write an object to the connection's OSS; raise an error of our tree when that does not work."""
+        import alibabacloud_oss_v2 as oss
+
+        request = oss.PutObjectRequest(
+            bucket=uri.bucket, key=uri.key, body=content, content_type=content_type
+        )
+        with oss_errors(self.oss_settings.conn_id, self.oss_settings.require_oss().endpoint, uri.bucket):
+            self.oss.put_object(request)
+
     def errors(self) -> AbstractContextManager[None]:
         """Return a context in which the SDKs' errors become ours, naming the connection and the endpoint."""
         return maxcompute_errors(self.conn_id, self.settings.require_maxcompute().endpoint)
@@ -186,7 +198,9 @@ class DrivepipeHook(BaseHook):
         with self.errors():
             schema = self.odps.get_table(table).table_schema
             columns = [Column(c.name, str(c.type).lower(), c.comment or "") for c in schema.simple_columns]
-            return columns, [c.name for c in schema.partitions]
+            partition = [Column(c.name, str(c.type).lower(), c.comment or "") for c in schema.partitions]
+            self.known_columns[table] = [*columns, *partition]
+            return columns, [c.name for c in partition]
 
     def require_models(self, names: Sequence[str]) -> None:
         """Look models up in the connection's model project; name those it lacks.
@@ -229,6 +243,16 @@ class DrivepipeHook(BaseHook):
             return False
         with self.errors():
             return bool(self.odps.get_table(table).exist_partition(str(partition)))
+
+    def partitions(self, table: str) -> list[PartitionSpec]:
+        """Return the partitions of a table, none when there is no such table."""
+        from airflow_provider_drivepipe.scenario.partition import PartitionSpec
+
+        if self.table_comment(table) is None:
+            return []
+        with self.errors():
+            found = self.odps.get_table(table).partitions
+            return [PartitionSpec.parse(str(each.partition_spec)) for each in found]
 
     def list_tables(self, prefix: str) -> list[str]:
         """Return the tables whose names start with ``prefix`` (``name`` or ``project.name``)."""

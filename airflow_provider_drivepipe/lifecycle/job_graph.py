@@ -43,15 +43,16 @@ def job_rows(
     pieces, chunks = [], chunks_of_wave(tables, counts, wave)
     if counts.has(Work.RUN, wave) and unit is not None:
         units = _read(odps, tables.working.units, Work.RUN, wave)
-        if tables.weight and chunks > 1:
-            units = dealt(units, tables.weight, units_of_wave(tables, counts, wave), chunks)
+        number = units_of_wave(tables, counts, wave)
+        if tables.weight and min(number, chunks) > 1:
+            units = dealt(units, tables.weight, number, chunks)
         new = unit.build(_spread(units, chunks), build)
         if not tables.parts:
             return new
         pieces += _new_rows(new, tables, unit, rows_left)
     if counts.has(Work.TODO, wave):
-        lacking = _spread(_read(odps, tables.rows_to_do, Work.TODO, wave), chunks)
-        again = lacking if unit is None else unit.again(lacking, build)
+        lacking = _read(odps, tables.rows_to_do, Work.TODO, wave)
+        again = lacking if unit is None else unit.again(_spread(lacking, chunks), build)
         pieces.append(_started(again, tables, unit))
     # A fresh index, unique over all pieces, so that answers of models can be joined to the rows.
     rows = pieces[0] if len(pieces) == 1 else md.concat(pieces, ignore_index=True)

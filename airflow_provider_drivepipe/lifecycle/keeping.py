@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from airflow_provider_drivepipe.contracts import Column, Status
-from airflow_provider_drivepipe.lifecycle.fingerprint import Fingerprint, part_sql
+from airflow_provider_drivepipe.lifecycle.fingerprint import INPUT, Fingerprint, part_sql
 from airflow_provider_drivepipe.lifecycle.publishing import rows_to_be
+from airflow_provider_drivepipe.lifecycle.selection import identities
 from airflow_provider_drivepipe.lifecycle.tables import (
     WAVE_COLUMN,
     WORK_COLUMN,
@@ -46,13 +47,16 @@ def widen_kept(tables: StageTables, have: Sequence[Column]) -> str | None:
 
 def keep_removed(tables: StageTables, have: Sequence[Column]) -> str:
     """Return the statement that keeps the published rows whose input left the partition."""
+    units = quote_name(tables.working.units)
     rows = (
         f"SELECT {tables.output_names('o.')}, o.drivepipe_key FROM ("
         f"SELECT {tables.output_names()}, {tables.unit_key_sql()} AS drivepipe_key "
         f"FROM {quote_name(tables.output)} WHERE {tables.partition_filter}) o "
-        f"LEFT ANTI JOIN (SELECT {tables.unit_key_sql()} AS k FROM {quote_name(tables.working.units)}) u "
+        f"LEFT ANTI JOIN (SELECT {tables.unit_key_sql()} AS k FROM {units}) u "
         "ON o.drivepipe_key = u.k"
     )
+    if tables.follows:
+        rows += f" LEFT ANTI JOIN ({identities(units)}) v ON {part_sql('o.`fingerprint`', INPUT)} = v.k"
     return _keep(tables, have, rows)
 
 
@@ -156,11 +160,66 @@ def create_earlier(tables: StageTables) -> str:
     )
 
 
+def count_moved(tables: StageTables) -> str:
+    """Return the query for how many units have moved whose rows are published under their earlier key."""
+    return f"SELECT COUNT(*) FROM ({_moved(tables)}) m"
+
+
+def _published(tables: StageTables) -> str:
+    return (
+        f"SELECT {tables.output_names()}, {tables.unit_key_sql()} AS drivepipe_key, "
+        f"{part_sql('`fingerprint`', INPUT)} AS drivepipe_input "
+        f"FROM {quote_name(tables.output)} WHERE {tables.partition_filter}"
+    )
+
+
+def _moved(tables: StageTables) -> str:
+    """Units of videos that moved, which have published rows under another key, and none of their own.
+
+    A row that says that a unit was held back is none of its own.
+    """
+    columns = column_list([c.name for c in tables.source_columns])
+    units = (
+        f"SELECT {columns}, {tables.unit_key_sql()} AS drivepipe_key, "
+        f"SUBSTR(MD5({tables.identity_sql()}), 1, 16) AS drivepipe_identity "
+        f"FROM {tables.source.sql(tables.partition_filter)} AND `same_as` <> '' "
+        f"AND `status` = {quote_text(Status.OK)}"
+    )
+    return (
+        f"SELECT s.* FROM ({units}) s "
+        f"LEFT SEMI JOIN ({_published(tables)}) o ON s.drivepipe_identity = o.drivepipe_input "
+        f"LEFT ANTI JOIN (SELECT drivepipe_key AS k FROM ({_published(tables)}) q "
+        "WHERE drivepipe_input <> '') p ON s.drivepipe_key = p.k"
+    )
+
+
+def _followed(tables: StageTables) -> str:
+    """Published rows, those of units that moved as if the video had been there always.
+
+    Pictures stay where they are, and so do their names.
+    """
+    key = "REGEXP_REPLACE(m.`video_path`, '^oss://[^/]+/[^/]+/', '')"
+    of_unit = {"video_id": f"SUBSTR(SHA2({key}, 256), 1, 16)"}
+    of_unit |= {c.name: f"m.{quote_name(c.name)}" for c in tables.source_columns}
+    names = ", ".join(
+        f"CASE WHEN m.drivepipe_key IS NULL THEN o.{name} ELSE {of_unit[column.name]} END AS {name}"
+        if column.name in of_unit
+        else f"o.{name}"
+        for column in tables.output_columns
+        for name in [quote_name(column.name)]
+    )
+    return (
+        f"SELECT {names} FROM ({_published(tables)}) o "
+        f"LEFT ANTI JOIN (SELECT drivepipe_key AS k FROM ({_moved(tables)}) n) h ON o.drivepipe_key = h.k "
+        f"LEFT JOIN ({_moved(tables)}) m ON o.drivepipe_input = m.drivepipe_identity"
+    )
+
+
 def fill_earlier(
     tables: StageTables,
     wanted: Fingerprint,
     reprocess: Reprocess,
-    have: Sequence[Column],
+    have: Sequence[Column] | None,
     only_kept: bool = False,
 ) -> str:
     """Return the statement that puts published and kept rows together.
@@ -168,15 +227,21 @@ def fill_earlier(
     All rows of a unit come from one place: the published ones, unless there are none, or the kept ones hold
     more results as this run makes them. Where only what failed is made again, the kept ones lack less.
 
-    :param have: the columns of the table of kept rows.
+    Rows of a video that moved count as published under its present path.
+
+    :param have: the columns of the table of kept rows, None where it has none of the partition.
     :param only_kept: whether published rows count for nothing, since all rows are to be made anew.
     """
+    published = f"FROM {quote_name(tables.output)} WHERE {tables.partition_filter}"
+    if tables.follows:
+        published = f"FROM ({_followed(tables)}) f"
+    insert = f"INSERT INTO TABLE {quote_name(tables.working.earlier)} "
+    if have is None:
+        return f"{insert}SELECT {tables.output_names()} {published}"
     names = {c.name for c in have}
     kept = ", ".join(quote_name(c.name) if c.name in names else null_of(c) for c in tables.output_columns)
     key = f"{tables.unit_key_sql()} AS drivepipe_key"
-    published = f"FROM {quote_name(tables.output)} WHERE {tables.partition_filter}"
     of_kept = f"FROM {quote_name(tables.kept)} WHERE {tables.partition_filter}"
-    insert = f"INSERT INTO TABLE {quote_name(tables.working.earlier)} "
     if only_kept:
         return f"{insert}SELECT {kept} {of_kept}"
     worth = _completeness(tables) if reprocess is Reprocess.FAILED else _worth(tables, wanted)

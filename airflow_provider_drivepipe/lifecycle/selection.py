@@ -120,14 +120,27 @@ def count_fates(tables: StageTables, units: str) -> Figures:
 
     :param units: the input units: a table, quoted, or a query in parentheses with a name.
     """
+    gone = "u.k IS NULL"
+    joins = (
+        f"LEFT JOIN (SELECT DISTINCT {tables.unit_key_sql()} AS k FROM {units}) u ON o.drivepipe_key = u.k"
+    )
+    identity = ""
+    if tables.follows:
+        gone += " AND v.k IS NULL"
+        joins += f" LEFT JOIN ({identities(units)}) v ON o.drivepipe_input = v.k"
+        identity = f", {part_sql('`fingerprint`', INPUT)} AS drivepipe_input"
     fates = (
-        f"SELECT CONCAT(CASE WHEN u.k IS NULL THEN {quote_text(REMOVED)} ELSE {quote_text(STAYS)} END, "
-        f"o.`status`) AS fate FROM (SELECT `status`, {tables.unit_key_sql()} AS drivepipe_key "
-        f"FROM {quote_name(tables.output)} WHERE {tables.partition_filter}) o LEFT JOIN ("
-        f"SELECT DISTINCT {tables.unit_key_sql()} AS k FROM {units}) u "
-        "ON o.drivepipe_key = u.k"
+        f"SELECT CONCAT(CASE WHEN {gone} THEN {quote_text(REMOVED)} ELSE {quote_text(STAYS)} END, "
+        f"o.`status`) AS fate FROM (SELECT `status`, {tables.unit_key_sql()} AS drivepipe_key{identity} "
+        f"FROM {quote_name(tables.output)} WHERE {tables.partition_filter}) o {joins}"
     )
     return Figures(("fate", "COUNT(*)"), f"FROM ({fates}) p GROUP BY fate")
+
+
+def identities(units: str) -> str:
+    """Return the query for the identities ``k`` of units, by which those are found that moved."""
+    identity = part_sql("`fingerprint`", INPUT)
+    return f"SELECT DISTINCT {identity} AS k FROM {units} WHERE {identity} <> ''"
 
 
 def _insert(target: str, columns: Sequence[str], query: str, key: Sequence[str], per_job: int) -> str:

@@ -261,9 +261,12 @@ class StageRun:
 
     def select(self) -> WorkCounts:
         """Take the snapshot of the input; return what is in it, by what has to be done with it."""
+        kept = self.tables.recalls
+        if self._follows():
+            self.tables = replace(self.tables, recalls=True)
         tables = self.tables
         if tables.recalls:
-            have = self.project.table_columns(tables.kept)[0]
+            have = self.project.table_columns(tables.kept)[0] if kept else None
             self.project.execute_script(
                 [
                     keeping.create_earlier(tables),
@@ -286,6 +289,18 @@ class StageRun:
         logger.info("partition %s: %s", self.partition.path(), counts.describe())
         self._check_shrink(counts, None)
         return counts
+
+    def _follows(self) -> bool:
+        """Whether units have moved whose rows are published under their earlier key."""
+        tables = self.tables
+        if not tables.follows or tables.recalls or self.chosen.reprocess is Reprocess.ALL:
+            return False
+        if not self.project.has_partition(tables.output, self.partition):
+            return False
+        [[moved]] = self.project.execute_sql(keeping.count_moved(tables))
+        if int(moved):
+            logger.info("%s input units have moved; their rows are taken over", moved)
+        return bool(int(moved))
 
     def counts(self) -> WorkCounts:
         """Return what the snapshot holds."""

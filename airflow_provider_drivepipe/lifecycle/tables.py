@@ -8,7 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from airflow_provider_drivepipe.contracts import IMAGE_KEY, STATUS_COLUMNS, Column, Status, image_key
+from airflow_provider_drivepipe.contracts import (
+    CHANGE_COLUMNS,
+    IMAGE_KEY,
+    STATUS_COLUMNS,
+    Column,
+    Status,
+    image_key,
+)
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.lifecycle.fingerprint import input_sql
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
@@ -274,17 +281,27 @@ class StageTables:
         """Return one text that changes when the content of an input row does.
 
         Of a fingerprint, the input that a picture was made of counts: how it was made stands in its address,
-        and what else was made of the row does not change the picture.
+        and what else was made of the row does not change the picture. A video that moved is what it was.
         """
         columns = [name for name in self.layout.identity if name != "fingerprint"]
+        identity = joined_text(columns)
+        if self.follows:
+            identity = identity.replace("`video_path`", "COALESCE(NULLIF(`same_as`, ''), `video_path`)")
         if len(columns) == len(self.layout.identity):
-            return joined_text(columns)
-        return f"CONCAT({joined_text(columns)}, '|', {input_sql('`fingerprint`')})"
+            return identity
+        return f"CONCAT({identity}, '|', {input_sql('`fingerprint`')})"
 
     def reads(self, part: Part) -> tuple[str, ...]:
         """Return the input columns whose values decide a part, row by row."""
         held = {c.name for c in self.source_columns}
         return tuple(column for column in part.reads if column in held)
+
+    @property
+    def follows(self) -> bool:
+        """Whether results follow a video that moved: the input says what it was first."""
+        names = {c.name for c in self.source_columns}
+        told = names.issuperset(c.name for c in CHANGE_COLUMNS)
+        return told and "video_path" in self.unit_key and self.source.is_table
 
     @property
     def renewed_columns(self) -> tuple[str, ...]:

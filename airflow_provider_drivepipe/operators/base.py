@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, BaseOperatorLink
 
 from airflow_provider_drivepipe import sql
 from airflow_provider_drivepipe.assets import publish_asset_events
@@ -24,6 +24,8 @@ from airflow_provider_drivepipe.hooks.partition_lock import (
 )
 from airflow_provider_drivepipe.lifecycle.failures import FailureSample
 from airflow_provider_drivepipe.lifecycle.tables import WORKING_TABLE_LIFECYCLE_DAYS, WorkingTables
+from airflow_provider_drivepipe.lineage import Data, LineageOperator
+from airflow_provider_drivepipe.links.report import ReportLink
 from airflow_provider_drivepipe.operators.partition import (
     PARTITION_SPEC_TEMPLATE,
     partition_spec_from_context,
@@ -38,8 +40,10 @@ from airflow_provider_drivepipe.scenario.run_params import RunParams, read_param
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_drivepipe.scenario.plan import Plan
 
-class PartitionOperator(BaseOperator):
+
+class PartitionOperator(LineageOperator, BaseOperator):
     """Writes one partition of ``output_table``.
 
     :param output_table: table to write (``table`` or ``project.table``); created when it is missing.
@@ -50,11 +54,13 @@ class PartitionOperator(BaseOperator):
     :param gate: when a run fails its task: before it publishes, or although the partition is published.
     :param conn_id: connection of type ``drivepipe``.
     :param oss_conn_id: take OSS from another connection.
+    :param report_of: the scenario's plan; the task that ends it writes the partition's report.
     :param later_models: models that tasks behind this one call, looked up before anything is done: a wrong
         name is not to be found out after this task's work is paid.
     """
 
     template_fields: Sequence[str] = ("output_table", "partition_spec", "conn_id", "oss_conn_id")
+    operator_extra_links: Collection[BaseOperatorLink] = (ReportLink(),)
 
     def __init__(
         self,
@@ -66,6 +72,7 @@ class PartitionOperator(BaseOperator):
         gate: GateOptions | None = None,
         conn_id: str = DrivepipeHook.default_conn_name,
         oss_conn_id: str | None = None,
+        report_of: Plan | None = None,
         later_models: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
@@ -78,7 +85,12 @@ class PartitionOperator(BaseOperator):
         self.gate = gate or GateOptions()
         self.conn_id = conn_id
         self.oss_conn_id = oss_conn_id
+        self.report_of = report_of
         self.later_models = later_models
+        self.wrote_report = False
+        """Whether this process has made sure that there is a report."""
+        self._hook: DrivepipeHook | None = None
+        self._published: StageReport | None = None
 
     @abstractmethod
     def execute(self, context: Context) -> dict[str, Any]:
@@ -141,11 +153,60 @@ class PartitionOperator(BaseOperator):
         )
 
     def publish_report(
-        self, context: Context, report: StageReport, failed: FailureSample | None, partition: PartitionSpec
+        self,
+        context: Context,
+        report: StageReport,
+        failed: FailureSample | None,
+        partition: PartitionSpec,
+        changed: bool = True,
     ) -> None:
-        """Say what was published: in XCom, in the log, and to DAGs that listen."""
+        """Say what was published: in XCom, in the log, to DAGs that listen, and in the partition's report.
+
+        :param changed: whether the partition is another one than before.
+        """
+        self._published = report
         push_report(context, report, failed)
         publish_asset_events(context, self.outlets, report.to_json(), partition)
+        plan = self.report_of
+        if plan is not None and plan.tasks[-1].output_table.name == self.output_table:
+            self.write_report(context, report, partition, changed)
+
+    def write_report(
+        self, context: Context, report: StageReport, partition: PartitionSpec, changed: bool = True
+    ) -> None:
+        """Write the partition's report; where that does not work, only say so: the task has done its work."""
+        if self.report_of is None:
+            return
+        from airflow_provider_drivepipe.operators.run_report import write_run_report
+
+        ti = context["ti"]
+        hook = DrivepipeHook(self.conn_id, self.oss_conn_id, run_identity=f"{ti.dag_id}/{ti.run_id}")
+        try:
+            self.wrote_report = write_run_report(
+                context, hook, self.report_of, partition, report.to_json(), changed
+            )
+        except Exception:
+            self.log.exception("the report of %s was not written; 'drivepipe report' does", partition.path())
+
+    def source_tables(self) -> Sequence[str]:
+        """Return the tables that the task reads."""
+        return ()
+
+    def published_rows(self, report: StageReport) -> int:
+        """Return how many rows the partition holds by a report."""
+        return report.rows_in
+
+    def lineage_inputs(self) -> Sequence[Data]:
+        """Return the tables that the task reads."""
+        return [Data.of_table(table, self._columns(table)) for table in self.source_tables()]
+
+    def lineage_outputs(self) -> Sequence[Data]:
+        """Return the table that the task writes, also when its gate has failed it."""
+        rows = None if self._published is None else self.published_rows(self._published)
+        return [Data.of_table(self.output_table, self._columns(self.output_table), rows)]
+
+    def _columns(self, table: str) -> Sequence[Column]:
+        return self._hook.known_columns.get(table, ()) if self._hook is not None else ()
 
 
 def run_params(context: Context) -> RunParams:

@@ -59,8 +59,11 @@ class DatasetExportOperator(FolderExportOperator):
     Rows that are not ok, for which ``where`` does not hold, whose label does not fit ``label_schema``, whose
     picture is not in OSS or is there twice, are counted and are in no file. Arguments beside these are the
     fields of :class:`DatasetOptions` and those of :class:`PartitionOperator`.
+
+    :param bucket: bucket that receives the files.
     """
 
+    options: DatasetOptions
     stage_name = "dataset_export"
 
     def __init__(self, *, bucket: str = "", **kwargs: Any) -> None:
@@ -72,11 +75,13 @@ class DatasetExportOperator(FolderExportOperator):
         """Read, check, write, publish, report."""
         started = time.time()
         ti = context["ti"]
-        hook = DrivepipeHook(self.conn_id, self.oss_conn_id, run_identity=f"{ti.dag_id}/{ti.run_id}")
+        self._hook = hook = DrivepipeHook(
+            self.conn_id, self.oss_conn_id, run_identity=f"{ti.dag_id}/{ti.run_id}"
+        )
         partition = self.owned_partition(context)
         params = run_params(context)
         root = str(hook.oss_root(self.options.bucket, self.options.root)).rstrip("/")
-        target = WholeFolder(hook, self.place(root, self.options.output_prefix, partition, _LONGEST_NAME))
+        target = WholeFolder(hook, self.place(root, partition, _LONGEST_NAME))
         table = self._table(hook)
         books = Books(self.stage_name, "samples")
         with self.taken_partition(context, hook, partition) as staging:
@@ -96,6 +101,7 @@ class DatasetExportOperator(FolderExportOperator):
             place = target.place.join(card["fingerprint"])
             rows = [[*file.values(), str(place.join(file["name"]))] for file in files]
             self.replace_rows(hook, partition, staging, FILE_COLUMNS, rows)
+            self.files = len(rows)
         return self.finish(context, partition, books, params, time.time() - started, {})
 
     def _table(self, hook: DrivepipeHook) -> SampleTable:
@@ -157,8 +163,8 @@ class DatasetExportOperator(FolderExportOperator):
 
         It is that of a task right before this one, or comes with the asset event that started the run.
         """
-        behind = sorted(self.upstream_task_ids)
-        reports = list(context["ti"].xcom_pull(task_ids=behind) or ()) if behind else []
+        before = sorted(self.upstream_task_ids)
+        reports = [context["ti"].xcom_pull(task_ids=task_id) for task_id in before]
         events = (context.get("triggering_asset_events") or {}).values()
         reports += [event.extra.get("report") for event in chain.from_iterable(events)]
         wanted = (self.source_table, partition.path())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_drivepipe.contracts import OssUri, StageCounts, StageReport, Status, Verdict
 from airflow_provider_drivepipe.exceptions import ConfigurationError, DataGateError, UnbalancedCountsError
@@ -13,6 +13,7 @@ from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.hooks.whole_folder import WholeFolder
 from airflow_provider_drivepipe.lifecycle.failures import SHOWN, FailedInput, FailureSample
 from airflow_provider_drivepipe.lifecycle.publishing import Shrinking
+from airflow_provider_drivepipe.lineage import Data
 from airflow_provider_drivepipe.operators.base import PartitionOperator
 from airflow_provider_drivepipe.operators.report import skip_downstream
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
@@ -75,6 +76,22 @@ class Books:
             raise UnbalancedCountsError(f"counts do not balance: {self.table()}; nothing was published")
 
 
+class FolderOptions(Protocol):
+    """Where files go: see :class:`ExportOptions`."""
+
+    @property
+    def bucket(self) -> str:
+        """The bucket."""
+
+    @property
+    def root(self) -> str | None:
+        """A full root URI instead."""
+
+    @property
+    def output_prefix(self) -> str:
+        """Key prefix below it; empty: the output table's name."""
+
+
 class FolderExportOperator(PartitionOperator):
     """Writes files below ``<output_prefix>/<partition path>/``; see :class:`WholeFolder`.
 
@@ -83,17 +100,33 @@ class FolderExportOperator(PartitionOperator):
 
     template_fields: Sequence[str] = (*PartitionOperator.template_fields, "source_table")
     ui_color = "#d0e0e3"
+    options: FolderOptions
 
     def __init__(self, *, source_table: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.source_table = source_table
+        self.files = 0
 
-    def place(self, root: str, prefix: str, partition: PartitionSpec, longest_name: int) -> OssUri:
+    def source_tables(self) -> Sequence[str]:
+        """Return the table that is exported."""
+        return (self.source_table,)
+
+    def published_rows(self, report: StageReport) -> int:  # noqa: ARG002 - its counts are not those of files
+        """Return how many files there are, which is how many rows the partition holds."""
+        return self.files
+
+    def lineage_outputs(self) -> Sequence[Data]:
+        """Return the table of the files, and the folder that they are in."""
+        root, prefix = self.options.root or self.options.bucket, self.options.output_prefix
+        files = None if self._published is None else self.files
+        return [*super().lineage_outputs(), Data.of_folder(root, prefix or self.output_table, files)]
+
+    def place(self, root: str, partition: PartitionSpec, longest_name: int) -> OssUri:
         """Return where the files go; raise ConfigurationError for a prefix that nothing can be written to.
 
         :param longest_name: of a file, in bytes, with the folder of its version.
         """
-        prefix = f"{prefix.strip('/') or self.output_table}/{partition.path()}"
+        prefix = f"{self.options.output_prefix.strip('/') or self.output_table}/{partition.path()}"
         try:
             check_output_prefix(prefix, root, longest_name)
         except ValueError as error:

@@ -57,7 +57,8 @@ class FrameSearchOperator(PartitionOperator):
     arguments are those of :class:`PartitionOperator`.
 
     :param source_table: table with vectors in ``image_embedding``; the run's partition of it is searched.
-    :param model: the model that made them, with ``dimension`` where they were made with one.
+    :param model: the model that made them.
+    :param dimension: length of the vectors, where they were made with one.
     :param query: the text to look for.
     :param image: instead of a text, the OSS URI of a picture.
     :param where: condition on the frames, such as ``weather = 'rainy' and frame_time_ms >= 2000``.
@@ -134,6 +135,10 @@ class FrameSearchOperator(PartitionOperator):
             raise DataGateError(f"{report.ok} frames found, at least {self.gate.min_rows} are wanted")
         skip_downstream(self, report, params)
         return report.to_json()
+
+    def source_tables(self) -> Sequence[str]:
+        """Return the table with the vectors."""
+        return (self.source_table,)
 
     def on_kill(self) -> None:
         """Stop the session of this task."""

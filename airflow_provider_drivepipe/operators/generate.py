@@ -40,6 +40,7 @@ class AiFuncGenerateOperator(MaxFrameStageOperator):
     :param flat_columns: whether each property of the answer gets a column ``<name>_<property>`` too.
     :param max_tokens: longest answer.
     :param repair_rounds: how often the model is asked again for an answer that does not fit the schema.
+    :param keep_raw_response: whether ``<name>_response`` keeps the model's raw response.
     """
 
     def __init__(

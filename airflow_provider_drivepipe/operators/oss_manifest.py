@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_drivepipe import sql
 from airflow_provider_drivepipe.contracts import (
+    CHANGE_COLUMNS,
     MANIFEST_COLUMNS,
+    Change,
     OssUri,
     Reason,
     StageCounts,
@@ -22,8 +24,10 @@ from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.hooks.errors import oss_errors
 from airflow_provider_drivepipe.hooks.listing import object_pages
 from airflow_provider_drivepipe.lifecycle.failures import SHOWN, FailedInput, FailureSample
+from airflow_provider_drivepipe.lifecycle.manifest_changes import Counted, count_changes, marked, publish
 from airflow_provider_drivepipe.lifecycle.publishing import Shrinking
 from airflow_provider_drivepipe.lifecycle.tables import WORKING_TABLE_LIFECYCLE_DAYS
+from airflow_provider_drivepipe.lineage import Data
 from airflow_provider_drivepipe.operators.base import PartitionOperator, run_params, take
 from airflow_provider_drivepipe.operators.report import skip_downstream
 from airflow_provider_drivepipe.pipelines.driving.manifest import LeftOut, Manifest, ManifestRow, manifest_row
@@ -36,7 +40,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from airflow.sdk import Context
 
-_PAGES_PER_LOG = 10
+_PAGES_PER_LOG = 100
 
 
 class OssManifestOperator(PartitionOperator):
@@ -45,8 +49,8 @@ class OssManifestOperator(PartitionOperator):
     Objects that are no videos (other extensions, folder markers) are left out as ``filtered``; videos of
     zero bytes are left out as ``failed`` with ``empty_file``. Both are counted by reason. The partition is
     replaced in one statement, unless it would lose too many of its videos, or the listing finds none.
-    Arguments beside these are the field ``video_extensions`` of :class:`ManifestOptions` and those of
-    :class:`PartitionOperator`.
+    Arguments beside these are the fields ``video_extensions`` and ``incremental`` of :class:`ManifestOptions`
+    and those of :class:`PartitionOperator`.
 
     :param bucket: bucket to list.
     :param prefix: key prefix to list, as a template. ``{<partition column>}`` becomes the partition's value
@@ -80,7 +84,9 @@ class OssManifestOperator(PartitionOperator):
         """List, stage, publish, report."""
         started = time.time()
         ti = context["ti"]
-        hook = DrivepipeHook(self.conn_id, self.oss_conn_id, run_identity=f"{ti.dag_id}/{ti.run_id}")
+        self._hook = hook = DrivepipeHook(
+            self.conn_id, self.oss_conn_id, run_identity=f"{ti.dag_id}/{ti.run_id}"
+        )
         partition = self.owned_partition(context)
         params = run_params(context)
         if self.later_models:
@@ -89,13 +95,21 @@ class OssManifestOperator(PartitionOperator):
         failed: list[FailedInput] = []
         with self.taken_partition(context, hook, partition) as staging:
             self._stage(hook, partition, staging, counts, failed)
-            removed = self._publish(hook, partition, staging, counts, params)
-        report = self._report(context, partition, counts, removed, time.time() - started)
+            found = self._publish(hook, partition, staging, counts, params)
+        report = self._report(context, partition, counts, found, time.time() - started)
         sample = FailureSample(report.failures, tuple(failed)) if failed else None
         self.publish_report(context, report, sample, partition)
         self._check_gate(report)
         skip_downstream(self, report, params)
         return report.to_json()
+
+    def published_rows(self, report: StageReport) -> int:
+        """Return how many videos the partition holds: of what was left out, copies alone are rows."""
+        return report.ok + report.filtered_reasons.get(Reason.DUPLICATE, 0)
+
+    def lineage_inputs(self) -> Sequence[Data]:
+        """Return the folder that is listed."""
+        return [Data.of_folder(self.options.bucket, self.options.prefix)]
 
     def _stage(
         self,
@@ -127,7 +141,7 @@ class OssManifestOperator(PartitionOperator):
         self, hook: DrivepipeHook, prefix: str, counts: Counter[str], failed: list[FailedInput]
     ) -> Iterator[list[ManifestRow]]:
         settings = hook.oss_settings.require_oss()
-        root = OssUri(settings.netloc, self.options.bucket)
+        root = str(OssUri(settings.netloc, self.options.bucket))
         extensions = {each.lower() for each in self.options.video_extensions}
         with oss_errors(hook.oss_settings.conn_id, settings.endpoint, self.options.bucket):
             for page in object_pages(hook.oss, self.options.bucket, prefix):
@@ -163,36 +177,47 @@ class OssManifestOperator(PartitionOperator):
         staging: str,
         counts: Counter[str],
         params: RunParams,
-    ) -> int:
-        """Replace the partition unless it would lose too much; return how many videos it lost."""
+    ) -> Counted:
+        """Replace the partition unless it would lose too much; return what the listing does to it."""
         hook.execute_sql(
             sql.create_table(
-                self.output_table,
-                MANIFEST_COLUMNS,
-                partition.columns,
-                self.lifecycle_days,
+                self.output_table, self.listing.columns(), partition.columns, self.lifecycle_days
             )
         )
-        have = {c.name for c in hook.table_columns(self.output_table)[0]}
-        want = {c.name for c in MANIFEST_COLUMNS}
-        if have != want:
+        have = [c.name for c in hook.table_columns(self.output_table)[0]]
+        self._check_columns(have)
+        marks = None
+        if self.options.incremental:
+            root = OssUri(hook.oss_settings.require_oss().netloc, self.options.bucket)
+            below = f"{root}/{self._prefix(partition)}"
+            marks = marked(self.output_table, staging, partition, below, self.stage_name)
+        asked = count_changes(self.output_table, staging, partition, marks)
+        found = Counted.read(sql.figures_apart(asked, hook.execute_sql(sql.figures_together(asked))))
+        left_out = Counter({Reason.DUPLICATE: found.copies, Change.KNOWN: found.changes.get(Change.KNOWN, 0)})
+        counts.update(+left_out)
+        counts["ok"] -= left_out.total()
+        self._check(partition, params, found, counts)
+        hook.execute_sql(publish(self.output_table, staging, partition, marks, have))
+        return found
+
+    def _check_columns(self, have: Sequence[str]) -> None:
+        """Raise ConfigurationError when the table has other columns than the manifest."""
+        wanted = self.listing.columns()
+        missing = [c for c in wanted if c.name not in have]
+        others = sorted(set(have).difference(c.name for c in wanted))
+        if others:
+            lacks = f", and lacks {', '.join(c.name for c in missing)}" if missing else ""
+            incremental = {c.name for c in CHANGE_COLUMNS}.issubset(others)
             raise ConfigurationError(
-                f"table {self.output_table} is not a manifest table: it lacks columns "
-                f"({', '.join(sorted(want - have))}) and has others ({', '.join(sorted(have - want))})"
+                f"table {self.output_table} is not a manifest table as this task writes it: it has "
+                f"{', '.join(others)}{lacks}. "
+                f"{'Set incremental: true, or name' if incremental else 'Name'} another table"
             )
-        table, staged = sql.quote_name(self.output_table), sql.quote_name(staging)
-        [[published, gone]] = hook.execute_sql(
-            "SELECT COUNT(*), SUM(CASE WHEN s.`video_path` IS NULL THEN 1 ELSE 0 END) FROM ("
-            f"SELECT `video_path` FROM {table} WHERE {partition.sql(' AND ')}) p LEFT JOIN "
-            f"(SELECT DISTINCT `video_path` FROM {staged}) s ON p.`video_path` = s.`video_path`"
-        )
-        removed = int(gone or 0)
-        self._check(partition, params, int(published), removed, counts)
-        columns = sql.column_list([c.name for c in MANIFEST_COLUMNS])
-        hook.execute_sql(
-            f"INSERT OVERWRITE TABLE {table} PARTITION ({partition.sql(', ')}) SELECT {columns} FROM {staged}"
-        )
-        return removed
+        if missing:
+            raise ConfigurationError(
+                f"manifest table {self.output_table} lacks columns. Add them, or name another table: "
+                f"{sql.add_columns(self.output_table, missing)}"
+            )
 
     def _check_gate(self, report: StageReport) -> None:
         videos = report.ok + report.failed
@@ -206,15 +231,18 @@ class OssManifestOperator(PartitionOperator):
             raise DataGateError(f"{report.ok} videos found, at least {self.gate.min_rows} are wanted")
 
     def _check(
-        self, partition: PartitionSpec, params: RunParams, published: int, removed: int, counts: Counter[str]
+        self, partition: PartitionSpec, params: RunParams, found: Counted, counts: Counter[str]
     ) -> None:
         """Raise before a slip in the prefix takes a published partition away."""
         place = f"oss://{self.options.bucket}/{self._prefix(partition)}"
         where = f"{self.output_table} {partition.path()}"
         if not params.allow_shrink:
-            empties = published > 0 and not counts["ok"]
-            Shrinking(where, place, published, removed, counts["ok"], empties).check(self.gate.max_shrink)
-        may_be_empty = self.gate.allow_empty or params.allow_empty or (published and params.allow_shrink)
+            removed, empties = found.changes[Change.DELETED], found.published > 0 and not counts["ok"]
+            shrinking = Shrinking(where, place, found.published, removed, counts["ok"], empties)
+            shrinking.check(self.gate.max_shrink)
+        may_be_empty = (
+            self.gate.allow_empty or params.allow_empty or (found.published and params.allow_shrink)
+        )
         if _found_nothing(counts) and not may_be_empty:
             raise EmptyInputError(
                 f"no video found below {place}{_left_out(counts)}; {where} was not published. Mend "
@@ -223,11 +251,11 @@ class OssManifestOperator(PartitionOperator):
             )
 
     def _report(
-        self, context: Context, partition: PartitionSpec, counts: Counter[str], removed: int, seconds: float
+        self, context: Context, partition: PartitionSpec, counts: Counter[str], found: Counted, seconds: float
     ) -> StageReport:
         failed = counts[Reason.EMPTY_FILE]
         total = StageCounts(counts.total(), counts["ok"], failed, counts.total() - counts["ok"] - failed)
-        if _found_nothing(counts):
+        if not counts["ok"] and not failed:
             verdict = Verdict.EMPTY_INPUT
         else:
             verdict = Verdict.COMPLETED_WITH_FAILURES if failed else Verdict.COMPLETED
@@ -246,7 +274,8 @@ class OssManifestOperator(PartitionOperator):
             filtered=total.filtered,
             skipped=total.skipped,
             carried_over=0,
-            removed=removed,
+            removed=found.changes[Change.DELETED],
+            changes=dict(found.changes) if self.options.incremental else {},
             failures={self.stage_name: {str(Reason.EMPTY_FILE): failed}} if failed else {},
             filtered_reasons={
                 reason: n for reason, n in sorted(counts.items()) if reason not in ("ok", Reason.EMPTY_FILE)
@@ -257,8 +286,8 @@ class OssManifestOperator(PartitionOperator):
 
 
 def _found_nothing(counts: Counter[str]) -> bool:
-    """Whether there is no video, not even one of zero bytes."""
-    return not counts["ok"] and not counts[Reason.EMPTY_FILE]
+    """Whether there is no video, not even one of zero bytes, or one that is known."""
+    return not any(counts[kind] for kind in ("ok", Reason.EMPTY_FILE, Reason.DUPLICATE, Change.KNOWN))
 
 
 def _left_out(counts: Counter[str]) -> str:

@@ -69,6 +69,7 @@ class QaExportOperator(FolderExportOperator):
     :param stages: the export, instead of the fields of :class:`ExportOptions`.
     """
 
+    options: ExportOptions
     stage_name = QaExport.name
 
     def __init__(self, *, stages: Sequence[Stage] = (), **kwargs: Any) -> None:
@@ -81,11 +82,13 @@ class QaExportOperator(FolderExportOperator):
         """Read, check, write, publish, report."""
         started = time.time()
         ti = context["ti"]
-        hook = DrivepipeHook(self.conn_id, self.oss_conn_id, run_identity=f"{ti.dag_id}/{ti.run_id}")
+        self._hook = hook = DrivepipeHook(
+            self.conn_id, self.oss_conn_id, run_identity=f"{ti.dag_id}/{ti.run_id}"
+        )
         partition = self.owned_partition(context)
         params = run_params(context)
         root = str(hook.oss_root(self.options.bucket, self.options.root)).rstrip("/")
-        target = WholeFolder(hook, self.place(root, self.options.output_prefix, partition, _LONGEST_NAME))
+        target = WholeFolder(hook, self.place(root, partition, _LONGEST_NAME))
         books, tally = Books(self.stage_name, "items"), Tally(self.options.checks)
         with self.taken_partition(context, hook, partition) as staging:
             with tempfile.TemporaryDirectory(prefix="drivepipe-") as local:
@@ -95,6 +98,7 @@ class QaExportOperator(FolderExportOperator):
             place = target.place.join(made.digest)
             files = [[*asdict(file).values(), str(place.join(file.name))] for file in made.files]
             self.replace_rows(hook, partition, staging, FILE_COLUMNS, files)
+            self.files = len(files)
         return self.finish(context, partition, books, params, time.time() - started, tally.to_json())
 
     def _write_files(

@@ -48,7 +48,9 @@ class QaMetricsOperator(PartitionOperator):
         """Count, compare, publish, report."""
         started = time.time()
         ti = context["ti"]
-        hook = DrivepipeHook(self.conn_id, self.oss_conn_id, run_identity=f"{ti.dag_id}/{ti.run_id}")
+        self._hook = hook = DrivepipeHook(
+            self.conn_id, self.oss_conn_id, run_identity=f"{ti.dag_id}/{ti.run_id}"
+        )
         partition = self.owned_partition(context)
         params = run_params(context)
         with self.taken_partition(context, hook, partition) as staging:
@@ -76,6 +78,10 @@ class QaMetricsOperator(PartitionOperator):
         )
         self.publish_report(context, report, None, partition)
         return report.to_json()
+
+    def source_tables(self) -> Sequence[str]:
+        """Return the tables of answers and of questions, plans and queries."""
+        return (self.source_table, *self.options.tables)
 
     def _count(self, hook: DrivepipeHook, partition: PartitionSpec) -> Counts:
         options, where = self.options, partition.sql(" AND ")

@@ -32,6 +32,8 @@ def summary(report: StageReport) -> str:
     ]
     tokens = report.tokens.input + report.tokens.output + report.tokens.embedding
     text = f"{report.table} {report.partition}: {report.rows_in} rows, {', '.join(said)}"
+    changes = [f"{count} {change}" for change, count in report.changes.items()]
+    text += f"; {', '.join(changes)}" if changes else ""
     text += f"; failures: {', '.join(reasons)}" if reasons else ""
     text += (
         f"; waiting for budget: {waiting}" if (waiting := report.skipped_reasons.get(Reason.BUDGET)) else ""

@@ -14,6 +14,7 @@ from airflow.sdk.configuration import conf
 from airflow_provider_drivepipe import exceptions
 from airflow_provider_drivepipe.exceptions import (
     ConfigurationError,
+    DataGateError,
     PartitionShrinksError,
     RemoteJobCancelled,
     RemoteJobError,
@@ -35,7 +36,9 @@ from airflow_provider_drivepipe.hooks.sessions import SessionTags
 from airflow_provider_drivepipe.lifecycle.publishing import WorkCounts
 from airflow_provider_drivepipe.lifecycle.stage_run import Audit, StageRun, Task, check_gate
 from airflow_provider_drivepipe.lifecycle.tables import WorkingTables
+from airflow_provider_drivepipe.lineage import Data
 from airflow_provider_drivepipe.links.logview import LogViewLink
+from airflow_provider_drivepipe.links.report import ReportLink
 from airflow_provider_drivepipe.operators.base import PartitionOperator, names
 from airflow_provider_drivepipe.operators.job_record import (
     JobRecord,
@@ -94,7 +97,7 @@ class MaxFrameStageOperator(PartitionOperator):
     """
 
     template_fields: Sequence[str] = (*PartitionOperator.template_fields, "source_table", "prompt")
-    operator_extra_links = (LogViewLink(),)
+    operator_extra_links = (LogViewLink(), ReportLink())
     ui_color = "#d9ead3"
 
     def __init__(
@@ -147,6 +150,16 @@ class MaxFrameStageOperator(PartitionOperator):
         """What the task is called in reports."""
         first = self.stages[0]
         return first.with_parts if isinstance(first, UnitStage) and len(self.stages) > 1 else first.name
+
+    def source_tables(self) -> Sequence[str]:
+        """Return the input table, or those that are gathered."""
+        return (self.source or Source.of_table(self.source_table)).tables
+
+    def lineage_outputs(self) -> Sequence[Data]:
+        """Return the table, and the folder of pictures where there is one."""
+        first = self.wanted_stages()[0]
+        place = first.pictures_below() if isinstance(first, UnitStage) else None
+        return [*super().lineage_outputs(), *([Data.of_folder(place.root, place.prefix)] if place else [])]
 
     def add_models(self, stages: Sequence[RowStage], prompt: str | None) -> None:
         """Add stages behind those that there are; for constructors."""
@@ -312,7 +325,7 @@ class MaxFrameStageOperator(PartitionOperator):
             leave_partition(hook, run.tables.working, owner)
             raise
         if unchanged is not None:
-            return self._report(context, hook, run, unchanged, None)
+            return self._report(context, hook, run, unchanged, None, changed=False)
         if record is None:
             return self._finish(context, hook, run, None)
         return self._wait(context, hook, run, record)
@@ -505,7 +518,13 @@ class MaxFrameStageOperator(PartitionOperator):
         return self._report(context, hook, run, audit, record)
 
     def _report(
-        self, context: Context, hook: MaxFrameHook, run: StageRun, audit: Audit, record: JobRecord | None
+        self,
+        context: Context,
+        hook: MaxFrameHook,
+        run: StageRun,
+        audit: Audit,
+        record: JobRecord | None,
+        changed: bool = True,
     ) -> dict[str, Any]:
         """Report, leave the partition; then let the gate speak."""
         assert self._owner is not None
@@ -516,8 +535,14 @@ class MaxFrameStageOperator(PartitionOperator):
             logview=self.logview,
         )
         leave_partition(hook, run.tables.working, self._owner)
-        self.publish_report(context, report, failed, run.partition)
-        check_gate(audit.found, self.gate)
+        self.publish_report(context, report, failed, run.partition, changed)
+        try:
+            check_gate(audit.found, self.gate)
+        except DataGateError:
+            # The tasks behind will not run, so none of them writes it.
+            if not self.wrote_report:
+                self.write_report(context, report, run.partition)
+            raise
         if not run.task.source.selects:
             skip_downstream(self, report, run.params)
         return report.to_json()

@@ -123,6 +123,8 @@ class Plan:
     prices: PriceOptions | None = None
     bucket: str | None = None
     """The OSS bucket that the tasks read and write, None when they work on tables alone."""
+    oss_root: str | None = None
+    """Where in it, None for the whole bucket of the connection's OSS."""
 
     @classmethod
     def of(cls, scenario: Scenario, tasks: Sequence[TaskPlan], limit_by: str | None = None) -> Plan:
@@ -154,6 +156,7 @@ class Plan:
             tuple(tasks),
             prices=scenario.price_options,
             bucket=scenario.bucket,
+            oss_root=scenario.oss_root,
         )
 
     @property

@@ -15,6 +15,7 @@ from airflow_provider_drivepipe import exceptions
 from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.hooks.partition_wait import PartitionWait
+from airflow_provider_drivepipe.lineage import Data, LineageOperator
 from airflow_provider_drivepipe.operators.partition import partition_spec_from_context
 from airflow_provider_drivepipe.operators.retry import with_retry_policy
 from airflow_provider_drivepipe.scenario.options import PartitionOptions
@@ -30,7 +31,7 @@ TRIGGERER_GRACE = timedelta(minutes=10)
 """How long after ``timeout`` Airflow ends the wait when no triggerer has done so."""
 
 
-class OdpsPartitionSensor(BaseSensorOperator):
+class OdpsPartitionSensor(LineageOperator, BaseSensorOperator):
     """Waits until a partition of a table exists; returns ``{"table", "partition"}``.
 
     The partition is the run's own, or the one that ``partition_spec`` names. While the service cannot be
@@ -134,6 +135,10 @@ class OdpsPartitionSensor(BaseSensorOperator):
             raise AirflowSensorTimeout(reason)
         error: type[Exception] = getattr(exceptions, end)
         raise error(f"waiting for {wait} since {_utc(started)}: {message}")
+
+    def lineage_inputs(self) -> Sequence[Data]:
+        """Return the table that is waited for."""
+        return [Data.of_table(self.table)]
 
     def _wait(self, context: Context) -> PartitionWait:
         if self.partition_spec is None:

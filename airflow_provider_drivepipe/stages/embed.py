@@ -105,13 +105,7 @@ class Embed(RowStage):
 
         dtypes = dict(rows.dtypes)
         access = calls.access_of(self, build)
-        [tokens] = self.part().tokens
-        text = self.of.column if isinstance(self.of, TextColumn) else self.or_text
-        image = self.of if isinstance(self.of, Image) else None
-        part = row_part(self.part(), build.flags_behind)
-        job = VectorJob(
-            part, tokens, self.dimension, text, image.column if image else None, str(self.lacking)
-        )
+        job = self.job(build)
 
         def check_vectors(chunk: Any) -> Any:
             return read_vectors(chunk, job, tuple(dtypes))
@@ -128,14 +122,26 @@ class Embed(RowStage):
         def ask_image(asked: Any) -> Any:
             return calls.vectors(asked, self.model, Image(EMBED_IMAGE), self.dimension, access)
 
-        if text is None:
+        if job.text is None:
             vectors = calls.vectors(rows, self.model, self.of, self.dimension, access)
             rows = calls.with_answers(rows, vectors)
         else:
             rows = calls.ask_some(rows, choose_texts_to_embed, ask_text, EMBED_TEXT, 0)
-        if text is not None and image is not None:
+        if job.text is not None and job.image is not None:
             rows = calls.ask_some(rows, choose_images_to_embed, ask_image, EMBED_IMAGE, 1)
         return apply_chunk(rows, check_vectors, dtypes)
+
+    def job(self, build: Build) -> VectorJob:
+        """Return what workers need to know."""
+        [tokens] = self.part().tokens
+        return VectorJob(
+            row_part(self.part(), build.flags_behind),
+            tokens,
+            self.dimension,
+            self.of.column if isinstance(self.of, TextColumn) else self.or_text,
+            self.of.column if isinstance(self.of, Image) else None,
+            str(self.lacking),
+        )
 
     def guide(self) -> StageGuide:
         """Return the texts for people."""

@@ -292,7 +292,7 @@ class Generate(RowStage):
         from airflow_provider_drivepipe.stages import model_calls as calls
 
         dtypes = dict(rows.dtypes)
-        job, access = self._job(build), calls.access_of(self, build)
+        job, access = self.job(build), calls.access_of(self, build)
         message = calls.with_own_columns(said)
 
         def check_answers(chunk: Any) -> Any:
@@ -312,7 +312,7 @@ class Generate(RowStage):
             rows = calls.ask_some(rows, find_answers_to_repair(number), ask_again, REPAIR_TEXT, number)
         return apply_chunk(rows, check_answers, dtypes)
 
-    def _job(self, build: Build) -> AnswerJob:
+    def job(self, build: Build) -> AnswerJob:
         """Return what workers need to know."""
         sees = {Image: "picture", Images: "picture", Video: "video"}
         return AnswerJob(

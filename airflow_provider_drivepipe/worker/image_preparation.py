@@ -19,7 +19,7 @@ from typing import Any
 from airflow_provider_drivepipe.contracts import IMAGE_COLUMNS, STATUS_COLUMNS, Reason, Status
 from airflow_provider_drivepipe.worker.child import ChildDiedError, ChildTimeoutError, run_in_child
 from airflow_provider_drivepipe.worker.errors import VideoError
-from airflow_provider_drivepipe.worker.image_reading import no_answer, read_image, refusal
+from airflow_provider_drivepipe.worker.image_reading import read_image, refusal, why_no_answer
 from airflow_provider_drivepipe.worker.images import (
     FILTERS,
     MAX_PIXELS,
@@ -203,9 +203,9 @@ def _ask(child: ServingChild, number: int, source: _Source, unfinished: str, job
         answer: dict[str, Any] = child.ask(number)
     except (ChildTimeoutError, ChildDiedError) as error:
         _clean_up(source, unfinished, job)
-        return no_answer(error, job.timeout_sec)
+        return why_no_answer(error, job.timeout_sec)
     except OSError as error:
-        return no_answer(error, job.timeout_sec)
+        return why_no_answer(error, job.timeout_sec)
     return answer
 
 

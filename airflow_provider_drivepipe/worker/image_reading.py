@@ -39,7 +39,7 @@ def refusal(error: Exception) -> dict[str, str]:
     return {"reason": Reason.IMAGE_DECODE_ERROR, "message": f"decoding failed: {type(error).__name__}"}
 
 
-def no_answer(error: ChildTimeoutError | ChildDiedError | OSError, timeout_sec: float) -> dict[str, str]:
+def why_no_answer(error: ChildTimeoutError | ChildDiedError | OSError, timeout_sec: float) -> dict[str, str]:
     """Return reason and message for an image about which a child process gave no answer."""
     if isinstance(error, ChildTimeoutError):
         return {"reason": Reason.TIMEOUT, "message": f"not done within {timeout_sec:g} seconds"}

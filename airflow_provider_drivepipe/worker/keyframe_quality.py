@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow_provider_drivepipe.worker.child import ChildDiedError, ChildTimeoutError
 from airflow_provider_drivepipe.worker.frame_quality import Look, QualityRules, judged, measure
-from airflow_provider_drivepipe.worker.image_reading import no_answer, read_image, refusal
+from airflow_provider_drivepipe.worker.image_reading import read_image, refusal, why_no_answer
 from airflow_provider_drivepipe.worker.images import decode
 from airflow_provider_drivepipe.worker.rows import failed_cells
 from airflow_provider_drivepipe.worker.serving_child import ServingChild
@@ -65,7 +65,7 @@ def _answers(keys: Sequence[str], mount_path: str, quality: KeyframeQuality) -> 
             try:
                 answer = child.ask(number)
             except (ChildTimeoutError, ChildDiedError, OSError) as error:
-                answer = no_answer(error, quality.timeout_sec)
+                answer = why_no_answer(error, quality.timeout_sec)
             answers.append(answer if "reason" in answer else _look_of(answer))
     return answers
 

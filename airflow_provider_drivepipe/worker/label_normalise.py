@@ -16,7 +16,7 @@ from airflow_provider_drivepipe.worker.label_check import is_of_type, same, type
 _WORDS_APART = re.compile(r"[\s_/-]+")
 _IN_BRACKETS = re.compile(r"([^()]+)\(([^()]+)\)")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}(?:\.0*)?")
-_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})(?:[eE][+-]?[0-9]{1,2})?")
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})(?:[eE][+-]?[0-9]{1,2})?")
 _LONGEST_WORD = 200
 """Longer texts are no words: they are not looked up."""
 _YES = frozenset(("true", "yes", "y", "1", "是", "有", "对", "真"))
@@ -120,7 +120,7 @@ def _scalar(value: Any, names: list[str], changes: _Changes) -> Any:
     plain = unicodedata.normalize("NFKC", str(value)).strip()
     if "integer" in names and _INTEGER.fullmatch(plain):
         return changes.to(int(plain.partition(".")[0]))
-    if "number" in names and _NUMBER.fullmatch(plain):
+    if "number" in names and _DECIMAL.fullmatch(plain):
         return changes.to(float(plain))
     return value
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from airflow_provider_drivepipe.contracts import Reason
 from airflow_provider_drivepipe.worker.errors import VideoError
 
-_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 _FORBIDDEN = (errno.EACCES, errno.EPERM)
 _MAX_BOXES = 4096
 
@@ -26,7 +26,7 @@ def check_file(path: str) -> int:
         with pathlib.Path(path).open("rb") as file:
             size = file.seek(0, os.SEEK_END)
     except OSError as error:
-        if error.errno in _ABSENT:
+        if error.errno in _NOT_THERE:
             raise VideoError(Reason.NOT_FOUND, "there is no such object") from error
         if error.errno in _FORBIDDEN:
             raise VideoError(Reason.ACCESS_DENIED, "the object may not be read") from error

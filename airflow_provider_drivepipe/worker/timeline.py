@@ -175,12 +175,12 @@ class Timeline:
         late = tolerance(self._time_base) if sampling.rule == AT_TIME else Fraction(0)
         picked: dict[int, list[int]] = {}
         keys = [i for i in self._shown if self._packets[i].is_key]
-        for index, time in enumerate(sampling.times(self.duration, lead)):
-            limit = (time + late) / self._time_base + self.first_pts
+        for index, moment in enumerate(sampling.times(self.duration, lead)):
+            limit = (moment + late) / self._time_base + self.first_pts
             search = bisect.bisect_left if sampling.rule == NEAREST else bisect.bisect_right
             wanted = self._shown[max(0, search(self._pts, limit) - 1)]
             if sampling.snap is not None:
-                wanted = self._snapped(wanted, time, sampling.snap, keys)
+                wanted = self._snapped(wanted, moment, sampling.snap, keys)
             picked.setdefault(wanted, []).append(index)
         return picked
 

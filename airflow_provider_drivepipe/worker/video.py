@@ -697,8 +697,8 @@ def _last_at(
     if previous is None:
         reason = Reason.DECODE_ERROR if decoder.had_damage else Reason.NO_FRAMES
         raise VideoError(reason, "no frame could be decoded")
-    for time in times:
-        yield from _whole_samples(previous, time, wanted[time], timeline, decoder)
+    for moment in times:
+        yield from _whole_samples(previous, moment, wanted[moment], timeline, decoder)
 
 
 def _whole_samples(

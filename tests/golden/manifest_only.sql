@@ -12,7 +12,7 @@ CREATE TABLE `manifest_only_manifest__<run>_staging` (`video_path` STRING COMMEN
 CREATE TABLE IF NOT EXISTS `manifest_only_manifest` (`video_path` STRING, `size_bytes` BIGINT, `last_modified` STRING, `etag` STRING,
     `crc64` STRING, `storage_class` STRING) PARTITIONED BY (`ds` STRING)
 
-SELECT COUNT(*), SUM(CASE WHEN s.`video_path` IS NULL THEN 1 ELSE 0 END)
+SELECT 'published' AS figures, CAST(COUNT(*) AS STRING) AS c1, CAST(SUM(CASE WHEN s.`video_path` IS NULL THEN 1 ELSE 0 END) AS STRING) AS c2
 FROM (
   SELECT `video_path`
   FROM `manifest_only_manifest`

@@ -27,16 +27,17 @@ class RunningTask:
         self.run_id = run_id
         self.try_number = try_number
         self.pushed: dict[str, Any] = {}
-        self.tasks: dict[str, RunningTask] = {}
+        self.others: dict[str, RunningTask] = {}
+        self.log_url = f"http://localhost:8080/dags/dag/runs/{run_id}/tasks/{task_id}"
 
     def get_task_states(self, dag_id: str, **_: Any) -> dict[str, dict[str, str]]:
         return RunningTask.task_states.get(dag_id, {})
 
-    def xcom_pull(self, task_ids: list[str]) -> list[Any]:
-        return [self.tasks[each].pushed.get("return_value") for each in task_ids if each in self.tasks]
-
     def xcom_push(self, key: str, value: Any) -> None:
         self.pushed[key] = value
+
+    def xcom_pull(self, task_ids: str, key: str = "return_value") -> Any:
+        return self.others[task_ids].pushed.get(key) if task_ids in self.others else None
 
 
 class Run:
@@ -52,8 +53,7 @@ class Run:
 
     def context(self, operator: BaseOperator, try_number: int = 1) -> dict[str, Any]:
         ti = RunningTask(operator.task_id, self.run_id, try_number)
-        self.tasks[operator.task_id] = ti
-        ti.tasks = self.tasks
+        self.tasks[operator.task_id], ti.others = ti, self.tasks
         return {
             "ti": ti,
             "task_instance": ti,

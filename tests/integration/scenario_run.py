@@ -42,14 +42,20 @@ class ScenarioRun:
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
     submitted: list[tuple[str, Any]] = field(default_factory=list)
 
-    def execute(self, scenario: DrivingScenario, try_number: int = 1) -> dict[str, dict[str, Any]]:
-        """Run all tasks of a scenario's DAG in their order; return their reports."""
+    def execute(
+        self, scenario: DrivingScenario, try_number: int = 1, reports: bool = False
+    ) -> dict[str, dict[str, Any]]:
+        """Run all tasks of a scenario's DAG in their order; return their stage reports.
+
+        :param reports: whether the partition's report is written too.
+        """
         from maxframe_client.session.graph import gen_submit_tileable_graph
 
         real = MaxFrameHook.submit
         for task in build_dag(scenario).topological_sort():
             # Nobody listens to asset events here.
             task.deferrable, task.poll_interval, task.outlets = False, 0.2, []
+            task.report_of = task.report_of if reports else None
 
             def submit(hook: MaxFrameHook, session_id: str, outputs: Any, task_id: str = task.task_id) -> Any:
                 tileables = [getattr(output, "data", output) for output in outputs]

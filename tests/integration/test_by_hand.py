@@ -129,6 +129,37 @@ def test_the_example(
     assert all("/by_hand_frames/ds=20261120/" in row[3] for row in found)
 
 
+@pytest.mark.slow
+def test_the_examples_of_images_clips_and_search(
+    hook: DrivepipeHook, oss_client: oss.Client, tmp_path: Any
+) -> None:
+    oss_client.put_bucket(oss.PutBucketRequest(bucket="drivepipe-demo"))
+    root, picture = hook.oss_root("drivepipe-demo"), encoded(scene(), "JPEG")
+    for name in ("frame1.jpg", "frame2.jpg"):
+        put(oss_client, "drivepipe-demo", f"clips/a/{name}", picture)
+    put(oss_client, "drivepipe-demo", "trips/a.mp4", write_video(tmp_path / "a.mp4", frames=75).read_bytes())
+    hook.execute_sql("CREATE TABLE fleet_images (image_url STRING) PARTITIONED BY (ds STRING)")
+    fill(hook, "fleet_images", (f"{root}/clips/a/frame1.jpg",))
+    hook.execute_sql("CREATE TABLE fleet_clips (clip_id STRING, clip_dir STRING) PARTITIONED BY (ds STRING)")
+    fill(hook, "fleet_clips", ("a", "clips/a"))
+    worker = Worker()
+    ok = {}
+    for name in ("images_by_hand", "clips_by_hand"):
+        for task in example(name).dag.topological_sort():
+            said = worker.run(task, conf={"ds": "20261120"})
+            ok[task.task_id] = said.get("ok", said.get("table"))
+    assert ok == {
+        "there": "fleet_images",
+        "prepared": 1,
+        "captions": 1,
+        "vectors": 1,
+        "keyframes": 2,
+        "signs": 2,
+    }
+    tasks = [example("by_hand").videos, *example("search_by_hand").dag.topological_sort()]
+    assert [worker.run(task, conf={"ds": "20261119"})["ok"] for task in tasks] == [1, 2, 2]
+
+
 def generate(**arguments: Any) -> AiFuncGenerateOperator:
     with DAG("d", params={"day": "20261120", "question": "What of {note}, not {this}"}):
         return AiFuncGenerateOperator(

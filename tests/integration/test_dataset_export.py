@@ -338,7 +338,7 @@ def check_card(labels):
 
 def test_the_example_names_the_prompt_of_the_task_before(labels):
     labels.put([labels.row(1), labels.row(2, label_text='{"weather": "rainy", "abstain": true}')])
-    task = example("training_export").dag.get_task("training_set")
+    task = example("export_by_hand").dag.get_task("training_set")
     task.options = replace(
         task.options,
         bucket=labels.bucket,

@@ -55,7 +55,7 @@ def test_contact_sheet_shows_frames_labels_and_reasons_in_one_file(scenario, tmp
     assert str(page) in capsys.readouterr().out
     text = page.read_text()
     assert "3 rows, 2 ok, 1 failed" in text
-    assert text.count("data:image/jpeg;base64,") == 1
+    assert text.count("data:image/jpeg;base64,") == 2, "small, and large to open"
     assert not re.search("(src|href)=.(?!data:)", text)
     assert ">rainy</span>" in text
     assert ">2 × car</span>" in text
@@ -68,7 +68,7 @@ def test_contact_sheet_shows_frames_labels_and_reasons_in_one_file(scenario, tmp
     assert "no index &amp; no frames" in text
     assert text.index("trips/c.mp4") < text.index("trips/a.mp4"), "what failed comes first"
     # A picture of the width of a tile, not the whole frame.
-    assert len(text) < 10_000
+    assert len(text) < 20_000
 
 
 def test_a_partition_that_is_not_there_is_named_with_what_to_do(scenario, capsys):
@@ -90,7 +90,8 @@ def training_set(airflow_connection, oss_client, bucket, table, tmp_path):
         f"CREATE TABLE {name} (item_id STRING, video_path STRING, qa_type STRING, item_number BIGINT, "
         "task STRING, question STRING, options STRING, answer STRING, answer_short STRING, reasoning STRING, "
         "start_ms BIGINT, end_ms BIGINT, blind_answerable BOOLEAN, length_ok BOOLEAN, language_ok BOOLEAN, "
-        "mentions_source BOOLEAN, question_hash STRING, text_hash STRING, status STRING) "
+        "mentions_source BOOLEAN, question_hash STRING, text_hash STRING, status STRING, "
+        "error_stage STRING, error_type STRING, error_msg STRING) "
         "PARTITIONED BY (ds STRING)"
     )
 
@@ -100,7 +101,7 @@ def training_set(airflow_connection, oss_client, bucket, table, tmp_path):
         return (
             f"('id{number}', '{root}/trips/{video}.mp4', '{task}', {number}, '{task}', '{question}', "
             f"{options}, {answer}, {short}, 'Because.', {times}, {blind}, true, true, false, "
-            f"'{of_question}', '{of_text}', '{status}')"
+            f"'{of_question}', '{of_text}', '{status}', '', '', '')"
         )
 
     options = '\'["It <i>turns</i>.", "It brakes."]\''
@@ -152,6 +153,10 @@ def test_items_are_shown_with_frames_at_their_times_in_one_file(training_set, tm
         "Where?": ["blind_answerable"], "Why 3?": ["duplicate"], "Why 4?": ["duplicate"]
     }  # fmt: skip
 
+    report = tmp_path / "report.html"
+    assert main(["report", str(training_set), "20261120", "-o", str(report)]) == 0
+    ids = 'class="id">(id[^<]*)'
+    assert re.findall(ids, report.read_text()) == re.findall(ids, page("-n", "6"))
     # One of each task before a second one of any.
     tasks = re.findall('"task">([^<]*)', page("-n", "6"))
     assert sorted(tasks) == ["bcq", "mcq", "open_qa", "open_qa", "scene_description", "temporal_localization"]

@@ -13,6 +13,7 @@ from airflow_provider_drivepipe.exceptions import (
     ConfigurationError,
     DataGateError,
 )
+from airflow_provider_drivepipe.hooks import listing
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.hooks.maxframe import Job, JobState, MaxFrameHook
 from airflow_provider_drivepipe.operators import (
@@ -109,6 +110,18 @@ def test_manifest_lists_videos_and_counts_the_rest_by_reason(hook, videos, table
     root = hook.oss_root(videos)
     assert f"{root}/trips/a/front.mp4" in paths
     assert len(paths) == 4
+
+
+def test_a_manifest_of_many_pages_has_each_video_once(hook, oss_client, bucket, table, monkeypatch):
+    monkeypatch.setattr(listing, "PAGE", 5)
+    keys = [f"trips/{day}/{car}/front é+&{n}.mp4" for day in (1, 2) for car in "abc" for n in range(7)]
+    keys += ["trips/0.mp4", "trips/2.mp4", "trips/2/b.mp4", "trips/3/d/e/f.mp4"]
+    for key in (*keys, "trap/x.mp4", "trips0.mp4"):
+        oss_client.put_object(oss.PutObjectRequest(bucket=bucket, key=key, body=b"x"))
+    assert Run().execute(manifest(bucket, table))["ok"] == len(keys)
+    root = hook.oss_root(bucket)
+    found = [row[0] for row in rows_of(hook, f"{table}_m", "video_path")]
+    assert sorted(found) == sorted(f"{root}/{key}" for key in keys)
 
 
 def test_too_many_unusable_videos_fail_the_manifest_once_it_is_published(hook, videos, table):

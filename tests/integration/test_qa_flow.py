@@ -109,6 +109,19 @@ def test_files_become_tables_answers_files_again_and_a_page(
     assert steps["step2_generated_images"] == []
 
     check_page(library, scenario, data / "page.html", capsys)
+    check_report(scenario, data / "report.html")
+
+
+def check_report(scenario: Path, output: Path) -> None:
+    """The report of the partition has the arms too, beside what all reports have."""
+    assert main(["report", str(scenario), DAY, "-o", str(output)]) == 0
+    text = output.read_text()
+    assert not re.search("(src|href)=.(?!data:|#)", text)
+    assert "<script" not in text
+    assert re.findall("<section><h2>(.*?)</h2>", text)[-3:] == ["Arms", "Questions", "How it was made"]
+    [figures] = re.findall('<tr><th scope="row">text</th>(.*?)</tr>', text)
+    assert "<td>2 of 4</td>" in figures
+    assert '<tr><th scope="row">answers<br>' in text
 
 
 def check_page(library: Library, scenario: Path, output: Path, capsys) -> None:
@@ -142,7 +155,7 @@ def check_page(library: Library, scenario: Path, output: Path, capsys) -> None:
     [light] = [part for part in text.split("<article")[1:] if "<h2>Light?</h2>" in part]
     assert '<li class="right">A. red <b>✓ right</b></li><li>B. green</li>' in light
     assert "annotated from 00:01.0 to 00:02.0" in light
-    arms = dict(re.findall(r"<h3>(\w+)</h3>(.*?)</section>", light))
+    arms = dict(re.findall(r"<h3>(\w+)</h3>(.*?)</section>", light, re.DOTALL))
     assert list(arms) == ARMS
     assert "<figure" not in arms["blind"]
     assert re.findall('alt="([^"]*)"', arms["text"]) == ["Frame 2 at 00:02.0"]
@@ -154,7 +167,7 @@ def check_page(library: Library, scenario: Path, output: Path, capsys) -> None:
     assert "It said: It could be either." in either
 
     # Of each category one before a second one of any; those whose answers differ more stand first.
-    few = re.findall("<article id=.*?<h2>(.*?)</h2>", page("-n", "2"))
+    few = re.findall("<article id=.*?<h2>(.*?)</h2>", page("-n", "2"), re.DOTALL)
     assert len(few) == 2
     assert "Light?" in few
     assert page("-n", "2") == page("-n", "2")

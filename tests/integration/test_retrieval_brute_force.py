@@ -167,7 +167,7 @@ def test_retrieval_is_brute_force(library: Library, models: Models) -> None:
         dag, run = build_dag(library.scenario(arms=arms, **options)), Run(run_id=f"gap{gap}")
         for name in ("questions", "plan", "queries", "query_embeddings", "retrieve"):
             task = dag.get_task(name)
-            task.deferrable, task.poll_interval, task.outlets = False, 0.2, []
+            task.deferrable, task.poll_interval, task.outlets, task.report_of = False, 0.2, [], None
             assert run.execute(task)["failed"] == 0
         queries: dict[str, list[Any]] = {}
         for question, *query in library.rows(

@@ -115,7 +115,7 @@ def tasks_of(library: Library, scenario: str) -> dict[str, Any]:
     options = {"arms": ["text", "planned_text", "planned_image"], **DRAWS}
     found = build_dag(library.scenario({"scenario_name": scenario}, **options)).topological_sort()
     for task in found:
-        task.deferrable, task.poll_interval, task.outlets = False, 0.2, []
+        task.deferrable, task.poll_interval, task.outlets, task.report_of = False, 0.2, [], None
     return {task.task_id: task for task in found}
 
 

@@ -57,6 +57,16 @@ class AirflowApi:
             raise ApiError(f"{method} {path}", answer.status_code, answer.text)
         return answer.json() if answer.content else None
 
+    def page(self, url: str, *, logged_in: bool = True) -> requests.Response:
+        """Return a page of the API server, whatever its status."""
+        headers = {"Authorization": self._session.headers["Authorization"]} if logged_in else {}
+        return requests.get(url, headers=headers, timeout=60)
+
+    def links(self, dag_id: str, run_id: str, task_id: str) -> dict[str, str | None]:
+        """Return the addresses of a task's extra links by name."""
+        found: Json = self.call("GET", f"{_run_path(dag_id, run_id)}/taskInstances/{task_id}/links")
+        return dict(found["extra_links"])
+
     def health(self) -> dict[str, str | None]:
         """Return the state of each component; unreachable servers raise ``requests.RequestException``."""
         answer: dict[str, Json | None] = self.call("GET", "/monitor/health")

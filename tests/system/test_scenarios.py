@@ -31,9 +31,25 @@ def run(system, fps: int) -> tuple[int, int]:
     return submitted, frames
 
 
+def check_report(system) -> None:
+    """The last task's link opens the report, for who is logged in and may read the DAG."""
+    [ended] = system.api.runs(DAG)
+    run_id = ended["dag_run_id"]
+    assert not system.api.links(DAG, run_id, "manifest")["Report"]
+    address = system.api.links(DAG, run_id, "frames")["Report"]
+    opened = system.api.page(address)
+    assert opened.status_code == 200, opened.text
+    assert "tally ds=20260501" in opened.text
+    assert "sandbox" in opened.headers["Content-Security-Policy"]
+    assert system.cloud.objects("tally_report/") == ["tally_report/ds=20260501.html"]
+    assert system.api.page(address, logged_in=False).status_code == 401
+    assert system.api.page(address.replace("task_id=frames", "task_id=manifest")).status_code == 404
+
+
 def test_nothing_changed_runs_no_job_and_a_new_frame_rate_makes_all_frames_anew(system):
     system.cloud.videos("tally/videos", [2, 3])
     assert run(system, fps=1) == (1, 5)
+    check_report(system)
     assert run(system, fps=1) == (0, 5)
     assert run(system, fps=2) == (1, 10)
     assert system.cloud.working_tables() == []

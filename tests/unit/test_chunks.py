@@ -61,7 +61,7 @@ def test_a_wave_counts_its_share_of_the_work():
     assert [chunks_of_wave(tables, counts, wave) for wave in (0, 1)] == [500, 250]
 
 
-@pytest.mark.parametrize(("run", "todo", "chunks"), [(1200, 0, 40), (3, 2, 5), (0, 0, 1)])
+@pytest.mark.parametrize(("run", "todo", "chunks"), [(1200, 0, 40), (3, 2, 5), (0, 0, 1), (0, 90, 40)])
 def test_workers_decide_where_the_scenario_names_them(run, todo, chunks):
     assert chunks_of_wave(replace(VIDEOS, workers=40), WorkCounts({"run": run}, todo), 0) == chunks
 

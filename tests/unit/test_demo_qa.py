@@ -7,12 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from airflow_provider_drivepipe.cli.demo_qa import _page_problems, _sample
-from airflow_provider_drivepipe.cli.evidence_page import ArmAnswer, EvidencePage, Frame, Outcome, Question
 from airflow_provider_drivepipe.documents.walkthrough import walkthrough
 from airflow_provider_drivepipe.pipelines.driving.models import image_embedding
 from airflow_provider_drivepipe.pipelines.loading import load_scenario
 from airflow_provider_drivepipe.pipelines.registry import plan
 from airflow_provider_drivepipe.pipelines.retrieval.questions import QuestionCheck
+from airflow_provider_drivepipe.reports.evidence import ArmAnswer, EvidencePage, Frame, Outcome, Question
 from airflow_provider_drivepipe.stages.content import Image
 from airflow_provider_drivepipe.worker.image_preparation import INLINE_NAME
 

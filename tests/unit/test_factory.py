@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ["pandas", "numpy", "maxframe", "odps", "pyarrow", "av", "duckdb", "cv2", "sqlglot"]
+HEAVY = ["pandas", "numpy", "maxframe", "odps", "pyarrow", "av", "duckdb", "cv2", "sqlglot", "openlineage"]
 EXAMPLES = Path(__file__).parents[2] / "dags"
 
 

@@ -2,10 +2,9 @@
 
 import pytest
 
-from airflow_provider_drivepipe.contracts import OssUri
 from airflow_provider_drivepipe.pipelines.driving.manifest import LeftOut, ListedObject, manifest_row
 
-ROOT = OssUri("oss-cn-x.aliyuncs.com", "bucket")
+ROOT = "oss://oss-cn-x.aliyuncs.com/bucket"
 
 
 def listed(key, size=10):

@@ -40,13 +40,13 @@ def test_short_imports(name: str) -> None:
     assert getattr(operators, name).__name__ == name
 
 
-@pytest.mark.parametrize("name", ["by_hand", "training_export"])
+@pytest.mark.parametrize("name", ["by_hand", "export_by_hand"])
 def test_parsing_the_examples_imports_nothing_heavy(airflow_env: dict[str, str], name: str) -> None:
     out = run(PARSE, airflow_env, str(EXAMPLES / f"{name}.py"), ",".join(HEAVY)).splitlines()
     assert out[-2:] == ["['dag']", "[]"]
 
 
-@pytest.mark.parametrize(("page", "name"), [("by-hand", "by_hand"), ("exports", "training_export")])
+@pytest.mark.parametrize(("page", "name"), [("by-hand", "by_hand"), ("exports", "export_by_hand")])
 def test_the_pages_show_the_examples(page: str, name: str) -> None:
     [code, *_] = re.findall(
         "```python\n(.*?)```", (EXAMPLES.parent / "docs" / f"{page}.md").read_text(), re.DOTALL

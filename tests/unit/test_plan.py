@@ -7,6 +7,7 @@ import pytest
 
 from airflow_provider_drivepipe.cli.plan import main as plan_command
 from airflow_provider_drivepipe.contracts import (
+    CHANGE_COLUMNS,
     FRAME_COLUMNS,
     FRAME_QUALITY_COLUMNS,
     KEYFRAME_COLUMNS,
@@ -42,6 +43,22 @@ def test_manifest_alone():
     assert (task.task_id, task.operator, task.output_table.name) == ("manifest", "OssManifestOperator", "m")
     assert task.is_listing
     assert task.output_table.columns == MANIFEST_COLUMNS
+
+
+def test_an_incremental_manifest_says_what_changed_and_its_status_does_not_travel():
+    tasks = plan(
+        scenario(
+            input_shape="oss_prefix",
+            targets=["manifest", "frame-extraction"],
+            video_input_table="m",
+            output_table="o",
+            incremental=True,
+        )
+    ).tasks
+    told = [c.name for c in (*MANIFEST_COLUMNS, *CHANGE_COLUMNS)]
+    assert names(tasks[0]) == [*told, *(c.name for c in STATUS_COLUMNS)]
+    assert [name for name in names(tasks[1]) if name in told] == told
+    assert len(names(tasks[1])) == len(set(names(tasks[1])))
 
 
 def test_single_job_behind_a_manifest():

@@ -131,6 +131,7 @@ def test_reasons(shape, targets, said):
             "all frames are key frames",
         ),
         ("oss_prefix", ["manifest"], {"video_extensions": [".jpg"]}, "video_extensions", "image_table"),
+        ("video_table", ["frame-extraction"], {"incremental": True}, "incremental", "use oss_prefix"),
         (
             "clip_dir_table",
             ["labeling"],

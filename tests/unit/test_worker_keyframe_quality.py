@@ -55,7 +55,7 @@ def put_clip(folder, *bodies):
 def expand(mount, quality, *clips, **options):
     stage = KeyframeExpansion(OssOptions("b"), KeyframeOptions(**options), quality)
     columns = ("clip_id", "clip_dir", "car")
-    job = stage._job(MountOptions(ROOT, str(mount), "r"), Build(None, "", {}, columns))
+    job = stage.job(MountOptions(ROOT, str(mount), "r"), Build(None, "", {}, columns))
     names = list(clips or ("a",))
     clips = pd.DataFrame({"clip_id": names, "clip_dir": names, "car": 1, "attempt": 1, "fingerprint": "f"})
     return expand_clips(clips, job)

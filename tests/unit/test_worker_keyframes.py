@@ -42,7 +42,7 @@ def mount(tmp_path):
 
 def job(mount, lineage=("car",), start="start_ms", end="end_ms", timeout_sec=None, **options):
     columns = ("clip_id", "clip_dir", *lineage)
-    made = KeyframeExpansion(OssOptions("b"), KeyframeOptions(**options))._job(
+    made = KeyframeExpansion(OssOptions("b"), KeyframeOptions(**options)).job(
         MountOptions(ROOT, str(mount), "role"), Build(None, "", {}, columns)
     )
     changed = {"start_column": start, "end_column": end, "lineage": lineage}

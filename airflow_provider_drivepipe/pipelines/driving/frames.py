@@ -135,15 +135,17 @@ class FrameExtraction(UnitStage):
             raise ConfigurationError(
                 f"table {table} has no column video_path (its columns: {', '.join(names)})"
             )
-        check_names(source, STATUS_NAMES)
-        own = {c.name for c in self.columns()}
-        lineage = tuple(c for c in source if c.name not in own)
+        has_status = set(names) >= STATUS_NAMES
+        replaced = {c.name for c in self.columns()} | (STATUS_NAMES if has_status else set())
+        lineage = tuple(c for c in source if c.name not in replaced)
+        check_names(lineage, STATUS_NAMES)
         return UnitLayout(
             unit_key=("video_path",),
             row_key=("video_path", "frame_idx"),
             identity=("video_path", "etag") if "etag" in names else ("video_path",),
             source_columns=(*(c for c in source if c.name == "video_path"), *lineage),
             columns=(*self.columns(), *lineage),
+            has_status=has_status,
             values={"frame_idx": "CAST(-1 AS BIGINT)"},
             number="frame_idx",
         )
@@ -182,7 +184,7 @@ class FrameExtraction(UnitStage):
 
         root = str(self._root(build.site))
         mount = MountOptions(root, self.oss.mount_path, build.site.role_arn())
-        job = self._job(mount, build)
+        job = self.job(mount, build)
 
         def frame_extraction(chunk: Any) -> Any:
             return extract_frames(chunk, job)
@@ -201,7 +203,7 @@ class FrameExtraction(UnitStage):
     def _root(self, site: Site) -> Any:
         return site.oss_root(self.oss.bucket, self.oss.root)
 
-    def _job(self, mount: MountOptions, build: Build) -> FrameJob:
+    def job(self, mount: MountOptions, build: Build) -> FrameJob:
         """Return what the worker needs to know; pictures go to ``<root>/<folder>/<video_id>/``."""
         from airflow_provider_drivepipe.worker.frame_quality import QualityRules
         from airflow_provider_drivepipe.worker.frames import FrameJob

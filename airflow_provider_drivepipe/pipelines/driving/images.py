@@ -45,9 +45,6 @@ IMAGE_INPUT = (
 )
 """What stages read that see the images of a table."""
 
-_OF_FRAMES = {"width", "height", "phash", "size_bytes"}
-"""Columns of a stage's table whose place this stage's values take: they say the same of its images, or, as
-``size_bytes`` of a manifest, something of the video, which stays in that table."""
 _NOT_CONTENT = ("timeout_sec", "cpu", "memory_gb", "batch_rows")
 """Options that change how the work is done, not what comes out."""
 _OF_WRITTEN_IMAGES = (
@@ -83,6 +80,10 @@ class ImagePreparation(UnitStage):
     weighed_by = ("size_bytes",)
     mounts = True
 
+    replaced = frozenset(("width", "height", "phash", "size_bytes"))
+    """Columns of a stage's table whose place its own values take: they say the same of its images, or, as
+    ``size_bytes`` of a manifest, something of the video, which stays in that table."""
+
     @property
     def passed_on(self) -> tuple[str, ...]:
         """The image itself, where it is not written."""
@@ -105,7 +106,7 @@ class ImagePreparation(UnitStage):
                 f"table {table} has no column image_url (its columns: {', '.join(names)})"
             )
         has_status = set(names) >= STATUS_NAMES
-        replaced = STATUS_NAMES | _OF_FRAMES if has_status else set()
+        replaced = STATUS_NAMES | self.replaced if has_status else set()
         travelling = tuple(c for c in source if c.name not in replaced)
         check_names(travelling, STATUS_NAMES | {c.name for c in IMAGE_COLUMNS})
         key = image_key(names)
@@ -154,7 +155,7 @@ class ImagePreparation(UnitStage):
 
         options = self.images
         mount = MountOptions(str(self._root(build.site)), self.oss.mount_path, build.site.role_arn())
-        job = self._job(mount, build, tuple(lineage))
+        job = self.job(mount, build, tuple(lineage))
 
         def image_preparation(chunk: Any) -> Any:
             return prepare_images(chunk, job)
@@ -164,7 +165,8 @@ class ImagePreparation(UnitStage):
         # A fresh index, unique over all chunks, so that answers of models can be joined to the rows.
         return call.rows(rows, image_preparation, dtypes).reset_index(drop=True)
 
-    def _job(self, mount: MountOptions, build: Build, lineage: tuple[str, ...]) -> ImageJob:
+    def job(self, mount: MountOptions, build: Build, lineage: tuple[str, ...]) -> ImageJob:
+        """Return what the worker needs to know; ``lineage`` are the columns that travel through."""
         from airflow_provider_drivepipe.worker.image_preparation import ImageJob
         from airflow_provider_drivepipe.worker.images import TargetSize
 

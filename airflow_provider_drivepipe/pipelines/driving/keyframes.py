@@ -137,7 +137,7 @@ class KeyframeExpansion(UnitStage):
 
         options = self.keyframes
         mount = MountOptions(str(self._root(build.site)), self.oss.mount_path, build.site.role_arn())
-        job = self._job(mount, build)
+        job = self.job(mount, build)
 
         def keyframe_expansion(chunk: Any) -> Any:
             return expand_clips(chunk, job)
@@ -149,7 +149,8 @@ class KeyframeExpansion(UnitStage):
         # A fresh index, unique over all chunks, so that answers of models can be joined to the rows.
         return call.rows(units, keyframe_expansion, dtypes).reset_index(drop=True)
 
-    def _job(self, mount: MountOptions, build: Build) -> KeyframeJob:
+    def job(self, mount: MountOptions, build: Build) -> KeyframeJob:
+        """Return what the worker needs to know."""
         from airflow_provider_drivepipe.worker.keyframes import KeyframeJob
 
         options = self.keyframes

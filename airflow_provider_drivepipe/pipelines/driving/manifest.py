@@ -6,7 +6,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
-from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, OssUri, Reason
+from airflow_provider_drivepipe.contracts import (
+    CHANGE_COLUMNS,
+    MANIFEST_COLUMNS,
+    STATUS_COLUMNS,
+    Column,
+    Reason,
+)
 from airflow_provider_drivepipe.pipelines.driving.options import ManifestOptions
 from airflow_provider_drivepipe.stages.stage import Site, Stage, StageGuide
 
@@ -26,12 +32,21 @@ class Manifest(Stage):
     name = "manifest"
     model = None
 
+    def columns(self) -> tuple[Column, ...]:
+        """Return the columns of the manifest."""
+        return (*self.travelling(), *(STATUS_COLUMNS if self.options.incremental else ()))
+
+    def travelling(self) -> tuple[Column, ...]:
+        """Return the columns that tasks behind take along."""
+        return (*MANIFEST_COLUMNS, *(CHANGE_COLUMNS if self.options.incremental else ()))
+
     def content(self, site: Site) -> Mapping[str, object]:  # noqa: ARG002 - the same for all stages
-        """Return bucket, prefix and extensions."""
+        """Return the options."""
         return asdict(self.options)
 
     def guide(self) -> StageGuide:
         """Return the texts for people."""
+        incremental = self.options.incremental
         return StageGuide(
             does="lists the objects below a prefix of the bucket and writes one row per video",
             unit="object",
@@ -42,14 +57,22 @@ class Manifest(Stage):
                 "another extension are left out and counted as `filtered`. The counts are in the report, the "
                 "names in the log."
             ),
-            reasons=(Reason.EMPTY_FILE,),
+            leaves_out=(
+                "Videos that another partition of the table has are left out, and counted as `known`. "
+                "Copies of videos are `filtered` rows, which no task behind works on."
+                if incremental
+                else ""
+            ),
+            reasons=(Reason.EMPTY_FILE, *((Reason.DUPLICATE,) if incremental else ())),
             again="The listing is made again and replaces the partition. No model is called.",
             lists=(
                 f"The bucket `{self.options.bucket}` is listed "
                 f"{f'below `{self.options.prefix}`' if self.options.prefix else 'as a whole'}. Objects whose "
                 f"names end in {', '.join(f'`{each}`' for each in self.options.video_extensions)} are videos."
             ),
-            absent=(
+            absent=()
+            if incremental
+            else (
                 (
                     ", ".join(f"`{column.name}`" for column in STATUS_COLUMNS),
                     "a row is a video that was found; what was left out is counted in the report",
@@ -84,11 +107,12 @@ class LeftOut:
     failed: bool = False
 
 
-def manifest_row(found: ListedObject, root: OssUri, extensions: Collection[str]) -> ManifestRow | LeftOut:
+def manifest_row(found: ListedObject, root: str, extensions: Collection[str]) -> ManifestRow | LeftOut:
     """Return the manifest row of an object, or why it is left out.
 
     OSS listings carry no CRC-64, so that column is empty.
 
+    :param root: URI of the bucket.
     :param extensions: of videos, in lower case.
     """
     if found.key.endswith("/"):

@@ -146,11 +146,17 @@ def model_stages(
     """Return the stages of models that are named, in order, as an operator's arguments name them.
 
     :param image: what models see.
-    :param model: vision-language model that labels; ``prompt`` unless given is the built-in one.
+    :param model: vision-language model that labels.
+    :param prompt: what it is told; the built-in prompt unless given.
     :param label_schema: name of a built-in schema, or a schema's JSON, that the label has to fit.
+    :param max_tokens: longest answer.
+    :param repair_rounds: how often the model is asked again for an answer that does not fit the schema.
+    :param keep_raw_response: whether ``label_response`` keeps the model's raw response.
     :param label_columns: whether each property of the label gets a column of its own too.
-    :param embedding_model: multi-modal model that turns images into vectors of ``embedding_dim`` numbers.
+    :param embedding_model: multi-modal model that turns images into vectors.
+    :param embedding_dim: length of these vectors; None leaves it to the model.
     :param label_embedding_model: text model that does so with labels, made here or given in the input.
+    :param label_embedding_dim: length of these vectors; None leaves it to the model.
 
     Raises ValueError when none is named, and for a prompt without a model.
     """

@@ -43,6 +43,9 @@ class ManifestOptions:
         ".h264",
         ".h265",
     )
+    """What makes an object a video, in any case."""
+    incremental: bool = False
+    """Whether a partition has no video that another one has, and says what is new, changed, moved, copied."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,13 @@ class FrameOptions:
     sample_count: int | None = None
     """Frames per video, spread evenly."""
     sampling_rule: SamplingRule = SamplingRule.AT_TIME
+    """Which frame stands for a time: ``at_time``, ``nearest`` or ``keyframes``."""
     snap_to_keyframe_ms: int | None = None
     """A key frame at most so many milliseconds from a sample's time stands for it: less to decode."""
     frames_prefix: str = ""
     """Key prefix of the pictures below the OSS root; empty: the output table's name."""
     image_format: FrameFormat = FrameFormat.JPEG
+    """``jpeg`` or ``webp``."""
     jpeg_quality: int = 90
     """Of WebP as well, 1 to 100."""
     longest_side: int | None = None
@@ -68,7 +73,9 @@ class FrameOptions:
     timeout_sec: int = 120
     """Deadline per video, in seconds; enforced from outside the decoder."""
     cpu: int = 1
+    """Cores per worker."""
     memory_gb: int = 4
+    """Memory per worker, in gigabytes."""
     batch_rows: int = 4
     """Videos per ``apply_chunk`` call."""
 
@@ -127,7 +134,9 @@ class ImageOptions:
     enlarge: bool = False
     """Whether images with sides shorter than ``longest_side`` grow to it."""
     resize_filter: ResizeFilter = ResizeFilter.LANCZOS
+    """``nearest``, ``bilinear``, ``bicubic`` or ``lanczos``."""
     jpeg_quality: int = 85
+    """1 to 100."""
     write_back: bool = True
     """Write the prepared image to OSS; else only its features are taken, and it stays where it is."""
     inline: bool = False
@@ -141,7 +150,9 @@ class ImageOptions:
     timeout_sec: int = 60
     """Deadline per image, in seconds; enforced from outside the decoder."""
     cpu: int = 1
+    """Cores per worker."""
     memory_gb: int = 4
+    """Memory per worker, in gigabytes."""
     batch_rows: int = 256
     """Images per ``apply_chunk`` call."""
 
@@ -213,19 +224,25 @@ class KeyframeOptions:
     stride: int | None = None
     """Every so many-th image, from the first."""
     clip_id_column: str = "clip_id"
+    """Holds the clip's identity."""
     clip_dir_column: str = "clip_dir"
     """Holds a full OSS URI below the OSS root, or a path relative to it."""
     start_column: str | None = "start_ms"
+    """Start of a time range in milliseconds, included; NULL is open. The default one may be absent."""
     end_column: str | None = "end_ms"
-    """Time range in milliseconds, start included, end not; NULL is open. Default ones may be absent."""
+    """Its end, not included; NULL is open. The default one may be absent."""
     image_extensions: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".webp")
+    """What an image of a clip ends in, in any case."""
     timestamp_unit: TimestampUnit = TimestampUnit.AUTO
+    """Unit of a clip's timestamps: ``auto``, ``s``, ``ms``, ``us`` or ``ns``."""
     max_files: int = 200_000
     """A directory with more entries fails its clip."""
     timeout_sec: int = 120
     """Deadline per clip, in seconds; measuring its keyframes not counted."""
     cpu: int = 1
+    """Cores per worker."""
     memory_gb: int = 4
+    """Memory per worker, in gigabytes."""
     batch_rows: int = 8
     """Clips per ``apply_chunk`` call."""
     max_pixels: int = ImageOptions.max_pixels

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_drivepipe.contracts import MANIFEST_COLUMNS, STATUS_COLUMNS, Column
+from airflow_provider_drivepipe.contracts import STATUS_COLUMNS, Column
 from airflow_provider_drivepipe.pipelines.driving import models
 from airflow_provider_drivepipe.pipelines.driving.frames import FrameExtraction
 from airflow_provider_drivepipe.pipelines.driving.images import ImagePreparation
@@ -49,14 +49,22 @@ def plan(scenario: DrivingScenario) -> Plan:
     return Plan.of(scenario, tasks)
 
 
+def _listing(scenario: DrivingScenario) -> Manifest:
+    return Manifest(
+        ManifestOptions(
+            scenario.bucket or "", scenario.oss_prefix, scenario.video_extensions, scenario.incremental
+        )
+    )
+
+
 def _manifest_task(scenario: DrivingScenario) -> TaskPlan:
-    options = ManifestOptions(scenario.bucket or "", scenario.oss_prefix, scenario.video_extensions)
+    listing = _listing(scenario)
     return TaskPlan(
         task_id="manifest",
         operator="OssManifestOperator",
-        stages=(Manifest(options),),
-        source=f"oss://{options.bucket}/{options.prefix}",
-        output_table=scenario.output(scenario.video_input_table or "", MANIFEST_COLUMNS),
+        stages=(listing,),
+        source=f"oss://{listing.options.bucket}/{listing.options.prefix}",
+        output_table=scenario.output(scenario.video_input_table or "", listing.columns()),
         lineage_known=True,
         gate=scenario.gate(scenario.allow_empty),
     )
@@ -172,7 +180,7 @@ def _travelling(scenario: DrivingScenario, before: TaskPlan | None) -> tuple[Col
         status = {c.name for c in STATUS_COLUMNS}
         return tuple(c for c in before.output_table.columns if c.name not in status)
     if scenario.input_shape is InputShape.OSS_PREFIX:
-        return MANIFEST_COLUMNS
+        return _listing(scenario).travelling()
     if scenario.input_shape is InputShape.IMAGE_TABLE:
         return (_IMAGE_URL,)
     if scenario.input_shape is InputShape.LABELED_IMAGE_TABLE:

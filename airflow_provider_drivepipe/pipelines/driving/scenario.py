@@ -91,6 +91,11 @@ class DrivingScenario(Scenario):
     video_extensions: tuple[str, ...] = Field(
         ManifestOptions.video_extensions, min_length=1, description="extensions that make an object a video"
     )
+    incremental: bool = Field(
+        False,
+        description="the manifest has no video that another partition has, and leaves copies out",
+        json_schema_extra=use(shape=InputShape.OSS_PREFIX),
+    )
     video_input_table: TableName | None = Field(
         None,
         description="manifest table that the listing writes",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from airflow_provider_drivepipe.contracts import MANIFEST_COLUMNS, Column
+from airflow_provider_drivepipe.contracts import Column
 from airflow_provider_drivepipe.pipelines.driving.manifest import Manifest
 from airflow_provider_drivepipe.pipelines.driving.options import ManifestOptions, OssOptions
 from airflow_provider_drivepipe.pipelines.reasoning.export import FILE_COLUMNS, ExportOptions, QaExport
@@ -56,14 +56,22 @@ def plan(scenario: ReasoningScenario) -> Plan:
     return Plan.of(scenario, tasks, limit_by=_VIDEO.name)
 
 
+def _listing(scenario: ReasoningScenario) -> Manifest:
+    return Manifest(
+        ManifestOptions(
+            scenario.bucket or "", scenario.oss_prefix, scenario.video_extensions, scenario.incremental
+        )
+    )
+
+
 def _manifest_task(scenario: ReasoningScenario) -> TaskPlan:
-    options = ManifestOptions(scenario.bucket or "", scenario.oss_prefix, scenario.video_extensions)
+    listing = _listing(scenario)
     return TaskPlan(
         task_id="manifest",
         operator="OssManifestOperator",
-        stages=(Manifest(options),),
-        source=f"oss://{options.bucket}/{options.prefix}",
-        output_table=scenario.output(scenario.video_input_table or "", MANIFEST_COLUMNS),
+        stages=(listing,),
+        source=f"oss://{listing.options.bucket}/{listing.options.prefix}",
+        output_table=scenario.output(scenario.video_input_table or "", listing.columns()),
         lineage_known=True,
         gate=scenario.gate(scenario.allow_empty),
     )

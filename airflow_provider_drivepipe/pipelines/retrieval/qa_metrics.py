@@ -65,6 +65,7 @@ class MetricsOptions:
     """What is compared.
 
     :param questions: table of all questions.
+    :param arms: ways to choose frames, in the order of the rows.
     :param plan: table of plans, None where no arm needs any.
     :param queries: table of queries with their vectors, None where no arm needs any.
     :param prices: what models cost; without them there is no cost.

@@ -13,7 +13,7 @@ from maxcompute_local import cli_faults, cli_upload, lifecycle
 from maxcompute_local.errors import LocalCloudError
 from maxcompute_local.maxframe import workers
 from maxcompute_local.models.catalog import builtin_models
-from maxcompute_local.settings import PROJECT, REGION, ServerSettings
+from maxcompute_local.settings import MODEL_PROJECT, PROJECT, REGION, ROLE_ARN, ServerSettings
 
 
 def main(
@@ -115,6 +115,8 @@ def _sdk_variables(settings: ServerSettings) -> dict[str, str]:
         "OSS_REGION": REGION,
         "OSS_ACCESS_KEY_ID": settings.access_key_id,
         "OSS_ACCESS_KEY_SECRET": settings.access_key_secret,
+        "OSS_ROLE_ARN": ROLE_ARN,
+        "MODEL_PROJECT": MODEL_PROJECT,
         "ALIBABA_CLOUD_ACCESS_KEY_ID": settings.access_key_id,
         "ALIBABA_CLOUD_ACCESS_KEY_SECRET": settings.access_key_secret,
     }

@@ -10,7 +10,7 @@ from maxcompute_local.settings import HOST
 
 
 def bind(port: int) -> socket.socket:
-    """Return a socket bound to ``port`` on loopback; 0 takes any free one. OSError when it is taken."""
+    """Return a socket bound to ``port`` of :data:`HOST`; 0 takes any free one. OSError when it is taken."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from maxcompute_local.errors import LocalCloudError
 
-HOST = "127.0.0.1"
+HOST = os.environ.get("MAXCOMPUTE_LOCAL_HOST", "127.0.0.1")
+"""The IP address that the server listens on and that its endpoints name; both sides have to agree on it."""
 PROJECT = "local"
 REGION = "cn-local"
 ROLE_ARN = "acs:ram::0:role/maxcompute-local"

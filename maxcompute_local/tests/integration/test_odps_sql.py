@@ -303,6 +303,14 @@ def test_overwriting_the_partition_that_is_read(rows: Sql) -> None:
     assert table.definition.lifecycle == 1
 
 
+def test_a_window_counts_one_partition_where_one_is_asked_for(sql: Sql) -> None:
+    sql("CREATE TABLE days (x BIGINT) PARTITIONED BY (ds STRING)")
+    for day in ("1", "2"):
+        sql(f"INSERT INTO days PARTITION (ds='{day}') VALUES (7), (7), (8)")
+    counted = sql("SELECT x, COUNT(x) OVER (PARTITION BY x) FROM days WHERE ds = '1' ORDER BY x")
+    assert counted == [(7, 2), (7, 2), (8, 1)]
+
+
 def test_overwriting_with_nothing_empties_the_partition(rows: Sql) -> None:
     rows("INSERT OVERWRITE TABLE t PARTITION (ds='1') SELECT a, n FROM t WHERE false")
     assert rows("SELECT COUNT(*) FROM t WHERE ds='1'") == [(0,)]

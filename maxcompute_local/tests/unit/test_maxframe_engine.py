@@ -228,6 +228,10 @@ class TestSpread:
         mask = frame["n"] > 7
         assert self.chunks(frame[mask], ([4, 6], frame), ([4, 6], mask)) == [0, 2]
 
+    def test_no_row_is_lost_where_the_chunks_are_wrong(self) -> None:
+        frame = pd.DataFrame({"n": range(10)})
+        assert self.chunks(frame + 1, ([4, 5], frame)) == [10]
+
     def test_rows_of_which_nobody_knows_are_even(self) -> None:
         frame = pd.DataFrame({"n": range(10)})
         assert self.chunks(frame[:7], ([9, 1], frame)) == [4, 3]

@@ -34,6 +34,7 @@ from maxcompute_local.odps.storage_api import StorageApi
 from maxcompute_local.odps.tasks import Instance, TaskService
 from maxcompute_local.odps.tunnel import Tunnel
 from maxcompute_local.odps.uploads import Uploads
+from maxcompute_local.settings import HOST
 from maxcompute_local.stats import Stats
 
 _LOG = logging.getLogger(__name__)
@@ -65,10 +66,8 @@ class OdpsService:
         projects: Sequence[str],
         models: ModelSource,
         stats: Stats,
-        host: str = "127.0.0.1",
         extra_routes: Sequence[BaseRoute] = (),
     ) -> None:
-        self._host = host
         self._port = 0
         self._stats = stats
         self.database = self._database = Database(root / "catalog.sqlite")
@@ -106,7 +105,7 @@ class OdpsService:
     @property
     def address(self) -> str:
         """Return ``host:port``."""
-        return f"{self._host}:{self._port}"
+        return f"{HOST}:{self._port}"
 
     @property
     def endpoint(self) -> str:

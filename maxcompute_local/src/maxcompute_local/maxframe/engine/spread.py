@@ -34,8 +34,13 @@ class Spread:
 
     def begin(self, inputs: Iterable[tuple[str, Any]]) -> None:
         """Note the tables that the next operator takes, by variable."""
-        self._inputs = [(self._chunks.get(name, [len(table)]), table) for name, table in inputs]
+        self._inputs = [(self._chunks_of(name, len(table)), table) for name, table in inputs]
         self.made = None
+
+    def _chunks_of(self, name: str, rows: int) -> list[int]:
+        # What an operator has changed in place may have other rows now; none may be lost for that.
+        chunks = self._chunks.get(name, [])
+        return chunks if sum(chunks) == rows else [rows]
 
     def end(self, outputs: Iterable[tuple[str, Any]]) -> None:
         """Note the tables that it has made."""

@@ -8,14 +8,20 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from html import escape
 from pathlib import PurePosixPath
 from typing import Any
 
-from airflow_provider_drivepipe.cli.page import DEFAULT_COUNT, Query, Read, html, jpeg_uri, short_name
 from airflow_provider_drivepipe.contracts import OssUri, Status
 from airflow_provider_drivepipe.exceptions import DrivepipeError
 from airflow_provider_drivepipe.pipelines.reasoning.quality import CHECKED_COLUMNS, Check, flags_of
+from airflow_provider_drivepipe.reports.page import (
+    DEFAULT_COUNT,
+    Query,
+    Read,
+    jpeg_uri,
+    render_page,
+    short_name,
+)
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 from airflow_provider_drivepipe.sql import column_list, quote_name, quote_text
 from airflow_provider_drivepipe.worker.errors import VideoError
@@ -193,64 +199,10 @@ def _image(footage: Footage, picture: Picture) -> str:
 
 def render(page: ItemPage) -> str:
     """Return the page."""
-    counts = ", ".join(f"{page.counts[status]} {status}" for status in Status if status in page.counts)
-    tasks = ", ".join(f"{n} {task}" for task, n in sorted(page.tasks.items()))
-    introduction = (
-        f"Table {escape(page.table)}: {escape(counts)}. Items that are ok: {escape(tasks or 'none')}. Here "
-        f"are {len(page.items)} of them, spread over the tasks; the same ones each time."
+    return render_page(
+        "items.html",
+        title=f"{page.scenario} {page.partition}: items",
+        page=page,
+        counts=", ".join(f"{page.counts[status]} {status}" for status in Status if status in page.counts),
+        tasks=", ".join(f"{n} {task}" for task, n in sorted(page.tasks.items())),
     )
-    content = "\n".join(map(_item_html, page.items))
-    return html(f"{page.scenario} {page.partition}: items", introduction, content, _STYLE)
-
-
-def _item_html(item: Item) -> str:
-    flags = "".join(f'<span class="flag">{escape(flag)}</span> ' for flag in item.flags)
-    frames = "".join(
-        f'<figure><img src="{frame.image}" alt="{escape(item.video)} at {frame.at}">'
-        f"<figcaption>{frame.at}</figcaption></figure>"
-        for frame in item.frames
-    )
-    trouble = f'<p class="trouble">{escape(item.trouble)}</p>' if item.trouble else ""
-    if item.options:
-        options = "".join(
-            f'<li class="right">{escape(option)} <strong>✓ right</strong></li>'
-            if place == item.right
-            else f"<li>{escape(option)}</li>"
-            for place, option in enumerate(item.options)
-        )
-        answer = f'<ol type="A">{options}</ol>'
-    else:
-        answer = f'<p class="answer"><b>Answer</b> {escape(item.answer)}</p>'
-    reasoning = f"<p><b>Reasoning</b> {escape(item.reasoning)}</p>" if item.reasoning else ""
-    return (
-        f'<article><p class="what"><span class="task">{escape(item.task)}</span> {escape(item.video)}, '
-        f"{escape(item.when)} {flags}</p>"
-        f'<div class="frames">{frames}</div>{trouble}<h2>{escape(item.question)}</h2>{answer}{reasoning}'
-        f'<p class="id">{escape(item.item_id)}</p></article>'
-    )
-
-
-_STYLE = """
-main { display: grid; gap: 16px; padding: 16px 24px; max-width: 1000px; }
-article { padding: 12px 16px; border-radius: 8px; overflow-wrap: anywhere;
-  background: light-dark(#fff, #23262c); box-shadow: 0 1px 3px #0003; }
-article p, article ol { margin: 8px 0 0; max-width: 75ch; white-space: pre-line; }
-.what { margin: 0; }
-.task, .flag { display: inline-block; margin: 1px 0; padding: 0 8px; border-radius: 9px; }
-.task { background: light-dark(#e3ecfb, #2c3f63); }
-.flag { background: light-dark(#fdeccc, #5b4313); }
-.frames { display: grid; gap: 6px; margin-top: 8px; grid-template-columns: repeat(4, 1fr); }
-figure { margin: 0; }
-figure img { width: 100%; display: block; border-radius: 4px; }
-figcaption { font-size: 12px; opacity: .8; }
-h2 { margin: 10px 0 0; font-size: 16px; max-width: 65ch; }
-ol { padding-left: 24px; }
-.right { font-weight: 600; }
-.right strong, .answer b { color: light-dark(#1c6e3a, #7fd69c); }
-.trouble { color: light-dark(#b02a1c, #ff8a7a); }
-.id { font: 12px ui-monospace, monospace; opacity: .7; }
-@media (max-width: 600px) {
-  header, main { padding-left: 12px; padding-right: 12px; }
-  .frames { grid-template-columns: repeat(2, 1fr); }
-}
-"""

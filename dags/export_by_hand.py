@@ -10,7 +10,7 @@ from airflow_provider_drivepipe.operators import DatasetExportOperator
 from airflow_provider_drivepipe.timetables.odps_partition import OnDemandPartitionTimetable
 
 with DAG(
-    "training_export",
+    "export_by_hand",
     schedule=OnDemandPartitionTimetable(timezone="Asia/Shanghai"),
     default_args={"retries": 2},
     tags=["drivepipe", "example"],

@@ -8,13 +8,19 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
-from html import escape
 from typing import Any
 
-from airflow_provider_drivepipe.cli.page import DEFAULT_COUNT, Query, Read, html, short_name, thumbnail
 from airflow_provider_drivepipe.contracts import OssUri, Reason, Status
 from airflow_provider_drivepipe.exceptions import DrivepipeError
 from airflow_provider_drivepipe.pipelines.retrieval.retrieve import Retrieve
+from airflow_provider_drivepipe.reports.page import (
+    DEFAULT_COUNT,
+    Query,
+    Read,
+    render_page,
+    short_name,
+    thumbnail,
+)
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 from airflow_provider_drivepipe.scenario.plan import Plan
 from airflow_provider_drivepipe.sql import column_list, quote_name, quote_text
@@ -72,6 +78,11 @@ class Frame:
     relied: bool
     evidence: bool
 
+    @property
+    def name(self) -> str:
+        """What people know it by."""
+        return f"Frame {self.number}" + (f" at {self.clock}" if self.clock else "")
+
 
 @dataclass(frozen=True)
 class ArmAnswer:
@@ -101,6 +112,10 @@ class Question:
     answers: Sequence[ArmAnswer]
     trouble: str
 
+    def outcome(self, arm: str) -> Outcome:
+        """What became of it in an arm."""
+        return next((each.outcome for each in self.answers if each.arm == arm), Outcome.FAILED)
+
 
 @dataclass(frozen=True)
 class EvidencePage:
@@ -117,6 +132,11 @@ class EvidencePage:
     figures: Sequence[Row]
     total: int
     questions: Sequence[Question]
+
+    @property
+    def ranked(self) -> list[Row]:
+        """The figures, the best arm first."""
+        return sorted(self.figures, key=lambda row: -(row["accuracy"] or 0))
 
 
 def read_evidence(
@@ -275,190 +295,5 @@ def _why(row: Row) -> str:
 
 def render(page: EvidencePage) -> str:
     """Return the page."""
-    introduction = (
-        f"How the arms compare, and {len(page.questions)} of {page.total} questions, spread over the "
-        "categories; those whose arms disagree come first, the same ones each time."
-    )
-    marks = " ".join(f"<span>{_mark(outcome)} {outcome.word}</span>" for outcome in Outcome)
-    legend = (
-        f"{marks}. Frames are in order of time, each with its number, time and score. An answer names those "
-        'that it <span class="relied">relied on</span>; <span class="evidence">evidence</span> is what lies '
-        "within the annotated time."
-    )
-    content = "\n".join(
-        (
-            f"<section><h2>Arms</h2>{_figures_html(page)}</section>",
-            f"<section><h2>Questions</h2><p>{legend}</p>{_overview_html(page)}</section>",
-            *(_question_html(number, question) for number, question in enumerate(page.questions, 1)),
-        )
-    )
-    return html(f"{page.scenario} {page.partition}: evidence", introduction, content, _STYLE)
-
-
-def _mark(outcome: Outcome) -> str:
-    return f'<b class="{outcome.name.lower()}" role="img" aria-label="{outcome.word}">{outcome}</b>'
-
-
-def _scrolled(name: str, table: str) -> str:
-    """Return a table that is reached by keyboard where it is wider than the window."""
-    return f'<div class="wide" role="region" tabindex="0" aria-label="{name}">{table}</div>'
-
-
-def _figures_html(page: EvidencePage) -> str:
-    if not page.figures:
-        return "<p>There are no figures yet: the task metrics has not run.</p>"
-    rows = "".join(map(_figure_html, sorted(page.figures, key=lambda row: -(row["accuracy"] or 0))))
-    return (
-        _scrolled(
-            "Arms",
-            "<table><thead><tr><th>arm</th><th>accuracy</th><th>95 % interval</th><th>correct</th>"
-            "<th>of answered</th><th>evidence shown</th><th>per correct answer</th></tr></thead>"
-            f"<tbody>{rows}</tbody></table>",
-        )
-        + "<p>Accuracy is of all questions with a known answer, also those that failed or that the model did "
-        "not answer. Rows of the metrics with <code>other_arm</code> say how sure a difference is.</p>"
-    )
-
-
-def _figure_html(row: Row) -> str:
-    bar = said = ""
-    if row["accuracy"] is not None:
-        value, low, high = (100 * float(row[f"accuracy{end}"]) for end in ("", "_low", "_high"))
-        bar = (
-            f'<span class="bar" aria-hidden="true"><i style="left:{low:.1f}%;width:{high - low:.1f}%"></i>'
-            f'<b style="left:{value:.1f}%"></b></span>'
-        )
-        said = f"{value:.0f} % ({low:.0f} to {high:.0f})"
-    answered, hits = (
-        "" if row[name] is None else f"{100 * row[name]:.0f} %" for name in ("accuracy_answered", "hit_rate")
-    )
-    each = row["cost_per_correct"]
-    cost = "" if each is None else f"{each:.4f} {escape(row['currency'] or '')}"
-    cells = [said, f"{row['correct']} of {row['questions']}", answered, hits, cost]
-    numbers = "".join(f"<td>{cell or '–'}</td>" for cell in cells)
-    return f'<tr><th scope="row">{escape(row["arm"])}</th><td>{bar}</td>{numbers}</tr>'
-
-
-def _overview_html(page: EvidencePage) -> str:
-    """Return a line per question, with a mark per arm."""
-    header = "".join(f'<th scope="col">{escape(arm)}</th>' for arm in page.arms)
-    rows = []
-    for number, question in enumerate(page.questions, 1):
-        outcomes = {answer.arm: answer.outcome for answer in question.answers}
-        cells = "".join(f"<td>{_mark(outcomes.get(arm, Outcome.FAILED))}</td>" for arm in page.arms)
-        link = f'<a href="#q{number}">{escape(question.question or question.question_id)}</a>'
-        rows.append(f'<tr><th scope="row">{link} <small>{escape(question.video)}</small></th>{cells}</tr>')
-    return _scrolled(
-        "Questions",
-        f"<table><thead><tr><th>question</th>{header}</tr></thead><tbody>{''.join(rows)}</tbody></table>",
-    )
-
-
-def _question_html(number: int, question: Question) -> str:
-    category = f'<span class="category">{escape(question.category)}</span> ' if question.category else ""
-    about = ", ".join(map(escape, filter(None, (question.video, question.when))))
-    trouble = (
-        f'<p class="trouble">It could not be asked: {escape(question.trouble)}</p>'
-        if question.trouble
-        else ""
-    )
-    answers = "".join(map(_answer_html, question.answers))
-    return (
-        f'<article id="q{number}"><p class="what">{category}{about}</p>'
-        f"<h2>{escape(question.question or question.question_id)}</h2>{_options_html(question)}{trouble}"
-        f'<div class="arms">{answers}</div><p class="id">{escape(question.question_id)}</p></article>'
-    )
-
-
-def _options_html(question: Question) -> str:
-    if not question.options:
-        return f'<p class="answer"><b>Right</b> {escape(question.answer or "not known")}</p>'
-    options = "".join(
-        f'<li class="right">{escape(f"{letter}. {text}")} <b>✓ right</b></li>'
-        if letter == question.answer
-        else f"<li>{escape(f'{letter}. {text}')}</li>"
-        for letter, text in question.options.items()
-    )
-    return f"<ul>{options}</ul>"
-
-
-def _answer_html(answer: ArmAnswer) -> str:
-    frames = "".join(map(_frame_html, answer.frames))
-    said = f": {escape(answer.said)}" if answer.said else ""
-    reasoning = f"<p>{escape(answer.reasoning)}</p>" if answer.reasoning else ""
-    return (
-        f"<section><h3>{escape(answer.arm)}</h3>"
-        f"<p>{_mark(answer.outcome)} <b>{answer.outcome.word}</b>{said}</p>"
-        f'<div class="frames">{frames}</div>{reasoning}</section>'
-    )
-
-
-def _frame_html(frame: Frame) -> str:
-    name = f"Frame {frame.number}" + (f" at {frame.clock}" if frame.clock else "")
-    picture = (
-        f'<img src="{frame.image}" alt="{escape(name)}">'
-        if frame.image
-        else f'<p class="trouble">{escape(frame.trouble)}</p>'
-    )
-    score = "" if frame.score is None else f" <span>score {frame.score:.3f}</span>"
-    marks = [
-        f'<span class="{kind}">{words}</span>'
-        for kind, words, shown in (
-            ("relied", "relied on", frame.relied),
-            ("evidence", "evidence", frame.evidence),
-        )
-        if shown
-    ]
-    kind = ' class="rests"' if frame.relied else ""
-    at = " · ".join(filter(None, (str(frame.number), escape(frame.clock))))
-    return f"<figure{kind}>{picture}<figcaption>{at}{score} {' '.join(marks)}</figcaption></figure>"
-
-
-_STYLE = """
-main { display: grid; gap: 16px; padding: 16px 24px; max-width: 1240px; }
-main > * { min-width: 0; padding: 12px 16px; border-radius: 8px; overflow-wrap: anywhere;
-  background: light-dark(#fff, #23262c); box-shadow: 0 1px 3px #0003; scroll-margin-top: 8px; }
-main p, ul { margin: 8px 0 0; max-width: 75ch; }
-p.what { margin: 0; }
-h2 { margin: 8px 0 0; font-size: 16px; max-width: 65ch; }
-section > h2 { margin: 0; }
-ul { padding: 0; list-style: none; }
-a { color: light-dark(#1f4fa3, #9dbdf5); }
-.category, .relied, .evidence { display: inline-block; padding: 0 7px; border-radius: 9px; }
-p > span, figcaption > span { white-space: nowrap; }
-.category { background: light-dark(#e3ecfb, #2c3f63); }
-.relied { background: light-dark(#d6f0de, #1d4a2e); }
-.evidence { background: light-dark(#fdeccc, #5b4313); }
-.wide { overflow-x: auto; margin-top: 8px; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
-th, td { padding: 3px 12px 3px 0; text-align: left; font-weight: normal; }
-thead th { opacity: .75; font-size: 12px; white-space: nowrap; }
-td { white-space: nowrap; }
-tbody th small { opacity: .75; }
-.bar { display: block; position: relative; width: 180px; height: 14px; border-radius: 3px;
-  background: light-dark(#e8eaee, #34383f); }
-.bar i { position: absolute; top: 4px; height: 6px; border-radius: 3px;
-  background: light-dark(#7ea4e3, #5b84c9); }
-.bar b { position: absolute; top: 0; width: 3px; height: 14px; margin-left: -1px;
-  background: light-dark(#16181c, #fff); }
-.right, .right b { color: light-dark(#1c6e3a, #7fd69c); }
-li.right { font-weight: 600; }
-.wrong, .failed, .trouble { color: light-dark(#b02a1c, #ff8a7a); }
-.abstained, .unjudged, .left_out { color: light-dark(#6a5200, #e3c46a); }
-.arms { display: grid; gap: 8px 24px; margin-top: 10px;
-  grid-template-columns: repeat(auto-fill, minmax(min(100%, 460px), 1fr)); }
-.arms section { padding-top: 8px; border-top: 1px solid light-dark(#dfe2e7, #3a3f47); }
-h3 { margin: 0; font-size: 14px; }
-.arms p { margin-top: 2px; }
-.frames { display: grid; gap: 8px; margin-top: 6px;
-  grid-template-columns: repeat(auto-fill, minmax(104px, 1fr)); }
-figure { margin: 0; font-size: 12px; }
-figcaption { margin-top: 4px; }
-figure img { width: 100%; display: block; border-radius: 4px; }
-.rests img { outline: 2px solid light-dark(#1c6e3a, #7fd69c); }
-.id { font: 12px ui-monospace, monospace; opacity: .7; }
-@media (max-width: 600px) {
-  header, main { padding-left: 12px; padding-right: 12px; }
-  .bar { width: 80px; }
-}
-"""
+    title = f"{page.scenario} {page.partition}: evidence"
+    return render_page("evidence.html", title=title, page=page, outcomes=Outcome)
