@@ -40,6 +40,7 @@ def balanced(report):
     return report["ok"], report["failed"], report["skipped"], report["carried_over"]
 
 
+@pytest.mark.slow
 def test_videos_stop_at_max_rows_and_later_runs_go_on_where_it_stopped(pipeline: Pipeline, hook, work):
     table = f"{pipeline.table}_o"
     # Rows that wait are no reason for a gate to fail the task.
@@ -106,6 +107,7 @@ def check_spending(report, prices):
     assert spending["cost_per_video_hour"] == pytest.approx(cost * 720, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_failed_rows_are_tried_within_the_budget_and_every_run_says_what_it_cost(
     pipeline: Pipeline, hook, work, local_cloud, caplog
 ):
@@ -138,6 +140,7 @@ def test_failed_rows_are_tried_within_the_budget_and_every_run_says_what_it_cost
     assert f"label by local stand-in for {VLM}" in caplog.text
 
 
+@pytest.mark.slow
 def test_images_stop_at_the_budget_and_go_on_with_a_clear(pipeline: Pipeline, hook, work):
     Run().execute(pipeline.frames())
     run = Run(run_id="labels")

@@ -274,7 +274,7 @@ def test_the_command_prints_a_table_and_writes_a_page(frames, oss_client, bucket
     assert len(lines) == 4
     assert "3 of 95 frames; 45 do not fit the condition; 1 are not ok; 2 have no vector; 1 have" in shown.err
     text = page.read_text()
-    assert text.count("data:image/jpeg;base64,") == 1
+    assert text.count("data:image/jpeg;base64,") == 2, "one picture, small and opened"
     assert f"#1 {best[2]:.3f}" in text
     assert "where weather = &#x27;rainy&#x27;" in text
     assert paid() == 1

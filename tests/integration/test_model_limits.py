@@ -68,6 +68,7 @@ def test_more_rows_than_the_model_takes_at_once(cloud: LocalCloud, hook: MaxFram
     assert 0 < counted["model.chat.error.429"] < ROWS, "at the limit, not over it"
 
 
+@pytest.mark.slow
 def test_a_rate_limit_is_no_try(cloud: LocalCloud, hook: MaxFrameHook, table: str) -> None:
     notes(hook, table, "fine", "limited", "wrong")
     script: Any = cloud.control.models.script

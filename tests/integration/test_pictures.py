@@ -49,6 +49,7 @@ def frames(pipeline, output="f", **options):
     return pipeline.frames(selection=ONCE, **named, **options)
 
 
+@pytest.mark.slow
 def test_two_tables_of_one_prefix_never_write_one_file_and_old_folders_go(
     pipeline, keys, named, oss_client, local_cloud, caplog
 ):
@@ -85,6 +86,7 @@ def test_two_tables_of_one_prefix_never_write_one_file_and_old_folders_go(
     assert named("f") < keys() - named("g") - others
 
 
+@pytest.mark.slow
 def test_pictures_of_rows_that_may_come_back_stay(pipeline, keys, named, oss_client, work):
     def job(fps):
         return pipeline.single_job(fps=fps, embedding=NONE, selection=ONCE)
