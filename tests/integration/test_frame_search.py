@@ -276,7 +276,7 @@ def test_the_command_prints_a_table_and_writes_a_page(frames, oss_client, bucket
     text = page.read_text()
     assert text.count("data:image/jpeg;base64,") == 2, "one picture, small and opened"
     assert f"#1 {best[2]:.3f}" in text
-    assert "where weather = &#x27;rainy&#x27;" in text
+    assert "where weather = &#39;rainy&#39;" in text
     assert paid() == 1
     assert frames.hook.list_tables("drivepipe_search_") == []
 
