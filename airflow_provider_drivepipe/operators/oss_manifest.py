@@ -20,15 +20,18 @@ from airflow_provider_drivepipe.contracts import (
     Verdict,
 )
 from airflow_provider_drivepipe.exceptions import ConfigurationError, DataGateError, EmptyInputError
-from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
+from airflow_provider_drivepipe.hooks import listing_job
 from airflow_provider_drivepipe.hooks.errors import oss_errors
 from airflow_provider_drivepipe.hooks.listing import object_pages
+from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
 from airflow_provider_drivepipe.hooks.partition_lock import (
     drop_tables,
     leave_partition,
+    same_task,
     tags_of,
     take_partition,
 )
+from airflow_provider_drivepipe.hooks.sessions import SessionTags
 from airflow_provider_drivepipe.lifecycle.failures import SHOWN, FailedInput, FailureSample
 from airflow_provider_drivepipe.lifecycle.manifest_changes import Counted, count_changes, marked, publish
 from airflow_provider_drivepipe.lifecycle.publishing import Shrinking
@@ -36,11 +39,12 @@ from airflow_provider_drivepipe.lifecycle.tables import WORKING_TABLE_LIFECYCLE_
 from airflow_provider_drivepipe.lineage import Data
 from airflow_provider_drivepipe.operators.base import PartitionOperator, take
 from airflow_provider_drivepipe.operators.report import skip_downstream
-from airflow_provider_drivepipe.pipelines.driving.manifest import LeftOut, Manifest, ManifestRow, manifest_row
-from airflow_provider_drivepipe.pipelines.driving.options import ManifestOptions
+from airflow_provider_drivepipe.pipelines.driving.manifest import Manifest
+from airflow_provider_drivepipe.pipelines.driving.options import Listing, ManifestOptions
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 from airflow_provider_drivepipe.scenario.run_params import RunParams, read_params
 from airflow_provider_drivepipe.stages.stage import Stage
+from airflow_provider_drivepipe.worker.listing import LeftOut, ManifestRow, manifest_row
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,8 +59,7 @@ class OssManifestOperator(PartitionOperator):
     Objects that are no videos (other extensions, folder markers) are left out as ``filtered``; videos of
     zero bytes are left out as ``failed`` with ``empty_file``. Both are counted by reason. The partition is
     replaced in one statement, unless it would lose too many of its videos, or the listing finds none.
-    Arguments beside these are the fields ``video_extensions`` and ``incremental`` of :class:`ManifestOptions`
-    and those of :class:`PartitionOperator`.
+    Arguments beside these are the fields of :class:`ManifestOptions` and those of :class:`PartitionOperator`.
 
     :param bucket: bucket to list.
     :param prefix: key prefix to list, as a template. ``{<partition column>}`` becomes the partition's value
@@ -79,6 +82,8 @@ class OssManifestOperator(PartitionOperator):
         super().__init__(**kwargs)
         self.listing = listing
         self.prefix = prefix
+        self._hook: MaxFrameHook | None = None
+        self._owner: SessionTags | None = None
 
     @property
     def options(self) -> ManifestOptions:
@@ -90,7 +95,7 @@ class OssManifestOperator(PartitionOperator):
         """List, stage, publish, report."""
         started = time.time()
         ti = context["ti"]
-        self._hook = hook = DrivepipeHook(
+        self._hook = hook = MaxFrameHook(
             self.conn_id, self.oss_conn_id, run_identity=f"{ti.dag_id}/{ti.run_id}"
         )
         partition = self.owned_partition(context)
@@ -100,15 +105,20 @@ class OssManifestOperator(PartitionOperator):
             raise ConfigurationError(f"this run's params do not fit: {error}") from error
         if self.later_models:
             hook.require_models(self.later_models)
-        owner = tags_of(context)
+        self._owner = owner = tags_of(context)
         working = WorkingTables.of(self.output_table, partition, owner.text())
         counts = Counter[str]()
         failed: list[FailedInput] = []
-        _, left = take_partition(context, hook, working, owner)
+        dead, left = take_partition(context, hook, working, owner)
+        if self.options.listing == Listing.MAXFRAME:
+            hook.stop_sessions(lambda tags: any(same_task(tags, each) for each in (owner, dead) if each))
         drop_tables(hook, left)
         try:
-            self._stage(hook, partition, working.staging, counts, failed)
-            found = self._publish(hook, partition, working.staging, counts, params)
+            if self.options.listing == Listing.MAXFRAME:
+                staged = self._stage_in_job(hook, partition, working.staging, owner, counts, failed)
+            else:
+                staged = self._stage(hook, partition, working.staging, counts, failed)
+            found = self._publish(hook, partition, staged, counts, params)
         finally:
             leave_partition(hook, working, owner)
         report = self._report(context, partition, counts, found, time.time() - started)
@@ -117,6 +127,12 @@ class OssManifestOperator(PartitionOperator):
         self._check_gate(report)
         skip_downstream(self, report, params)
         return report.to_json()
+
+    def on_kill(self) -> None:
+        """Stop the session of this task."""
+        hook, owner = self._hook, self._owner
+        if hook is not None and owner is not None and self.options.listing == Listing.MAXFRAME:
+            hook.stop_sessions(lambda tags: tags == owner)
 
     def published_rows(self, report: StageReport) -> int:
         """Return how many videos the partition holds: of what was left out, copies alone are rows."""
@@ -128,15 +144,16 @@ class OssManifestOperator(PartitionOperator):
 
     def _stage(
         self,
-        hook: DrivepipeHook,
+        hook: MaxFrameHook,
         partition: PartitionSpec,
         staging: str,
         counts: Counter[str],
         failed: list[FailedInput],
-    ) -> None:
+    ) -> str:
         """Write the listing into the staging table, batch by batch; memory does not grow with the bucket.
 
-        Counts the objects by what became of them, and keeps the first that failed.
+        Counts the objects by what became of them, and keeps the first that failed. Returns where the videos
+        are, for SQL.
         """
         hook.execute_sql(
             sql.create_table(
@@ -151,9 +168,30 @@ class OssManifestOperator(PartitionOperator):
                     writer.write(_block(rows))
                 if number % _PAGES_PER_LOG == 0:
                     self.log.info("%d videos so far", counts["ok"])
+        return sql.quote_name(staging)
+
+    def _stage_in_job(
+        self,
+        hook: MaxFrameHook,
+        partition: PartitionSpec,
+        staging: str,
+        owner: SessionTags,
+        counts: Counter[str],
+        failed: list[FailedInput],
+    ) -> str:
+        """Do what :meth:`_stage` does by a MaxFrame job."""
+        options = replace(self.options, prefix=self._prefix(partition))
+        for left_out, path, number in listing_job.run(hook, options, staging, owner):
+            counts[left_out or "ok"] += number
+            if path and len(failed) < SHOWN:
+                failed.append(self._failed(path, left_out))
+        return listing_job.videos(staging)
+
+    def _failed(self, path: str, reason: str) -> FailedInput:
+        return FailedInput(path, self.stage_name, reason, "the object has 0 bytes")
 
     def _pages(
-        self, hook: DrivepipeHook, prefix: str, counts: Counter[str], failed: list[FailedInput]
+        self, hook: MaxFrameHook, prefix: str, counts: Counter[str], failed: list[FailedInput]
     ) -> Iterator[list[ManifestRow]]:
         settings = hook.oss_settings.require_oss()
         root = str(OssUri(settings.netloc, self.options.bucket))
@@ -168,14 +206,7 @@ class OssManifestOperator(PartitionOperator):
                         continue
                     counts[row.reason] += 1
                     if row.failed and len(failed) < SHOWN:
-                        failed.append(
-                            FailedInput(
-                                f"{root}/{found.key}",
-                                self.stage_name,
-                                str(row.reason),
-                                "the object has 0 bytes",
-                            )
-                        )
+                        failed.append(self._failed(f"{root}/{found.key}", str(row.reason)))
                 counts["ok"] += len(rows)
                 yield rows
 
@@ -187,13 +218,16 @@ class OssManifestOperator(PartitionOperator):
 
     def _publish(
         self,
-        hook: DrivepipeHook,
+        hook: MaxFrameHook,
         partition: PartitionSpec,
-        staging: str,
+        staged: str,
         counts: Counter[str],
         params: RunParams,
     ) -> Counted:
-        """Replace the partition unless it would lose too much; return what the listing does to it."""
+        """Replace the partition unless it would lose too much; return what the listing does to it.
+
+        :param staged: where the videos are, for SQL.
+        """
         hook.execute_sql(
             sql.create_table(
                 self.output_table, self.listing.columns(), partition.columns, self.lifecycle_days
@@ -205,14 +239,14 @@ class OssManifestOperator(PartitionOperator):
         if self.options.incremental:
             root = OssUri(hook.oss_settings.require_oss().netloc, self.options.bucket)
             below = f"{root}/{self._prefix(partition)}"
-            marks = marked(self.output_table, staging, partition, below, self.stage_name)
-        asked = count_changes(self.output_table, staging, partition, marks)
+            marks = marked(self.output_table, staged, partition, below, self.stage_name)
+        asked = count_changes(self.output_table, staged, partition, marks)
         found = Counted.read(sql.figures_apart(asked, hook.execute_sql(sql.figures_together(asked))))
         left_out = Counter({Reason.DUPLICATE: found.copies, Change.KNOWN: found.changes.get(Change.KNOWN, 0)})
         counts.update(+left_out)
         counts["ok"] -= left_out.total()
         self._check(partition, params, found, counts)
-        hook.execute_sql(publish(self.output_table, staging, partition, marks, have))
+        hook.execute_sql(publish(self.output_table, staged, partition, marks, have))
         return found
 
     def _check_columns(self, have: Sequence[str]) -> None:

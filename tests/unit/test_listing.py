@@ -10,7 +10,8 @@ import pytest
 from airflow_provider_drivepipe.exceptions import TransientError
 from airflow_provider_drivepipe.hooks import listing
 from airflow_provider_drivepipe.hooks.listing import object_pages
-from airflow_provider_drivepipe.pipelines.driving.manifest import ListedObject
+from airflow_provider_drivepipe.worker import listing as worker_listing
+from airflow_provider_drivepipe.worker.listing import ListedObject
 
 OBJECT = """
 <Contents><Key>{key}</Key><LastModified>2026-11-20T08:00:00.000Z</LastModified><ETag>&quot;ABC&quot;</ETag>
@@ -61,7 +62,7 @@ def answer(keys=(), folders=(), more=False, space=""):
 
 @pytest.fixture
 def short_pages(monkeypatch):
-    monkeypatch.setattr(listing, "PAGE", 5)
+    monkeypatch.setattr(worker_listing, "PAGE", 5)
 
 
 @pytest.mark.parametrize("space", ["", ' xmlns="http://doc.oss-cn-hangzhou.aliyuncs.com"'])
