@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from airflow_provider_drivepipe.contracts import MANIFEST_COLUMNS, OssUri
+from airflow_provider_drivepipe.contracts import MANIFEST_COLUMNS, OssUri, Status
 from airflow_provider_drivepipe.hooks.errors import oss_errors
 from airflow_provider_drivepipe.hooks.listing import Stretch, key_ranges
 from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook, SessionTags
 from airflow_provider_drivepipe.lifecycle.failures import SHOWN
 from airflow_provider_drivepipe.lifecycle.tables import WORKING_TABLE_LIFECYCLE_DAYS
 from airflow_provider_drivepipe.pipelines.driving.options import ManifestOptions
-from airflow_provider_drivepipe.sql import column_list, create_table, quote_name
+from airflow_provider_drivepipe.sql import column_list, create_table, quote_name, quote_text
 from airflow_provider_drivepipe.stages.graph import graph_building
 from airflow_provider_drivepipe.stages.worker_call import WorkerCall
 from airflow_provider_drivepipe.worker.listing import LISTED_COLUMNS, ListJob, list_ranges
@@ -24,8 +24,8 @@ from airflow_provider_drivepipe.worker.rows import dtypes_of
 WORKERS = 16
 RANGES_PER_WORKER = 8
 """Folders differ in size: several ranges each even that out, and memory holds one of them at a time."""
-_KINDS = 8
-"""More than there are reasons to leave objects out."""
+_OUTCOMES = 8
+"""More than objects can have."""
 _REQUIREMENT = "alibabacloud-oss-v2>=1.4"
 
 
@@ -34,7 +34,7 @@ def run(
 ) -> list[tuple[str, str, int]]:
     """List what is below the prefix; the session is closed however this ends.
 
-    Returns how many objects were left out for which reason, which is empty for videos; and with 0, the paths
+    Returns how many objects had which outcome, ``ok`` or the reason to leave them out; and with 0, the paths
     of some that failed.
 
     :param table: name of a table to make, for rows of ``LISTED_COLUMNS``; the caller drops it.
@@ -55,18 +55,18 @@ def run(
         hook.run_job(session, [_graph(hook, options, ranges, min(workers, len(ranges)), table)])
     finally:
         hook.stop_session(session)
-    named = "CASE WHEN `left_out` = '' THEN '' ELSE `video_path` END"
+    named = "CASE WHEN `objects` = 0 THEN `video_path` ELSE '' END"
     found = hook.execute_sql(
-        f"SELECT `left_out`, {named} AS named, SUM(`objects`) FROM {quote_name(table)} "
-        f"GROUP BY `left_out`, {named} ORDER BY named LIMIT {_KINDS + SHOWN}"
+        f"SELECT `outcome`, {named} AS named, SUM(`objects`) FROM {quote_name(table)} "
+        f"GROUP BY `outcome`, {named} ORDER BY named LIMIT {_OUTCOMES + SHOWN}"
     )
-    return [(str(left_out), str(path), int(number)) for left_out, path, number in found]
+    return [(str(outcome), str(path), int(number)) for outcome, path, number in found]
 
 
 def videos(table: str) -> str:
     """Return a query, with an alias, of the manifest's rows in the table that :func:`run` made."""
     columns = column_list([column.name for column in MANIFEST_COLUMNS])
-    return f"(SELECT {columns} FROM {quote_name(table)} WHERE `left_out` = '') listed"
+    return f"(SELECT {columns} FROM {quote_name(table)} WHERE `outcome` = {quote_text(Status.OK)}) listed"
 
 
 def _graph(

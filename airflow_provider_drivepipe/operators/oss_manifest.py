@@ -181,10 +181,10 @@ class OssManifestOperator(PartitionOperator):
     ) -> str:
         """Do what :meth:`_stage` does by a MaxFrame job."""
         options = replace(self.options, prefix=self._prefix(partition))
-        for left_out, path, number in listing_job.run(hook, options, staging, owner):
-            counts[left_out or "ok"] += number
+        for outcome, path, number in listing_job.run(hook, options, staging, owner):
+            counts[outcome] += number
             if path and len(failed) < SHOWN:
-                failed.append(self._failed(path, left_out))
+                failed.append(self._failed(path, outcome))
         return listing_job.videos(staging)
 
     def _failed(self, path: str, reason: str) -> FailedInput:

@@ -15,7 +15,7 @@ from html import unescape
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
-from airflow_provider_drivepipe.contracts import MANIFEST_COLUMNS, Column, Reason
+from airflow_provider_drivepipe.contracts import MANIFEST_COLUMNS, Column, Reason, Status
 from airflow_provider_drivepipe.worker.answers import scrub
 from airflow_provider_drivepipe.worker.rows import pandas_dtype, text_of
 
@@ -28,7 +28,7 @@ PAGE = 1000
 """Most objects that OSS lists in one answer."""
 LISTED_COLUMNS = (
     *MANIFEST_COLUMNS,
-    Column("left_out", "string", "why objects are left out, empty for a video"),
+    Column("outcome", "string", "ok for a video, else why objects are left out"),
     Column("objects", "bigint", "how many objects the row counts"),
 )
 """What workers say of a listing: a row for each video, one for each reason to leave objects out, and one that
@@ -148,7 +148,7 @@ def _rows(pages: Iterator[list[ListedObject]], job: ListJob) -> Iterator[tuple[A
         for found in page:
             row = manifest_row(found, job.root, job.extensions)
             if not isinstance(row, LeftOut):
-                yield (*row, "", 1)
+                yield (*row, str(Status.OK), 1)
                 continue
             # As a plain text: what workers send back must not need this package.
             reason = str(row.reason)

@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_drivepipe.exceptions import DrivepipeError, RemoteJobError
 from airflow_provider_drivepipe.hooks import listing_job
+from airflow_provider_drivepipe.hooks.listing import key_ranges
 from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook, SessionTags
 from airflow_provider_drivepipe.operators import OssManifestOperator
 from airflow_provider_drivepipe.worker import listing
@@ -17,9 +18,13 @@ from tests.integration.operator_context import Run
 
 KEYS = (
     *(f"v/2026/{day:02d}/{car}/front é+&<{n}.mp4" for day in range(4) for car in "ab" for n in range(4)),
-    *("v/0.mp4", "v/2026/01.mp4", "v/2026/01/b.MOV", "v/2026/010/x.mp4", "v/前/视 频.mp4", "v/\U0001f697.mp4"),
-    *("v/", "v/2026/02/", "v/2026/02/notes.txt", "v/2026/03/a/empty.mp4", "v/z/empty too.mp4", "v/z/%41+.mp4"),
+    *(
+        f"v/2026/{odd}"
+        for odd in ("01.mp4", "01/b.MOV", "010/x.mp4", "02/", "02/notes.txt", "03/a/empty.mp4")
+    ),
+    *(f"v/{odd}" for odd in ("", "0.mp4", "前/视 频.mp4", "\U0001f697.mp4", "z/empty too.mp4", "z/%41+.mp4")),
 )
+RANGES = 17
 OUTSIDE = ("u/x.mp4", "v.mp4", "v0/x.mp4")
 
 
@@ -56,26 +61,72 @@ def rows(table):
     return sorted(map(tuple, found))
 
 
+def looks(bucket, local_cloud):
+    """Return how many requests it takes to find the ranges."""
+    with local_cloud.control.counting() as counted:
+        found = key_ranges(MaxFrameHook().oss, bucket, "v/", 3 * listing_job.RANGES_PER_WORKER)
+    assert len(found) == RANGES
+    return counted["oss.ListObjectsV2"]
+
+
 def live():
     return [s for s in MaxFrameHook().list_sessions() if s.tags.task_id == "manifest"]
 
 
-@pytest.mark.parametrize("incremental", [False, True])
-def test_rows_and_counts_are_those_of_the_client(filled, table, local_cloud, incremental):
-    by, samples = {}, {}
+def test_rows_and_counts_are_those_of_the_client(filled, table, local_cloud):
+    said = {}
     for who in ("client", "maxframe"):
-        run, operator = Run(), manifest(filled, f"{table}_{who}", who, incremental=incremental)
+        run, operator = Run(), manifest(filled, f"{table}_{who}", who, incremental=True)
         with local_cloud.control.counting() as counted:
-            by[who] = run.execute(operator)
-        samples[who] = run.tasks["manifest"].pushed
-    report = by["maxframe"]
-    assert (report["ok"], report["failed"]) == (39, 2)
+            run.execute(operator)
+        said[who] = {**run.tasks["manifest"].pushed}
+        report = said[who]["return_value"] = dict(said[who]["return_value"])
+        del report["table"], report["seconds"]
+        said[who]["failures_sample"]["inputs"].sort(key=str)
+    assert (report["ok"], report["failed"], report["changes"]["new"]) == (39, 2, 39)
     assert report["filtered_reasons"] == {"folder_marker": 2, "other_extension": 1}
-    differ = ("table", "seconds")
-    assert {k: v for k, v in report.items() if k not in differ} == {
-        k: v for k, v in by["client"].items() if k not in differ
-    }
+    assert said["maxframe"] == said["client"]
     assert rows(f"{table}_maxframe") == rows(f"{table}_client")
-    print(counted, samples['maxframe'])
+    assert counted["maxframe.udf.rows_in"] == RANGES
     assert not live()
     assert MaxFrameHook().list_tables(f"{table}_maxframe__") == []
+
+
+def test_a_range_that_cannot_be_listed_leaves_the_partition_as_it_was(
+    filled, table, local_cloud, faults, oss_client, caplog
+):
+    run, operator = Run(), manifest(filled, table)
+    run.execute(manifest(filled, table, "client"))
+    before = rows(table)
+    oss_client.put_object(oss.PutObjectRequest(bucket=filled, key="v/2026/00/new.mp4", body=b"new"))
+    faults.add("oss.ListObjectsV2", "forbidden", after=looks(filled, local_cloud) + 3, count=1)
+    with pytest.raises(RemoteJobError, match=f"bucket {filled} behind 'v/.*AccessDenied") as failed:
+        run.execute(operator)
+    assert local_cloud.settings.access_key_secret not in caplog.text + str(failed.value)
+    assert rows(table) == before
+    assert not live()
+    MaxFrameHook().open_session(SessionTags("dag", "run1", "manifest", -1, 1))
+    assert run.execute(operator, try_number=2)["ok"] == len(before) + 1
+    assert len(rows(table)) == len(before) + 1
+    assert not live()
+
+
+def test_a_task_that_is_killed_leaves_no_session(filled, table, local_cloud, faults):
+    faults.add("oss.ListObjectsV2", "latency", seconds=60, after=looks(filled, local_cloud))
+    operator, ended = manifest(filled, table), []
+
+    def execute():
+        try:
+            Run().execute(operator)
+        except DrivepipeError as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=execute)
+    thread.start()
+    while not any(MaxFrameHook().session_jobs(session.session_id) for session in live()):
+        assert thread.is_alive()
+        time.sleep(0.2)
+    operator.on_kill()
+    thread.join()
+    assert ended
+    assert not live()
