@@ -126,7 +126,9 @@ def test_a_task_that_is_killed_leaves_no_session(filled, table, local_cloud, fau
     while not any(MaxFrameHook().session_jobs(session.session_id) for session in live()):
         assert thread.is_alive()
         time.sleep(0.2)
-    operator.on_kill()
+    with local_cloud.control.counting() as counted:
+        operator.on_kill()
     thread.join()
+    assert counted.get("odps.stop_instance")
     assert ended
     assert not live()
