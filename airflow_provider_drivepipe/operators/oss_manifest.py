@@ -114,10 +114,7 @@ class OssManifestOperator(PartitionOperator):
             hook.stop_sessions(lambda tags: any(same_task(tags, each) for each in (owner, dead) if each))
         drop_tables(hook, left)
         try:
-            if self.options.listing == Listing.MAXFRAME:
-                staged = self._stage_in_job(hook, partition, working.staging, owner, counts, failed)
-            else:
-                staged = self._stage(hook, partition, working.staging, counts, failed)
+            staged = self._stage(hook, self._prefix(partition), working.staging, owner, counts, failed)
             found = self._publish(hook, partition, staged, counts, params)
         finally:
             leave_partition(hook, working, owner)
@@ -145,22 +142,29 @@ class OssManifestOperator(PartitionOperator):
     def _stage(
         self,
         hook: MaxFrameHook,
-        partition: PartitionSpec,
+        prefix: str,
         staging: str,
+        owner: SessionTags,
         counts: Counter[str],
         failed: list[FailedInput],
     ) -> str:
-        """Write the listing into the staging table, batch by batch; memory does not grow with the bucket.
+        """Have the listing written into the staging table, and return where the videos are, for SQL.
 
-        Counts the objects by what became of them, and keeps the first that failed. Returns where the videos
-        are, for SQL.
+        Counts the objects by what became of them, and keeps some that failed. Here pages are written as they
+        come, so that memory does not grow with the bucket.
         """
+        if self.options.listing == Listing.MAXFRAME:
+            options = replace(self.options, prefix=prefix)
+            for outcome, path, number in listing_job.run(hook, options, staging, owner):
+                counts[outcome] += number
+                if path and len(failed) < SHOWN:
+                    failed.append(self._failed(path, outcome))
+            return listing_job.videos(staging)
         hook.execute_sql(
             sql.create_table(
                 staging, MANIFEST_COLUMNS, lifecycle_days=WORKING_TABLE_LIFECYCLE_DAYS, if_not_exists=False
             )
         )
-        prefix = self._prefix(partition)
         self.log.info("listing bucket %s below %r", self.options.bucket, prefix)
         with hook.errors(), hook.odps.get_table(staging).open_writer(arrow=True) as writer:
             for number, rows in enumerate(self._pages(hook, prefix, counts, failed), start=1):
@@ -169,23 +173,6 @@ class OssManifestOperator(PartitionOperator):
                 if number % _PAGES_PER_LOG == 0:
                     self.log.info("%d videos so far", counts["ok"])
         return sql.quote_name(staging)
-
-    def _stage_in_job(
-        self,
-        hook: MaxFrameHook,
-        partition: PartitionSpec,
-        staging: str,
-        owner: SessionTags,
-        counts: Counter[str],
-        failed: list[FailedInput],
-    ) -> str:
-        """Do what :meth:`_stage` does by a MaxFrame job."""
-        options = replace(self.options, prefix=self._prefix(partition))
-        for outcome, path, number in listing_job.run(hook, options, staging, owner):
-            counts[outcome] += number
-            if path and len(failed) < SHOWN:
-                failed.append(self._failed(path, outcome))
-        return listing_job.videos(staging)
 
     def _failed(self, path: str, reason: str) -> FailedInput:
         return FailedInput(path, self.stage_name, reason, "the object has 0 bytes")
