@@ -19,6 +19,7 @@ from airflow_provider_drivepipe.exceptions import ConfigurationError
 from airflow_provider_drivepipe.hooks.connection import CONN_TYPE, AccessKey, DrivepipeSettings, read_settings
 from airflow_provider_drivepipe.hooks.errors import maxcompute_errors, oss_errors
 from airflow_provider_drivepipe.stages.stage import Endpoint
+from airflow_provider_drivepipe.worker.listing import OssAccess
 
 if TYPE_CHECKING:
     from alibabacloud_oss_v2 import Client as OssClient
@@ -114,18 +115,13 @@ class DrivepipeHook(BaseHook):
     @cached_property
     def oss(self) -> OssClient:
         """The OSS client of the connection."""
-        import alibabacloud_oss_v2 as oss
+        return self.oss_access().client()
 
+    def oss_access(self) -> OssAccess:
+        """Return how the connection's OSS is reached."""
         settings = self.oss_settings.require_oss()
-        key = settings.access_key
-        config = oss.config.load_default()
-        config.credentials_provider = oss.credentials.StaticCredentialsProvider(
-            key.id, key.secret, key.security_token
-        )
-        config.region = settings.region
-        config.endpoint = settings.endpoint
-        config.user_agent = user_agent(self.run_identity)
-        return oss.Client(config)
+        key, agent = settings.access_key, user_agent(self.run_identity)
+        return OssAccess(settings.endpoint, settings.region, agent, key.id, key.secret, key.security_token)
 
     def oss_root(self, bucket: str, root: str | None = None) -> OssUri:
         """Return the root of all inputs and outputs: ``root`` if given, else the whole bucket."""

@@ -1,42 +1,32 @@
-"""The objects of a bucket, page by page: the SDK signs, sends and retries, regular expressions read answers.
-
-The SDK's own reading of a page, by reflection, is most of the work of a listing, and a tree of its elements
-takes ten times as long as their texts. A page is flat, and with ``encoding-type=url`` no text holds a ``<``.
-"""
+"""The objects of a bucket, page by page, and the ranges of keys that share a listing out."""
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from html import unescape
 from itertools import pairwise
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from airflow_provider_drivepipe.exceptions import TransientError
-from airflow_provider_drivepipe.pipelines.driving.manifest import ListedObject
+from airflow_provider_drivepipe.worker.listing import ListedObject, Page, UnreadablePage, list_page, within
 
 if TYPE_CHECKING:
     from alibabacloud_oss_v2 import Client as OssClient
 
-PAGE = 1000
-"""Most objects that OSS lists in one answer."""
 LISTERS = 4
 """Requests under way at once; memory holds twice as many pages at most."""
 _PAGES_PER_LOOK = 8
 """Looking for folders adds about an eighth to the requests at most."""
 _DEPTH = 8
 """Folders within each other that one look goes through."""
-_FIELDS = ("Key", "Size", "LastModified", "ETag", "StorageClass")
-_COLUMNS = [re.compile(f"<{name}>([^<]*)</{name}>") for name in _FIELDS]
-_FOLDER = re.compile("<CommonPrefixes>\\s*<Prefix>([^<]*)</Prefix>")
+_LOOKS = 256
+"""Most requests for folders before the keys are shared out."""
 
 
 @dataclass(frozen=True)
-class _Stretch:
+class Stretch:
     """Keys in their order: those behind ``after``, up to ``until`` where that is not empty.
 
     :param folder: what all of them start with.
@@ -46,19 +36,12 @@ class _Stretch:
     after: str = ""
     until: str = ""
 
-    def cut(self, folders: list[str]) -> list[_Stretch]:
-        """Return it in parts that start at folders, at most as many as there are listers."""
+    def cut(self, folders: list[str], parts: int) -> list[Stretch]:
+        """Return it in so many parts at most, which start at folders, given in their order."""
         inside = [each for each in folders if each > self.after and (not self.until or each < self.until)]
-        places = {len(inside) * part // LISTERS for part in range(1, LISTERS)} if inside else ()
+        places = {len(inside) * part // parts for part in range(1, parts)} if inside else ()
         ends = [self.after, *(inside[place] for place in sorted(places)), self.until]
         return [replace(self, after=after, until=until) for after, until in pairwise(ends)]
-
-
-@dataclass(frozen=True)
-class _Page:
-    objects: list[ListedObject]
-    folders: list[str]
-    goes_on: bool
 
 
 def object_pages(client: OssClient, bucket: str, prefix: str) -> Iterator[list[ListedObject]]:
@@ -68,21 +51,19 @@ def object_pages(client: OssClient, bucket: str, prefix: str) -> Iterator[list[L
 
     Raises the SDK's errors, and TransientError for an answer that cannot be read.
     """
-    running: deque[tuple[_Stretch, Future[_Page]]] = deque()
+    running: deque[tuple[Stretch, Future[Page]]] = deque()
     pages = looks = 0
     with ThreadPoolExecutor(LISTERS, thread_name_prefix="listing") as listers:
 
-        def go_on(stretch: _Stretch) -> None:
+        def go_on(stretch: Stretch) -> None:
             running.append((stretch, listers.submit(_list, client, bucket, prefix, stretch.after)))
 
-        go_on(_Stretch(prefix))
+        go_on(Stretch(prefix))
         while running:
             stretch, listed = running.popleft()
             page = listed.result()
             pages += 1
-            found = page.objects
-            if stretch.until:
-                found = [each for each in found if each.key <= stretch.until]
+            found = within(page, stretch.until)
             if page.goes_on and len(found) == len(page.objects):
                 rest = replace(stretch, after=found[-1].key)
                 parts = [rest]
@@ -94,11 +75,11 @@ def object_pages(client: OssClient, bucket: str, prefix: str) -> Iterator[list[L
             yield found
 
 
-def _apart(client: OssClient, bucket: str, stretch: _Stretch) -> tuple[list[_Stretch], int]:
+def _apart(client: OssClient, bucket: str, stretch: Stretch) -> tuple[list[Stretch], int]:
     """Return a stretch in parts that start at folders, and how many requests it took to find these."""
     for asked in range(1, _DEPTH + 1):
         page = _list(client, bucket, stretch.folder, stretch.after, "/")
-        parts = stretch.cut(page.folders)
+        parts = stretch.cut(page.folders, LISTERS)
         if len(parts) > 1:
             return parts, asked
         if not page.folders or not stretch.after.startswith(page.folders[0]):
@@ -107,37 +88,35 @@ def _apart(client: OssClient, bucket: str, stretch: _Stretch) -> tuple[list[_Str
     return [stretch], asked
 
 
-def _list(client: OssClient, bucket: str, prefix: str, after: str, delimiter: str = "") -> _Page:
-    from alibabacloud_oss_v2.types import CaseInsensitiveDict, OperationInput
+def key_ranges(client: OssClient, bucket: str, prefix: str, number: int) -> list[Stretch]:
+    """Return the keys below a prefix in so many stretches at most, each with about as many folders.
 
-    asked = {"list-type": "2", "encoding-type": "url", "max-keys": str(PAGE), "prefix": prefix}
-    asked |= {"start-after": after} if after else {}
-    asked |= {"delimiter": delimiter} if delimiter else {}
-    answer = client.invoke_operation(
-        OperationInput(
-            op_name="ListObjectsV2",
-            method="GET",
-            headers=CaseInsensitiveDict(),
-            parameters=asked,
-            bucket=bucket,
-        )
-    )
-    return _read(answer.http_response.content.decode() if answer.http_response else "")
+    Folders are looked for level by level until there are enough, with a bounded number of requests.
+
+    Raises the SDK's errors, and TransientError for an answer that cannot be read.
+    """
+    looks = iter(range(_LOOKS))
+
+    def inside(folder: str) -> Iterator[str]:
+        page = Page([], [], goes_on=True)
+        after = ""
+        while page.goes_on and next(looks, None) is not None:
+            page = _list(client, bucket, folder, after, "/")
+            yield from page.folders
+            last = max([*page.folders[-1:], *(each.key for each in page.objects[-1:])], default="")
+            # Behind all that is in the folder: "0" comes next to "/".
+            after = f"{last[:-1]}0" if last.endswith("/") else last
+
+    found: list[str] = []
+    level = [prefix]
+    while level and len(found) < number:
+        level = [each for folder in level for each in inside(folder)]
+        found += level
+    return Stretch(prefix).cut(sorted(found), number)
 
 
-def _read(page: str) -> _Page:
-    start = page.find("<ListBucketResult")
-    if start < 0 or not page.rstrip().endswith("</ListBucketResult>"):
-        raise TransientError(f"OSS gave no listing, or half of one: {page[:200]!r}")
-    keys, sizes, times, etags, classes = (column.findall(page) for column in _COLUMNS)
-    whole = {page.count("<Contents>"), *map(len, (keys, sizes, times, etags, classes))}
-    if len(whole) > 1 or not all(keys) or not all(map(str.isdecimal, sizes)) or not all(times):
-        raise TransientError("OSS gave objects without key, size or time")
-    objects = list(
-        map(ListedObject, map(unquote, keys), map(int, sizes), times, map(unescape, etags), classes)
-    )
-    goes_on = "<IsTruncated>true</IsTruncated>" in page
-    folders = [unquote(each) for each in _FOLDER.findall(page)]
-    if goes_on and not objects and not folders:
-        raise TransientError("OSS gave a listing that goes on, without saying where")
-    return _Page(objects, folders, goes_on)
+def _list(client: OssClient, bucket: str, prefix: str, after: str, delimiter: str = "") -> Page:
+    try:
+        return list_page(client, bucket, prefix, after, delimiter)
+    except UnreadablePage as error:
+        raise TransientError(str(error)) from error

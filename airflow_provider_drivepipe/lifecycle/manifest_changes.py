@@ -38,11 +38,11 @@ def marked(table: str, staged: str, partition: PartitionSpec, below: str, stage:
     ``same_as`` of a video that moved within the partition is the path that it had first.
 
     :param table: the manifest table.
-    :param staged: working table with the listing.
+    :param staged: relation that holds the listing: a quoted name, or a query with an alias.
     :param below: full URI of the prefix that was listed: a path below that is not listed is gone.
     :param stage: name of the stage that leaves copies out.
     """
-    listed, held = quote_name(staged), partition.sql(" AND ")
+    held = partition.sql(" AND ")
 
     def rows(own: int, where: str) -> str:
         return (
@@ -61,7 +61,7 @@ def marked(table: str, staged: str, partition: PartitionSpec, below: str, stage:
         "SELECT content, MIN(CASE WHEN is_own = 0 AND is_worked = 1 THEN k.`video_path` END) AS other_path, "
         "MAX(CASE WHEN is_own = 0 AND l.p IS NOT NULL THEN 1 ELSE 0 END) AS other_listed, "
         "MIN(CASE WHEN is_own = 1 AND is_worked = 1 AND l.p IS NULL THEN k.origin END) AS gone_path "
-        f"FROM ({known}) k LEFT JOIN (SELECT DISTINCT `video_path` AS p FROM {listed}) l "
+        f"FROM ({known}) k LEFT JOIN (SELECT DISTINCT `video_path` AS p FROM {staged}) l "
         "ON k.`video_path` = l.p GROUP BY content"
     )
     earlier = (
@@ -72,7 +72,7 @@ def marked(table: str, staged: str, partition: PartitionSpec, below: str, stage:
         f"SELECT {column_list(_LISTED, 's.')}, s.content AS content, COALESCE(b.stays, 0) AS stays, "
         "COALESCE(b.elsewhere, 0) AS elsewhere, p.`video_path` AS seen_path, c.other_path AS other_path, "
         "COALESCE(c.other_listed, 0) AS other_listed, c.gone_path AS gone_path, e.`same_as` AS earlier_same "
-        f"FROM (SELECT {column_list(_LISTED)}, {_content('`video_path`')} AS content FROM {listed}) s "
+        f"FROM (SELECT {column_list(_LISTED)}, {_content('`video_path`')} AS content FROM {staged}) s "
         f"LEFT JOIN ({by_both}) b ON s.`video_path` = b.`video_path` AND s.content = b.content "
         f"LEFT JOIN ({by_path}) p ON s.`video_path` = p.`video_path` "
         f"LEFT JOIN ({by_content}) c ON s.content = c.content "
@@ -148,6 +148,7 @@ class Counted:
 def count_changes(table: str, staged: str, partition: PartitionSpec, marks: str | None) -> dict[str, Figures]:
     """Return the queries for what :meth:`Counted.read` reads.
 
+    :param staged: see :func:`marked`.
     :param marks: the query of :func:`marked`, None for a manifest that is not incremental.
     """
     condition = partition.sql(" AND ") + (f" AND {_WORKED}" if marks else "")
@@ -155,7 +156,7 @@ def count_changes(table: str, staged: str, partition: PartitionSpec, marks: str 
         "published": Figures(
             ("COUNT(*)", "SUM(CASE WHEN s.`video_path` IS NULL THEN 1 ELSE 0 END)"),
             f"FROM (SELECT `video_path` FROM {quote_name(table)} WHERE {condition}) p LEFT JOIN "
-            f"(SELECT DISTINCT `video_path` FROM {quote_name(staged)}) s ON p.`video_path` = s.`video_path`",
+            f"(SELECT DISTINCT `video_path` FROM {staged}) s ON p.`video_path` = s.`video_path`",
         )
     }
     if marks:
@@ -169,9 +170,10 @@ def publish(
 ) -> str:
     """Return the statement that replaces the partition.
 
+    :param staged: see :func:`marked`.
     :param order: the table's columns.
     """
-    rows = quote_name(staged)
+    rows = staged
     if marks:
         rows = f"({marks}) m WHERE `change` <> {quote_text(Change.KNOWN)}"
     return (

@@ -20,21 +20,31 @@ from airflow_provider_drivepipe.contracts import (
     Verdict,
 )
 from airflow_provider_drivepipe.exceptions import ConfigurationError, DataGateError, EmptyInputError
-from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
+from airflow_provider_drivepipe.hooks import listing_job
 from airflow_provider_drivepipe.hooks.errors import oss_errors
 from airflow_provider_drivepipe.hooks.listing import object_pages
+from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
+from airflow_provider_drivepipe.hooks.partition_lock import (
+    drop_tables,
+    leave_partition,
+    same_task,
+    tags_of,
+    take_partition,
+)
+from airflow_provider_drivepipe.hooks.sessions import SessionTags
 from airflow_provider_drivepipe.lifecycle.failures import SHOWN, FailedInput, FailureSample
 from airflow_provider_drivepipe.lifecycle.manifest_changes import Counted, count_changes, marked, publish
 from airflow_provider_drivepipe.lifecycle.publishing import Shrinking
-from airflow_provider_drivepipe.lifecycle.tables import WORKING_TABLE_LIFECYCLE_DAYS
+from airflow_provider_drivepipe.lifecycle.tables import WORKING_TABLE_LIFECYCLE_DAYS, WorkingTables
 from airflow_provider_drivepipe.lineage import Data
 from airflow_provider_drivepipe.operators.base import PartitionOperator, run_params, take
 from airflow_provider_drivepipe.operators.report import skip_downstream
-from airflow_provider_drivepipe.pipelines.driving.manifest import LeftOut, Manifest, ManifestRow, manifest_row
-from airflow_provider_drivepipe.pipelines.driving.options import ManifestOptions
+from airflow_provider_drivepipe.pipelines.driving.manifest import Manifest
+from airflow_provider_drivepipe.pipelines.driving.options import Listing, ManifestOptions
 from airflow_provider_drivepipe.scenario.partition import PartitionSpec
 from airflow_provider_drivepipe.scenario.run_params import RunParams
 from airflow_provider_drivepipe.stages.stage import Stage
+from airflow_provider_drivepipe.worker.listing import LeftOut, ManifestRow, manifest_row
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,8 +59,7 @@ class OssManifestOperator(PartitionOperator):
     Objects that are no videos (other extensions, folder markers) are left out as ``filtered``; videos of
     zero bytes are left out as ``failed`` with ``empty_file``. Both are counted by reason. The partition is
     replaced in one statement, unless it would lose too many of its videos, or the listing finds none.
-    Arguments beside these are the fields ``video_extensions`` and ``incremental`` of :class:`ManifestOptions`
-    and those of :class:`PartitionOperator`.
+    Arguments beside these are the fields of :class:`ManifestOptions` and those of :class:`PartitionOperator`.
 
     :param bucket: bucket to list.
     :param prefix: key prefix to list, as a template. ``{<partition column>}`` becomes the partition's value
@@ -73,6 +82,8 @@ class OssManifestOperator(PartitionOperator):
         super().__init__(**kwargs)
         self.listing = listing
         self.prefix = prefix
+        self._hook: MaxFrameHook | None = None
+        self._owner: SessionTags | None = None
 
     @property
     def options(self) -> ManifestOptions:
@@ -84,24 +95,38 @@ class OssManifestOperator(PartitionOperator):
         """List, stage, publish, report."""
         started = time.time()
         ti = context["ti"]
-        self._hook = hook = DrivepipeHook(
+        self._hook = hook = MaxFrameHook(
             self.conn_id, self.oss_conn_id, run_identity=f"{ti.dag_id}/{ti.run_id}"
         )
         partition = self.owned_partition(context)
         params = run_params(context)
         if self.later_models:
             hook.require_models(self.later_models)
+        self._owner = owner = tags_of(context)
+        working = WorkingTables.of(self.output_table, partition, owner.text())
         counts = Counter[str]()
         failed: list[FailedInput] = []
-        with self.taken_partition(context, hook, partition) as staging:
-            self._stage(hook, partition, staging, counts, failed)
-            found = self._publish(hook, partition, staging, counts, params)
+        dead, left = take_partition(context, hook, working, owner)
+        if self.options.listing == Listing.MAXFRAME:
+            hook.stop_sessions(lambda tags: any(same_task(tags, each) for each in (owner, dead) if each))
+        drop_tables(hook, left)
+        try:
+            staged = self._stage(hook, self._prefix(partition), working.staging, owner, counts, failed)
+            found = self._publish(hook, partition, staged, counts, params)
+        finally:
+            leave_partition(hook, working, owner)
         report = self._report(context, partition, counts, found, time.time() - started)
         sample = FailureSample(report.failures, tuple(failed)) if failed else None
         self.publish_report(context, report, sample, partition)
         self._check_gate(report)
         skip_downstream(self, report, params)
         return report.to_json()
+
+    def on_kill(self) -> None:
+        """Stop the session of this task."""
+        hook, owner = self._hook, self._owner
+        if hook is not None and owner is not None and self.options.listing == Listing.MAXFRAME:
+            hook.stop_sessions(lambda tags: tags == owner)
 
     def published_rows(self, report: StageReport) -> int:
         """Return how many videos the partition holds: of what was left out, copies alone are rows."""
@@ -113,22 +138,30 @@ class OssManifestOperator(PartitionOperator):
 
     def _stage(
         self,
-        hook: DrivepipeHook,
-        partition: PartitionSpec,
+        hook: MaxFrameHook,
+        prefix: str,
         staging: str,
+        owner: SessionTags,
         counts: Counter[str],
         failed: list[FailedInput],
-    ) -> None:
-        """Write the listing into the staging table, batch by batch; memory does not grow with the bucket.
+    ) -> str:
+        """Have the listing written into the staging table, and return where the videos are, for SQL.
 
-        Counts the objects by what became of them, and keeps the first that failed.
+        Counts the objects by what became of them, and keeps some that failed. Here pages are written as they
+        come, so that memory does not grow with the bucket.
         """
+        if self.options.listing == Listing.MAXFRAME:
+            options = replace(self.options, prefix=prefix)
+            for outcome, path, number in listing_job.run(hook, options, staging, owner):
+                counts[outcome] += number
+                if path and len(failed) < SHOWN:
+                    failed.append(self._failed(path, outcome))
+            return listing_job.videos(staging)
         hook.execute_sql(
             sql.create_table(
                 staging, MANIFEST_COLUMNS, lifecycle_days=WORKING_TABLE_LIFECYCLE_DAYS, if_not_exists=False
             )
         )
-        prefix = self._prefix(partition)
         self.log.info("listing bucket %s below %r", self.options.bucket, prefix)
         with hook.errors(), hook.odps.get_table(staging).open_writer(arrow=True) as writer:
             for number, rows in enumerate(self._pages(hook, prefix, counts, failed), start=1):
@@ -136,9 +169,13 @@ class OssManifestOperator(PartitionOperator):
                     writer.write(_block(rows))
                 if number % _PAGES_PER_LOG == 0:
                     self.log.info("%d videos so far", counts["ok"])
+        return sql.quote_name(staging)
+
+    def _failed(self, path: str, reason: str) -> FailedInput:
+        return FailedInput(path, self.stage_name, reason, "the object has 0 bytes")
 
     def _pages(
-        self, hook: DrivepipeHook, prefix: str, counts: Counter[str], failed: list[FailedInput]
+        self, hook: MaxFrameHook, prefix: str, counts: Counter[str], failed: list[FailedInput]
     ) -> Iterator[list[ManifestRow]]:
         settings = hook.oss_settings.require_oss()
         root = str(OssUri(settings.netloc, self.options.bucket))
@@ -153,14 +190,7 @@ class OssManifestOperator(PartitionOperator):
                         continue
                     counts[row.reason] += 1
                     if row.failed and len(failed) < SHOWN:
-                        failed.append(
-                            FailedInput(
-                                f"{root}/{found.key}",
-                                self.stage_name,
-                                str(row.reason),
-                                "the object has 0 bytes",
-                            )
-                        )
+                        failed.append(self._failed(f"{root}/{found.key}", str(row.reason)))
                 counts["ok"] += len(rows)
                 yield rows
 
@@ -172,13 +202,16 @@ class OssManifestOperator(PartitionOperator):
 
     def _publish(
         self,
-        hook: DrivepipeHook,
+        hook: MaxFrameHook,
         partition: PartitionSpec,
-        staging: str,
+        staged: str,
         counts: Counter[str],
         params: RunParams,
     ) -> Counted:
-        """Replace the partition unless it would lose too much; return what the listing does to it."""
+        """Replace the partition unless it would lose too much; return what the listing does to it.
+
+        :param staged: where the videos are, for SQL.
+        """
         hook.execute_sql(
             sql.create_table(
                 self.output_table, self.listing.columns(), partition.columns, self.lifecycle_days
@@ -190,14 +223,14 @@ class OssManifestOperator(PartitionOperator):
         if self.options.incremental:
             root = OssUri(hook.oss_settings.require_oss().netloc, self.options.bucket)
             below = f"{root}/{self._prefix(partition)}"
-            marks = marked(self.output_table, staging, partition, below, self.stage_name)
-        asked = count_changes(self.output_table, staging, partition, marks)
+            marks = marked(self.output_table, staged, partition, below, self.stage_name)
+        asked = count_changes(self.output_table, staged, partition, marks)
         found = Counted.read(sql.figures_apart(asked, hook.execute_sql(sql.figures_together(asked))))
         left_out = Counter({Reason.DUPLICATE: found.copies, Change.KNOWN: found.changes.get(Change.KNOWN, 0)})
         counts.update(+left_out)
         counts["ok"] -= left_out.total()
         self._check(partition, params, found, counts)
-        hook.execute_sql(publish(self.output_table, staging, partition, marks, have))
+        hook.execute_sql(publish(self.output_table, staged, partition, marks, have))
         return found
 
     def _check_columns(self, have: Sequence[str]) -> None:

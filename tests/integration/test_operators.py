@@ -13,7 +13,6 @@ from airflow_provider_drivepipe.exceptions import (
     ConfigurationError,
     DataGateError,
 )
-from airflow_provider_drivepipe.hooks import listing
 from airflow_provider_drivepipe.hooks.drivepipe import DrivepipeHook
 from airflow_provider_drivepipe.hooks.maxframe import Job, JobState, MaxFrameHook
 from airflow_provider_drivepipe.operators import (
@@ -25,6 +24,7 @@ from airflow_provider_drivepipe.operators import (
 )
 from airflow_provider_drivepipe.operators.job_record import RECORD_KEY
 from airflow_provider_drivepipe.scenario.options import GateOptions
+from airflow_provider_drivepipe.worker import listing
 from tests.integration.operator_context import Run
 from tests.unit.video_samples import write_video
 

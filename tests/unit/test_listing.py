@@ -9,8 +9,9 @@ import pytest
 
 from airflow_provider_drivepipe.exceptions import TransientError
 from airflow_provider_drivepipe.hooks import listing
-from airflow_provider_drivepipe.hooks.listing import object_pages
-from airflow_provider_drivepipe.pipelines.driving.manifest import ListedObject
+from airflow_provider_drivepipe.hooks.listing import key_ranges, object_pages
+from airflow_provider_drivepipe.worker import listing as worker_listing
+from airflow_provider_drivepipe.worker.listing import ListedObject, range_pages
 
 OBJECT = """
 <Contents><Key>{key}</Key><LastModified>2026-11-20T08:00:00.000Z</LastModified><ETag>&quot;ABC&quot;</ETag>
@@ -61,7 +62,7 @@ def answer(keys=(), folders=(), more=False, space=""):
 
 @pytest.fixture
 def short_pages(monkeypatch):
-    monkeypatch.setattr(listing, "PAGE", 5)
+    monkeypatch.setattr(worker_listing, "PAGE", 5)
 
 
 @pytest.mark.parametrize("space", ["", ' xmlns="http://doc.oss-cn-hangzhou.aliyuncs.com"'])
@@ -95,6 +96,37 @@ def test_each_object_once_in_an_order_of_its_own_and_few_requests_more(short_pag
     assert again == pages
     needed = len(keys) // 5 + 1
     assert len(client.asked) // 2 <= needed * 1.5 + 12
+
+
+@pytest.mark.parametrize("keys", [keys for _, keys in layouts()], ids=[name for name, _ in layouts()])
+@pytest.mark.parametrize("number", [1, 3, 40])
+def test_ranges_hold_each_object_once(short_pages, keys, number):
+    client = Bucket(*keys, "u/x.mp4", "v", "w/x.mp4")
+    ranges = key_ranges(client, "bucket", "v/", number)
+    assert 1 <= len(ranges) <= number
+    found = [
+        [each.key for page in range_pages(client, "bucket", "v/", one.after, one.until) for each in page]
+        for one in ranges
+    ]
+    assert [key for of_range in found for key in of_range] == sorted(keys)
+
+
+def test_ranges_are_alike_where_folders_are(short_pages):
+    hours = [f"v/{day:02d}/{hour:02d}" for day in range(30) for hour in range(24)]
+    client = Bucket(*(f"{hour}/{n}.mp4" for hour in hours for n in (1, 2)))
+    sizes = [
+        sum(map(len, range_pages(client, "bucket", "v/", one.after, one.until)))
+        for one in key_ranges(client, "bucket", "v/", 100)
+    ]
+    assert len(sizes) == 100
+    assert max(sizes) <= 2 * (len(hours) / 100 + 1)
+
+
+def test_looking_for_ranges_is_bounded(short_pages, monkeypatch):
+    monkeypatch.setattr(listing, "_LOOKS", 9)
+    client = Bucket(*(f"v/{n:04d}.mp4" for n in range(400)), "v/x/y.mp4")
+    assert len(key_ranges(client, "bucket", "v/", 4)) == 1
+    assert len(client.asked) == 9
 
 
 def test_looking_for_folders_adds_an_eighth_to_the_requests(short_pages):

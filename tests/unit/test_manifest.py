@@ -2,7 +2,7 @@
 
 import pytest
 
-from airflow_provider_drivepipe.pipelines.driving.manifest import LeftOut, ListedObject, manifest_row
+from airflow_provider_drivepipe.worker.listing import LeftOut, ListedObject, manifest_row
 
 ROOT = "oss://oss-cn-x.aliyuncs.com/bucket"
 

@@ -61,6 +61,16 @@ def test_an_incremental_manifest_says_what_changed_and_its_status_does_not_trave
     assert len(names(tasks[1])) == len(set(names(tasks[1])))
 
 
+def test_a_scenario_says_who_lists_which_decides_nothing_of_the_result():
+    manifest = {"input_shape": "oss_prefix", "targets": ["manifest"], "video_input_table": "m"}
+    [client], [job] = (
+        plan(scenario(**manifest, **more)).tasks for more in ({}, {"listing": "maxframe", "workers": 40})
+    )
+    options = job.stages[0].options
+    assert (options.listing, options.workers) == ("maxframe", 40)
+    assert job.stages[0].content(None) == client.stages[0].content(None)
+
+
 def test_single_job_behind_a_manifest():
     manifest, job = plan(
         scenario(

@@ -132,6 +132,7 @@ def test_reasons(shape, targets, said):
         ),
         ("oss_prefix", ["manifest"], {"video_extensions": [".jpg"]}, "video_extensions", "image_table"),
         ("video_table", ["frame-extraction"], {"incremental": True}, "incremental", "use oss_prefix"),
+        ("video_table", ["frame-extraction"], {"listing": "maxframe"}, "listing", "use oss_prefix"),
         (
             "clip_dir_table",
             ["labeling"],

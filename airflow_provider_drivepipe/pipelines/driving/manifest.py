@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 
 from airflow_provider_drivepipe.contracts import (
     CHANGE_COLUMNS,
@@ -13,11 +12,8 @@ from airflow_provider_drivepipe.contracts import (
     Column,
     Reason,
 )
-from airflow_provider_drivepipe.pipelines.driving.options import ManifestOptions
+from airflow_provider_drivepipe.pipelines.driving.options import Listing, ManifestOptions
 from airflow_provider_drivepipe.stages.stage import Site, Stage, StageGuide
-
-FOLDER_MARKER = "folder_marker"
-OTHER_EXTENSION = "other_extension"
 
 
 @dataclass(frozen=True)
@@ -41,8 +37,8 @@ class Manifest(Stage):
         return (*MANIFEST_COLUMNS, *(CHANGE_COLUMNS if self.options.incremental else ()))
 
     def content(self, site: Site) -> Mapping[str, object]:  # noqa: ARG002 - the same for all stages
-        """Return the options."""
-        return asdict(self.options)
+        """Return the options that decide what is found."""
+        return asdict(replace(self.options, listing=Listing.CLIENT, workers=None))
 
     def guide(self) -> StageGuide:
         """Return the texts for people."""
@@ -81,53 +77,3 @@ class Manifest(Stage):
             ),
             settings={"oss_bucket": self.options.bucket},
         )
-
-
-class ListedObject(NamedTuple):
-    """What OSS says of an object in a listing."""
-
-    key: str
-    size: int
-    last_modified: str
-    """UTC, ``2026-11-20T08:00:00.000Z``."""
-    etag: str
-    """With the quotation marks that belong to it."""
-    storage_class: str
-
-
-ManifestRow = tuple[str, int, str, str, str, str]
-"""A row of the manifest: columns of ``MANIFEST_COLUMNS``."""
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """An object that is not in the manifest: ``failed`` when it should have been a video."""
-
-    reason: str
-    failed: bool = False
-
-
-def manifest_row(found: ListedObject, root: str, extensions: Collection[str]) -> ManifestRow | LeftOut:
-    """Return the manifest row of an object, or why it is left out.
-
-    OSS listings carry no CRC-64, so that column is empty.
-
-    :param root: URI of the bucket.
-    :param extensions: of videos, in lower case.
-    """
-    if found.key.endswith("/"):
-        return LeftOut(FOLDER_MARKER)
-    if _extension(found.key) not in extensions:
-        return LeftOut(OTHER_EXTENSION)
-    if found.size == 0:
-        return LeftOut(Reason.EMPTY_FILE, failed=True)
-    modified = found.last_modified[:19].replace("T", " ")
-    uri = f"{root}/{found.key}"
-    return (uri, found.size, modified, found.etag.strip('"'), "", found.storage_class)
-
-
-def _extension(key: str) -> str:
-    """Return what :class:`pathlib.PurePosixPath` calls the suffix, in lower case, in a tenth of its time."""
-    name = key[key.rfind("/") + 1 :]
-    dot = name.rfind(".")
-    return name[dot:].lower() if 0 < dot < len(name) - 1 else ""

@@ -26,6 +26,13 @@ class FrameFormat(StrEnum):
     WEBP = "webp"
 
 
+class Listing(StrEnum):
+    """Who lists a bucket: the ``CLIENT``, in Airflow's worker, or the workers of a ``MAXFRAME`` job."""
+
+    CLIENT = "client"
+    MAXFRAME = "maxframe"
+
+
 @dataclass(frozen=True)
 class ManifestOptions:
     """Which objects of a bucket are videos."""
@@ -46,6 +53,13 @@ class ManifestOptions:
     """What makes an object a video, in any case."""
     incremental: bool = False
     """Whether a partition has no video that another one has, and says what is new, changed, moved, copied."""
+    listing: Listing = Listing.CLIENT
+    """Who lists: ``client`` or ``maxframe``, with the same result."""
+    workers: int | None = None
+    """How many workers share a listing by ``maxframe``; None for 16."""
+
+    def __post_init__(self) -> None:
+        Listing(self.listing)
 
 
 @dataclass(frozen=True)

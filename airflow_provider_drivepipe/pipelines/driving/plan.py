@@ -52,7 +52,12 @@ def plan(scenario: DrivingScenario) -> Plan:
 def _listing(scenario: DrivingScenario) -> Manifest:
     return Manifest(
         ManifestOptions(
-            scenario.bucket or "", scenario.oss_prefix, scenario.video_extensions, scenario.incremental
+            scenario.bucket or "",
+            scenario.oss_prefix,
+            scenario.video_extensions,
+            scenario.incremental,
+            scenario.listing,
+            scenario.workers,
         )
     )
 

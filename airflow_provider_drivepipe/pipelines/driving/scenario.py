@@ -15,6 +15,7 @@ from airflow_provider_drivepipe.pipelines.driving.options import (
     FrameOptions,
     ImageOptions,
     KeyframeOptions,
+    Listing,
     ManifestOptions,
     PreparedImages,
     ResizeFilter,
@@ -94,6 +95,11 @@ class DrivingScenario(Scenario):
     incremental: bool = Field(
         False,
         description="the manifest has no video that another partition has, and leaves copies out",
+        json_schema_extra=use(shape=InputShape.OSS_PREFIX),
+    )
+    listing: Listing = Field(
+        Listing.CLIENT,
+        description="who lists: client, or the workers of a maxframe job for tens of millions of objects",
         json_schema_extra=use(shape=InputShape.OSS_PREFIX),
     )
     video_input_table: TableName | None = Field(

@@ -41,7 +41,7 @@ _KINDS = {
 _KNOWN = {
     "STATUS_NAMES OK_CELLS dtypes_of failed_cells start_rows": "worker.rows",
     "Column MANIFEST_COLUMNS image_key": "contracts",
-    "LeftOut ListedObject manifest_row": "pipelines.driving.manifest",
+    "LeftOut ListedObject manifest_row": "worker.listing",
     "check_partition_value": "scenario.partition",
     "quote_name": "sql",
     "FrameJob extract_frames": "worker.frames",

@@ -59,7 +59,12 @@ def plan(scenario: ReasoningScenario) -> Plan:
 def _listing(scenario: ReasoningScenario) -> Manifest:
     return Manifest(
         ManifestOptions(
-            scenario.bucket or "", scenario.oss_prefix, scenario.video_extensions, scenario.incremental
+            scenario.bucket or "",
+            scenario.oss_prefix,
+            scenario.video_extensions,
+            scenario.incremental,
+            scenario.listing,
+            scenario.workers,
         )
     )
 

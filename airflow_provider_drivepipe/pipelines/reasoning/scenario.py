@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from airflow_provider_drivepipe.pipelines.driving.options import ManifestOptions
+from airflow_provider_drivepipe.pipelines.driving.options import Listing, ManifestOptions
 from airflow_provider_drivepipe.pipelines.reasoning.options import (
     ChunkOptions,
     HighlightOptions,
@@ -108,6 +108,11 @@ class ReasoningScenario(Scenario):
     incremental: bool = Field(
         False,
         description="the manifest has no video that another partition has, and leaves copies out",
+        json_schema_extra=use(shape=InputShape.OSS_PREFIX),
+    )
+    listing: Listing = Field(
+        Listing.CLIENT,
+        description="who lists: client, or the workers of a maxframe job for tens of millions of objects",
         json_schema_extra=use(shape=InputShape.OSS_PREFIX),
     )
     video_input_table: TableName | None = Field(
