@@ -269,7 +269,7 @@ def test_waves_are_jobs_of_one_session_and_ask_each_picture_once(
     assert len(set(undisturbed["depths"][1:])) == 1
     progress = [line for line in undisturbed["log"] if "about " in line]
     assert progress
-    said = rf"about \d+ of {size.rows} images, wave \d+ of {size.waves}"
+    said = rf"about [\d,]+ of {size.rows:,} images, wave \d+ of {size.waves}"
     assert all(re.search(said, line) for line in progress)
     assert all("left" in line for line in progress if "wave 1 of" not in line)
 

@@ -31,7 +31,9 @@ def test_due_timetable_starts_a_run_of_the_local_day_before(system):
     ds = (due.astimezone(SHANGHAI).date() - timedelta(days=1)).strftime("%Y%m%d")
     assert (run["run_type"], run["partition_key"], run["logical_date"]) == ("scheduled", ds, None)
     assert system.cloud.statuses("scheduled_labels", ds) == {"ok": 2}
-    assert Counter(system.images_asked("scheduled")) == digests(pictures[ds])
+    # Another time may have become due meanwhile.
+    asked = Counter(system.images_asked("scheduled"))
+    assert digests(pictures[ds]) <= asked <= sum(map(digests, pictures.values()), Counter())
 
 
 def test_run_by_key_writes_that_partition_only_and_a_wrong_key_is_refused(system):
