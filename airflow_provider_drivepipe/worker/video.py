@@ -1,8 +1,8 @@
 """Picks frames from a video by time, with PyAV. Runs in DPE workers: standard library and PyAV only.
 
 A video is read once. Its packets' timestamps tell which frame each sample needs, so that only the way from a
-key frame to a wanted frame is decoded. Where timestamps or key frames do not keep their promise, the video
-is decoded in order.
+key frame to a wanted frame is decoded. Where an index tells all of them, what no sample needs is not even read.
+Where timestamps or key frames do not keep their promise, the video is decoded in order.
 
 A video gives all its samples or none: a file that ends well before its index says is ``truncated``, and one
 with a damaged picture among the wanted ones is a ``decode_error``. Whoever asks for it gets the samples
@@ -26,6 +26,7 @@ from airflow_provider_drivepipe.contracts import Reason
 from airflow_provider_drivepipe.worker.errors import VideoError
 from airflow_provider_drivepipe.worker.images import TargetSize
 from airflow_provider_drivepipe.worker.media_file import check_file, has_cut_fragment, why_not_opened
+from airflow_provider_drivepipe.worker.mp4_index import IndexedPacket, indexed_packets
 from airflow_provider_drivepipe.worker.timeline import (
     KEYFRAMES,
     NEAREST,
@@ -50,6 +51,8 @@ KEY_STEP_BACK = Fraction(1)
 """The same of key frames, elsewhere; a key frame is shown after all frames that come before it."""
 KEPT_BYTES = 256 << 20
 """Most bytes of packets that are held in memory; longer videos are read twice."""
+SEEK_BYTES = 8 << 20
+"""Bytes of packets in a row that nobody needs from which on they are skipped: a seek is a request to OSS."""
 
 _FORMATS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,h264,hevc,m4v,flv,asf,ogg,ivf,obu,mjpeg,mxf,dv,nut,gif,"
@@ -111,7 +114,7 @@ def decode_samples(
     size = check_file(path)
     with _open(path) as container:
         stream = _video_stream(container)
-        packets = _Packets(path, container, stream)
+        packets = _Packets(path, container, stream, _indexed(path, container, stream, sampling, size))
         try:
             _refuse_truncated(path, container, stream, packets, size)
         except VideoError as error:
@@ -231,15 +234,36 @@ def _video_stream(container: Any) -> Any:
 class _Packets:
     """The packets of one stream in file order: facts about all, and the packets again for decoding."""
 
-    def __init__(self, path: str, container: Any, stream: Any) -> None:
+    def __init__(self, path: str, container: Any, stream: Any, indexed: list[IndexedPacket]) -> None:
+        """Read the packets, unless they are already known from the file's index."""
         self._path = path
-        self._kept: list[Any] | None = []
+        self._indexed = indexed
+        self._is_key = {packet.pos: packet.is_key for packet in indexed}
+        self._kept: list[Any] | None = None if indexed else []
         self.count = 0
         self.infos: list[PacketInfo] = []
         self.durations: dict[int, int] = {}
         self.whole: set[int] = set()
         self.complete_timestamps = True
         self._last_dts: int | None = None
+        if self._indexed:
+            self._list(container, stream)
+        else:
+            self._read(container, stream)
+        self.shown_count = self.count
+        self.is_one_recording = not any(info.starts_part for info in self.infos)
+
+    def _list(self, container: Any, stream: Any) -> None:
+        """Learn all from the index, but for when its clock starts: that the first packet tells."""
+        first = next(_demux(container, stream), None)
+        if first is None:
+            return
+        shift = first.pts - next(packet.pts for packet in self._indexed if packet.pos == first.pos)
+        self.count = len(self._indexed)
+        self.infos = [PacketInfo(packet.pts + shift, packet.is_key) for packet in self._indexed]
+        self.durations = {packet.pts + shift: packet.duration for packet in self._indexed}
+
+    def _read(self, container: Any, stream: Any) -> None:
         kept_bytes = 0
         clock = _Clock(container, stream)
         flags = [False, False]
@@ -262,8 +286,6 @@ class _Packets:
             )
             self.durations[packet.pts] = packet.duration or 0
             self._last_dts = packet.dts
-        self.shown_count = self.count
-        self.is_one_recording = not any(info.starts_part for info in self.infos)
         # A first key frame that is damaged is not recognised as one by its content, but the index knows.
         if self.infos and any(entry.is_keyframe for entry in stream.index_entries[:1]):
             self.infos[0] = dataclasses.replace(self.infos[0], is_key=True)
@@ -298,7 +320,14 @@ class _Packets:
         return _open(self._path)
 
     def take(self, feeds: Iterable[tuple[int, ...]]) -> Iterator[Iterator[Any]]:
-        """Yield, per feed, the packets at its positions; feeds are in order and do not overlap."""
+        """Yield, per feed, the packets at its positions; feeds are in order and do not overlap.
+
+        Where the index and what is read differ in what is a key frame, a feed ends.
+        """
+        return self._seek(iter(feeds)) if self._indexed else self.take_in_order(feeds)
+
+    def take_in_order(self, feeds: Iterable[tuple[int, ...]]) -> Iterator[Iterator[Any]]:
+        """Yield the same, without looking at the index."""
         if self._kept is not None:
             for feed in feeds:
                 yield (self._kept[i] for i in feed)
@@ -309,6 +338,57 @@ class _Packets:
             numbered = enumerate(_corrected(_demux(container, stream), clock))
             for feed in feeds:
                 yield _at(numbered, feed)
+
+    def _seek(self, feeds: Iterator[tuple[int, ...]]) -> Iterator[Iterator[Any]]:
+        # The decoder's own container would reset it at each seek, maybe while a thread is decoding.
+        with self.open() as container:
+            stream = _video_stream(container)
+            numbered = enumerate(_demux(container, stream))
+            position = 0
+            for feed in feeds:
+                if sum(packet.size for packet in self._indexed[position : feed[0]]) >= SEEK_BYTES:
+                    packets = _from_key(container, stream, self.infos[feed[0]].pts)
+                    first = next(packets, None)
+                    if first is None or first.pos != self._indexed[feed[0]].pos:
+                        yield from map(self._expected, self.take_in_order(itertools.chain([feed], feeds)))
+                        return
+                    numbered = enumerate(itertools.chain([first], packets), feed[0])
+                yield self._expected(_at(numbered, feed))
+                position = feed[-1] + 1
+
+    def _expected(self, packets: Iterator[Any]) -> Iterator[Any]:
+        return itertools.takewhile(lambda packet: self._is_key.get(packet.pos) == packet.is_keyframe, packets)
+
+
+def _indexed(
+    path: str, container: Any, stream: Any, sampling: Sampling, size: int
+) -> list[IndexedPacket]:
+    """Return the packets by the file's index, if it tells which frames are wanted, and there is enough to skip.
+
+    Which frames are key frames tells their content, where it differs. Packets of other codecs may be split or
+    joined on reading.
+    """
+    goes_by_keys = sampling.rule == KEYFRAMES or sampling.snap is not None
+    is_known = "mp4" in container.format.name and stream.codec_context.name in ("h264", "hevc")
+    if goes_by_keys or not is_known or size < SEEK_BYTES:
+        return []
+    packets = indexed_packets(path, stream, size)
+    latest = itertools.accumulate((packet.pts for packet in packets), max)
+    most_back = max((last - packet.pts for last, packet in zip(latest, packets, strict=True)), default=0)
+    is_one_clock = most_back * Fraction(stream.time_base) <= KEY_STEP_BACK
+    leads_the_first = any(packet.pts < packets[0].pts for packet in packets)
+    return packets if is_one_clock and not leads_the_first else []
+
+
+def _from_key(container: Any, stream: Any, pts: int) -> Iterator[Any]:
+    """Return the packets from the key frame on that is shown at ``pts``, if seeking leads there."""
+    import av
+
+    try:
+        container.seek(pts, stream=stream)
+    except av.error.FFmpegError:
+        return iter(())
+    return _demux(container, stream)
 
 
 def _at(numbered: Iterator[tuple[int, Any]], positions: tuple[int, ...]) -> Iterator[Any]:
@@ -537,7 +617,7 @@ class _Decoder:
 
     def in_order(self, feed: tuple[int, ...]) -> Iterator[_Decoded]:
         """Yield every frame of these packets."""
-        for packets in self.packets.take([feed]):
+        for packets in self.packets.take_in_order([feed]):
             yield from self._decode(packets, None)
 
     def _decode(self, packets: Iterable[Any], wanted: frozenset[int] | None) -> Iterator[_Decoded]:
