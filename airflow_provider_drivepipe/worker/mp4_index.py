@@ -1,4 +1,4 @@
-"""The packets of a video in an MP4 or MOV file, as its index lists them. Runs in DPE workers: standard library.
+"""The packets of an MP4's or MOV's video, as its index lists them. Runs in DPE workers: standard library.
 
 FFmpeg gives each packet's place, size, decoding time and key flag; what its frame's time differs by stands in
 the track's own tables. Only what is plain is read here: all else has to be read from the packets.
@@ -25,7 +25,7 @@ _NORMAL_SPEED = 1 << 16
 @dataclass(frozen=True)
 class IndexedPacket:
     """One packet in decoding order: where its bytes are, when its frame is shown and for how long, in the
-    stream's time base, and whether decoding can start at it. Times count from an unknown moment."""
+    stream's time base, and whether decoding can start at it."""
 
     pos: int
     size: int
@@ -53,8 +53,10 @@ def indexed_packets(path: str, stream: Any, size: int) -> list[IndexedPacket]:
     if not any(offsets) and stream.duration != entries[-1].timestamp - entries[0].timestamp + durations[-1]:
         # FFmpeg takes the last frame's duration from that of the stream.
         return []
+    # No frame is shown before it is decoded: where offsets say so, FFmpeg moves all of them.
+    shift = max(0, -min(offsets))
     return [
-        IndexedPacket(entry.pos, entry.size, entry.timestamp + offset, duration, entry.is_keyframe)
+        IndexedPacket(entry.pos, entry.size, entry.timestamp + shift + offset, duration, entry.is_keyframe)
         for entry, offset, duration in zip(entries, offsets, durations, strict=True)
     ]
 
