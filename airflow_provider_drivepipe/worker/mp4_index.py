@@ -17,9 +17,6 @@ from airflow_provider_drivepipe.worker.media_file import top_level_boxes
 
 _LARGEST_INDEX = 64 << 20
 """Bytes; a day of video needs fewer."""
-_HIGHEST = 1 << 28
-"""Of times and of their differences; what is above is no time, and FFmpeg corrects it."""
-_NORMAL_SPEED = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -47,11 +44,9 @@ def indexed_packets(path: str, stream: Any, size: int) -> list[IndexedPacket]:
     if times is None:
         return []
     durations, offsets = times
+    # Where this holds, no edit list cuts, repeats or moves a part of the video.
     steps = [after.timestamp - before.timestamp for before, after in itertools.pairwise(entries)]
     if steps != durations[:-1]:
-        return []
-    if not any(offsets) and stream.duration != entries[-1].timestamp - entries[0].timestamp + durations[-1]:
-        # FFmpeg takes the last frame's duration from that of the stream.
         return []
     # No frame is shown before it is decoded: where offsets say so, FFmpeg moves all of them.
     shift = max(0, -min(offsets))
@@ -84,7 +79,7 @@ def _times(moov: memoryview, track_id: int, count: int) -> tuple[list[int], list
     """Return the durations of a track's packets, and how much later than decoded each is shown."""
     boxes = _boxes(moov)
     tracks = [track for track in map(_boxes, boxes.get("trak", [])) if _id(track) == track_id]
-    if "mvex" in boxes or len(tracks) != 1 or not _has_plain_edits(tracks[0]):
+    if "mvex" in boxes or len(tracks) != 1:
         return None
     tables = _boxes(_only(_boxes(_only(_boxes(_only(tracks[0], "mdia")), "minf")), "stbl"))
     if _number(_only(tables, "stsd"), 4) != 1:
@@ -96,30 +91,13 @@ def _times(moov: memoryview, track_id: int, count: int) -> tuple[list[int], list
     return durations, offsets
 
 
-def _has_plain_edits(track: dict[str, list[memoryview]]) -> bool:
-    """Return whether the track is shown once, at its speed, perhaps after a pause."""
-    if "edts" not in track:
-        return True
-    table = _only(_boxes(_only(track, "edts")), "elst")
-    row = struct.Struct(">QqI" if _number(table, 0) >> 24 == 1 else ">IiI")
-    edits = _rows(table, row)
-    return len([moment for _, moment, _ in edits if moment >= 0]) == 1 and (
-        edits[-1][1] >= 0 and edits[-1][2] == _NORMAL_SPEED
-    )
-
-
 def _expanded(table: memoryview, count: int) -> list[int] | None:
     """Return one value per packet of a table of (how many, value); None if they are not ``count``."""
-    rows = _rows(table, struct.Struct(">Ii"))
-    if sum(many for many, _ in rows) != count or any(abs(value) >= _HIGHEST for _, value in rows):
+    content = table[8 : 8 + 8 * _number(table, 4)]
+    rows = list(struct.iter_unpack(">Ii", content[: len(content) // 8 * 8]))
+    if sum(many for many, _ in rows) != count:
         return None
     return [value for many, value in rows for _ in range(many)]
-
-
-def _rows(table: memoryview, row: struct.Struct) -> list[tuple[int, ...]]:
-    """Return the rows of a table behind its version and their number; none if some are missing."""
-    content = table[8 : 8 + _number(table, 4) * row.size]
-    return [] if len(content) < _number(table, 4) * row.size else list(row.iter_unpack(content))
 
 
 def _id(track: dict[str, list[memoryview]]) -> int:

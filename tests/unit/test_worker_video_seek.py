@@ -240,6 +240,58 @@ def test_key_frame_that_only_the_index_knows_is_not_believed(tmp_path, monkeypat
     assert len(spans) == 1
 
 
+def delay(content, position, ticks):
+    """Let a frame, and its neighbours of the same delay, be shown so many ticks after it is decoded."""
+    start = content.index(b"ctts") + 8
+    rows = int.from_bytes(content[start : start + 4], "big")
+    before = 0
+    for row in range(start + 4, start + 4 + 8 * rows, 8):
+        count = int.from_bytes(content[row : row + 4], "big")
+        if before <= position < before + count:
+            content[row + 4 : row + 8] = ticks.to_bytes(4, "big", signed=True)
+            return
+        before += count
+
+
+def test_frame_that_only_the_index_takes_for_a_leading_one_is_shown(tmp_path, monkeypatch, spans):
+    path = written(options=B_FRAMES)(tmp_path)
+    content = bytearray(path.read_bytes())
+    # Of the key frames the first alone is listed, and packet 24 is shown before all.
+    place = content.index(b"stss") + 8
+    content[place : place + 4] = (1).to_bytes(4, "big")
+    delay(content, 24, -23 * 512)
+    path.write_bytes(content)
+    assert_same(path, Sampling.of("1/10", None, "at_time"), monkeypatch)
+    assert spans == []
+
+
+def test_clock_that_restarts_in_what_no_sample_needs(tmp_path, monkeypatch):
+    path = written(options=B_FRAMES)(tmp_path)
+    content = bytearray(path.read_bytes())
+    delay(content, 40, -38 * 512)
+    path.write_bytes(content)
+    reason, _ = assert_same(path, Sampling.of("1/10", None, "at_time"), monkeypatch)
+    assert reason == "clock_restarts"
+
+
+def test_last_frame_without_a_duration_lasts_as_long_as_reading_says(tmp_path, monkeypatch, spans):
+    path = written(options=LOW_DELAY, times=VARIABLE)(tmp_path)
+    content = bytearray(path.read_bytes())
+    rows = content.index(b"stts") + 8
+    last = rows + 4 + 8 * int.from_bytes(content[rows : rows + 4], "big")
+    content[last - 4 : last] = bytes(4)
+    path.write_bytes(content)
+    assert_same(path, RULES["one"], monkeypatch)
+    assert spans == []
+
+
+def test_more_than_fits_into_memory_is_read_in_order(tmp_path, monkeypatch, spans):
+    path = written(options=B_FRAMES)(tmp_path)
+    monkeypatch.setattr(video, "KEPT_BYTES", 100)
+    assert_same(path, RULES["one"], monkeypatch)
+    assert spans == []
+
+
 @pytest.mark.parametrize("landed", ["elsewhere", "nowhere"])
 def test_seek_that_leads_elsewhere_makes_no_difference(tmp_path, monkeypatch, spans, landed):
     path = write_video(tmp_path / "v.mp4", frames=100, picture=detailed, options=LOW_DELAY)
