@@ -254,7 +254,7 @@ def delay(content, position, ticks):
 
 
 def test_frame_that_only_the_index_takes_for_a_leading_one_is_shown(tmp_path, monkeypatch, spans):
-    path = written(options=B_FRAMES)(tmp_path)
+    path = SEEKING["no-edit-list"](tmp_path)
     content = bytearray(path.read_bytes())
     # Of the key frames the first alone is listed, and packet 24 is shown before all.
     place = content.index(b"stss") + 8
@@ -266,9 +266,9 @@ def test_frame_that_only_the_index_takes_for_a_leading_one_is_shown(tmp_path, mo
 
 
 def test_clock_that_restarts_in_what_no_sample_needs(tmp_path, monkeypatch):
-    path = written(options=B_FRAMES)(tmp_path)
+    path = SEEKING["no-edit-list"](tmp_path)
     content = bytearray(path.read_bytes())
-    delay(content, 40, -38 * 512)
+    delay(content, 40, -36 * 512)
     path.write_bytes(content)
     reason, _ = assert_same(path, Sampling.of("1/10", None, "at_time"), monkeypatch)
     assert reason == "clock_restarts"
