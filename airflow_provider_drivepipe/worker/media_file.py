@@ -6,6 +6,7 @@ import errno
 import os
 import pathlib
 import stat
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from airflow_provider_drivepipe.contracts import Reason
@@ -40,10 +41,10 @@ def why_not_opened(path: str) -> VideoError:
     """Tell a cut-off MP4 from something that is no video."""
     with pathlib.Path(path).open("rb") as file:
         boxes = top_level_boxes(file)
-    names = {name for name, _ in boxes}
+    names = {box.name for box in boxes}
     if names & {"ftyp", "mdat"} and "moov" not in names:
         return VideoError(Reason.TRUNCATED, "media data without an index (moov): the file was cut off")
-    if any(name in ("moov", "moof") and missing for name, missing in boxes):
+    if any(box.name in ("moov", "moof") and box.missing for box in boxes):
         return VideoError(Reason.TRUNCATED, "an index (moov or moof) ends early: the file was cut off")
     if "moov" in names:
         return VideoError(Reason.NOT_A_VIDEO, "the index (moov) cannot be read")
@@ -54,26 +55,37 @@ def has_cut_fragment(path: str) -> bool:
     """Return whether an MP4 is fragmented and its last fragment is incomplete."""
     with pathlib.Path(path).open("rb") as file:
         boxes = top_level_boxes(file)
-    return any(name == "moof" for name, _ in boxes) and any(missing for _, missing in boxes)
+    return any(box.name == "moof" for box in boxes) and any(box.missing for box in boxes)
 
 
-def top_level_boxes(file: BinaryIO) -> list[tuple[str, int]]:
-    """Return an ISO media file's top-level boxes, each with the bytes it lacks; empty for other formats."""
-    boxes: list[tuple[str, int]] = []
+@dataclass(frozen=True)
+class Box:
+    """A part of an ISO media file: positions where its content starts and ends, and the bytes it lacks."""
+
+    name: str
+    start: int
+    stop: int
+    missing: int
+
+
+def top_level_boxes(file: BinaryIO) -> list[Box]:
+    """Return an ISO media file's top-level boxes; empty for other formats."""
+    boxes: list[Box] = []
     end = file.seek(0, os.SEEK_END)
     position = 0
     while position + 8 <= end and len(boxes) < _MAX_BOXES:
         file.seek(position)
         header = file.read(16)
-        size, name = int.from_bytes(header[:4], "big"), header[4:8]
+        size, name, start = int.from_bytes(header[:4], "big"), header[4:8], position + 8
         if not (name.isascii() and name.isalnum()):
             break
         if size == 1 and len(header) == 16:
-            size = int.from_bytes(header[8:16], "big")
+            size, start = int.from_bytes(header[8:16], "big"), position + 16
         elif size == 0:
             size = end - position
-        boxes.append((name.decode("ascii"), max(0, position + size - end)))
+        stop = position + size
+        boxes.append(Box(name.decode("ascii"), start, stop, max(0, stop - end)))
         if size < 8:
             break
-        position += size
+        position = stop
     return boxes

@@ -1,8 +1,8 @@
 """Picks frames from a video by time, with PyAV. Runs in DPE workers: standard library and PyAV only.
 
 A video is read once. Its packets' timestamps tell which frame each sample needs, so that only the way from a
-key frame to a wanted frame is decoded. Where timestamps or key frames do not keep their promise, the video
-is decoded in order.
+key frame to a wanted frame is decoded. Where an MP4's index tells the timestamps, much that no sample needs
+is not even read. Where timestamps or key frames do not keep their promise, the video is decoded in order.
 
 A video gives all its samples or none: a file that ends well before its index says is ``truncated``, and one
 with a damaged picture among the wanted ones is a ``decode_error``. Whoever asks for it gets the samples
@@ -16,7 +16,7 @@ import dataclasses
 import itertools
 import queue
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
@@ -26,6 +26,7 @@ from airflow_provider_drivepipe.contracts import Reason
 from airflow_provider_drivepipe.worker.errors import VideoError
 from airflow_provider_drivepipe.worker.images import TargetSize
 from airflow_provider_drivepipe.worker.media_file import check_file, has_cut_fragment, why_not_opened
+from airflow_provider_drivepipe.worker.mp4_index import IndexedPacket, indexed_packets
 from airflow_provider_drivepipe.worker.timeline import (
     KEYFRAMES,
     NEAREST,
@@ -50,6 +51,8 @@ KEY_STEP_BACK = Fraction(1)
 """The same of key frames, elsewhere; a key frame is shown after all frames that come before it."""
 KEPT_BYTES = 256 << 20
 """Most bytes of packets that are held in memory; longer videos are read twice."""
+SEEK_BYTES = 8 << 20
+"""Bytes of successive packets, none of them needed, from which on they are skipped: a seek is a request."""
 
 _FORMATS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,h264,hevc,m4v,flv,asf,ogg,ivf,obu,mjpeg,mxf,dv,nut,gif,"
@@ -111,7 +114,7 @@ def decode_samples(
     size = check_file(path)
     with _open(path) as container:
         stream = _video_stream(container)
-        packets = _Packets(path, container, stream)
+        packets = _read_packets(path, container, stream, sampling, size)
         try:
             _refuse_truncated(path, container, stream, packets, size)
         except VideoError as error:
@@ -136,9 +139,7 @@ def _pieces(decoder: _Decoder, sampling: Sampling, container: Any, make: _Make, 
     if _lacks_timestamps(container, stream, packets):
         yield from map(make, _by_order(decoder, sampling, container))
         return
-    timeline = _timeline(stream, packets)
-    started = timeline.first_pts * Fraction(stream.time_base)
-    runs = timeline.runs(timeline.pick(sampling, _lead(container, stream, started)))
+    timeline, runs = _plan(container, stream, packets, sampling)
     missing: dict[int, tuple[int, ...]] = {}
 
     def work(own: _Decoder, run: Run, fed: Iterable[Any]) -> _Pieces:
@@ -228,18 +229,82 @@ def _video_stream(container: Any) -> Any:
     return streams[0]
 
 
+def _read_packets(path: str, container: Any, stream: Any, sampling: Sampling, size: int) -> _Packets:
+    """Read the packets that the samples need, if the index tells which and that spares much, else all."""
+    indexed = _indexed(path, container, stream, sampling, size)
+    if indexed:
+        packets = _Packets(path, indexed)
+        _, runs = _plan(container, stream, packets, sampling)
+        spans = [range(run.feed[0], run.feed[-1] + 1) for run in runs]
+        if _spares_much(indexed, spans):
+            if packets.read_spans(container, stream, indexed, spans):
+                return packets
+            container.seek(indexed[0].pts, stream=stream)
+    packets = _Packets(path)
+    packets.read(container, stream)
+    return packets
+
+
+def _indexed(path: str, container: Any, stream: Any, sampling: Sampling, size: int) -> list[IndexedPacket]:
+    """Return the packets by the file's index, if that is certain to tell which frames the samples need.
+
+    Which are key frames is not certain: the content of packets that are not read may say otherwise. Packets
+    of other codecs may be split or joined on reading.
+    """
+    goes_by_keys = sampling.rule == KEYFRAMES or sampling.snap is not None
+    is_known = "mp4" in container.format.name and stream.codec_context.name in ("h264", "hevc")
+    if goes_by_keys or not is_known or size < SEEK_BYTES:
+        return []
+    packets = indexed_packets(path, stream, size)
+    latest = itertools.accumulate((packet.pts for packet in packets), max)
+    most_back = max((last - packet.pts for last, packet in zip(latest, packets, strict=True)), default=0)
+    leads_the_first = any(packet.pts < packets[0].pts for packet in packets)
+    is_one_clock = most_back * Fraction(stream.time_base) <= KEY_STEP_BACK
+    return packets if is_one_clock and not leads_the_first else []
+
+
+def _spares_much(indexed: list[IndexedPacket], spans: list[range]) -> bool:
+    """Return whether reading and keeping only these positions leaves out enough in one place."""
+    starts, stops = [*(span.start for span in spans), len(indexed)], [0, *(span.stop for span in spans)]
+    most = max(_size(indexed[stop:start]) for stop, start in zip(stops, starts, strict=True))
+    kept = sum(_size(indexed[span.start : span.stop]) for span in spans)
+    return most >= SEEK_BYTES and kept <= KEPT_BYTES
+
+
+def _size(packets: list[IndexedPacket]) -> int:
+    return sum(packet.size for packet in packets)
+
+
 class _Packets:
     """The packets of one stream in file order: facts about all, and the packets again for decoding."""
 
-    def __init__(self, path: str, container: Any, stream: Any) -> None:
+    def __init__(self, path: str, indexed: Iterable[IndexedPacket] = ()) -> None:
         self._path = path
-        self._kept: list[Any] | None = []
-        self.count = 0
-        self.infos: list[PacketInfo] = []
-        self.durations: dict[int, int] = {}
+        self._kept: dict[int, Any] | None = {}
+        self.infos = [PacketInfo(packet.pts, packet.is_key) for packet in indexed]
+        self.durations = {packet.pts: packet.duration for packet in indexed}
+        self.count = self.shown_count = len(self.infos)
         self.whole: set[int] = set()
-        self.complete_timestamps = True
+        self.complete_timestamps = self.is_one_recording = True
         self._last_dts: int | None = None
+
+    def read_spans(
+        self, container: Any, stream: Any, indexed: list[IndexedPacket], spans: list[range]
+    ) -> bool:
+        """Keep the packets at these positions; return whether all are what the index says."""
+        kept: dict[int, Any] = {}
+        numbered = enumerate(_demux(container, stream))
+        position = 0
+        for span in spans:
+            if _size(indexed[position : span.start]) >= SEEK_BYTES:
+                numbered = enumerate(_demux_from(container, stream, indexed[span.start].pts), span.start)
+            kept.update(_at(numbered, span))
+            position = span.stop
+        self._kept = kept
+        return all(i in kept and _facts(kept[i]) == indexed[i] for span in spans for i in span)
+
+    def read(self, container: Any, stream: Any) -> None:
+        """Learn about all packets; keep them unless they are too many."""
         kept_bytes = 0
         clock = _Clock(container, stream)
         flags = [False, False]
@@ -253,7 +318,7 @@ class _Packets:
             if kept_bytes > KEPT_BYTES:
                 self._kept = None
             if self._kept is not None:
-                self._kept.append(packet)
+                self._kept[self.count - 1] = packet
             if packet.pts is None:
                 self.complete_timestamps = False
                 continue
@@ -299,23 +364,28 @@ class _Packets:
 
     def take(self, feeds: Iterable[tuple[int, ...]]) -> Iterator[Iterator[Any]]:
         """Yield, per feed, the packets at its positions; feeds are in order and do not overlap."""
-        if self._kept is not None:
-            for feed in feeds:
-                yield (self._kept[i] for i in feed)
+        feeds = list(feeds)
+        kept = self._kept
+        if kept is not None and all(i in kept for feed in feeds for i in feed):
+            yield from ((kept[i] for i in feed) for feed in feeds)
             return
         with self.open() as container:
             stream = _video_stream(container)
             clock = _Clock(container, stream)
             numbered = enumerate(_corrected(_demux(container, stream), clock))
             for feed in feeds:
-                yield _at(numbered, feed)
+                yield (packet for _, packet in _at(numbered, feed))
 
 
-def _at(numbered: Iterator[tuple[int, Any]], positions: tuple[int, ...]) -> Iterator[Any]:
+def _facts(packet: Any) -> IndexedPacket:
+    return IndexedPacket(packet.pos, packet.size, packet.pts, packet.duration, packet.is_keyframe)
+
+
+def _at(numbered: Iterator[tuple[int, Any]], positions: Sequence[int]) -> Iterator[tuple[int, Any]]:
     wanted = frozenset(positions)
     for position, packet in numbered:
         if position in wanted:
-            yield packet
+            yield position, packet
         if position >= positions[-1]:
             return
 
@@ -343,6 +413,15 @@ def _demux(container: Any, stream: Any) -> Iterator[Any]:
             return
         if packet.size:
             yield packet
+
+
+def _demux_from(container: Any, stream: Any, pts: int) -> Iterator[Any]:
+    """Yield the packets from the key frame on that is shown at ``pts``; none where that cannot be found."""
+    import av
+
+    with contextlib.suppress(av.error.FFmpegError):
+        container.seek(pts, stream=stream)
+        yield from _demux(container, stream)
 
 
 def _corrected(packets: Iterator[Any], clock: _Clock) -> Iterator[Any]:
@@ -500,6 +579,12 @@ def _timeline(stream: Any, packets: _Packets) -> Timeline:
             Reason.INVALID_DURATION, f"the timestamps jump by {hours:.1f} hours between two frames"
         )
     return timeline
+
+
+def _plan(container: Any, stream: Any, packets: _Packets, sampling: Sampling) -> tuple[Timeline, list[Run]]:
+    timeline = _timeline(stream, packets)
+    started = timeline.first_pts * Fraction(stream.time_base)
+    return timeline, timeline.runs(timeline.pick(sampling, _lead(container, stream, started)))
 
 
 @dataclass(frozen=True)

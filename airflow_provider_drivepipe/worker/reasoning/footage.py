@@ -93,7 +93,8 @@ class Footage:
     def __init__(self, path: str, container: Any, size: int) -> None:
         self.stream = _video_stream(container)
         _refuse_large(self.stream.codec_context)
-        self._packets = _Packets(path, container, self.stream)
+        self._packets = _Packets(path)
+        self._packets.read(container, self.stream)
         _refuse_truncated(path, container, self.stream, self._packets, size)
         if not self._packets.count:
             raise VideoError(Reason.NO_FRAMES, "the video stream holds no packets")
