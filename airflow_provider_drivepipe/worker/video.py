@@ -670,9 +670,11 @@ class _Decoder:
             3: PIL.Image.Transpose.ROTATE_270,
         }
         width, height = self._size.of(frame.width, frame.height)
-        plane = frame.reformat(width, height, "rgb0", interpolation="AREA", threads=1).planes[0]
-        # Not to_image() nor RGB, which copy the picture several times more.
-        rows = ("RGBX", abs(plane.line_size), 1 if plane.line_size > 0 else -1)
+        # Not to_image() nor RGB, which copy the picture several times more. But FFmpeg converts eight pixels at
+        # a time and leaves out the last ones where a row has no room for them: rows are padded to four.
+        format_, mode = ("rgb0", "RGBX") if -width % 8 < 4 else ("rgb24", "RGB")
+        plane = frame.reformat(width, height, format_, interpolation="AREA", threads=1).planes[0]
+        rows = (mode, abs(plane.line_size), 1 if plane.line_size > 0 else -1)
         image = PIL.Image.frombuffer("RGBX", (plane.width, plane.height), plane, "raw", *rows)
         turn = turns.get(round(frame.rotation / 90) % 4)
         return image if turn is None else image.transpose(turn)

@@ -445,3 +445,13 @@ def test_clock_that_jumps_by_hours_is_not_believed(tmp_path):
     times = [Fraction(0), Fraction(1), Fraction(90_000), Fraction(90_001)]
     path = write_video(tmp_path / "v.mkv", frames=4, times=times, options={"bf": "0"})
     assert reason(path) == "invalid_duration"
+
+
+@pytest.mark.parametrize("width", range(96, 112, 2))
+def test_all_columns_of_any_width_are_converted(tmp_path, width):
+    """FFmpeg converts eight pixels at a time, and leaves the last ones where a row has no room for them."""
+    path = write_video(tmp_path / "v.mp4", frames=1, size=(width, 64))
+    with av.open(str(path)) as container:
+        whole = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    [sample] = samples(path)
+    assert np.array_equal(np.asarray(sample.image), whole)
