@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 
 _TERMINATE_SECONDS = 15.0
+_interrupted = threading.Event()
 
 
 @contextmanager
@@ -20,6 +22,7 @@ def signals_as_interrupts() -> Iterator[None]:
     """
 
     def interrupt(_signum: int, _frame: FrameType | None) -> None:
+        _interrupted.set()
         for signum in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(signum, signal.SIG_IGN)
         raise KeyboardInterrupt
@@ -28,8 +31,15 @@ def signals_as_interrupts() -> Iterator[None]:
     try:
         yield
     finally:
+        _interrupted.clear()
         for signum, handler in before.items():
             signal.signal(signum, handler)
+
+
+def go_on() -> None:
+    """Raise KeyboardInterrupt when a signal has come: SDKs have clauses that swallow one at bad moments."""
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
 
 
 @contextmanager

@@ -10,8 +10,9 @@ from airflow.models.connection import Connection
 from airflow.sdk import Connection as SdkConnection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
+from airflow_provider_drivepipe.cli.child import go_on
 from airflow_provider_drivepipe.cli.errors import CommandError
-from airflow_provider_drivepipe.hooks.maxframe import MaxFrameHook
+from airflow_provider_drivepipe.hooks.maxframe import Job, JobStatus, MaxFrameHook
 
 
 class CommandHook(MaxFrameHook):
@@ -33,6 +34,11 @@ class CommandHook(MaxFrameHook):
                 f"there is no connection {conn_id!r}: neither in AIRFLOW_CONN_{conn_id.upper()}, nor in a "
                 "secrets backend or the database of this environment's Airflow"
             ) from error
+
+    def status(self, job: Job) -> JobStatus:
+        """Look at a job once; KeyboardInterrupt when the command has been asked to end."""
+        go_on()
+        return super().status(job)
 
 
 def _local_cloud(conn_id: str) -> SdkConnection | None:

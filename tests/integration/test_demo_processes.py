@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,12 @@ import pytest
 
 from airflow_provider_drivepipe.cli.airflow_home import AirflowHome, find_dags
 from airflow_provider_drivepipe.cli.child import child, signals_as_interrupts
+from airflow_provider_drivepipe.cli.command_hook import CommandHook
 from airflow_provider_drivepipe.cli.components import Component
 from airflow_provider_drivepipe.cli.errors import CommandError
 from airflow_provider_drivepipe.cli.main import main
 from airflow_provider_drivepipe.cli.postgres import Postgres
+from airflow_provider_drivepipe.hooks.maxframe import Job
 
 # Prints its own id and that of a child, then waits; STUBBORN also ignores SIGTERM.
 FAMILY = (
@@ -93,6 +95,13 @@ def test_sigterm_ends_a_command_like_ctrl_c() -> None:
     with pytest.raises(KeyboardInterrupt), signals_as_interrupts():
         os.kill(os.getpid(), signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_an_interrupt_that_was_swallowed_ends_a_command_at_its_next_look_at_a_job() -> None:
+    with pytest.raises(KeyboardInterrupt), signals_as_interrupts():
+        with suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+        CommandHook().status(Job("session", "job"))
 
 
 def start(component: Component, code: str = FAMILY) -> list[int]:
