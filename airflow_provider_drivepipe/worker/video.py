@@ -670,8 +670,8 @@ class _Decoder:
             3: PIL.Image.Transpose.ROTATE_270,
         }
         width, height = self._size.of(frame.width, frame.height)
-        # Not to_image() nor RGB, which copy the picture several times more. But FFmpeg converts eight pixels at
-        # a time and leaves out the last ones where a row has no room for them: rows are padded to four.
+        # Not to_image() nor RGB, which copy the picture several times more. But FFmpeg converts eight pixels
+        # at a time, and leaves out the last ones where a row has no room for them: rows are padded to four.
         format_, mode = ("rgb0", "RGBX") if -width % 8 < 4 else ("rgb24", "RGB")
         plane = frame.reformat(width, height, format_, interpolation="AREA", threads=1).planes[0]
         rows = (mode, abs(plane.line_size), 1 if plane.line_size > 0 else -1)
